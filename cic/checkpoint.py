@@ -1,0 +1,96 @@
+"""Checkpoints: safetensors with neutral names; written whole or not at all, loaded strictly.
+
+A file holds the weights under their neutral names and, for a training run, the optimizer's arrays
+under `optimizer/...`. Its metadata is one JSON object: the network's name and options, and whatever
+the writer adds. Nothing in a file can run code.
+"""
+
+import json
+import os
+from importlib import resources
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from cic import networks
+from cic.files import replacing
+
+OPTIMIZER = "optimizer/"  # prefix of the arrays that only training needs
+META = "cic"  # the one key of the file's own metadata
+DEFAULT = "compact"  # bundled weights
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint, or not one of this network; the message names it."""
+
+
+def save(path, state, meta):
+    """Write state {name: array} and meta (a JSON object) to `path`, atomically."""
+    # safetensors writes whatever memory an array that is not contiguous points into.
+    state = {name: np.asarray(array, order="C") for name, array in state.items()}
+    with replacing(path) as fresh:
+        save_file(state, fresh, {META: json.dumps(meta)})
+
+
+def load(path):
+    """(state {name: array}, meta) from a file; raises CheckpointError if it is not a checkpoint."""
+    path = os.fspath(path)
+    try:
+        with safe_open(path, framework="np") as file:
+            meta = json.loads((file.metadata() or {})[META])
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: there is no such file") from None
+    except KeyError:
+        raise CheckpointError(f"{path}: not written by this project: no metadata") from None
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint: {error}") from None
+    return state, meta
+
+
+def check(network, state, source="state"):
+    """Raise CheckpointError unless `state` has exactly the arrays of `network`.
+
+    The message names the first array that differs, in the network's order, and both shapes.
+    """
+    wanted = network.state_shapes
+    for name in [*wanted, *(name for name in state if name not in wanted)]:
+        has = tuple(state[name].shape) if name in state else "nothing"
+        needs = wanted.get(name, "nothing")
+        if has != needs:
+            raise CheckpointError(
+                f"{source}: not weights of {network}: {name}: the file has {has}, "
+                f"the network needs {needs}"
+            )
+
+
+def split(state):
+    """(weights, optimizer) of a training checkpoint's state; the prefix is taken off."""
+    weights = {name: array for name, array in state.items() if not name.startswith(OPTIMIZER)}
+    optimizer = {
+        name.removeprefix(OPTIMIZER): array
+        for name, array in state.items()
+        if name.startswith(OPTIMIZER)
+    }
+    return weights, optimizer
+
+
+def load_weights(path=None):
+    """(network, weights, meta) from a file or, by default, the bundled one; checked strictly."""
+    if path is None:
+        with resources.as_file(resources.files("cic") / "data" / f"{DEFAULT}.safetensors") as file:
+            return load_weights(file)
+    state, meta = load(path)
+    try:
+        network = networks.get(meta["network"], **meta["options"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its metadata names no known network: {error}") from None
+    weights, _ = split(state)
+    check(network, weights, path)
+    return network, weights, meta
+
+
+def network_meta(network):
+    """The metadata from which `load_weights` rebuilds the network."""
+    return {"network": network.name, "options": network.options}

@@ -1,0 +1,275 @@
+"""sRGB <-> CIELAB (D65, 2 degree observer) in float32, a cache-sized block of pixels at a time.
+
+Every curve here is a power law with a straight toe, and every power is a cube root, a cube or a
+square root. The cube root is built from plain arithmetic (see `_cbrt`) because NumPy's own is
+vectorised on few processors and some ten times slower than `_cbrt` on the others.
+"""
+
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+# Linear sRGB -> XYZ with Y of white = 1: the rounded matrix of skimage.color.xyz_from_rgb,
+# which follows from the primaries and white point of IEC 61966-2-1.
+_XYZ_FROM_RGB = np.array(
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
+)
+# D65, 2 degree observer (CIE 15), rounded as in skimage.color.
+_WHITE = np.array([0.95047, 1.0, 1.08883])
+
+# The same between linear sRGB and XYZ relative to white, as CIELAB wants it.
+_WHITENED = (_XYZ_FROM_RGB / _WHITE[:, None]).astype(np.float32)
+_LUMINANCE = _WHITENED[1]
+_RGB_FROM_WHITENED = (np.linalg.inv(_XYZ_FROM_RGB) * _WHITE).astype(np.float32)
+_SHIFT_FROM_WHITENED = _RGB_FROM_WHITENED - np.float32([0, 1, 0])  # the colour minus its gray, Y
+
+# CIE 15: L = 116 f(Y) - 16, a = 500 (f(X) - f(Y)), b = 200 (f(Y) - f(Z)); rows multiply from left.
+_LAB_FROM_F = np.float32([[0, 500, 0], [116, -500, 200], [0, 0, -200]])
+_F_FROM_LAB = np.linalg.inv(_LAB_FROM_F.astype(np.float64)).astype(np.float32)
+_F_FROM_AB = np.float32([[1 / 500], [-1 / 200]])
+# CIE 15: f is the cube root above (6/29)**3 and a line of slope (29/6)**2 / 3 below.
+_F_KNEE = 6 / 29
+_F_SLOPE = (29 / 6) ** 2 / 3
+
+# IEC 61966-2-1: the sRGB transfer curve is 1.055 v**(1 / 2.4) - 0.055 above this linear value,
+# 12.92 v below.
+_SRGB_KNEE = 0.0031308
+
+# Pixels at a time: a 176 x 176 sample is one block, its few float32 planes (128 KiB each) stay in
+# cache, and its 3 x 3 products stay below the size from which BLAS would start threads.
+_BLOCK = 1 << 15
+_PARALLEL = 16  # blocks from which on threads pay: half a megapixel
+_CODES = 1 << 18  # cells of the linear -> 8-bit table; see _code_table
+_TINY = 1e-12  # keeps the division by the distance to black or white finite at black and white
+
+
+def rgb_to_lab(rgb):
+    """(..., 3) sRGB, uint8 or float in [0, 1] -> (..., 3) float32 Lab, L in [0, 100]."""
+    rgb = _checked(rgb, 3, "rgb", np.uint8, np.floating)
+    lab = np.empty(rgb.shape, np.float32)
+
+    def convert(source, target):
+        f = _f(_WHITENED @ _linear(source))
+        np.matmul(f.T, _LAB_FROM_F, out=target)
+        target[:, 0] -= 16
+
+    _for_blocks(convert, rgb, lab)
+    return lab
+
+
+def lightness(rgb):
+    """(..., 3) uint8 sRGB -> (...) float32 L in [0, 100], as `rgb_to_lab` gives it."""
+    rgb = _checked(rgb, 3, "rgb", np.uint8)
+    light = np.empty(rgb.shape[:-1], np.float32)
+
+    def convert(source, target):
+        f = _f(_LUMINANCE @ _linear(source))
+        f *= 116
+        np.subtract(f, 16, out=target[:, 0])
+
+    _for_blocks(convert, rgb, light[..., None])
+    return light
+
+
+def lab_to_rgb(lab):
+    """(..., 3) float Lab -> (..., 3) float32 sRGB in [0, 1], each channel clipped on its own."""
+    lab = _checked(lab, 3, "lab", np.floating)
+    rgb = np.empty(lab.shape, np.float32)
+
+    def convert(source, target):
+        f = _F_FROM_LAB.T @ source.T.astype(np.float32, copy=False)
+        f += 16 / 116
+        # Only colours far outside sRGB have f(Z) < 0; skimage.color stops them at 0 too.
+        np.maximum(f[2], 0, out=f[2])
+        srgb = _encode(_RGB_FROM_WHITENED @ _f_inverse(f))
+        _interleave(np.clip(srgb, 0, 1, out=srgb), target)
+
+    _for_blocks(convert, lab, rgb)
+    return rgb
+
+
+def recolor(rgb, ab):
+    """(H, W, 3) uint8 photo, (H, W, 2) float Lab a and b -> (H, W, 3) uint8 photo of the same L.
+
+    Where the asked colour lies outside sRGB it moves, in linear light, straight towards the gray of
+    the same luminance until it fits: less colourful, but neither lighter nor darker.
+    """
+    rgb = _checked(rgb, 3, "rgb", np.uint8)
+    ab = _checked(ab, 2, "ab", np.floating)
+    if rgb.ndim != 3 or ab.shape[:-1] != rgb.shape[:-1]:
+        raise ValueError(f"want (H, W, 3) rgb and (H, W, 2) ab, got {rgb.shape} and {ab.shape}")
+    out = np.empty(rgb.shape, np.uint8)
+
+    def convert(source, colour, target):
+        xyz = np.empty((3, len(source)), np.float32)
+        y = np.matmul(_LUMINANCE, _linear(source), out=xyz[1])
+        f = np.multiply(colour.T, _F_FROM_AB, out=np.empty((2, len(source)), np.float32))
+        f += _f(y)
+        xyz[::2] = _f_inverse(f)
+        linear = _fitted(_SHIFT_FROM_WHITENED @ xyz, y)
+        linear += y
+        _interleave(_codes(linear), target)
+
+    _for_blocks(convert, rgb, ab, out)
+    return out
+
+
+def _checked(array, channels, name, *dtypes):
+    """Any (..., channels) array of one of the dtypes -> itself; else ValueError."""
+    array = np.asarray(array)
+    if array.ndim == 0 or array.shape[-1] != channels:
+        raise ValueError(f"{name} must have shape (..., {channels}), got {array.shape}")
+    if not any(np.issubdtype(array.dtype, dtype) for dtype in dtypes):
+        wanted = " or ".join(dtype.__name__ for dtype in dtypes)
+        raise ValueError(f"{name} must be {wanted}, got {array.dtype}")
+    return array
+
+
+def _for_blocks(convert, *arrays):
+    """Call `convert` with (<= _BLOCK, c) slices of (..., c) arrays, of large ones in parallel."""
+    flat = [array.reshape(-1, array.shape[-1]) for array in arrays]
+    starts = range(0, len(flat[0]), _BLOCK)
+
+    def convert_block(start):
+        convert(*(array[start : start + _BLOCK] for array in flat))
+
+    if len(starts) < _PARALLEL:
+        for start in starts:
+            convert_block(start)
+        return
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(convert_block, starts):
+            pass  # raises what a block raised
+
+
+def _interleave(planes, pixels):
+    """Copy (c, n) planes into (n, c) pixels; plane by plane is faster than a transposed copy."""
+    for channel, plane in zip(pixels.T, planes, strict=True):
+        channel[...] = plane
+
+
+def _linear(rgb):
+    """(n, 3) sRGB, uint8 or float in [0, 1] -> (3, n) float32 linear light in [0, 1]."""
+    if rgb.dtype != np.uint8:
+        outside = rgb[~((rgb >= 0) & (rgb <= 1))]
+        if outside.size:
+            raise ValueError(f"float rgb must be in [0, 1], got {outside[0]}")
+        return _decode(rgb.T.astype(np.float32, order="C"))
+    planes = np.empty(rgb.shape[::-1], np.float32)
+    # Any byte is a valid index; "wrap" only because the default mode would buffer the output.
+    return _linear_table().take(rgb.T, out=planes, mode="wrap")
+
+
+@functools.cache
+def _linear_table():
+    """(256,) float32: the linear light in [0, 1] of each 8-bit sRGB value."""
+    return _decode(np.arange(256) / 255).astype(np.float32)
+
+
+@functools.cache
+def _code_table():
+    """(_CODES + 1,) uint8: the sRGB value of the middle of each cell of linear light.
+
+    The curve is steepest in the dark, where a cell spans 0.0126 of an 8-bit step: no value further
+    than 0.0063 of a step from a rounding boundary is rounded to the wrong side.
+    """
+    middles = (np.arange(_CODES + 1, dtype=np.float32) + 0.5) / _CODES
+    return np.rint(255 * _encode(middles)).astype(np.uint8)
+
+
+def _codes(linear):
+    """(...) float32 linear light in [0, 1], overwritten -> (...) uint8 sRGB in [0, 255]."""
+    linear *= _CODES
+    codes = np.empty(linear.shape, np.uint8)
+    return _code_table().take(linear.astype(np.int32), out=codes, mode="clip")
+
+
+def _fitted(shift, y):
+    """(3, n) linear colour minus its gray, (n,) gray -> (3, n), shortened to fit, in place.
+
+    Gray plus the result lies in [0, 1] in every channel; the direction, hence the hue, is the same.
+    """
+    excess = np.maximum(np.maximum(shift[0], shift[1]), shift[2])
+    excess /= np.clip(1 - y, _TINY, 1)
+    lack = np.minimum(np.minimum(shift[0], shift[1]), shift[2])
+    lack /= np.clip(y, _TINY, 1)
+    times_too_far = np.maximum(excess, np.negative(lack, out=lack), out=excess)
+    if times_too_far.max() > 1:
+        shift /= np.clip(times_too_far, 1, np.inf, out=times_too_far)
+    return shift
+
+
+def _f(t):
+    """(...) float32 XYZ over white, in [0, 1] -> (...) CIE 15's f(t), in [4/29, 1]."""
+    head, toe = _split(t, _F_KNEE**3, 0, 2)
+    toe *= _F_SLOPE
+    toe += _cbrt(head)
+    return toe
+
+
+def _f_inverse(f):
+    """(...) float32 f(t) -> (...) t, that is XYZ over white."""
+    head, toe = _split(f, _F_KNEE, -np.inf, np.inf)
+    toe /= _F_SLOPE
+    cube = head * head
+    cube *= head
+    cube += toe
+    return cube
+
+
+def _encode(linear):
+    """(...) float32 linear light, clipped here to [0, 1] -> (...) float32 sRGB in [0, 1]."""
+    head, toe = _split(linear, _SRGB_KNEE, 0, 1)
+    toe *= 12.92
+    root = _cbrt(head)  # v**(1 / 2.4) = v**(5 / 12) = v**(1 / 3) v**(1 / 12)
+    np.sqrt(root, out=head)
+    root *= np.sqrt(head, out=head)
+    root *= 1.055
+    root -= 0.055
+    root += toe
+    return root
+
+
+def _decode(srgb):
+    """(...) float sRGB in [0, 1] -> (...) float linear light in [0, 1], of the same dtype."""
+    head, toe = _split(srgb, 12.92 * _SRGB_KNEE, 0, 1)
+    return ((head + 0.055) / 1.055) ** 2.4 + toe / 12.92
+
+
+def _split(value, knee, low, high):
+    """(...) float, clipped to [low, high] -> its part from the knee on, and the rest, <= 0.
+
+    A curve that is continuous at its knee is then its upper law of the first plus its slope below
+    times the second, with no branch.
+    """
+    head = np.clip(value, knee, high)
+    toe = np.clip(value, low, knee)
+    toe -= knee
+    return head, toe
+
+
+def _cbrt(t):
+    """(...) float32 in [2**-9, 2] -> (...) float32 cube root, relative error < 2e-7.
+
+    Dividing the bits of a float by three divides its exponent by three: a first guess within 3.2 %
+    for the best offset, found by search. A step of Newton's iteration squares that error, one of
+    Halley's then cubes it.
+    """
+    bits = t.view(np.uint32) // 3
+    bits += 709_952_000
+    root = bits.view(np.float32)
+    step = root * root  # Newton: (2 y + t / y**2) / 3
+    np.divide(t, step, out=step)
+    step *= 0.5
+    root += step
+    root *= 2 / 3
+    np.multiply(root, root, out=step)  # Halley: y (r + 2) / (2 r + 1), r = y**3 / t
+    step *= root
+    step /= t
+    step += 0.5
+    np.divide(0.75, step, out=step)
+    step += 0.5
+    root *= step
+    return root

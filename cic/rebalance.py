@@ -1,0 +1,75 @@
+"""Class rebalancing: rare colours weigh more (paper, section 2.2, equations 3 and 4)."""
+
+from functools import cache
+from importlib import resources
+from zipfile import BadZipFile
+
+import numpy as np
+
+from cic.bins import AB, COUNT
+from cic.encode import soft_encode
+
+GRAY_BELOW = 5.0  # an image whose |ab| never exceeds this is gray (authors' NonGrayMaskLayer)
+
+
+def count(ab):
+    """Number of pixels of (..., 2) ab nearest to each bin, (313,) int64."""
+    return np.bincount(soft_encode(ab, neighbors=1)[0].ravel(), minlength=COUNT)
+
+
+def smooth(counts, sigma=5.0):
+    """Prior (313,) float64 summing to 1: counts (313,) blurred by the soft encoding's Gaussian.
+
+    Every bin's mass spreads over all bins by exp(-d^2 / 2 sigma^2), none is lost.
+    Raises ValueError for another shape, a negative count or none at all.
+    """
+    counts = np.asarray(counts, np.float64)
+    if counts.shape != (COUNT,) or not (counts >= 0).all() or not 0 < counts.sum() < np.inf:
+        raise ValueError(f"counts must be {COUNT} numbers, none negative, some positive")
+    kernel = np.exp(np.square(AB[:, None] - AB).sum(-1, dtype=np.float64) / (-2 * sigma**2))
+    prior = counts @ (kernel / kernel.sum(1, keepdims=True))
+    return prior / prior.sum()
+
+
+def weights(prior, gamma=0.5):
+    """Weight of each bin, (313,) float32: ((1 - gamma) p + gamma / 313)^-1, scaled to sum(p w) = 1.
+
+    `gamma` is the share of the uniform distribution (lambda in the paper): 1 leaves every weight
+    at 1, 0 is the bare inverse.
+    Raises ValueError for a prior that does not sum to 1, a gamma outside 0 to 1, or an empty bin
+    at gamma 0.
+    """
+    prior = np.asarray(prior, np.float64)
+    if prior.shape != (COUNT,) or not (prior >= 0).all() or abs(prior.sum() - 1) > 1e-4:
+        raise ValueError(f"prior must be {COUNT} shares that sum to 1")
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"gamma is {gamma}; it must lie in 0 to 1")
+    mixed = (1 - gamma) * prior + gamma / COUNT
+    if not mixed.all():
+        raise ValueError("the prior has an empty bin: smooth it, or take gamma above 0")
+    inverse = 1 / mixed
+    return (inverse / (prior @ inverse)).astype(np.float32)
+
+
+def is_gray(ab):
+    """Whether no pixel of (..., 2) ab exceeds 5 units either way: it has no colour to teach."""
+    return bool(np.abs(ab).max(initial=0) <= GRAY_BELOW)
+
+
+def read_prior(path):
+    """Prior (313,) from a .npy file; raises ValueError, naming the file, for anything else."""
+    try:
+        prior = np.load(path, allow_pickle=False)
+        weights(prior)
+    except (ValueError, EOFError, TypeError, BadZipFile) as error:
+        raise ValueError(f"{path}: not a prior: {error}") from None
+    return prior
+
+
+@cache
+def default_prior():
+    """The bundled prior of natural photographs, (313,); cic/data/README.md says whence."""
+    with resources.as_file(resources.files("cic") / "data" / "prior.npy") as path:
+        prior = read_prior(path)
+    prior.setflags(write=False)
+    return prior

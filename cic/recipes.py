@@ -1,0 +1,102 @@
+"""One frozen record per experiment: everything that decides a run's numbers, and what came out."""
+
+from dataclasses import dataclass, field, fields, replace
+from math import cos, pi
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. The defaults are the authors' (train_val.prototxt and solver.prototxt, v2).
+
+    Each field is the flag of the same name of tools/train.py. `record` is the lab record: command,
+    data, hardware, hours and result of the run that was made with it, empty where none was.
+    """
+
+    name: str
+    network: str = "cic"
+    options: dict = field(default_factory=dict)
+    load_size: int = 256
+    crop_size: int = 176
+    batch_size: int = 40
+    num_epochs: int = 14  # 450k steps of 40 of ImageNet's 1.28 million photos
+    lr: float = 3.16e-5
+    schedule: str = "step"
+    lr_step: int = 215_000
+    lr_factor: float = 0.316
+    beta1: float = 0.9
+    beta2: float = 0.99
+    weight_decay: float = 1e-3  # coupled: added to the gradient, as Caffe's and plain Adam's L2
+    NN: int = 5
+    sigma: float = 5.0
+    gamma: float = 0.5
+    rebalance: bool = True
+    record: str = ""
+
+    def __post_init__(self):
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule is {self.schedule!r}; there are {', '.join(SCHEDULES)}")
+
+
+def _step(recipe, step, steps):
+    return recipe.lr_factor ** (step // recipe.lr_step)
+
+
+def _cosine(recipe, step, steps):
+    warmup = max(1, steps // 50)
+    return min(1.0, (step + 1) / warmup) * 0.5 * (1 + cos(pi * step / steps))
+
+
+SCHEDULES = {"step": _step, "cosine": _cosine}
+
+
+def learning_rate(recipe, step, steps):
+    """Learning rate of `step` (from 0) in a run of `steps`.
+
+    "step" drops by `lr_factor` every `lr_step` steps, as the authors' solver does; "cosine" rises
+    over the first fiftieth and falls to 0 at the end (Loshchilov and Hutter 2017).
+    """
+    return recipe.lr * SCHEDULES[recipe.schedule](recipe, step, steps)
+
+
+_RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("full"),
+        Recipe(
+            "compact-64",
+            options={"width": 0.25},
+            load_size=64,
+            crop_size=56,
+            num_epochs=24,
+            lr=1.5e-3,
+            schedule="cosine",
+            weight_decay=1e-5,
+        ),
+        Recipe(
+            "compact",
+            options={"width": 0.25},
+            load_size=160,
+            crop_size=128,
+            num_epochs=20,
+            lr=5e-4,
+            schedule="cosine",
+            weight_decay=1e-5,
+        ),
+    )
+}
+
+
+def names():
+    """Names that `get` knows."""
+    return tuple(_RECIPES)
+
+
+def get(name, **changes):
+    """Recipe by name with some fields changed; raises ValueError for an unknown name or field."""
+    if name not in _RECIPES:
+        raise ValueError(f"no recipe is called {name!r}; there are {', '.join(names())}")
+    known = {f.name for f in fields(Recipe)}
+    for key in changes:
+        if key not in known:
+            raise ValueError(f"a recipe has no field {key!r}; it has {', '.join(sorted(known))}")
+    return replace(_RECIPES[name], **changes)

@@ -1,0 +1,50 @@
+"""Fixtures that several test files share."""
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from PIL import Image
+from skimage import data
+
+import backends
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
+settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def photos():
+    """Real photographs, {name: (H, W, 3) uint8 sRGB}."""
+    return {
+        "astronaut": data.astronaut(),
+        "chelsea": data.chelsea(),
+        "coffee": data.coffee(),
+        "rocket": data.rocket(),
+    }
+
+
+@pytest.fixture
+def photo_folder(tmp_path, photos):
+    """A folder of six real photographs, short side 96 pixels or fewer, as data sets come."""
+    folder = tmp_path / "photos"
+    for name, photo in (
+        ("n01/astronaut.jpg", "astronaut"),
+        ("n01/chelsea.jpeg", "chelsea"),
+        ("n02/coffee.JPG", "coffee"),
+        ("n02/deeper/rocket.png", "rocket"),
+        ("chelsea.webp", "chelsea"),
+        ("n02/small coffee.png", "coffee"),
+    ):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(np.ascontiguousarray(photos[photo]))
+        short = 40 if "small" in name else 96
+        scale = short / min(image.size)
+        image.resize([round(n * scale) for n in image.size]).save(path)
+    return folder
+
+
+@pytest.fixture(params=["torch", "paddle"])
+def backend(request):
+    """Each of the two backends; one that is missing fails, for nothing may go untested."""
+    return backends.get(request.param)
