@@ -1,0 +1,77 @@
+"""What a backend is: the names that each package beside this file has.
+
+Arrays cross this boundary for pictures, states and tests; inside a step tensors stay native.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from cic.dataset import Batch
+from cic.networks import Network
+from cic.recipes import Recipe
+
+State = dict[str, np.ndarray]  # {neutral name: array}
+
+
+class Runner(Protocol):
+    """Whatever can run a network; an inference engine need not be more than this."""
+
+    def predictor(
+        self, network: Network, state: State, device: str = "auto"
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """The fastest way to run `network` on `device`: (N, C, H, W) float32 -> the output."""
+
+
+class Trainer(Protocol):
+    """A network in training, with its Adam optimizer."""
+
+    def step(self, batch: Batch, lr: float) -> Any:
+        """One step at learning rate `lr`; the loss as a native scalar that has `item()`."""
+
+    def evaluate(self, batch: Batch) -> float:
+        """The loss of `batch` in evaluation mode."""
+
+    def state(self) -> tuple[State, State]:
+        """(weights, optimizer), from which `load` goes on."""
+
+    def load(self, weights: State, optimizer: State) -> None:
+        """Go on from what `state` gave, on either framework."""
+
+
+class Backend(Runner, Protocol):
+    """A framework: builds a network from its spec, moves its state, trains it."""
+
+    NAME: str
+    PRECISIONS: tuple[str, ...]
+
+    def resolve_device(self, device: str = "auto") -> Any:
+        """The native device for "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:1"."""
+
+    def build(
+        self, network: Network, state: State | None = None, device: str = "cpu", dtype="float32"
+    ) -> Any:
+        """A native network with `state`, by default `cic.initialize.initialize(network)`."""
+
+    def import_state(self, net: Any, state: State) -> None:
+        """Put `state` into `net`; raises CheckpointError unless every name and shape fits."""
+
+    def export_state(self, net: Any) -> State:
+        """The neutral state of `net`, in its own precision."""
+
+    def forward(self, net: Any, array: np.ndarray) -> np.ndarray:
+        """The output of `net` in evaluation mode for (N, C, H, W)."""
+
+    def cross_entropy(self, logits: Any, index: Any, weight: Any) -> Any:
+        """`cic.losses.cross_entropy` on native tensors."""
+
+    def Trainer(
+        self,
+        network: Network,
+        recipe: Recipe,
+        state: State,
+        device: str = "auto",
+        precision: str = "float32",
+    ) -> Trainer:
+        """A trainer that starts from `state`; `precision` is one of PRECISIONS."""

@@ -1,0 +1,113 @@
+"""From a spec to a paddle.nn.Layer and its state under the neutral names, and back."""
+
+import numpy as np
+import paddle
+from paddle import nn
+from paddle.nn import functional as F
+
+from backends.paddle.device import resolve_device
+from cic import layers
+from cic.checkpoint import check
+from cic.initialize import initialize
+
+_ZERO = paddle.ParamAttr(initializer=nn.initializer.Constant(0.0))  # import_state fills them
+_PADDLE_NAMES = {"running_mean": "_mean", "running_var": "_variance"}
+
+
+class BatchNorm2D(nn.BatchNorm2D):
+    """Batch norm whose running variance takes the unbiased variance, as PyTorch's and Caffe's.
+
+    The kernel's own momentum is float32 and its running variance biased, so it only gives the
+    batch's statistics here (momentum 0) and the running ones are updated in the net's precision.
+    """
+
+    def forward(self, x):
+        if not self.training:
+            return super().forward(x)
+        mean, variance = paddle.zeros_like(self._mean), paddle.zeros_like(self._variance)
+        out = F.batch_norm(
+            x, mean, variance, self.weight, self.bias, True, momentum=0.0, epsilon=self._epsilon
+        )
+        count = x.size // x.shape[1]
+        self._update(self._mean, mean)
+        self._update(self._variance, variance * (count / max(count - 1, 1)))
+        return out
+
+    @paddle.no_grad()
+    def _update(self, running, batch):
+        running.set_value(running * self._momentum + batch * (1 - self._momentum))
+
+
+_BUILD = {
+    layers.Conv: lambda layer: nn.Conv2D(
+        layer.inputs,
+        layer.outputs,
+        layer.kernel,
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        weight_attr=_ZERO,
+    ),
+    layers.ConvTranspose: lambda layer: nn.Conv2DTranspose(
+        layer.inputs,
+        layer.outputs,
+        layer.kernel,
+        stride=layer.stride,
+        padding=layer.padding,
+        weight_attr=_ZERO,
+    ),
+    layers.BatchNorm: lambda layer: BatchNorm2D(
+        layer.channels, epsilon=layer.epsilon, momentum=1 - layer.momentum
+    ),
+    layers.ReLU: lambda layer: nn.ReLU(),
+}
+
+
+class Net(nn.Sequential):
+    """The layers of a spec, each under its neutral name."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        for i, layer in enumerate(network.layers):
+            self.add_sublayer(getattr(layer, "name", f"layer{i}"), _BUILD[type(layer)](layer))
+
+
+def build(network, state=None, device="cpu", dtype="float32"):
+    """Net of `network` with `state`, by default `initialize(network)`, in evaluation mode."""
+    paddle.set_device(resolve_device(device))
+    net = Net(network).to(dtype=dtype)
+    import_state(net, initialize(network) if state is None else state)
+    net.eval()
+    return net
+
+
+def _arrays(net):
+    """{neutral name: tensor}."""
+    state = net.state_dict()
+    tensors = {}
+    for name in net.network.state_shapes:
+        layer, _, part = name.rpartition(".")
+        tensors[name] = state[f"{layer}.{_PADDLE_NAMES.get(part, part)}"]
+    return tensors
+
+
+def import_state(net, state):
+    """Put the neutral `state` into `net`; raises CheckpointError unless it fits exactly."""
+    check(net.network, state)
+    for name, tensor in _arrays(net).items():
+        dtype = str(tensor.dtype).removeprefix("paddle.")
+        tensor.set_value(np.ascontiguousarray(state[name], dtype))
+
+
+def export_state(net):
+    """Neutral state {name: array} of `net`, in its precision."""
+    return {name: tensor.numpy().copy() for name, tensor in _arrays(net).items()}
+
+
+@paddle.no_grad()
+def forward(net, array):
+    """Output of `net` in evaluation mode for an array (N, C, H, W), an array in its precision."""
+    weight = net.parameters()[0]
+    net.eval()
+    return net(paddle.to_tensor(array, dtype=weight.dtype, place=weight.place)).numpy()

@@ -1,0 +1,297 @@
+"""Both backends against the NumPy oracle and against each other, on real photographs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import backends
+from cic import checkpoint, layers, losses, networks, recipes
+from cic.dataset import Order, PhotoDataset, make_batch
+from cic.initialize import initialize
+from cic.lab import lightness
+from cic.rebalance import default_prior, weights
+
+STEPS = 20
+SMALL = networks.get("cic", width=0.125)
+RECIPE = replace(recipes.get("full"), lr_step=8)  # two drops within the steps
+
+
+@pytest.fixture
+def photo_input(photos):
+    """Network input of a real photograph, (1, 1, 128, 160) float32."""
+    return SMALL.prepare(lightness(photos["coffee"][100:228, 200:360]))[None, None]
+
+
+@pytest.fixture
+def batches(photo_folder):
+    """Batches of two crops of real photographs for STEPS steps."""
+    dataset = PhotoDataset([photo_folder], SMALL, 64, 56, bin_weights=weights(default_prior()))
+    order = Order(len(dataset), 2)
+    return [make_batch(dataset, order, step) for step in range(STEPS)]
+
+
+def trained_state():
+    network, state, _ = checkpoint.load_weights()
+    return network, {name: array.astype(np.float64) for name, array in state.items()}
+
+
+def as_tensor(name, array):
+    if name == "torch":
+        import torch
+
+        return torch.from_numpy(array)
+    import paddle
+
+    return paddle.to_tensor(array)
+
+
+def test_the_first_available_backend_is_the_default():
+    assert backends.available() == ("torch", "paddle")
+    assert backends.get() is backends.get("torch")
+
+
+def test_an_unknown_backend_is_named():
+    with pytest.raises(ValueError, match="caffe"):
+        backends.get("caffe")
+
+
+def test_a_missing_framework_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="pip install paddlepaddle"):
+        backends.get("paddle")
+    with pytest.raises(ImportError, match="pip install one of"):
+        backends.get()
+
+
+def test_backends_have_every_name_of_the_protocol(backend):
+    from backends.base import Backend
+
+    names = [name for name in (*vars(Backend), *Backend.__annotations__) if name[0] != "_"]
+    assert {"build", "Trainer", "predictor", "NAME"} <= {*names, "predictor"}
+    assert not [name for name in names if not hasattr(backend, name)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_state_comes_back_bit_for_bit(backend, dtype):
+    state = {n: a.astype(dtype) for n, a in initialize(SMALL, seed=3).items()}
+    back = backend.export_state(backend.build(SMALL, state, dtype=dtype))
+    assert list(back) == list(SMALL.state_shapes)
+    for name, array in state.items():
+        assert back[name].dtype == dtype
+        np.testing.assert_array_equal(back[name], array)
+
+
+def test_networks_start_from_the_same_numbers_by_default(backend):
+    back = backend.export_state(backend.build(SMALL))
+    for name, array in initialize(SMALL).items():
+        np.testing.assert_array_equal(back[name], array)
+
+
+@pytest.mark.parametrize("change", ["missing", "extra", "misshapen"])
+def test_a_state_that_does_not_fit_is_refused_by_name(backend, change):
+    state = initialize(SMALL)
+    if change == "missing":
+        name = "conv4_1.bias"
+        del state[name]
+    elif change == "extra":
+        name = "conv9_1.weight"
+        state[name] = np.zeros(3, np.float32)
+    else:
+        name = "conv4_1.weight"
+        state[name] = state[name][:, :-1]
+    with pytest.raises(checkpoint.CheckpointError, match=name):
+        backend.import_state(backend.build(SMALL), state)
+
+
+def test_float16_weights_are_taken(backend, photo_input):
+    state = {name: array.astype(np.float16) for name, array in initialize(SMALL).items()}
+    assert backend.forward(backend.build(SMALL, state), photo_input).dtype == np.float32
+
+
+def test_logits_of_a_real_photo_agree_between_backends():
+    network, state = trained_state()
+    image = np.linspace(-50, 50, 96 * 128, dtype=np.float32).reshape(1, 1, 96, 128)
+    one, two = (
+        backends.get(name).forward(backends.get(name).build(network, state), image)
+        for name in ("torch", "paddle")
+    )
+    assert one.shape == two.shape == (1, 313, 24, 32)
+    np.testing.assert_allclose(one, two, atol=1e-4 * np.abs(one).max())
+
+
+@pytest.mark.parametrize("options", [{}, {"extra_relu": True}])
+def test_logits_of_untrained_networks_agree_between_backends(photo_input, options):
+    network = networks.get("cic", width=0.125, **options)
+    state = initialize(network, seed=1)
+    one, two = (
+        backends.get(name).forward(backends.get(name).build(network, state), photo_input)
+        for name in ("torch", "paddle")
+    )
+    np.testing.assert_allclose(one, two, atol=1e-4 * np.abs(one).max())
+
+
+def test_the_extra_relu_changes_the_logits_of_a_trained_network(backend, photo_input):
+    network, state = trained_state()
+    other = networks.get("cic", **network.options | {"extra_relu": True})
+    one, two = (backend.forward(backend.build(n, state), photo_input) for n in (network, other))
+    assert np.abs(one - two).max() > 0.01 * np.abs(one).max()
+
+
+def test_the_predictor_equals_the_network_at_every_size(backend, photo_input):
+    net = backend.build(SMALL)
+    predict = backend.predictor(SMALL, initialize(SMALL), "cpu")
+    for array in (photo_input, photo_input[..., :64], photo_input[:, :, :8, :8], photo_input):
+        expected = backend.forward(net, np.ascontiguousarray(array))
+        np.testing.assert_allclose(predict(array), expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_an_unknown_device_is_named(backend):
+    with pytest.raises((ValueError, RuntimeError), match="abacus"):
+        backend.resolve_device("abacus")
+
+
+def test_a_gpu_that_is_not_there_is_an_error(backend):
+    with pytest.raises(ValueError, match="GPUs here"):
+        backend.resolve_device("gpu:99")
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_cross_entropy_equals_the_oracle(backend, batches, scale):
+    batch = batches[0]
+    shape = (len(batch.inputs), 313, *batch.index.shape[2:])
+    logits = scale * np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    arrays = (logits, batch.index, batch.weight)
+    loss = backend.cross_entropy(*(as_tensor(backend.NAME, array) for array in arrays)).item()
+    expected = losses.cross_entropy(logits.astype(np.float64), batch.index, batch.weight)
+    assert loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_cross_entropy_gradients_agree_between_backends(batches):
+    batch = batches[0]
+    shape = (len(batch.inputs), 313, *batch.index.shape[2:])
+    logits = np.random.default_rng(0).standard_normal(shape)
+    gradients = []
+    for name in ("torch", "paddle"):
+        leaf = as_tensor(name, logits)
+        leaf.stop_gradient = False  # Paddle's
+        if name == "torch":
+            leaf.requires_grad_()
+        rest = (as_tensor(name, batch.index), as_tensor(name, batch.weight.astype(np.float64)))
+        backends.get(name).cross_entropy(leaf, *rest).backward()
+        gradients.append(np.asarray(leaf.grad))
+    np.testing.assert_allclose(*gradients, atol=1e-12)
+
+
+def trajectory(name, network, state, batches, recipe, image, schedule=recipes.learning_rate):
+    """Losses of every step, and the logits of a photo afterwards, in float64."""
+    backend = backends.get(name)
+    trainer = backend.Trainer(network, recipe, state, "cpu", "float64")
+    losses = [
+        trainer.step(batch, schedule(recipe, step, STEPS)).item()
+        for step, batch in enumerate(batches)
+    ]
+    return np.array(losses), backend.forward(trainer.net, image.astype(np.float64))
+
+
+def difference(one, two):
+    """Largest relative difference of the losses, and of the logits to their scale."""
+    loss = np.abs(one[0] / two[0] - 1).max()
+    return loss, np.abs(one[1] - two[1]).max() / np.abs(two[1]).max()
+
+
+@pytest.mark.parametrize("start", ["scratch", "trained"])
+def test_twenty_training_steps_agree_between_backends(start, batches, photo_input):
+    network, state = trained_state() if start == "trained" else (SMALL, initialize(SMALL))
+    arguments = (network, state, batches, RECIPE, photo_input)
+    loss, logits = difference(trajectory("torch", *arguments), trajectory("paddle", *arguments))
+    assert loss < 1e-8
+    assert logits < 1e-6
+
+
+def forget_the_schedule(network, recipe):
+    return network, recipe, lambda recipe, step, steps: recipe.lr
+
+
+def forget_the_decay(network, recipe):
+    return network, replace(recipe, weight_decay=0.0), recipes.learning_rate
+
+
+def swap_the_momentum(network, recipe):
+    swapped = tuple(
+        replace(layer, momentum=1 - layer.momentum)
+        if isinstance(layer, layers.BatchNorm)
+        else layer
+        for layer in network.layers
+    )
+    return replace(network, layers=swapped), recipe, recipes.learning_rate
+
+
+@pytest.mark.parametrize("defect", [forget_the_schedule, forget_the_decay, swap_the_momentum])
+def test_the_comparison_of_trajectories_sees(defect, batches, photo_input):
+    state = initialize(SMALL)
+    right = trajectory("torch", SMALL, state, batches, RECIPE, photo_input)
+    network, recipe, schedule = defect(SMALL, RECIPE)
+    wrong = trajectory("paddle", network, state, batches, recipe, photo_input, schedule)
+    loss, logits = difference(right, wrong)
+    assert loss > 1e-8 or logits > 1e-6
+
+
+def test_the_comparison_of_trajectories_sees_another_reduction(monkeypatch, batches, photo_input):
+    import backends.paddle.trainer as paddle_trainer
+
+    right = paddle_trainer.cross_entropy
+    monkeypatch.setattr(paddle_trainer, "cross_entropy", lambda *a: right(*a) * len(a[0]))
+    arguments = (SMALL, initialize(SMALL), batches, RECIPE, photo_input)
+    loss, _ = difference(trajectory("torch", *arguments), trajectory("paddle", *arguments))
+    assert loss > 1e-8
+
+
+@pytest.mark.parametrize("first", ["torch", "paddle"])
+@pytest.mark.parametrize("second", ["torch", "paddle"])
+def test_a_run_goes_on_where_it_stopped_on_either_backend(first, second, batches):
+    state = initialize(SMALL)
+
+    def steps(name, weights, optimizer, part):
+        trainer = backends.get(name).Trainer(SMALL, RECIPE, state, "cpu", "float64")
+        trainer.load(weights, optimizer)
+        return [trainer.step(b, 1e-5).item() for b in part], *trainer.state()
+
+    whole, weights_whole, optimizer_whole = steps("torch", state, {}, batches[:6])
+    _, *halfway = steps(first, state, {}, batches[:3])
+    rest, weights_rest, optimizer_rest = steps(second, *halfway, batches[3:6])
+    np.testing.assert_allclose(rest, whole[3:], rtol=1e-9)
+    assert optimizer_rest.keys() == optimizer_whole.keys()
+    for rest, whole in ((weights_rest, weights_whole), (optimizer_rest, optimizer_whole)):
+        for name in whole:
+            np.testing.assert_allclose(rest[name], whole[name], atol=1e-7, err_msg=name)
+
+
+def test_a_batch_of_one_pixel_keeps_the_running_variance_finite(backend):
+    state = initialize(SMALL)
+    trainer = backend.Trainer(SMALL, RECIPE, state, "cpu", "float64")
+    index = np.zeros((2, 1, 2, 2), np.int16)
+    weight = np.ones((2, 1, 2, 2), np.float32)
+    batch = type("Batch", (), {})()
+    batch.inputs = np.ones((2, 1, 8, 8), np.float32)
+    batch.index, batch.weight = index, weight
+    trainer.step(batch, 1e-5)
+    assert all(np.isfinite(array).all() for array in trainer.state()[0].values())
+
+
+@pytest.mark.parametrize("name_and_precision", ["torch float32", "torch bf16", "paddle float32"])
+def test_the_loss_falls(name_and_precision, batches):
+    name, precision = name_and_precision.split()
+    trainer = backends.get(name).Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", precision)
+    losses = [trainer.step(batches[0], 1e-3).item() for _ in range(12)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_paddle_has_no_bf16_on_the_cpu_and_says_so():
+    with pytest.raises(ValueError, match="bf16 needs a GPU"):
+        backends.get("paddle").Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", "bf16")
+
+
+def test_an_unknown_precision_is_named(backend):
+    with pytest.raises(ValueError, match="float8"):
+        backend.Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", "float8")
