@@ -1,0 +1,113 @@
+"""Photo -> photo: colours come from a small copy, the lightness stays the photo's own at full size.
+
+photo -> `network_input` -> network -> `decode` -> ab -> `add_colour` -> photo
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from cic import images
+from cic.encode import decode
+from cic.lab import lightness, recolor
+
+ROWS = 64  # of a strip: its float32 scratch stays small however large the photo
+LONG = 4  # a photo longer than this many times its short side is shrunk to no more area
+LONGEST = 32  # times `size`: the most that any side may have
+
+
+def network_size(height, width, size=256, multiple=8):
+    """(height, width) at which the network sees a photo: short side about `size` pixels."""
+    short, long = sorted((height, width))
+    scale = min(size / short, size * (LONG / (short * long)) ** 0.5)
+    sides = (min(n * scale, LONGEST * size) for n in (height, width))
+    return tuple(max(multiple, round(side / multiple) * multiple) for side in sides)
+
+
+class Colorizer:
+    """Callable: photo, (H, W) or (H, W, 3) uint8 or a Pillow image -> (H, W, 3) uint8 sRGB.
+
+    `predict` runs `network` on (1, 1, h, w) float32; `size` is the short side that it sees, pixels;
+    `temperature` that of the annealed mean (paper, section 2.3).
+    """
+
+    def __init__(self, network, predict, size=256, temperature=0.38):
+        self.network, self.predict = network, predict
+        self.size, self.temperature = size, temperature
+
+    def __call__(self, photo):
+        image = photo if isinstance(photo, Image.Image) else self._image(photo)
+        image = images.to_rgb(image)
+        return add_colour(np.asarray(image), self.ab(image))
+
+    @staticmethod
+    def _image(array):
+        array = np.asarray(array)
+        shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
+        if array.dtype != np.uint8 or not shaped or not array.size:
+            raise ValueError(
+                f"a photo is (H, W) or (H, W, 3) uint8, not {array.shape} {array.dtype}"
+            )
+        return Image.fromarray(array)
+
+    def network_input(self, image):
+        """What the network sees of a Pillow image of mode RGB, (1, 1, h, w) float32."""
+        height, width = network_size(image.height, image.width, self.size, self.network.multiple)
+        small = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        return self.network.prepare(lightness(np.asarray(small)))[None, None]
+
+    def ab(self, image):
+        """Predicted ab of a Pillow image of mode RGB, (h / 4, w / 4, 2) float32, CIELAB units."""
+        logits = self.predict(self.network_input(image))
+        return decode(logits[0], self.temperature, axis=0).transpose(1, 2, 0)
+
+
+def add_colour(rgb, ab):
+    """Photo (H, W, 3) uint8 with its own lightness and the colours of ab (h, w, 2), enlarged.
+
+    The enlargement is bilinear; strips are worked on in parallel.
+    """
+    height = len(rgb)
+    out = np.empty(rgb.shape, np.uint8)
+    planes = [Image.fromarray(np.ascontiguousarray(ab[..., i])) for i in (0, 1)]
+
+    def strip(top):
+        bottom = min(top + ROWS, height)
+        out[top:bottom] = recolor(rgb[top:bottom], _enlarge(planes, rgb.shape, top, bottom))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(strip, range(0, height, ROWS)):
+            pass
+    return out
+
+
+def _enlarge(planes, shape, top, bottom):
+    """Rows top ... bottom - 1 of the ab planes enlarged to shape (H, W), (rows, W, 2) float32."""
+    height, width = shape[:2]
+    scale = planes[0].height / height
+    box = (0, top * scale, planes[0].width, min(bottom * scale, planes[0].height))
+    size = (width, bottom - top)
+    return np.stack([p.resize(size, Image.Resampling.BILINEAR, box) for p in planes], axis=-1)
+
+
+def colorize_files(colorizer, jobs):
+    """Colorize (source, target) files; the number that failed, each named in one line.
+
+    A failure never stops the rest. Two sources with one target, or a target that is a source, are
+    failures too: nothing is overwritten by accident.
+    """
+    sources = {os.path.realpath(source) for source, _ in jobs}
+    written, failed = set(), 0
+    for source, target in tqdm(jobs, unit="photo", disable=len(jobs) < 2):
+        try:
+            if os.path.realpath(target) in sources | written:
+                raise images.PhotoError(f"{source!r}: {target!r} is another photo of this batch")
+            images.write(target, colorizer(images.open_rgb(source)))
+            written.add(os.path.realpath(target))
+        except images.PhotoError as error:
+            tqdm.write(f"failed: {error}")
+            failed += 1
+    return failed

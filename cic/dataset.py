@@ -1,0 +1,154 @@
+"""Image folders -> training samples, in a seeded order that any worker or rank can compute.
+
+Randomness is a function of (seed, epoch, photo), never a state: which photos a step sees and how
+they are cropped follow from the seed and the step alone.
+"""
+
+import os
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from cic import images
+from cic.encode import soft_encode
+from cic.initialize import random_for
+from cic.lab import lightness, rgb_to_lab
+from cic.rebalance import is_gray
+
+
+class Batch(NamedTuple):
+    """Samples of one step; N is smaller where photos could not be read.
+
+    inputs (N, 1, C, C) float32, the network's input; index (N, K, c, c) int16 bins and
+    weight (N, K, c, c) float32, the sparse soft target times the pixel's rebalancing weight;
+    failures: one message for each unreadable photo.
+    """
+
+    inputs: np.ndarray
+    index: np.ndarray
+    weight: np.ndarray
+    failures: tuple
+
+
+class PhotoDataset:
+    """Photos of one or more folders as samples for `network`.
+
+    A photo is shrunk (never enlarged, unless smaller than the crop) to a short side of
+    `load_size`, then a square of `crop_size` is cut out and mirrored: at random when `augment`,
+    else the middle, unmirrored. `bin_weights` (313,) are the rebalancing weights, None for none.
+    Raises PhotoError if the folders hold no photo, ValueError for sizes that do not fit.
+    """
+
+    def __init__(
+        self,
+        folders,
+        network,
+        load_size=256,
+        crop_size=176,
+        neighbors=5,
+        sigma=5.0,
+        bin_weights=None,
+        seed=0,
+        augment=True,
+    ):
+        if crop_size % network.multiple or not 0 < crop_size <= load_size:
+            raise ValueError(
+                f"crop_size is {crop_size}: it must be a multiple of {network.multiple} "
+                f"and at most load_size, {load_size}"
+            )
+        self.paths = [os.path.join(folder, p) for folder in folders for p in images.find(folder)]
+        if not self.paths:
+            raise images.PhotoError(f"{', '.join(map(str, folders))}: no photo in there")
+        self.network = network
+        self.load_size, self.crop_size = load_size, crop_size
+        self.neighbors, self.sigma = neighbors, sigma
+        self.bin_weights = bin_weights
+        self.seed, self.augment = seed, augment
+
+    def __len__(self):
+        return len(self.paths)
+
+    def crop(self, i, epoch=0):
+        """The square of photo `i` that `epoch` sees, (crop_size, crop_size, 3) uint8 sRGB."""
+        photo = images.open_rgb(self.paths[i])
+        photo = images.shrink(photo, self.load_size, self.crop_size)
+        spare = np.subtract(photo.size, self.crop_size)
+        if not self.augment:
+            left, top, mirror = *spare // 2, False
+        else:
+            random = random_for(self.seed, epoch, i)
+            left, top, mirror = *random.integers(0, spare + 1), random.random() < 0.5
+        square = photo.crop((left, top, left + self.crop_size, top + self.crop_size))
+        square = np.asarray(square)
+        return square[:, ::-1] if mirror else square
+
+    def sample(self, i, epoch=0):
+        """(input, index, weight) of photo `i`: `Batch`'s arrays without their first axis.
+
+        The target is the ab of every stride-th pixel (4th, as in the authors' training). A gray
+        photo has weight 0: it has no colour to teach.
+        """
+        square = self.crop(i, epoch)
+        stride = self.network.stride
+        ab = rgb_to_lab(square[::stride, ::stride])[..., 1:]
+        index, weight = soft_encode(ab, self.neighbors, self.sigma)
+        if is_gray(ab):
+            weight[:] = 0
+        elif self.bin_weights is not None:
+            weight *= self.bin_weights[index[..., :1]]  # a pixel's weight is its nearest bin's
+        inputs = self.network.prepare(lightness(square))
+        return inputs[None], index.transpose(2, 0, 1), weight.transpose(2, 0, 1)
+
+
+@lru_cache(maxsize=2)
+def _permutation(photos, seed, epoch):
+    return random_for(seed, epoch).permutation(photos)
+
+
+class Order:
+    """Which photos each step sees: a permutation of all, drawn anew from (seed, epoch).
+
+    Step s of the run belongs to epoch s // steps_per_epoch. A global batch is a slice of the
+    permutation, the last one of an epoch the shorter; rank r of `world` takes every world-th of it
+    from r on. So each photo comes once an epoch and a global batch holds the same photos whatever
+    the number of ranks.
+    """
+
+    def __init__(self, photos, batch_size, seed=0, shuffle=True, rank=0, world=1):
+        if batch_size < world:
+            raise ValueError(f"batch_size is {batch_size}: {world} ranks need at least one each")
+        self.photos, self.batch_size, self.seed, self.shuffle = photos, batch_size, seed, shuffle
+        self.rank, self.world = rank, world
+        self.steps_per_epoch = -(-photos // batch_size)
+
+    def batch(self, step):
+        """(epoch, indices of the photos) of this rank at `step`."""
+        epoch, number = divmod(step, self.steps_per_epoch)
+        photos = np.arange(self.photos)
+        if self.shuffle:
+            photos = _permutation(self.photos, self.seed, epoch)
+        chosen = photos[number * self.batch_size : (number + 1) * self.batch_size]
+        return epoch, chosen[self.rank :: self.world]
+
+
+def make_batch(dataset, order, step):
+    """The Batch of `step`: a pure function, whichever process calls it."""
+    epoch, chosen = order.batch(step)
+    samples, failures = [], []
+    for i in chosen:
+        try:
+            samples.append(dataset.sample(int(i), epoch))
+        except images.PhotoError as error:
+            failures.append(str(error))
+    side, target = dataset.crop_size, dataset.crop_size // dataset.network.stride
+    batch = Batch(
+        np.empty((len(samples), 1, side, side), np.float32),
+        np.empty((len(samples), dataset.neighbors, target, target), np.int16),
+        np.empty((len(samples), dataset.neighbors, target, target), np.float32),
+        tuple(failures),
+    )
+    for n, sample in enumerate(samples):
+        for array, part in zip(batch, sample):
+            array[n] = part
+    return batch

@@ -1,0 +1,165 @@
+"""Photo -> photo: sizes, lightness, files, and the same picture from both backends."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import backends
+from cic import checkpoint, images
+from cic.colorize import ROWS, Colorizer, add_colour, colorize_files, network_size
+from cic.encode import decode
+from cic.lab import lightness, recolor, rgb_to_lab
+
+
+@pytest.fixture
+def paint():
+    """A colorizer whose network predicts one bin for a dark input, another for a light one."""
+    network = checkpoint.load_weights()[0]
+
+    def predict(array):
+        logits = np.zeros((1, 313, array.shape[2] // 4, array.shape[3] // 4), np.float32)
+        dark = array[0, 0, ::4, ::4] < 0
+        logits[0, 20][dark] = 50
+        logits[0, 280][~dark] = 50
+        return logits
+
+    return Colorizer(network, predict, size=64)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((3000, 4000), (256, 344)),
+        ((4000, 3000), (344, 256)),
+        ((256, 256), (256, 256)),
+        ((1, 1), (256, 256)),
+        ((100, 400), (256, 1024)),
+    ],
+)
+def test_the_network_sees_the_short_side_at_its_size(shape, expected):
+    assert network_size(*shape) == expected
+
+
+@pytest.mark.parametrize("shape", [(1, 100_000), (100_000, 3), (2, 90)])
+def test_a_very_long_photo_costs_no_more_than_a_long_one(shape):
+    height, width = network_size(*shape)
+    assert height * width <= 2 * 4 * 256**2
+    assert height % 8 == width % 8 == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (7, 5), (ROWS + 1, 31), (200, 133)])
+def test_every_size_comes_back_as_it_went_in(paint, photos, shape):
+    photo = photos["coffee"][: shape[0], : shape[1]]
+    out = paint(photo)
+    assert out.shape == photo.shape
+    assert out.dtype == np.uint8
+
+
+def test_gray_arrays_rgb_arrays_and_pillow_images_give_the_same_photo(paint, photos):
+    gray = photos["astronaut"][..., 0]
+    rgb = np.repeat(gray[..., None], 3, axis=2)
+    expected = paint(rgb)
+    np.testing.assert_array_equal(paint(gray), expected)
+    np.testing.assert_array_equal(paint(Image.fromarray(gray)), expected)
+
+
+def test_the_photo_is_not_written_to(paint, photos):
+    photo = photos["chelsea"].copy()
+    paint(photo)
+    np.testing.assert_array_equal(photo, photos["chelsea"])
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4)),
+        np.zeros(5, np.uint8),
+        np.zeros((0, 4, 3), "u1"),
+    ],
+)
+def test_what_is_no_photo_is_refused(paint, photo):
+    with pytest.raises(ValueError, match="uint8"):
+        paint(photo)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket"])
+def test_the_photos_own_lightness_is_kept_to_within_rounding(paint, photos, name):
+    out = paint(photos[name])
+    # Half an 8-bit step in each channel moves the luminance by half a step of gray; in the darkest
+    # tenth of the scale, where a step is largest in L, the toe bounds it.
+    error = np.abs(lightness(out) - lightness(photos[name]))
+    assert np.abs(rgb_to_lab(out)[..., 1:]).mean() > 20  # it did get coloured
+    assert error.max() < 0.35
+    assert error.mean() < 0.1
+
+
+def test_strips_meet_without_a_seam(photos):
+    rgb = photos["astronaut"][: 2 * ROWS + 20]
+    ab = np.random.default_rng(0).uniform(-40, 40, (17, 32, 2)).astype(np.float32)
+    planes = [Image.fromarray(np.ascontiguousarray(ab[..., i])) for i in (0, 1)]
+    size = rgb.shape[1], rgb.shape[0]
+    whole = np.stack([p.resize(size, Image.Resampling.BILINEAR) for p in planes], axis=-1)
+    difference = np.abs(add_colour(rgb, ab).astype(int) - recolor(rgb, whole).astype(int))
+    assert difference.max() <= 1
+
+
+def test_ab_is_decoded_at_the_weights_own_temperature(photos):
+    network = checkpoint.load_weights()[0]
+    logits = np.random.default_rng(0).standard_normal((1, 313, 16, 16)).astype(np.float32)
+    for temperature in (0.2, 1.0):
+        colorizer = Colorizer(network, lambda x: logits, size=64, temperature=temperature)
+        expected = decode(logits, temperature)[0].transpose(1, 2, 0)
+        image = Image.fromarray(photos["coffee"])
+        np.testing.assert_allclose(colorizer.ab(image), expected, atol=1e-5)
+
+
+def test_both_backends_give_the_same_photo(photos):
+    one, two = (
+        backends.colorizer(backend=name)(photos["chelsea"]).astype(int)
+        for name in ("torch", "paddle")
+    )
+    assert np.abs(one - two).max() <= 1
+
+
+def test_bundled_weights_colour_real_photos(backend, photos):
+    colorize = backends.colorizer(backend=backend.NAME)
+    for photo in photos.values():
+        gray = lightness(photo)
+        rgb = np.repeat((gray * 2.55).astype(np.uint8)[..., None], 3, axis=2)
+        ab = rgb_to_lab(colorize(rgb))[..., 1:]
+        assert np.hypot(*np.moveaxis(ab, -1, 0)).mean() > 4  # not gray
+        assert ab.reshape(-1, 2).std(0).max() > 2  # not one colour
+
+
+def test_a_batch_goes_on_past_a_bad_photo(paint, photos, tmp_path, capsys):
+    good = tmp_path / "good one's.png"
+    images.write(good, photos["coffee"][:40, :60])
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8 not a photo")
+    jobs = [(str(tmp_path / n), str(tmp_path / "out" / n)) for n in ("bad.jpg", good.name)]
+    assert colorize_files(paint, jobs) == 1
+    captured = capsys.readouterr()
+    assert "bad.jpg" in captured.out + captured.err
+    assert os.listdir(tmp_path / "out") == [good.name]
+
+
+def test_no_photo_is_overwritten_by_accident(paint, photos, tmp_path):
+    first, second = tmp_path / "a.png", tmp_path / "b.png"
+    for path in (first, second):
+        images.write(path, photos["coffee"][:40, :60])
+    before = first.read_bytes()
+    assert colorize_files(paint, [(str(first), str(first))]) == 1
+    target = str(tmp_path / "out.png")
+    assert colorize_files(paint, [(str(first), target), (str(second), target)]) == 1
+    assert first.read_bytes() == before
+
+
+def test_an_output_that_cannot_be_written_is_named(paint, photos, tmp_path, capsys):
+    source = tmp_path / "a.png"
+    images.write(source, photos["coffee"][:40, :60])
+    (tmp_path / "file").write_text("in the way")
+    assert colorize_files(paint, [(str(source), str(tmp_path / "file" / "a.png"))]) == 1
+    captured = capsys.readouterr()
+    assert "file/a.png" in captured.out + captured.err

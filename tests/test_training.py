@@ -1,0 +1,149 @@
+"""The loop: log, evaluation, checkpoints, resume, and what goes wrong."""
+
+import json
+import math
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cic import checkpoint, networks, recipes, training
+from cic.dataset import Order, PhotoDataset
+from cic.initialize import initialize
+from cic.loader import Loader
+
+NETWORK = networks.get("cic", width=0.125)
+RECIPE = replace(
+    recipes.get("full"), options={"width": 0.125}, batch_size=2, lr=1e-4, schedule="cosine"
+)
+
+
+class Run:
+    """A small run on real photographs in float64."""
+
+    def __init__(self, backend, photo_folder, model_path):
+        dataset = PhotoDataset([photo_folder], NETWORK, 64, 56)
+        self.loader = Loader(dataset, Order(len(dataset), RECIPE.batch_size))
+        self.trainer = backend.Trainer(NETWORK, RECIPE, initialize(NETWORK), "cpu", "float64")
+        self.checkpoints = training.Checkpoints(model_path, NETWORK, RECIPE, {"seed": 0})
+        self.log_path = os.path.join(model_path, "log.jsonl")
+
+    def train(self, steps, **options):
+        return training.train(
+            self.trainer, RECIPE, self.loader, steps, self.checkpoints, self.log_path, **options
+        )
+
+
+@pytest.fixture
+def run(backend, photo_folder, tmp_path):
+    return Run(backend, photo_folder, str(tmp_path / "model"))
+
+
+def test_a_run_logs_evaluates_and_saves(run):
+    epoch = run.loader.order.steps_per_epoch
+    figures = run.train(2 * epoch, validation=run.loader, log_step=1)
+    assert figures["steps"] == 2 * epoch
+    assert math.isfinite(figures["loss"])
+    assert figures["images_per_second"] > 0
+    assert math.isfinite(figures["validation_loss"])
+    assert figures["checkpoint"] == run.checkpoints.path()
+    with open(run.log_path, encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file]
+    assert [line["step"] for line in lines if "loss" in line] == list(range(1, 2 * epoch + 1))
+    assert sum("validation_loss" in line for line in lines) == 2
+    names = sorted(os.listdir(run.checkpoints.folder))
+    saved = [f"epoch_{which}_model.safetensors" for which in (1, 2, "latest")]
+    assert names == sorted([*saved, "log.jsonl"])
+
+
+def test_a_checkpoint_loads_as_weights_and_knows_its_run(run):
+    run.train(2)
+    network, weights, meta = checkpoint.load_weights(run.checkpoints.path())
+    assert network == NETWORK
+    assert meta["step"] == 2
+    assert meta["seed"] == 0
+    assert meta["recipe"]["gamma"] == RECIPE.gamma
+    for name, array in run.trainer.state()[0].items():
+        np.testing.assert_array_equal(weights[name], array)
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(run, backend, photo_folder, tmp_path):
+    steps = 7
+    run.train(steps)
+    first = Run(backend, photo_folder, str(tmp_path / "two"))
+
+    step = first.trainer.step
+    calls = []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(*arguments)
+
+    first.trainer.step = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        first.train(steps)
+    second = Run(backend, photo_folder, str(tmp_path / "two"))
+    start = second.checkpoints.resume(second.trainer)
+    assert start == 4
+    rest = second.train(steps, start=start)
+    assert rest["steps"] == steps
+    tolerance = 0 if backend.NAME == "torch" else 1e-9
+    expected, found = run.trainer.state(), second.trainer.state()
+    for one, two in zip(expected, found):
+        for name, array in one.items():
+            np.testing.assert_allclose(two[name], array, rtol=tolerance, atol=tolerance)
+
+
+def test_weights_alone_cannot_be_resumed(run):
+    checkpoint.save(run.checkpoints.path(), initialize(NETWORK), checkpoint.network_meta(NETWORK))
+    with pytest.raises(checkpoint.CheckpointError, match="not resumable"):
+        run.checkpoints.resume(run.trainer)
+
+
+def test_another_networks_checkpoint_is_refused_with_name_and_shapes(run):
+    other = networks.get("cic", width=0.25)
+    checkpoint.save(run.checkpoints.path(), initialize(other), checkpoint.network_meta(other))
+    with pytest.raises(checkpoint.CheckpointError) as refusal:
+        run.checkpoints.resume(run.trainer)
+    assert "conv1_1.weight" in str(refusal.value)
+    assert "(16, 1, 3, 3)" in str(refusal.value)
+    assert "(8, 1, 3, 3)" in str(refusal.value)
+
+
+def test_an_unreadable_photo_is_named_once_and_skipped(backend, photo_folder, tmp_path, capsys):
+    (photo_folder / "broken.jpg").write_bytes(b"")
+    run = Run(backend, photo_folder, str(tmp_path / "model"))
+    figures = run.train(2 * run.loader.order.steps_per_epoch)
+    captured = capsys.readouterr()
+    assert (captured.out + captured.err).count("broken.jpg") == 1
+    assert figures["skipped"] == 1
+
+
+def test_photos_none_of_which_can_be_read_are_an_error(backend, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in "abc":
+        (folder / f"{name}.jpg").write_bytes(b"nothing")
+    with pytest.raises(training.TrainingError, match="not one photo"):
+        Run(backend, folder, str(tmp_path / "model")).train(4)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(run, monkeypatch):
+    monkeypatch.setattr(run.trainer, "step", lambda batch, lr: np.float64("nan"))
+    with pytest.raises(training.TrainingError, match="--lr"):
+        run.train(3, log_step=1, save_latest=1)
+    assert not os.path.exists(run.checkpoints.path())
+
+
+def test_evaluation_is_the_mean_over_photos_and_changes_nothing(run):
+    before = run.trainer.state()[0]
+    loss = training.evaluate(run.trainer, run.loader)
+    batches = list(run.loader.batches(0, run.loader.order.steps_per_epoch))
+    total = sum(run.trainer.evaluate(batch) * len(batch.inputs) for batch in batches)
+    assert loss == pytest.approx(total / len(run.loader.dataset))
+    for name, array in run.trainer.state()[0].items():
+        np.testing.assert_array_equal(array, before[name])

@@ -1,0 +1,60 @@
+"""Colorize photos and folders of photos, at their full resolution.
+
+python tools/colorize.py old.jpg album/ -o coloured
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import backends
+from cic import console, images
+from cic.colorize import colorize_files
+
+KEPT = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}  # others are written as PNG
+
+
+def parse_arguments():
+    parser = console.parser(__doc__)
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="PATH", help="photos, and folders searched at any depth")
+    add("-o", "--output", required=True, help="folder to write to; for one photo, also a file name")
+    add("--weights", help="checkpoint (the bundled one)")
+    console.add_backend_flags(parser)
+    add("--temperature", type=float, help="lower is more vivid, 1 is the mean (the weights' own)")
+    add("--size", type=int, help="short side the network sees, pixels (the weights' own)")
+    return parser.parse_args()
+
+
+def list_jobs(paths, output):
+    """(source, target) of every photo: folders keep their inner layout, formats are kept."""
+    names_a_file = os.path.splitext(output)[1].lower() in images.EXTENSIONS
+    if names_a_file and len(paths) == 1 and not any(map(os.path.isdir, (paths[0], output))):
+        return [(paths[0], output)]
+    jobs = []
+    for path in paths:
+        inside = images.find(path) if os.path.isdir(path) else [os.path.basename(path)]
+        folder = path if os.path.isdir(path) else os.path.dirname(path)
+        for name in inside:
+            stem, extension = os.path.splitext(name)
+            kept = name if extension.lower() in KEPT else stem + ".png"
+            jobs.append((os.path.join(folder, name), os.path.join(output, kept)))
+    return jobs
+
+
+def main():
+    args = parse_arguments()
+    jobs = list_jobs(args.paths, args.output)
+    if not jobs:
+        raise ValueError(f"{', '.join(args.paths)}: no photo in there")
+    colorizer = backends.colorizer(args.weights, args.backend, args.device)
+    colorizer.temperature = colorizer.temperature if args.temperature is None else args.temperature
+    colorizer.size = args.size or colorizer.size
+    failed = colorize_files(colorizer, jobs)
+    print(f"{args.output}: {len(jobs) - failed} colorized, {failed} failed")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,49 @@
+"""Colorize a test set: class folders of photos in, class folders of PNG out, same stems.
+
+python tools/test.py --image_dir photos/val --result_path result --model_path model
+"""
+
+import os
+import sys
+from itertools import islice
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import backends
+from cic import console, images, training
+from cic.colorize import colorize_files
+
+
+def parse_arguments():
+    parser = console.parser(__doc__)
+    add = parser.add_argument
+    add("--image_dir", required=True, help="folder of photos, searched at any depth")
+    add("--result_path", default="result", help="folder for the colorized photos (%(default)s)")
+    add("--model_path", help="folder of a training run (without it, the bundled weights)")
+    add("--load_model", default=training.LATEST, help="which epoch's checkpoint (%(default)s)")
+    add("--max_samples", type=int, help="stop after so many photos")
+    console.add_backend_flags(parser)
+    return parser.parse_args()
+
+
+def main():
+    args = parse_arguments()
+    names = list(islice(images.find(args.image_dir), args.max_samples))
+    if not names:
+        raise ValueError(f"{args.image_dir}: no photo in there")
+    weights = args.model_path and training.checkpoint_path(args.model_path, args.load_model)
+    colorizer = backends.colorizer(weights, args.backend, args.device)
+    jobs = [
+        (
+            os.path.join(args.image_dir, name),
+            os.path.join(args.result_path, os.path.splitext(name)[0] + ".png"),
+        )
+        for name in names
+    ]
+    failed = colorize_files(colorizer, jobs)
+    print(f"{args.result_path}: {len(jobs) - failed} colorized, {failed} failed")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    console.run(main)
