@@ -1,0 +1,47 @@
+# make demo [PHOTO=path] [BACKEND=torch]   colorize real photos, or your own
+# make test                                lint and every test, on both backends
+# make lint | format | bench | clean
+
+PYTHON ?= python3
+# One backend is enough for the demo. PaddlePaddle's CPU build is the smaller on every system.
+BACKEND ?= paddle
+PHOTO ?=
+
+# Pinned here alone; setup.cfg has the ranges that are supported.
+torch = torch==2.13.0
+paddle = paddlepaddle==3.3.1
+
+.PHONY: demo test lint format bench clean
+
+demo: .venv-demo/$(BACKEND)
+	.venv-demo/bin/python tools/demo.py --backend $(BACKEND) $(if $(PHOTO),--photo "$(PHOTO)")
+
+test: lint
+	.venv/bin/python -m pytest
+
+lint: .venv/ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+format: .venv/ready
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+bench: .venv/ready
+	.venv/bin/python tools/bench.py
+
+.venv/ready: setup.cfg Makefile
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --upgrade pip
+	.venv/bin/python -m pip install --quiet $(torch) $(paddle)
+	.venv/bin/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+.venv-demo/$(BACKEND): setup.cfg Makefile
+	$(PYTHON) -m venv .venv-demo
+	@echo "installing $($(BACKEND)), once; it takes about a minute"
+	.venv-demo/bin/python -m pip install --quiet --disable-pip-version-check $($(BACKEND)) .
+	touch $@
+
+clean:
+	rm -rf .venv .venv-demo build dist *.egg-info
