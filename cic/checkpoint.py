@@ -93,4 +93,4 @@ def load_weights(path=None):
 
 def network_meta(network):
     """The metadata from which `load_weights` rebuilds the network."""
-    return {"network": network.name, "options": network.options}
+    return {"network": network.name, "options": dict(network.options)}

@@ -9,12 +9,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from cic import images
 from cic.encode import soft_encode
 from cic.initialize import random_for
 from cic.lab import lightness, rgb_to_lab
 from cic.rebalance import is_gray
+
+ORDER = 1  # the last word of the order's random stream; those of the crops have 0
 
 
 class Batch(NamedTuple):
@@ -34,9 +37,9 @@ class Batch(NamedTuple):
 class PhotoDataset:
     """Photos of one or more folders as samples for `network`.
 
-    A photo is shrunk (never enlarged, unless smaller than the crop) to a short side of
-    `load_size`, then a square of `crop_size` is cut out and mirrored: at random when `augment`,
-    else the middle, unmirrored. `bin_weights` (313,) are the rebalancing weights, None for none.
+    A photo is taken at a short side of `load_size` (never enlarged, unless smaller than the crop),
+    then a square of `crop_size` is cut out and mirrored: at random when `augment`, else the middle,
+    unmirrored. `bin_weights` (313,) are the rebalancing weights, None for none.
     Raises PhotoError if the folders hold no photo, ValueError for sizes that do not fit.
     """
 
@@ -72,16 +75,23 @@ class PhotoDataset:
     def crop(self, i, epoch=0):
         """The square of photo `i` that `epoch` sees, (crop_size, crop_size, 3) uint8 sRGB."""
         photo = images.open_rgb(self.paths[i])
-        photo = images.shrink(photo, self.load_size, self.crop_size)
-        spare = np.subtract(photo.size, self.crop_size)
-        if not self.augment:
-            left, top, mirror = *spare // 2, False
-        else:
+        short = min(photo.size)
+        scale = short / max(min(short, self.load_size), self.crop_size)
+        spare = np.floor_divide(photo.size, scale).astype(int) - self.crop_size
+        corner, mirror = spare // 2, False
+        if self.augment:
             random = random_for(self.seed, epoch, i)
-            left, top, mirror = *random.integers(0, spare + 1), random.random() < 0.5
-        square = photo.crop((left, top, left + self.crop_size, top + self.crop_size))
-        square = np.asarray(square)
+            corner, mirror = random.integers(0, spare + 1), random.random() < 0.5
+        square = np.asarray(self._cut(photo, corner * scale, self.crop_size * scale))
         return square[:, ::-1] if mirror else square
+
+    def _cut(self, photo, corner, side):
+        """The square of `side` pixels from `corner` (x, y) on, at the size of the crop."""
+        far = np.minimum(corner + side, photo.size)
+        if side == self.crop_size:
+            return photo.crop((*corner.astype(int), *far.astype(int)))
+        size = (self.crop_size, self.crop_size)
+        return photo.resize(size, Image.Resampling.BICUBIC, (*corner, *far), reducing_gap=2.0)
 
     def sample(self, i, epoch=0):
         """(input, index, weight) of photo `i`: `Batch`'s arrays without their first axis.
@@ -103,7 +113,7 @@ class PhotoDataset:
 
 @lru_cache(maxsize=2)
 def _permutation(photos, seed, epoch):
-    return random_for(seed, epoch).permutation(photos)
+    return random_for(seed, epoch, 0, ORDER).permutation(photos)
 
 
 class Order:

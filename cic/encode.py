@@ -7,7 +7,7 @@ import numpy as np
 from cic.bins import AB, COUNT
 
 LIMIT = 128.0  # ab that can be encoded lie in [-LIMIT, LIMIT]; sRGB needs [-108, 99]
-FINE = 1.25  # lookup cell, CIELAB units: no cell has more than 12 candidates for 5 neighbours
+FINE = 2.5  # lookup cell, CIELAB units: no cell has more than 12 candidates for 5 neighbours
 TABLE_NEIGHBORS = 16  # up to here the lookup pays; beyond it every bin is a candidate
 BIN_BITS = 9  # 2^9 > 313
 FRACTION = 2.0**37  # steps of a squared distance; 17 bits before the point, 9 for the bin: 63
@@ -29,11 +29,9 @@ def _candidates(neighbors):
     middle = (np.arange(side) + 0.5) * step - LIMIT
     a, b = np.meshgrid(middle, middle, indexing="ij")
     distance = np.hypot(a.reshape(-1, 1) - AB[:, 0], b.reshape(-1, 1) - AB[:, 1])
-    order = np.argsort(distance, axis=1, kind="stable")
-    sorted_distance = np.take_along_axis(distance, order, axis=1)
-    reach = sorted_distance[:, neighbors - 1, None] + step * np.sqrt(2) + 1e-3
-    most = int((sorted_distance <= reach).sum(1).max())
-    return step, side, order[:, :most].astype(np.int16)
+    furthest = np.partition(distance, neighbors - 1, axis=1)[:, neighbors - 1, None]
+    most = int((distance <= furthest + step * np.sqrt(2) + 1e-3).sum(1).max())
+    return step, side, np.argpartition(distance, most - 1, axis=1)[:, :most].astype(np.int16)
 
 
 def _nearest(ab, neighbors):
@@ -58,13 +56,13 @@ def soft_encode(ab, neighbors=5, sigma=5.0):
     Returns index (..., K) int16, nearest bin first, equal distances by bin, and
     weight (..., K) float32 summing to 1: exp(-d^2 / 2 sigma^2), normalised (section 2.2: K = 5 and
     sigma = 5; the authors' released Caffe layer has K = 10).
-    Raises ValueError for ab outside the range, K outside 1 to 313, or sigma not above 0.
+    Raises ValueError for ab outside the range, K outside 1 to 313, or sigma below 0.001.
     """
     ab = np.asarray(ab)
     if not 1 <= neighbors <= COUNT:
         raise ValueError(f"neighbors is {neighbors}; it must lie in 1 to {COUNT}")
-    if not sigma > 0:
-        raise ValueError(f"sigma is {sigma}; it must be above 0")
+    if not sigma >= 1e-3:
+        raise ValueError(f"sigma is {sigma}; it must be 0.001 or above")
     points = ab.astype(np.float64).reshape(-1, 2)  # float32 would reorder distances nearly equal
     if points.size and not (points.min() >= -LIMIT and points.max() <= LIMIT):
         raise ValueError(f"ab spans {ab.min()} to {ab.max()}; it must lie within +-{LIMIT:g}")

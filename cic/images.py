@@ -1,10 +1,11 @@
 """Read and write photos; whatever is wrong with a file is one PhotoError that names it."""
 
 import os
+import struct
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cic.files import replacing
 
@@ -12,6 +13,18 @@ EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"),
     *(".ppm", ".pgm", ".pnm", ".jp2", ".tga"),
 )
+# EXIF 2.32, tag Orientation: what makes the photo upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow raises for files that are cut off, damaged or made up.
+_DAMAGE = (OSError, ValueError, TypeError, SyntaxError, EOFError, MemoryError, struct.error)
 QUALITY = 95  # of written JPEG and WebP files; higher grows them faster than it shows
 
 
@@ -46,7 +59,10 @@ def to_rgb(image):
 
     Transparency is dropped, and of an animation the current frame taken.
     """
-    image = ImageOps.exif_transpose(image)
+    image.load()  # some formats turn the photo themselves
+    turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
+    if turn is not None:
+        image = image.transpose(turn)
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     return image.convert("RGB")
@@ -64,17 +80,16 @@ def open_rgb(path):
         reason = "the file is empty" if empty else "not a photo of a known format"
     except Image.DecompressionBombError as error:
         reason = f"too large: {error}"
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+    except _DAMAGE as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     raise PhotoError(f"{os.fspath(path)!r}: {reason}")
 
 
-def shrink(image, short, least=1):
-    """Pillow image with its short side shrunk to `short` pixels, or enlarged to `least`."""
-    side = max(min(min(image.size), short), least)
-    if side == min(image.size):
+def shrink(image, short):
+    """Pillow image with its short side shrunk to `short` pixels, if it is longer."""
+    if min(image.size) <= short:
         return image
-    size = [max(side, round(n * side / min(image.size))) for n in image.size]
+    size = [round(n * short / min(image.size)) for n in image.size]
     return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 
@@ -91,6 +106,8 @@ def write(path, rgb):
     try:
         with replacing(path) as fresh:
             Image.fromarray(rgb).save(fresh, quality=QUALITY)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         reason = getattr(error, "strerror", None) or error
+        if isinstance(error, KeyError):
+            reason = f"Pillow has no writer for {error.args[0]}"
         raise PhotoError(f"{os.fspath(path)!r}: cannot be written: {reason}") from None

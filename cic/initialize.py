@@ -5,13 +5,14 @@ import zlib
 import numpy as np
 
 
-def random_for(seed, *key):
+def random_for(seed, first=0, second=0, third=0):
     """NumPy generator that is a function of its arguments alone: counter-based Philox.
 
-    `seed` (0 to 2^64 - 1) and up to three further integers each have their own 64-bit word.
+    Each argument, 0 to 2^64 - 1, is a 64-bit word of the key or of the counter.
     """
-    first, second, third = (*key, 0, 0, 0)[:3]
-    return np.random.Generator(np.random.Philox(key=[seed, first], counter=[0, 0, second, third]))
+    key = np.array([seed, first], np.uint64)
+    counter = np.array([0, 0, second, third], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def initialize(network, seed=0):

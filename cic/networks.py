@@ -1,7 +1,7 @@
 """Named networks as data, built from layers: what both backends build from."""
 
 from dataclasses import dataclass, field
-from math import prod
+from math import inf, prod
 
 from cic.bins import COUNT
 from cic.layers import BatchNorm, Conv, ConvTranspose, ReLU
@@ -23,6 +23,10 @@ class Network:
     multiple: int = 8
     l_mean: float = 50.0
     l_scale: float = 1.0
+
+    def __str__(self):
+        options = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.name}({options})"
 
     @property
     def parameters(self):
@@ -88,8 +92,8 @@ def cic(width=1.0, extra_relu=False):
     `extra_relu` adds the ReLU between conv5_3norm and conv6_1 that Callifrey/Paddle-CIC and
     Epiphqny/Colorization have and the authors have not: the shapes are equal, the outputs are not.
     """
-    if not width > 0:
-        raise ValueError(f"width is {width}; it must be above 0")
+    if not 0 < width < inf:
+        raise ValueError(f"width is {width}; it must be above 0 and finite")
 
     def scaled(channels):
         return max(8, round(channels * width / 8) * 8)

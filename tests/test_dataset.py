@@ -340,3 +340,21 @@ def test_an_abandoned_loader_ends(photo_folder):
         processes = multiprocessing.active_children()
     assert processes
     assert not any(process.is_alive() for process in processes)
+
+
+@pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (3, 3)])
+def test_a_thin_photo_is_cut_before_it_is_enlarged(tmp_path, size):
+    Image.new("RGB", size, (200, 30, 90)).save(tmp_path / "thin.png")
+    for augment in (True, False):
+        data = PhotoDataset([tmp_path], NETWORK, **SMALL, augment=augment)
+        square = data.crop(0)
+        assert square.shape == (data.crop_size, data.crop_size, 3)
+        assert (square == (200, 30, 90)).all()
+
+
+def test_a_large_photo_is_seen_whole_at_its_short_side(tmp_path, photos):
+    photo = Image.fromarray(photos["astronaut"])  # 512 x 512
+    photo.save(tmp_path / "a.png")
+    data = PhotoDataset([tmp_path], NETWORK, load_size=64, crop_size=64, augment=False)
+    small = np.asarray(photo.resize((64, 64), Image.Resampling.BICUBIC, reducing_gap=2.0))
+    np.testing.assert_array_equal(data.crop(0), small)

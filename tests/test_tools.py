@@ -66,6 +66,20 @@ def test_training_stops_after_max_steps(backend, tool, photo_folder):
     assert json.loads(run.stdout.splitlines()[-1])["steps"] == 5
 
 
+def test_a_killed_run_leaves_no_worker_behind(photo_folder, tmp_path):
+    command = [sys.executable, ROOT / "tools" / "train.py", "--image_dir", photo_folder]
+    command += ["--model_path", "model", "--option", "width=0.125", "--max_steps", "100000"]
+    process = subprocess.Popen(
+        [*map(str, command)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    shown = b""
+    while b"loss=" not in shown:  # the workers are at work
+        shown += process.stderr.read(1)
+    process.kill()
+    # Both ends only when the last process that inherited them has ended.
+    process.communicate(timeout=30)
+
+
 def test_colorizing_awkward_files_and_folders(backend, tool, photos, tmp_path):
     folder = tmp_path / "my album"
     names = ["a b.jpg", 'it\'s "one".png', "-dash.png", "new\nline.png", "sub/x.jpg/y.png"]
