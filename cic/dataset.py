@@ -82,8 +82,8 @@ class PhotoDataset:
         if self.augment:
             random = random_for(self.seed, epoch, i)
             corner, mirror = random.integers(0, spare + 1), random.random() < 0.5
-        square = np.asarray(self._cut(photo, corner * scale, self.crop_size * scale))
-        return square[:, ::-1] if mirror else square
+        square = self._cut(photo, corner * scale, self.crop_size * scale)
+        return np.asarray(square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else square)
 
     def _cut(self, photo, corner, side):
         """The square of `side` pixels from `corner` (x, y) on, at the size of the crop."""

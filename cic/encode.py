@@ -9,8 +9,7 @@ from cic.bins import AB, COUNT
 LIMIT = 128.0  # ab that can be encoded lie in [-LIMIT, LIMIT]; sRGB needs [-108, 99]
 FINE = 2.5  # lookup cell, CIELAB units: no cell has more than 12 candidates for 5 neighbours
 TABLE_NEIGHBORS = 16  # up to here the lookup pays; beyond it every bin is a candidate
-BIN_BITS = 9  # 2^9 > 313
-FRACTION = 2.0**37  # steps of a squared distance; 17 bits before the point, 9 for the bin: 63
+BIN_MASK = 2**9 - 1  # the 9 bits that hold any of the 313 bins
 BLOCK = 1 << 14  # distances computed at once: they stay in the processor's cache
 MODE_BELOW = 1e-6  # temperatures at which float32 softmax is the mode already
 
@@ -41,13 +40,14 @@ def _nearest(ab, neighbors):
     candidates = table.take(cell[:, 0] * side + cell[:, 1], axis=0).astype(np.int64)
     distance = np.square(ab[:, :1] - _A.take(candidates))
     distance += np.square(ab[:, 1:] - _B.take(candidates))
-    # Distance and bin share one sorting key, so that equal distances fall to the lower bin.
-    distance *= FRACTION
-    key = distance.astype(np.int64) << BIN_BITS
+    # The bits of non-negative floats sort as integers: the last 9 of a distance's make room for its
+    # bin, so that equal distances fall to the lower one. 43 bits of the fraction remain.
+    key = distance.view(np.int64)
+    key &= ~BIN_MASK
     key |= candidates
     key.sort(axis=1)
     key = key[:, :neighbors]
-    return key & (2**BIN_BITS - 1), (key >> BIN_BITS) * (1 / FRACTION)
+    return key & BIN_MASK, (key & ~BIN_MASK).view(np.float64)
 
 
 def soft_encode(ab, neighbors=5, sigma=5.0):

@@ -1,6 +1,7 @@
 """Named networks as data, built from layers: what both backends build from."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import inf, prod
 
 from cic.bins import COUNT
@@ -62,7 +63,7 @@ class Network:
             shape = layer.output(shape)
         return total
 
-    @property
+    @cached_property
     def stride(self):
         """Input pixels a side for one output pixel."""
         side = 8 * self.multiple

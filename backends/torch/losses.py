@@ -7,6 +7,5 @@ def cross_entropy(logits, index, weight):
     """`cic.losses.cross_entropy`: sparse soft labels, (N, K, H, W), mean over all pixels."""
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
-    picked = logits.gather(1, index.long())
-    normalizer = logits.logsumexp(1, keepdim=True)
-    return (weight * (normalizer - picked)).sum() / (logits.numel() // logits.shape[1])
+    picked = logits.log_softmax(1).gather(1, index.long())
+    return -(weight * picked).sum() / (logits.numel() // logits.shape[1])
