@@ -77,7 +77,7 @@ class PhotoDataset:
         photo = images.open_rgb(self.paths[i])
         short = min(photo.size)
         scale = short / max(min(short, self.load_size), self.crop_size)
-        spare = np.floor_divide(photo.size, scale).astype(int) - self.crop_size
+        spare = np.rint(np.divide(photo.size, scale)).astype(int) - self.crop_size
         corner, mirror = spare // 2, False
         if self.augment:
             random = random_for(self.seed, epoch, i)

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import tempfile
 
 import numpy as np
 import pytest
@@ -358,3 +359,12 @@ def test_a_large_photo_is_seen_whole_at_its_short_side(tmp_path, photos):
     data = PhotoDataset([tmp_path], NETWORK, load_size=64, crop_size=64, augment=False)
     small = np.asarray(photo.resize((64, 64), Image.Resampling.BICUBIC, reducing_gap=2.0))
     np.testing.assert_array_equal(data.crop(0), small)
+
+
+@given(st.integers(1, 400), st.integers(1, 400), st.integers(0, 50))
+def test_every_size_of_photo_gives_a_crop(width, height, epoch):
+    with tempfile.TemporaryDirectory() as folder:
+        Image.new("RGB", (width, height)).save(os.path.join(folder, "a.png"))
+        for augment in (True, False):
+            data = PhotoDataset([folder], NETWORK, load_size=40, crop_size=32, augment=augment)
+            assert data.crop(0, epoch).shape == (32, 32, 3)
