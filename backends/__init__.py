@@ -3,12 +3,23 @@
 import importlib
 import importlib.util
 
-_NAMES = {"torch": "torch", "paddle": "paddlepaddle"}  # import name: what pip installs
+# Backend: the module it needs, and what pip installs for it; in order of preference.
+_FRAMEWORKS = {"torch": ("torch", "torch"), "paddle": ("paddle", "paddlepaddle")}
+
+
+def names():
+    """Names that `get` knows, installed or not."""
+    return tuple(_FRAMEWORKS)
 
 
 def available():
     """Names of the backends whose framework is installed here, in order of preference."""
-    return tuple(name for name in _NAMES if importlib.util.find_spec(name))
+    return tuple(name for name, (module, _) in _FRAMEWORKS.items() if _is_installed(module))
+
+
+def _is_installed(module):
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.loader is not None  # a mere folder has no loader
 
 
 def get(name=None):
@@ -19,11 +30,13 @@ def get(name=None):
     if name is None:
         name = next(iter(available()), None)
         if name is None:
-            raise ImportError(f"no backend here: pip install one of {', '.join(_NAMES.values())}")
-    if name not in _NAMES:
-        raise ValueError(f"no backend is called {name!r}; there are {', '.join(_NAMES)}")
-    if not importlib.util.find_spec(name):
-        raise ImportError(f"backend {name!r} is not installed: pip install {_NAMES[name]}")
+            packages = ", ".join(package for _, package in _FRAMEWORKS.values())
+            raise ImportError(f"no backend here: pip install one of {packages}")
+    if name not in _FRAMEWORKS:
+        raise ValueError(f"no backend is called {name!r}; there are {', '.join(names())}")
+    module, package = _FRAMEWORKS[name]
+    if not _is_installed(module):
+        raise ImportError(f"backend {name!r} is not installed: pip install {package}")
     return importlib.import_module(f"backends.{name}")
 
 
@@ -38,3 +51,11 @@ def colorizer(weights=None, backend=None, device="auto"):
     network, state, meta = checkpoint.load_weights(weights)
     predict = get(backend).predictor(network, state, device)
     return colorize.Colorizer(network, predict, **meta.get("colorize", {}))
+
+
+def add_flags(parser):
+    """The flags with which every tool that runs a network lets the user choose where."""
+    parser.add_argument(
+        "--backend", choices=names(), help="framework (the first that is installed)"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, gpu, gpu:1 (%(default)s)")

@@ -65,6 +65,23 @@ def check(network, state, source="state"):
             )
 
 
+def check_training(network, optimizer, meta, source):
+    """Raise CheckpointError unless a run of `network` can go on from a checkpoint.
+
+    Equal shapes are not enough: options such as `extra_relu` have no arrays of their own.
+    """
+    wanted = network_meta(network)
+    has = {key: meta.get(key) for key in wanted}
+    if has != wanted:
+        raise CheckpointError(f"{source}: not of this network: {has} instead of {wanted}")
+    if "step" not in meta or "steps" not in optimizer:
+        raise CheckpointError(f"{source}: weights alone: not resumable; start from --weights")
+    for name, shape in network.parameters.items():
+        for moment in (f"moment1/{name}", f"moment2/{name}"):
+            if moment not in optimizer or optimizer[moment].shape != shape:
+                raise CheckpointError(f"{source}: not resumable: {moment} is not {shape}")
+
+
 def split(state):
     """(weights, optimizer) of a training checkpoint's state; the prefix is taken off."""
     weights = {name: array for name, array in state.items() if not name.startswith(OPTIMIZER)}
@@ -88,6 +105,9 @@ def load_weights(path=None):
         raise CheckpointError(f"{path}: its metadata names no known network: {error}") from None
     weights, _ = split(state)
     check(network, weights, path)
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"{path}: {name} holds numbers that are not finite")
     return network, weights, meta
 
 

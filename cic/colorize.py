@@ -14,7 +14,8 @@ from cic import images
 from cic.encode import decode
 from cic.lab import lightness, recolor
 
-ROWS = 64  # of a strip: its float32 scratch stays small however large the photo
+STRIP = 1 << 18  # pixels coloured at once: their float32 scratch stays small whatever the photo
+KEPT = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}  # others become PNG
 LONG = 4  # a photo longer than this many times its short side is shrunk to no more area
 LONGEST = 32  # times `size`: the most that any side may have
 
@@ -41,7 +42,7 @@ class Colorizer:
     def __call__(self, photo):
         image = photo if isinstance(photo, Image.Image) else self._image(photo)
         image = images.to_rgb(image)
-        return add_colour(np.asarray(image), self.ab(image))
+        return add_colour(np.asarray(image), self.ab(image), self.network.stride)
 
     @staticmethod
     def _image(array):
@@ -65,32 +66,51 @@ class Colorizer:
         return decode(logits[0], self.temperature, axis=0).transpose(1, 2, 0)
 
 
-def add_colour(rgb, ab):
+def add_colour(rgb, ab, stride=4):
     """Photo (H, W, 3) uint8 with its own lightness and the colours of ab (h, w, 2), enlarged.
 
-    The enlargement is bilinear; strips are worked on in parallel.
+    The enlargement is bilinear; strips are worked on in parallel. Training took the ab of every
+    `stride`-th pixel, so a cell of ab belongs to the first pixel of its square, not to the middle.
     """
-    height = len(rgb)
+    height, width = rgb.shape[:2]
     out = np.empty(rgb.shape, np.uint8)
-    planes = [Image.fromarray(np.ascontiguousarray(ab[..., i])) for i in (0, 1)]
+    rows = max(1, STRIP // width)
+    padded = np.pad(ab, ((0, 1), (0, 1), (0, 0)), "edge")
+    planes = [Image.fromarray(np.ascontiguousarray(padded[..., i])) for i in (0, 1)]
+    shift = 0.5 - 0.5 / stride
+    scale = len(ab) / height
 
     def strip(top):
-        bottom = min(top + ROWS, height)
-        out[top:bottom] = recolor(rgb[top:bottom], _enlarge(planes, rgb.shape, top, bottom))
+        bottom = min(top + rows, height)
+        box = (shift, shift + top * scale, shift + ab.shape[1], shift + bottom * scale)
+        size = (width, bottom - top)
+        large = [plane.resize(size, Image.Resampling.BILINEAR, box) for plane in planes]
+        out[top:bottom] = recolor(rgb[top:bottom], np.stack(large, axis=-1))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(strip, range(0, height, ROWS)):
-            pass
+        for _ in pool.map(strip, range(0, height, rows)):
+            pass  # raises what a strip raised
     return out
 
 
-def _enlarge(planes, shape, top, bottom):
-    """Rows top ... bottom - 1 of the ab planes enlarged to shape (H, W), (rows, W, 2) float32."""
-    height, width = shape[:2]
-    scale = planes[0].height / height
-    box = (0, top * scale, planes[0].width, min(bottom * scale, planes[0].height))
-    size = (width, bottom - top)
-    return np.stack([p.resize(size, Image.Resampling.BILINEAR, box) for p in planes], axis=-1)
+def list_jobs(paths, output):
+    """(source, target) of every photo: folders keep their inner layout, formats are kept if common.
+
+    With one photo and an `output` that ends as a photo does, that is the target; else it is a
+    folder, and photos in it are no sources.
+    """
+    names_a_file = os.path.splitext(output)[1].lower() in images.EXTENSIONS
+    if names_a_file and len(paths) == 1 and not any(map(os.path.isdir, (paths[0], output))):
+        return [(paths[0], output)]
+    jobs = []
+    for path in paths:
+        folder, names = (path, images.find(path)) if os.path.isdir(path) else os.path.split(path)
+        for name in [names] if isinstance(names, str) else names:
+            stem, extension = os.path.splitext(name)
+            kept = name if extension.lower() in KEPT else stem + ".png"
+            jobs.append((os.path.join(folder, name), os.path.join(output, kept)))
+    inside = os.path.join(os.path.realpath(output), "")
+    return [job for job in jobs if not os.path.realpath(job[0]).startswith(inside)]
 
 
 def colorize_files(colorizer, jobs):
@@ -102,11 +122,12 @@ def colorize_files(colorizer, jobs):
     sources = {os.path.realpath(source) for source, _ in jobs}
     written, failed = set(), 0
     for source, target in tqdm(jobs, unit="photo", disable=len(jobs) < 2):
+        real = os.path.realpath(target)
         try:
-            if os.path.realpath(target) in sources | written:
+            if real in sources or real in written:
                 raise images.PhotoError(f"{source!r}: {target!r} is another photo of this batch")
             images.write(target, colorizer(images.open_rgb(source)))
-            written.add(os.path.realpath(target))
+            written.add(real)
         except images.PhotoError as error:
             tqdm.write(f"failed: {error}")
             failed += 1

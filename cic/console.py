@@ -11,19 +11,25 @@ def parser(description):
     )
 
 
-def add_backend_flags(parser):
-    """The flags with which every tool that runs a network lets the user choose where."""
-    parser.add_argument(
-        "--backend", choices=["torch", "paddle"], help="framework (the first that is installed)"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, gpu, gpu:1 (%(default)s)")
+def positive(text):
+    """argparse type: an integer from 1 on."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
+def natural(text):
+    """argparse type: an integer from 0 on."""
+    if int(text) < 0:
+        raise ValueError
+    return int(text)
 
 
 def run(main):
     """Exit with the status that `main()` returns; an expected error is one line and status 1.
 
-    Expected are bad input, a missing file or package, and Ctrl-C (status 130); anything else is a
-    defect and keeps its traceback.
+    Expected are bad values, files that cannot be used, missing packages, and Ctrl-C (status 130);
+    anything else is a defect and keeps its traceback.
     """
     try:
         status = main()

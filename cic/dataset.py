@@ -13,9 +13,9 @@ from PIL import Image
 
 from cic import images
 from cic.encode import soft_encode
-from cic.initialize import random_for
 from cic.lab import lightness, rgb_to_lab
 from cic.rebalance import is_gray
+from cic.seeding import random_for
 
 ORDER = 1  # the last word of the order's random stream; those of the crops have 0
 

@@ -20,9 +20,9 @@ def replacing(path):
     os.close(handle)
     try:
         yield fresh
-        with open(fresh, "rb") as written:
+        with open(fresh, "r+b") as written:
             os.fsync(written.fileno())
-        umask = os.umask(0)
+        umask = os.umask(0)  # it can only be read by setting it
         os.umask(umask)
         os.chmod(fresh, 0o666 & ~umask)  # mkstemp's files are private
         os.replace(fresh, path)

@@ -11,10 +11,15 @@ from typing import ClassVar
 
 
 class Layer:
-    """What a layer has unless it says otherwise: no arrays, the input's shape, no cost."""
+    """What a layer has unless it says otherwise: no arrays, the input's shape, no cost.
+
+    `constants` are the initial values of its arrays, {last part of the name: value}; an array that
+    is not among them is a kernel, drawn at random by its layer's `fan_in`.
+    """
 
     parameters: ClassVar[dict] = {}
     statistics: ClassVar[dict] = {}
+    constants: ClassVar[dict] = {}
 
     def output(self, shape):
         return shape
@@ -34,6 +39,8 @@ class Conv(Layer):
     stride: int = 1
     padding: int = 1
     dilation: int = 1
+
+    constants: ClassVar[dict] = {"bias": 0.0}
 
     @property
     def parameters(self):
@@ -63,6 +70,8 @@ class ConvTranspose(Layer):
     kernel: int = 4
     stride: int = 2
     padding: int = 1
+
+    constants: ClassVar[dict] = {"bias": 0.0}
 
     @property
     def parameters(self):
@@ -94,6 +103,13 @@ class BatchNorm(Layer):
     channels: int
     momentum: float = 0.1
     epsilon: float = 1e-5
+
+    constants: ClassVar[dict] = {
+        "weight": 1.0,
+        "bias": 0.0,
+        "running_mean": 0.0,
+        "running_var": 1.0,
+    }
 
     @property
     def parameters(self):

@@ -6,6 +6,8 @@ import signal
 import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 
 from cic.dataset import make_batch
 
@@ -17,7 +19,7 @@ _work = None  # (dataset, order) of this worker process
 def _start_worker(dataset, order):
     global _work
     _work = dataset, order
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # also where it is not inherited
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -29,6 +31,19 @@ def _end_with_parent():
 
 def _batch(step):
     return make_batch(*_work, step)
+
+
+@contextmanager
+def _deaf_to_ctrl_c():
+    """Processes started meanwhile ignore Ctrl-C from their first moment: it is the main one's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Loader:
@@ -44,6 +59,9 @@ class Loader:
         if workers:
             context = multiprocessing.get_context("spawn")  # a fork would copy a framework's locks
             self.pool = ProcessPoolExecutor(workers, context, _start_worker, (dataset, order))
+            with _deaf_to_ctrl_c():
+                for _ in range(workers):
+                    self.pool.submit(os.getpid)  # starts a process
 
     def __enter__(self):
         return self
@@ -61,6 +79,16 @@ class Loader:
         for step in range(start, stop):
             pending.append(self.pool.submit(_batch, step))
             if len(pending) > AHEAD * self.workers:
-                yield pending.popleft().result()
+                yield self._result(pending.popleft())
         while pending:
-            yield pending.popleft().result()
+            yield self._result(pending.popleft())
+
+    @staticmethod
+    def _result(future):
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            raise OSError(
+                "a process that reads photos was killed, perhaps for want of memory: "
+                "try fewer --num_workers"
+            ) from None

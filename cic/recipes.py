@@ -75,12 +75,13 @@ _RECIPES = {
         Recipe(
             "compact",
             options={"width": 0.25},
-            load_size=160,
-            crop_size=128,
-            num_epochs=20,
+            load_size=128,
+            crop_size=112,
+            num_epochs=3,
             lr=5e-4,
             schedule="cosine",
             weight_decay=1e-5,
+            gamma=0.8,
         ),
     )
 }

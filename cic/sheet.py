@@ -5,14 +5,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 GAP = 12  # pixels between pictures
 CAPTION = 36  # pixels of the caption's line
+TALLEST = 3  # times the column's width: taller pictures get narrower
 
 
 def contact_sheet(rows, captions, width=480):
-    """Sheet (H, W, 3) uint8 of rows of (h, w, 3) uint8 pictures, each `width` pixels wide.
+    """Sheet (H, W, 3) uint8 of rows of (h, w, 3) uint8 pictures in columns `width` pixels wide.
 
     Pictures of one row are of one size; `captions` has one entry a column.
     """
-    scaled = [[_to_width(picture, width) for picture in row] for row in rows]
+    scaled = [[_fit(picture, width) for picture in row] for row in rows]
     columns = len(captions)
     height = CAPTION + sum(row[0].height + GAP for row in scaled)
     sheet = Image.new("RGB", (columns * (width + GAP) + GAP, height), "white")
@@ -29,7 +30,8 @@ def contact_sheet(rows, captions, width=480):
     return np.asarray(sheet)
 
 
-def _to_width(picture, width):
+def _fit(picture, width):
     image = Image.fromarray(picture)
-    height = max(1, round(image.height * width / image.width))
-    return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    scale = min(width / image.width, TALLEST * width / image.height)
+    size = [max(1, round(n * scale)) for n in image.size]
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)

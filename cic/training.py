@@ -52,8 +52,14 @@ class Checkpoints:
         state, meta = checkpoint.load(self.path(which))
         weights, optimizer = checkpoint.split(state)
         checkpoint.check(self.network, weights, self.path(which))
-        if "step" not in meta or "steps" not in optimizer:
-            raise checkpoint.CheckpointError(f"{self.path(which)}: weights alone: not resumable")
+        checkpoint.check_training(self.network, optimizer, meta, self.path(which))
+        for key in ("seed", "photos", "batch_size"):
+            now = self.meta.get(key)
+            if meta.get(key) != now:
+                raise TrainingError(
+                    f"{self.path(which)}: {key} was {meta.get(key)} and is {now}: the order of the "
+                    "photos follows from it; to begin anew from these weights, take --weights"
+                )
         trainer.load(weights, optimizer)
         return meta["step"]
 
@@ -103,11 +109,17 @@ class Log:
         self.bar.update(step + 1 - self.bar.n)
         if (step + 1) % self.every and step + 1 < self.bar.total:
             return
+        self.check(step)
         mean, rate = self.loss, self.images_per_second
-        if not math.isfinite(mean):
-            raise TrainingError(f"the loss is {mean} at step {step + 1}: try a lower --lr")
         self.bar.set_postfix(loss=f"{mean:.4f}", images_s=f"{rate:.1f}", refresh=False)
         self.write(step=step + 1, loss=mean, lr=lr, images_per_second=rate)
+
+    def check(self, step):
+        """Raise TrainingError if there is nothing to save: no photo was read, or no number left."""
+        if not self.images:
+            raise TrainingError("not one photo could be read")
+        if not math.isfinite(self.loss):
+            raise TrainingError(f"the loss is {self.loss} at step {step + 1}: try a lower --lr")
 
     def write(self, **figures):
         """Append one line of figures."""
@@ -116,36 +128,39 @@ class Log:
 
 
 def evaluate(trainer, loader):
-    """Mean loss over all photos of `loader`, in evaluation mode; NaN if none can be read."""
+    """Mean loss over all photos of `loader`, in evaluation mode."""
     total, photos = 0.0, 0
     for batch in loader.batches(0, loader.order.steps_per_epoch):
         if len(batch.inputs):
             total += trainer.evaluate(batch) * len(batch.inputs)
             photos += len(batch.inputs)
-    return total / photos if photos else math.nan
+    if not photos:
+        raise TrainingError("not one photo to evaluate on could be read")
+    return total / photos
 
 
 @contextmanager
 def _interrupt_between_steps():
-    """A list that Ctrl-C adds to, for the loop to look at between steps; a second one is at once.
+    """A list that Ctrl-C and a kill's SIGTERM add to, for the loop to look at between steps.
 
-    In the middle of a step some weights have moved and others have not.
+    In the middle of a step some weights have moved and others have not. A second Ctrl-C is at once.
     """
     came = []
 
-    def note(*_):
+    def note(number, _):
         if came:
             raise KeyboardInterrupt
-        came.append(True)
+        came.append(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield came  # signals reach the main thread alone
         return
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield came
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def train(
@@ -163,9 +178,11 @@ def train(
     """Train from step `start` to `steps`; the run's figures as a dict.
 
     A checkpoint is written after every epoch and, as the latest, every `save_latest` steps, at the
-    end and on Ctrl-C, which then raises KeyboardInterrupt. `validation` is a Loader whose loss is
-    logged after every epoch.
+    end and when asked to stop: Ctrl-C then raises KeyboardInterrupt, SIGTERM SystemExit.
+    `validation` is a Loader whose loss is logged after every epoch.
     """
+    if start >= steps:
+        raise TrainingError(f"{start} of {steps} steps are made: for more, raise --num_epochs")
     figures = {}
     done = start
     epoch_steps = loader.order.steps_per_epoch
@@ -177,17 +194,19 @@ def train(
                 log.step(step, trainer.step(batch, lr), len(batch.inputs), lr)
             done = step + 1
             epoch_ends, last = done % epoch_steps == 0, done == steps
+            saves = epoch_ends or last or interrupted or done % save_latest == 0
+            if saves:
+                log.check(step)
             if validation and (epoch_ends or last):
                 figures["validation_loss"] = evaluate(trainer, validation)
                 log.write(step=done, **figures)
             if epoch_ends:
                 checkpoints.save(trainer, done // epoch_steps, step=done, **figures)
-            if epoch_ends or last or interrupted or done % save_latest == 0:
+            if saves:
                 checkpoints.save(trainer, step=done, **figures)
             if interrupted:
-                raise KeyboardInterrupt
-        if not log.images and done > start:
-            raise TrainingError("not one photo could be read")
+                stop = KeyboardInterrupt if signal.SIGINT in interrupted else SystemExit
+                raise stop(128 + interrupted[0])
         return figures | {
             "loss": log.loss,
             "images_per_second": round(log.images_per_second, 2),

@@ -150,7 +150,8 @@ def test_what_is_missing_is_named_in_one_line_and_nothing_is_written(
         (("--schedule", "magic"), "magic"),
         (("--precision", "float8"), "float8"),
         (("--option", "depth=3"), "depth"),
-        (("--option", "width"), "KEY=VALUE"),
+        (("--device", "abacus"), "abacus"),
+        (("--option", "width"), "write width=0.5"),
         (("--weights", "nowhere"), "nowhere"),
         (("--continue_train",), "epoch_latest_model.safetensors"),
     ],
@@ -200,16 +201,21 @@ def test_released_weights_colorize(tool, photo_folder, backend, tmp_path):
 def test_the_demo_writes_photos_and_a_sheet(backend, tool, tmp_path):
     run = tool("demo", "--backend", backend.NAME)
     assert run.returncode == 0, run.stderr
-    names = images.find(tmp_path / "demo")
-    assert names == [
-        f"{n}.jpg" for n in ("astronaut", "chelsea", "coffee", "contact_sheet", "rocket")
-    ]
+    names = [f"{stem}.jpg" for stem in ("astronaut", "chelsea", "coffee", "rocket")]
+    for folder in ("original", "gray", "colorized"):
+        assert images.find(tmp_path / "demo" / folder) == names
     sheet = images.read(tmp_path / "demo" / "contact_sheet.jpg")
     assert sheet.shape[1] > 1400
-    assert "contact_sheet.jpg" in run.stdout
+    assert str(tmp_path / "demo" / "contact_sheet.jpg") in run.stdout
 
 
-def test_the_demo_takes_a_users_folder(tool, photo_folder, tmp_path):
-    run = tool("demo", "--photo", photo_folder)
-    assert run.returncode == 0, run.stderr
-    assert len(images.find(tmp_path / "demo")) == len(images.find(photo_folder)) + 1
+def test_the_demo_takes_a_users_folder_and_overwrites_nothing(tool, photo_folder):
+    before = {name: (photo_folder / name).read_bytes() for name in images.find(photo_folder)}
+    (photo_folder / "broken.jpg").write_bytes(b"nothing")
+    run = tool("demo", "--photo", photo_folder, "--output", photo_folder)
+    assert run.returncode == 1
+    assert "broken.jpg" in run.stdout + run.stderr
+    assert len(images.find(photo_folder / "colorized")) == len(before)
+    assert (photo_folder / "contact_sheet.jpg").exists()
+    for name, content in before.items():
+        assert (photo_folder / name).read_bytes() == content

@@ -20,6 +20,9 @@ RECIPE = replace(
 )
 
 
+FACTS = {"seed": 0, "photos": 6, "batch_size": 2}
+
+
 class Run:
     """A small run on real photographs in float64."""
 
@@ -27,7 +30,7 @@ class Run:
         dataset = PhotoDataset([photo_folder], NETWORK, 64, 56)
         self.loader = Loader(dataset, Order(len(dataset), RECIPE.batch_size))
         self.trainer = backend.Trainer(NETWORK, RECIPE, initialize(NETWORK), "cpu", "float64")
-        self.checkpoints = training.Checkpoints(model_path, NETWORK, RECIPE, {"seed": 0})
+        self.checkpoints = training.Checkpoints(model_path, NETWORK, RECIPE, FACTS)
         self.log_path = os.path.join(model_path, "log.jsonl")
 
     def train(self, steps, **options):
@@ -128,15 +131,75 @@ def test_photos_none_of_which_can_be_read_are_an_error(backend, tmp_path):
     folder.mkdir()
     for name in "abc":
         (folder / f"{name}.jpg").write_bytes(b"nothing")
+    run = Run(backend, folder, str(tmp_path / "model"))
     with pytest.raises(training.TrainingError, match="not one photo"):
-        Run(backend, folder, str(tmp_path / "model")).train(4)
+        run.train(4)
+    assert os.listdir(run.checkpoints.folder) == ["log.jsonl"]
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(run, monkeypatch):
+@pytest.mark.parametrize("log_step", [1, 100])
+def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(run, monkeypatch, log_step):
     monkeypatch.setattr(run.trainer, "step", lambda batch, lr: np.float64("nan"))
     with pytest.raises(training.TrainingError, match="--lr"):
-        run.train(3, log_step=1, save_latest=1)
-    assert not os.path.exists(run.checkpoints.path())
+        run.train(9, log_step=log_step)
+    assert os.listdir(run.checkpoints.folder) == ["log.jsonl"]
+
+
+def test_a_finished_run_says_so(run):
+    run.train(2)
+    with pytest.raises(training.TrainingError, match="--num_epochs"):
+        run.train(2, start=2)
+
+
+@pytest.mark.parametrize("fact", ["seed", "photos", "batch_size"])
+def test_a_run_whose_order_would_change_is_not_continued(run, fact):
+    run.train(2)
+    run.checkpoints.meta[fact] = 12
+    with pytest.raises(training.TrainingError, match=f"{fact} was . and is 12"):
+        run.checkpoints.resume(run.trainer)
+
+
+def test_options_without_arrays_are_part_of_the_network(run):
+    run.train(2)
+    run.checkpoints.network = networks.get("cic", width=0.125, extra_relu=True)
+    with pytest.raises(checkpoint.CheckpointError, match="extra_relu"):
+        run.checkpoints.resume(run.trainer)
+
+
+@pytest.mark.parametrize("damage", ["missing", "misshapen"])
+def test_moments_that_do_not_fit_are_named(run, damage):
+    run.train(2)
+    state, meta = checkpoint.load(run.checkpoints.path())
+    name = "optimizer/moment2/conv3_1.weight"
+    state[name] = state[name][:1]
+    if damage == "missing":
+        del state[name]
+    checkpoint.save(run.checkpoints.path(), state, meta)
+    with pytest.raises(checkpoint.CheckpointError, match=r"moment2/conv3_1\.weight"):
+        run.checkpoints.resume(run.trainer)
+
+
+def test_sigterm_saves_and_tells(run, monkeypatch):
+    step = run.trainer.step
+
+    def killed(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return step(*arguments)
+
+    monkeypatch.setattr(run.trainer, "step", killed)
+    with pytest.raises(SystemExit) as stop:
+        run.train(9)
+    assert stop.value.code == 128 + signal.SIGTERM
+    assert run.checkpoints.resume(run.trainer) == 1
+
+
+def test_photos_to_evaluate_on_none_of_which_can_be_read_are_an_error(run, tmp_path):
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"nothing")
+    dataset = PhotoDataset([folder], NETWORK, 64, 56)
+    with pytest.raises(training.TrainingError, match="evaluate"):
+        training.evaluate(run.trainer, Loader(dataset, Order(1, 2)))
 
 
 def test_evaluation_is_the_mean_over_photos_and_changes_nothing(run):

@@ -9,10 +9,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import backends
-from cic import console, images
-from cic.colorize import colorize_files
-
-KEPT = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}  # others are written as PNG
+from cic import console
+from cic.colorize import colorize_files, list_jobs
 
 
 def parse_arguments():
@@ -21,26 +19,14 @@ def parse_arguments():
     add("paths", nargs="+", metavar="PATH", help="photos, and folders searched at any depth")
     add("-o", "--output", required=True, help="folder to write to; for one photo, also a file name")
     add("--weights", help="checkpoint (the bundled one)")
-    console.add_backend_flags(parser)
+    backends.add_flags(parser)
     add("--temperature", type=float, help="lower is more vivid, 1 is the mean (the weights' own)")
-    add("--size", type=int, help="short side the network sees, pixels (the weights' own)")
+    add(
+        "--size",
+        type=console.positive,
+        help="short side the network sees, pixels (the weights' own)",
+    )
     return parser.parse_args()
-
-
-def list_jobs(paths, output):
-    """(source, target) of every photo: folders keep their inner layout, formats are kept."""
-    names_a_file = os.path.splitext(output)[1].lower() in images.EXTENSIONS
-    if names_a_file and len(paths) == 1 and not any(map(os.path.isdir, (paths[0], output))):
-        return [(paths[0], output)]
-    jobs = []
-    for path in paths:
-        inside = images.find(path) if os.path.isdir(path) else [os.path.basename(path)]
-        folder = path if os.path.isdir(path) else os.path.dirname(path)
-        for name in inside:
-            stem, extension = os.path.splitext(name)
-            kept = name if extension.lower() in KEPT else stem + ".png"
-            jobs.append((os.path.join(folder, name), os.path.join(output, kept)))
-    return jobs
 
 
 def main():

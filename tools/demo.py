@@ -1,4 +1,4 @@
-"""Colorize scikit-image's own photographs, or yours, and lay them out on one sheet.
+"""Colorize scikit-image's own photographs, made gray first, or yours; lay them out on one sheet.
 
 python tools/demo.py
 python tools/demo.py --photo album/
@@ -14,32 +14,22 @@ from skimage import data
 
 import backends
 from cic import console, images
+from cic.colorize import colorize_files, list_jobs
 from cic.lab import lab_to_rgb, lightness
 from cic.sheet import contact_sheet
 
-SHEET_ROWS = 20  # a sheet of more photos is too long to look at
+SAMPLES = ("astronaut", "chelsea", "coffee", "rocket")
+CAPTIONS = ("gray", "colorized", "original")
+ROWS = 20  # a sheet of more photos is too long to look at
+WIDE = 480  # pixels of a picture on the sheet
 
 
 def parse_arguments():
     parser = console.parser(__doc__)
     parser.add_argument("--photo", help="a photo or a folder of photos (scikit-image's)")
     parser.add_argument("--output", default="demo", help="folder to write to (%(default)s)")
-    console.add_backend_flags(parser)
+    backends.add_flags(parser)
     return parser.parse_args()
-
-
-def read_photos(path):
-    """Yield (relative name, (H, W, 3) uint8) of every photo that can be read."""
-    if path is None:
-        for name in ("astronaut", "chelsea", "coffee", "rocket"):
-            yield name + ".jpg", getattr(data, name)()
-        return
-    folder, names = (path, images.find(path)) if os.path.isdir(path) else os.path.split(path)
-    for name in [names] if isinstance(names, str) else names:
-        try:
-            yield name, images.read(os.path.join(folder, name))
-        except images.PhotoError as error:
-            print(f"failed: {error}", file=sys.stderr)
 
 
 def to_gray(photo):
@@ -49,23 +39,43 @@ def to_gray(photo):
     return np.rint(255 * lab_to_rgb(lab)).astype(np.uint8)
 
 
+def write_samples(output):
+    """scikit-image's photographs in `output`/original, gray in `output`/gray; the latter folder."""
+    for name in SAMPLES:
+        photo = getattr(data, name)()
+        images.write(os.path.join(output, "original", f"{name}.jpg"), photo)
+        images.write(os.path.join(output, "gray", f"{name}.jpg"), to_gray(photo))
+    return os.path.join(output, "gray")
+
+
+def sheet_row(original, colorized):
+    """(gray, colorized, original) pictures of two photo files, as small as the sheet needs."""
+    photo, colour = (
+        np.asarray(images.shrink(images.open_rgb(path), WIDE)) for path in (original, colorized)
+    )
+    return to_gray(photo), colour, photo
+
+
 def main():
     args = parse_arguments()
-    colorize = backends.colorizer(backend=args.backend, device=args.device)
-    rows = []
-    for name, photo in read_photos(args.photo):
-        gray = to_gray(photo)
-        colour = colorize(gray)
-        target = os.path.join(args.output, os.path.splitext(name)[0] + ".jpg")
-        images.write(target, colour)
-        print(target)
-        if len(rows) < SHEET_ROWS:
-            rows.append((gray, colour, photo))
+    colorized = os.path.join(args.output, "colorized")
+    colorizer = backends.colorizer(backend=args.backend, device=args.device)
+    source = args.photo or write_samples(args.output)
+    jobs = list_jobs([source], colorized)
+    failed = colorize_files(colorizer, jobs)
+    originals = os.path.join(args.output, "original")
+    rows = [
+        sheet_row(path if args.photo else os.path.join(originals, os.path.basename(path)), target)
+        for path, target in jobs[:ROWS]
+        if os.path.exists(target)
+    ]
     if not rows:
-        raise ValueError(f"{args.photo}: no photo in there")
+        raise ValueError(f"{source}: no photo in there")
     sheet = os.path.join(args.output, "contact_sheet.jpg")
-    images.write(sheet, contact_sheet(rows, ("gray", "colorized", "original")))
-    print(f"{sheet}: all of them side by side")
+    images.write(sheet, contact_sheet(rows, CAPTIONS, WIDE))
+    print(f"{len(jobs) - failed} photos are in {colorized}")
+    print(f"Have a look at {os.path.abspath(sheet)}: {' | '.join(CAPTIONS)}")
+    return int(failed > 0)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,12 @@ def parse_arguments():
     add = parser.add_argument
     add("--image_dir", nargs="+", required=True, help="folders of photos, searched at any depth")
     add("--output", required=True, help="the .npy file to write: 313 shares that sum to 1")
-    add("--load_size", type=int, default=256, help="short side photos are shrunk to (%(default)s)")
+    add(
+        "--load_size",
+        type=console.positive,
+        default=256,
+        help="short side photos are shrunk to (%(default)s)",
+    )
     return parser.parse_args()
 
 
@@ -31,6 +36,7 @@ def main():
     args = parse_arguments()
     paths = [os.path.join(d, name) for d in args.image_dir for name in images.find(d)]
     counts = np.zeros(bins.COUNT, np.int64)
+    photos = 0
     for path in tqdm(paths, unit="photo"):
         try:
             photo = images.shrink(images.open_rgb(path), args.load_size)
@@ -40,11 +46,12 @@ def main():
         ab = rgb_to_lab(np.asarray(photo)[::STRIDE, ::STRIDE])[..., 1:]
         if not rebalance.is_gray(ab):
             counts += rebalance.count(ab)
+            photos += 1
     if not counts.any():
         raise ValueError(f"{', '.join(args.image_dir)}: no colour photo in there")
     with replacing(args.output) as fresh, open(fresh, "wb") as file:
         np.save(file, rebalance.smooth(counts))
-    print(f"{args.output}: from {counts.sum():,} pixels of {len(paths):,} photos")
+    print(f"{args.output}: from {counts.sum():,} pixels of {photos:,} photos in colour")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,12 @@ def parse_arguments():
     add("source", help="checkpoint of a training run")
     add("target", help="file to write")
     add("--temperature", type=float, default=0.38, help="for decoding, kept in the file (0.38)")
-    add("--size", type=int, default=256, help="short side for the network, kept in the file (256)")
+    add(
+        "--size",
+        type=console.positive,
+        default=256,
+        help="short side for the network, kept in the file (256)",
+    )
     return parser.parse_args()
 
 

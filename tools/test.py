@@ -21,8 +21,8 @@ def parse_arguments():
     add("--result_path", default="result", help="folder for the colorized photos (%(default)s)")
     add("--model_path", help="folder of a training run (without it, the bundled weights)")
     add("--load_model", default=training.LATEST, help="which epoch's checkpoint (%(default)s)")
-    add("--max_samples", type=int, help="stop after so many photos")
-    console.add_backend_flags(parser)
+    add("--max_samples", type=console.positive, help="stop after so many photos")
+    backends.add_flags(parser)
     return parser.parse_args()
 
 

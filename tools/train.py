@@ -48,20 +48,40 @@ def parse_arguments():
     add("--recipe", default="full", choices=recipes.names(), help="lab record (%(default)s)")
     add("--weights", help="weights to start from, a checkpoint of the same network")
     add("--prior", help="prior of the ab bins, .npy (the bundled one)")
-    add("--max_steps", type=int, help="stop after so many steps")
+    add("--max_steps", type=console.positive, help="make so many steps instead of epochs")
     add("--continue_train", action="store_true", help="go on from a checkpoint in --model_path")
     add("--which_epoch", default=training.LATEST, help="the checkpoint to go on from (%(default)s)")
-    add("--save_latest", type=int, default=2000, help="steps between checkpoints (%(default)s)")
-    add("--loss_step", type=int, default=10, help="steps between lines of the log (%(default)s)")
-    add("--seed", type=int, default=0, help="of the first weights, the order and the crops")
-    console.add_backend_flags(parser)
+    add(
+        "--save_latest",
+        type=console.positive,
+        default=2000,
+        help="steps between checkpoints (%(default)s)",
+    )
+    add(
+        "--loss_step",
+        type=console.positive,
+        default=10,
+        help="steps between lines of the log (%(default)s)",
+    )
+    add(
+        "--seed",
+        type=console.natural,
+        default=0,
+        help="of the first weights, the order and the crops",
+    )
+    backends.add_flags(parser)
     add("--precision", default="float32", help="float32, bf16 or float64 (%(default)s)")
-    add("--num_workers", type=int, default=2, help="processes that read photos (%(default)s)")
+    add(
+        "--num_workers",
+        type=console.natural,
+        default=2,
+        help="processes that read photos (%(default)s)",
+    )
     add("--option", action="append", default=[], help="of the network, KEY=VALUE: width=0.5")
     group = parser.add_argument_group("recipe", "each replaces what the recipe has")
     for field in fields(recipes.Recipe):
         if field.name in HELP:
-            kind = {"type": field.type}
+            kind = {"type": console.positive if field.type is int else field.type}
             if field.type is bool:
                 kind = {"action": argparse.BooleanOptionalAction}
             shown = "" if field.default is MISSING else f" ({field.default})"
@@ -77,7 +97,7 @@ def read_recipe(args):
         try:
             options[key] = json.loads(value)
         except ValueError:
-            raise ValueError(f"--option {option}: it is KEY=VALUE, as width=0.5") from None
+            raise ValueError(f"--option {option}: write width=0.5 or extra_relu=true") from None
     changes = {name: getattr(args, name) for name in HELP if getattr(args, name) is not None}
     return recipes.get(args.recipe, options=options, **changes)
 
@@ -92,8 +112,10 @@ def count_steps(args, recipe, order):
 def first_state(args, network):
     if not args.weights:
         return initialize(network, args.seed)
-    state, _ = checkpoint.split(checkpoint.load(args.weights)[0])
+    other, state, _ = checkpoint.load_weights(args.weights)
     checkpoint.check(network, state, args.weights)
+    if other != network:
+        raise ValueError(f"{args.weights}: weights of {other}, not of {network}")
     return state
 
 
@@ -112,7 +134,15 @@ def main():
     trainer = backend.Trainer(
         network, recipe, first_state(args, network), args.device, args.precision
     )
-    facts = {"backend": backend.NAME, "precision": args.precision, "seed": args.seed}
+    facts = {
+        "backend": backend.NAME,
+        "precision": args.precision,
+        "seed": args.seed,
+        "photos": len(dataset),
+        "batch_size": recipe.batch_size,
+        "weights": args.weights,
+        "prior": args.prior,
+    }
     checkpoints = training.Checkpoints(args.model_path, network, recipe, facts)
     start = checkpoints.resume(trainer, args.which_epoch) if args.continue_train else 0
 
@@ -135,7 +165,7 @@ def main():
             args.loss_step,
             args.save_latest,
         )
-    print(json.dumps(figures))
+    print(json.dumps(figures, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -4,18 +4,18 @@ import paddle
 
 
 def resolve_device(device="auto"):
-    """Paddle place for "auto" (a GPU if there is one), "cpu", "gpu", "gpu:1" or "cuda:1".
+    """Paddle's name of the device for "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:1".
 
-    Raises ValueError for a GPU that is not there.
+    Raises ValueError for another name or a GPU that is not there.
     """
     gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
     if device == "auto":
         device = "gpu" if gpus else "cpu"
     kind, _, index = str(device).replace("cuda", "gpu").partition(":")
     if kind == "cpu":
-        return paddle.CPUPlace()
+        return "cpu"
     if kind != "gpu" or not (index or "0").isdigit():
         raise ValueError(f"device {device!r}: it is auto, cpu, gpu or gpu:N")
     if int(index or 0) >= gpus:
         raise ValueError(f"device {device!r}: PaddlePaddle sees {gpus} GPUs here")
-    return paddle.CUDAPlace(int(index or 0))
+    return f"gpu:{int(index or 0)}"

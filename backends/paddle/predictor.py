@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import threading
 
 import numpy as np
 import paddle
@@ -14,16 +15,19 @@ from backends.paddle.network import build, forward
 def predictor(network, state, device="auto"):
     """Callable (N, C, H, W) float32 -> output of `network` with `state` on `device`."""
     net = build(network, state, device)
-    if not resolve_device(device).is_cpu_place():
+    if resolve_device(device) != "cpu":
         return lambda array: forward(net, array)
     engine = _engine(net)
     source = engine.get_input_handle(engine.get_input_names()[0])
     target = engine.get_output_handle(engine.get_output_names()[0])
 
+    turn = threading.Lock()  # the engine has one input and one output
+
     def predict(array):
-        source.copy_from_cpu(np.ascontiguousarray(array))
-        engine.run()
-        return target.copy_to_cpu()
+        with turn:
+            source.copy_from_cpu(np.ascontiguousarray(array, np.float32))
+            engine.run()
+            return target.copy_to_cpu()
 
     return predict
 

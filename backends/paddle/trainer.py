@@ -17,7 +17,7 @@ class Trainer:
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {precision!r}; there are {', '.join(PRECISIONS)}")
         self.device = resolve_device(device)
-        if precision == "bf16" and self.device.is_cpu_place():
+        if precision == "bf16" and self.device == "cpu":
             raise ValueError("precision bf16 needs a GPU under Paddle; on the CPU take float32")
         self.precision = precision
         self.dtype = "float64" if precision == "float64" else "float32"
@@ -34,6 +34,7 @@ class Trainer:
         )
 
     def _loss(self, batch):
+        paddle.set_device(self.device)  # Paddle's is the process's, whoever set it last
         inputs = paddle.to_tensor(batch.inputs, dtype=self.dtype, place=self.device)
         index = paddle.to_tensor(batch.index, place=self.device)
         weight = paddle.to_tensor(batch.weight, dtype=self.dtype, place=self.device)

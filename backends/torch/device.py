@@ -4,13 +4,18 @@ import torch
 
 
 def resolve_device(device="auto"):
-    """torch.device for "auto" (a GPU if there is one), "cpu", "gpu", "gpu:1" or torch's own names.
+    """torch.device for "auto" (a GPU if there is one), "cpu", "gpu", "gpu:1" or "cuda:1".
 
-    Raises ValueError for a GPU that is not there.
+    Raises ValueError for another name or a GPU that is not there.
     """
+    gpus = torch.cuda.device_count()
     if device == "auto":
-        device = "gpu" if torch.cuda.is_available() else "cpu"
-    resolved = torch.device(str(device).replace("gpu", "cuda"))
-    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device {device!r}: PyTorch sees {torch.cuda.device_count()} GPUs here")
-    return resolved
+        device = "gpu" if gpus else "cpu"
+    kind, _, index = str(device).replace("cuda", "gpu").partition(":")
+    if kind == "cpu":
+        return torch.device("cpu")
+    if kind != "gpu" or not (index or "0").isdigit():
+        raise ValueError(f"device {device!r}: it is auto, cpu, gpu or gpu:N")
+    if int(index or 0) >= gpus:
+        raise ValueError(f"device {device!r}: PyTorch sees {gpus} GPUs here")
+    return torch.device("cuda", int(index or 0))

@@ -77,4 +77,4 @@ def forward(net, array):
     """Output of `net` in evaluation mode for an array (N, C, H, W), an array in its precision."""
     weight = next(net.parameters())
     net.eval()
-    return net(torch.from_numpy(array).to(weight)).numpy(force=True)
+    return net(torch.from_numpy(np.ascontiguousarray(array)).to(weight)).numpy(force=True)
