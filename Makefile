@@ -6,6 +6,7 @@ PYTHON ?= python3
 # One backend is enough for the demo. PaddlePaddle's CPU build is the smaller on every system.
 BACKEND ?= paddle
 PHOTO ?=
+export PHOTO
 
 # Pinned here alone; setup.cfg has the ranges that are supported.
 torch = torch==2.13.0
@@ -14,7 +15,7 @@ paddle = paddlepaddle==3.3.1
 .PHONY: demo test lint format bench clean
 
 demo: .venv-demo/$(BACKEND)
-	.venv-demo/bin/python tools/demo.py --backend $(BACKEND) $(if $(PHOTO),--photo "$(PHOTO)")
+	.venv-demo/bin/python tools/demo.py --backend $(BACKEND) $${PHOTO:+"--photo=$$PHOTO"}
 
 test: lint
 	.venv/bin/python -m pytest

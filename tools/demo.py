@@ -73,7 +73,7 @@ def main():
         raise ValueError(f"{source}: no photo in there")
     sheet = os.path.join(args.output, "contact_sheet.jpg")
     images.write(sheet, contact_sheet(rows, CAPTIONS, WIDE))
-    print(f"{len(jobs) - failed} photos are in {colorized}")
+    print(f"{colorized}: {len(jobs) - failed} colorized, {failed} failed")
     print(f"Have a look at {os.path.abspath(sheet)}: {' | '.join(CAPTIONS)}")
     return int(failed > 0)
 
