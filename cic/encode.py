@@ -87,6 +87,7 @@ def decode(logits, temperature=0.38, axis=1):
     Raises ValueError for another number of bins or a negative temperature.
     """
     logits = np.moveaxis(np.asarray(logits), axis, -1)
+    logits = logits.astype(np.result_type(logits, np.float32), copy=False)
     if logits.shape[-1] != COUNT:
         raise ValueError(f"logits have {logits.shape[-1]} entries on axis {axis}, not {COUNT}")
     if not temperature >= 0:

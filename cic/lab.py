@@ -74,8 +74,8 @@ def lightness(rgb):
 
 
 def lab_to_rgb(lab):
-    """(..., 3) float Lab -> (..., 3) float32 sRGB in [0, 1], each channel clipped on its own."""
-    lab = _checked(lab, 3, "lab", np.floating)
+    """(..., 3) Lab -> (..., 3) float32 sRGB in [0, 1], each channel clipped on its own."""
+    lab = _checked(lab, 3, "lab", np.floating, np.signedinteger)
     rgb = np.empty(lab.shape, np.float32)
 
     def convert(source, target):

@@ -1,4 +1,4 @@
-"""One frozen record per experiment: everything that decides a run's numbers, and what came out."""
+"""One frozen record per experiment: the settings that were chosen, and what came out."""
 
 from dataclasses import dataclass, field, fields, replace
 from math import cos, pi
@@ -8,8 +8,9 @@ from math import cos, pi
 class Recipe:
     """How to train. The defaults are the authors' (train_val.prototxt and solver.prototxt, v2).
 
-    Each field is the flag of the same name of tools/train.py. `record` is the lab record: command,
-    data, hardware, hours and result of the run that was made with it, empty where none was.
+    Each setting is the flag of the same name of tools/train.py (`options` is --option). `record` is
+    the lab record: command, data, hardware, hours and result of the run that was made with it,
+    empty where none was.
     """
 
     name: str

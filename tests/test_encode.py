@@ -278,3 +278,11 @@ def test_decoding_the_encoding_gives_back_the_colours(photos):
 def test_decode_errors(shape, options, message):
     with pytest.raises(ValueError, match=message):
         decode(np.zeros(shape, np.float32), **options)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int16])
+def test_logits_of_other_types_are_decoded_in_float32(dtype):
+    logits = (10 * some_logits()).round().astype(dtype)
+    expected = decode(logits.astype(np.float32))
+    np.testing.assert_array_equal(decode(logits), expected)
+    assert expected.dtype == np.float32

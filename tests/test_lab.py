@@ -230,3 +230,8 @@ def test_recolor_can_take_the_colour_away():
         out = lab.recolor(photo, np.zeros((*photo.shape[:2], 2), np.float32))
         assert np.ptp(out, axis=-1).max() <= 1  # a = b = 0 is gray but for skimage's rounded white
         assert_keeps_luminance(out, photo)
+
+
+def test_lab_of_whole_numbers_is_taken():
+    expected = lab.lab_to_rgb(np.float32([50, 20, -30]))
+    assert np.array_equal(lab.lab_to_rgb(np.array([50, 20, -30])), expected)
