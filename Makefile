@@ -39,6 +39,7 @@ bench: .venv/ready
 	touch $@
 
 .venv-demo/$(BACKEND): setup.cfg Makefile
+	$(if $($(BACKEND)),,$(error BACKEND is torch or paddle, not $(BACKEND)))
 	$(PYTHON) -m venv .venv-demo
 	@echo "installing $($(BACKEND)), once; it takes about a minute"
 	.venv-demo/bin/python -m pip install --quiet --disable-pip-version-check $($(BACKEND)) .

@@ -56,6 +56,6 @@ def colorizer(weights=None, backend=None, device="auto"):
 def add_flags(parser):
     """The flags with which every tool that runs a network lets the user choose where."""
     parser.add_argument(
-        "--backend", choices=names(), help="framework (the first that is installed)"
+        "--backend", choices=names(), help="framework (torch if it is installed, else paddle)"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu, gpu:1 (%(default)s)")

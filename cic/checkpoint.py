@@ -36,6 +36,8 @@ def save(path, state, meta):
 def load(path):
     """(state {name: array}, meta) from a file; raises CheckpointError if it is not a checkpoint."""
     path = os.fspath(path)
+    if os.path.isdir(path):
+        raise CheckpointError(f"{path}: a folder: name a file in it, *_model.safetensors")
     try:
         with safe_open(path, framework="np") as file:
             meta = json.loads((file.metadata() or {})[META])

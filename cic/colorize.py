@@ -104,6 +104,8 @@ def list_jobs(paths, output):
         return [(paths[0], output)]
     jobs = []
     for path in paths:
+        if os.path.realpath(path) == os.path.realpath(output):
+            raise ValueError(f"{path}: the output folder is the input folder")
         folder, names = (path, images.find(path)) if os.path.isdir(path) else os.path.split(path)
         for name in [names] if isinstance(names, str) else names:
             stem, extension = os.path.splitext(name)
@@ -114,21 +116,25 @@ def list_jobs(paths, output):
 
 
 def colorize_files(colorizer, jobs):
-    """Colorize (source, target) files; the number that failed, each named in one line.
+    """Colorize (source, target) files; the jobs that were done. Others are named in one line each.
 
     A failure never stops the rest. Two sources with one target, or a target that is a source, are
     failures too: nothing is overwritten by accident.
     """
     sources = {os.path.realpath(source) for source, _ in jobs}
-    written, failed = set(), 0
+    written, done = set(), []
     for source, target in tqdm(jobs, unit="photo", disable=len(jobs) < 2):
         real = os.path.realpath(target)
         try:
-            if real in sources or real in written:
-                raise images.PhotoError(f"{source!r}: {target!r} is another photo of this batch")
+            if real in sources:
+                raise images.PhotoError(
+                    f"{source!r}: {target!r} would overwrite a photo to colorize"
+                )
+            if real in written:
+                raise images.PhotoError(f"{source!r}: {target!r} is another photo's result already")
             images.write(target, colorizer(images.open_rgb(source)))
             written.add(real)
+            done.append((source, target))
         except images.PhotoError as error:
             tqdm.write(f"failed: {error}")
-            failed += 1
-    return failed
+    return done

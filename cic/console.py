@@ -13,15 +13,17 @@ def parser(description):
 
 def positive(text):
     """argparse type: an integer from 1 on."""
-    if int(text) < 1:
-        raise ValueError
-    return int(text)
+    return _from(1, text)
 
 
 def natural(text):
     """argparse type: an integer from 0 on."""
-    if int(text) < 0:
-        raise ValueError
+    return _from(0, text)
+
+
+def _from(least, text):
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
     return int(text)
 
 

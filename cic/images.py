@@ -63,6 +63,9 @@ def to_rgb(image):
     turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
     if turn is not None:
         image = image.transpose(turn)
+        image.info = {}  # or the orientation would be found there, and applied, again
+    if image.mode == "F":
+        raise ValueError("pixels are floating-point numbers, whose range is unknown")
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     return image if image.mode == "RGB" else image.convert("RGB")

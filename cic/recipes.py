@@ -34,6 +34,12 @@ class Recipe:
     record: str = ""
 
     def __post_init__(self):
+        if not (self.lr > 0 and self.weight_decay >= 0 and self.lr_factor > 0 and self.lr_step > 0):
+            raise ValueError(
+                f"lr {self.lr}, weight_decay {self.weight_decay}: they must be above 0"
+            )
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise ValueError(f"beta1 {self.beta1}, beta2 {self.beta2}: they must lie in 0 to 1")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule is {self.schedule!r}; there are {', '.join(SCHEDULES)}")
 

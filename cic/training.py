@@ -50,6 +50,9 @@ class Checkpoints:
     def resume(self, trainer, which=LATEST):
         """Load a checkpoint into `trainer`; the number of steps it has made."""
         state, meta = checkpoint.load(self.path(which))
+        recipe = meta.get("recipe", self.meta["recipe"])["name"]
+        if recipe != self.meta["recipe"]["name"]:
+            raise TrainingError(f"{self.path(which)}: of recipe {recipe}: add --recipe {recipe}")
         weights, optimizer = checkpoint.split(state)
         checkpoint.check(self.network, weights, self.path(which))
         checkpoint.check_training(self.network, optimizer, meta, self.path(which))
@@ -182,7 +185,9 @@ def train(
     `validation` is a Loader whose loss is logged after every epoch.
     """
     if start >= steps:
-        raise TrainingError(f"{start} of {steps} steps are made: for more, raise --num_epochs")
+        raise TrainingError(
+            f"{start} of {steps} steps are made: for more, raise --num_epochs or --max_steps"
+        )
     figures = {}
     done = start
     epoch_steps = loader.order.steps_per_epoch
@@ -205,6 +210,10 @@ def train(
             if saves:
                 checkpoints.save(trainer, step=done, **figures)
             if interrupted:
+                log.bar.write(
+                    f"stopped after step {done}, saved in {checkpoints.path()}: "
+                    "the same command with --continue_train goes on"
+                )
                 stop = KeyboardInterrupt if signal.SIGINT in interrupted else SystemExit
                 raise stop(128 + interrupted[0])
         return figures | {

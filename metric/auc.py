@@ -91,6 +91,7 @@ def main():
     args = parser.parse_args()
     pairs = pair_files(args.imgs_dir, args.results_dir)
     figures = {name: auc.compute() for name, auc in measure(pairs).items()}
+    print("AuC in percent, higher is better")
     for name, row in figures.items():
         print(f"{name:12} raw {row['raw']:6.2f}   rebalanced {row['rebalanced']:6.2f}")
     target = os.path.join(args.save_path, "auc.json")

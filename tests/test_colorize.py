@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 import backends
 from cic import checkpoint, colorize, images
@@ -160,7 +160,7 @@ def test_a_batch_goes_on_past_a_bad_photo(paint, photos, tmp_path, capsys):
     images.write(good, photos["coffee"][:40, :60])
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8 not a photo")
     jobs = [(str(tmp_path / n), str(tmp_path / "out" / n)) for n in ("bad.jpg", good.name)]
-    assert colorize_files(paint, jobs) == 1
+    assert colorize_files(paint, jobs) == jobs[1:]
     captured = capsys.readouterr()
     assert "bad.jpg" in captured.out + captured.err
     assert os.listdir(tmp_path / "out") == [good.name]
@@ -171,9 +171,12 @@ def test_no_photo_is_overwritten_by_accident(paint, photos, tmp_path):
     for path in (first, second):
         images.write(path, photos["coffee"][:40, :60])
     before = first.read_bytes()
-    assert colorize_files(paint, [(str(first), str(first))]) == 1
+    assert colorize_files(paint, [(str(first), str(first))]) == []
     target = str(tmp_path / "out.png")
-    assert colorize_files(paint, [(str(first), target), (str(second), target)]) == 1
+    jobs = [(str(first), target), (str(second), target)]
+    assert colorize_files(paint, jobs) == jobs[:1]
+    with pytest.raises(ValueError, match="output folder is the input"):
+        list_jobs([str(tmp_path)], str(tmp_path))
     assert first.read_bytes() == before
 
 
@@ -181,7 +184,7 @@ def test_an_output_that_cannot_be_written_is_named(paint, photos, tmp_path, caps
     source = tmp_path / "a.png"
     images.write(source, photos["coffee"][:40, :60])
     (tmp_path / "file").write_text("in the way")
-    assert colorize_files(paint, [(str(source), str(tmp_path / "file" / "a.png"))]) == 1
+    assert colorize_files(paint, [(str(source), str(tmp_path / "file" / "a.png"))]) == []
     captured = capsys.readouterr()
     assert "file/a.png" in captured.out + captured.err
 
@@ -202,3 +205,15 @@ def test_one_colorizer_serves_several_threads(backend, photos):
     with ThreadPoolExecutor(4) as pool:
         for array, found in zip(expected * 4, pool.map(predict, arrays * 4)):
             np.testing.assert_allclose(found, array, atol=1e-3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_turned_upright_once(paint, photos, tmp_path, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    source, target = str(tmp_path / "a.jpg"), str(tmp_path / "b.png")
+    Image.fromarray(photos["coffee"][:96, :160]).save(source, exif=exif, quality=95)
+    assert colorize_files(paint, [(source, target)]) == [(source, target)]
+    upright = lightness(images.read(source))
+    assert upright.shape == ((96, 160) if orientation < 5 else (160, 96))
+    assert np.abs(lightness(images.read(target)) - upright).max() < 0.35

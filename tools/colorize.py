@@ -37,8 +37,9 @@ def main():
     colorizer = backends.colorizer(args.weights, args.backend, args.device)
     colorizer.temperature = colorizer.temperature if args.temperature is None else args.temperature
     colorizer.size = args.size or colorizer.size
-    failed = colorize_files(colorizer, jobs)
-    print(f"{args.output}: {len(jobs) - failed} colorized, {failed} failed")
+    done = colorize_files(colorizer, jobs)
+    failed = len(jobs) - len(done)
+    print(f"{args.output}: {len(done)} colorized, {failed} failed")
     return int(failed > 0)
 
 

@@ -59,23 +59,28 @@ def sheet_row(original, colorized):
 def main():
     args = parse_arguments()
     colorized = os.path.join(args.output, "colorized")
+    if args.photo and os.path.isdir(args.photo):
+        colorized = os.path.join(colorized, os.path.basename(os.path.abspath(args.photo)))
     colorizer = backends.colorizer(backend=args.backend, device=args.device)
     source = args.photo or write_samples(args.output)
     jobs = list_jobs([source], colorized)
-    failed = colorize_files(colorizer, jobs)
-    originals = os.path.join(args.output, "original")
-    rows = [
-        sheet_row(path if args.photo else os.path.join(originals, os.path.basename(path)), target)
-        for path, target in jobs[:ROWS]
-        if os.path.exists(target)
-    ]
-    if not rows:
+    if not jobs:
         raise ValueError(f"{source}: no photo in there")
-    sheet = os.path.join(args.output, "contact_sheet.jpg")
-    images.write(sheet, contact_sheet(rows, CAPTIONS, WIDE))
-    print(f"{colorized}: {len(jobs) - failed} colorized, {failed} failed")
-    print(f"Have a look at {os.path.abspath(sheet)}: {' | '.join(CAPTIONS)}")
-    return int(failed > 0)
+    done = colorize_files(colorizer, jobs)
+    print(f"{colorized}: {len(done)} colorized, {len(jobs) - len(done)} failed")
+    if done:
+        originals = os.path.join(args.output, "original")
+        rows = [
+            sheet_row(
+                os.path.join(originals, os.path.basename(path)) if not args.photo else path, t
+            )
+            for path, t in done[:ROWS]
+        ]
+        sheet = os.path.join(args.output, "contact_sheet.jpg")
+        images.write(sheet, contact_sheet(rows, CAPTIONS, WIDE))
+        first = f" (the first {ROWS})" if len(done) > ROWS else ""
+        print(f"Have a look at {os.path.abspath(sheet)}: {' | '.join(CAPTIONS)}{first}")
+    return int(len(done) < len(jobs))
 
 
 if __name__ == "__main__":

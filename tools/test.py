@@ -40,8 +40,9 @@ def main():
         )
         for name in names
     ]
-    failed = colorize_files(colorizer, jobs)
-    print(f"{args.result_path}: {len(jobs) - failed} colorized, {failed} failed")
+    done = colorize_files(colorizer, jobs)
+    failed = len(jobs) - len(done)
+    print(f"{args.result_path}: {len(done)} colorized, {failed} failed")
     return int(failed > 0)
 
 

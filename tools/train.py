@@ -45,7 +45,12 @@ def parse_arguments():
     add("--val_dir", nargs="+", help="folders of photos to evaluate on after every epoch")
     add("--model_path", default="model", help="folder for the checkpoints (%(default)s)")
     add("--log_path", help="folder for log.jsonl (the checkpoints' folder)")
-    add("--recipe", default="full", choices=recipes.names(), help="lab record (%(default)s)")
+    add(
+        "--recipe",
+        default="full",
+        choices=recipes.names(),
+        help="settings to start from (%(default)s)",
+    )
     add("--weights", help="weights to start from, a checkpoint of the same network")
     add("--prior", help="prior of the ab bins, .npy (the bundled one)")
     add("--max_steps", type=console.positive, help="make so many steps instead of epochs")
@@ -78,7 +83,9 @@ def parse_arguments():
         help="processes that read photos (%(default)s)",
     )
     add("--option", action="append", default=[], help="of the network, KEY=VALUE: width=0.5")
-    group = parser.add_argument_group("recipe", "each replaces what the recipe has")
+    group = parser.add_argument_group(
+        "recipe", "each replaces what the recipe has; in brackets, what recipe full has"
+    )
     for field in fields(recipes.Recipe):
         if field.name in HELP:
             kind = {"type": console.positive if field.type is int else field.type}
@@ -144,7 +151,19 @@ def main():
         "prior": args.prior,
     }
     checkpoints = training.Checkpoints(args.model_path, network, recipe, facts)
-    start = checkpoints.resume(trainer, args.which_epoch) if args.continue_train else 0
+    start = 0
+    if args.continue_train:
+        start = checkpoints.resume(trainer, args.which_epoch)
+    elif os.path.exists(checkpoints.path()):
+        raise ValueError(
+            f"{args.model_path} holds a run: add --continue_train to go on with it, "
+            "or choose another --model_path"
+        )
+    print(
+        f"{network} of {network.parameter_count:,} parameters, {backend.NAME} on {trainer.device}; "
+        f"{len(dataset):,} photos, steps {start:,} to {steps:,}",
+        file=sys.stderr,
+    )
 
     with ExitStack() as stack:
         loader = stack.enter_context(Loader(dataset, order, args.num_workers))
