@@ -41,5 +41,7 @@ def _engine(net):
         config = inference.Config(model, path + ".pdiparams")
         config.disable_glog_info()
         config.enable_mkldnn()
-        config.set_cpu_math_library_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+        config.set_cpu_math_library_num_threads(
+            int(os.environ["OMP_NUM_THREADS"].partition(",")[0])
+        )
         return inference.create_predictor(config)
