@@ -84,7 +84,7 @@ def encode(repeats, folder):
     ab = rgb_to_lab(np.asarray(photograph((56, 56))))[..., 1:].reshape(-1, 2)
     tree = BallTree()
     times = alternate(lambda: tree(ab), lambda: soft_encode(ab), 2 * repeats, BATCH)
-    return [compared("soft-encoding 56 x 56 ab, ball tree and dense", *times, seconds, 8)]
+    return [compared("soft-encoding 56 x 56 ab, scikit-learn's ball tree", *times, seconds, 8)]
 
 
 @line
@@ -113,14 +113,17 @@ def photo_dataset(folder):
 
 
 def straightforward_sample(path, tree, bin_weights, random):
-    """A training sample as the usual scripts make it: everything dense, all of CIELAB."""
+    """A training sample by the steps of Callifrey/Paddle-CIC, at this training's sizes.
+
+    L is that of the crop, ab that of the crop made small; each takes all of CIELAB.
+    """
     photo = np.asarray(Image.open(path).convert("RGB"))
     top, left = (random.integers(0, n - CROP + 1) for n in photo.shape[:2])
     square = photo[top : top + CROP, left : left + CROP]
     square = square[:, ::-1] if random.random() < 0.5 else square
-    colours = color.rgb2lab(square)
-    light = (colours[None, :, :, 0] - 50).astype(np.float32)
-    ab = colours[::4, ::4, 1:]
+    small = Image.fromarray(square).resize((TARGET, TARGET), Image.Resampling.BILINEAR)
+    light = (color.rgb2lab(square)[None, :, :, 0] - 50).astype(np.float32)
+    ab = color.rgb2lab(np.asarray(small))[..., 1:]
     target = tree(ab.reshape(-1, 2)).reshape(TARGET, TARGET, -1).transpose(2, 0, 1)
     weight = bin_weights[target.argmax(0)] * (np.abs(ab) > rebalance.GRAY_BELOW).any()
     return light, target, weight
@@ -137,7 +140,7 @@ def sample(repeats, folder):
         2 * repeats,
         BATCH,
     )
-    return [compared("a training sample, scikit-image and ball tree", *times, seconds, 4, 8)]
+    return [compared("a training sample, Paddle-CIC's steps", *times, seconds, 4, 8)]
 
 
 def torch_losses(logits, index, weight, dense):
