@@ -7,8 +7,8 @@ import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 
+from cic import interrupts
 from cic.dataset import make_batch
 
 AHEAD = 3  # batches in preparation for each worker
@@ -33,19 +33,6 @@ def _batch(step):
     return make_batch(*_work, step)
 
 
-@contextmanager
-def _deaf_to_ctrl_c():
-    """Processes started meanwhile ignore Ctrl-C from their first moment: it is the main one's."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 class Loader:
     """Batches of steps start ... stop - 1, the same whatever the number of workers.
 
@@ -59,7 +46,7 @@ class Loader:
         if workers:
             context = multiprocessing.get_context("spawn")  # a fork would copy a framework's locks
             self.pool = ProcessPoolExecutor(workers, context, _start_worker, (dataset, order))
-            with _deaf_to_ctrl_c():
+            with interrupts.ignored():
                 for _ in range(workers):
                     self.pool.submit(os.getpid)  # starts a process
 

@@ -3,16 +3,13 @@
 import json
 import math
 import os
-import signal
-import threading
 import time
 from collections import deque
-from contextlib import contextmanager
 from dataclasses import asdict
 
 from tqdm import tqdm
 
-from cic import checkpoint
+from cic import checkpoint, interrupts
 from cic.recipes import learning_rate
 
 RECENT = 50  # steps that the shown and the final loss are the mean of
@@ -142,30 +139,6 @@ def evaluate(trainer, loader):
     return total / photos
 
 
-@contextmanager
-def _interrupt_between_steps():
-    """A list that Ctrl-C and a kill's SIGTERM add to, for the loop to look at between steps.
-
-    In the middle of a step some weights have moved and others have not. A second Ctrl-C is at once.
-    """
-    came = []
-
-    def note(number, _):
-        if came:
-            raise KeyboardInterrupt
-        came.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield came  # signals reach the main thread alone
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def train(
     trainer,
     recipe,
@@ -189,37 +162,34 @@ def train(
             f"{start} of {steps} steps are made: for more, raise --num_epochs or --max_steps"
         )
     figures = {}
-    done = start
     epoch_steps = loader.order.steps_per_epoch
-    with Log(log_path, log_step, start, steps) as log, _interrupt_between_steps() as interrupted:
+    with Log(log_path, log_step, start, steps) as log, interrupts.noted() as signals:
         for step, batch in enumerate(loader.batches(start, steps), start):
             log.failures(batch.failures)
-            if len(batch.inputs):
+            if len(batch.inputs):  # none of them may have been readable
                 lr = learning_rate(recipe, step, steps)
                 log.step(step, trainer.step(batch, lr), len(batch.inputs), lr)
             done = step + 1
-            epoch_ends, last = done % epoch_steps == 0, done == steps
-            saves = epoch_ends or last or interrupted or done % save_latest == 0
-            if saves:
-                log.check(step)
+            epoch_ends, last, stops = done % epoch_steps == 0, done == steps, bool(signals)
+            if not (epoch_ends or last or stops or done % save_latest == 0):
+                continue
+            log.check(step)
             if validation and (epoch_ends or last):
                 figures["validation_loss"] = evaluate(trainer, validation)
                 log.write(step=done, **figures)
             if epoch_ends:
                 checkpoints.save(trainer, done // epoch_steps, step=done, **figures)
-            if saves:
-                checkpoints.save(trainer, step=done, **figures)
-            if interrupted:
+            checkpoints.save(trainer, step=done, **figures)
+            if stops:
                 log.bar.write(
                     f"stopped after step {done}, saved in {checkpoints.path()}: "
                     "the same command with --continue_train goes on"
                 )
-                stop = KeyboardInterrupt if signal.SIGINT in interrupted else SystemExit
-                raise stop(128 + interrupted[0])
+                interrupts.stop(signals[0])
         return figures | {
             "loss": log.loss,
             "images_per_second": round(log.images_per_second, 2),
-            "steps": done,
+            "steps": steps,
             "skipped": len(log.reported),
             "checkpoint": checkpoints.path(),
         }

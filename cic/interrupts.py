@@ -1,0 +1,44 @@
+"""Ctrl-C and a kill's SIGTERM, put off to where they do no harm."""
+
+import signal
+import threading
+from contextlib import contextmanager
+
+
+@contextmanager
+def _handled(handler, *numbers):
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread alone
+        return
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+@contextmanager
+def ignored():
+    """No Ctrl-C meanwhile, also for processes that are started meanwhile, all their life."""
+    with _handled(signal.SIG_IGN, signal.SIGINT):
+        yield
+
+
+@contextmanager
+def noted():
+    """A list that Ctrl-C and SIGTERM add their numbers to; a second one is KeyboardInterrupt."""
+    came = []
+
+    def note(number, _):
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    with _handled(note, signal.SIGINT, signal.SIGTERM):
+        yield came
+
+
+def stop(number):
+    """Raise what signal `number` asks for: KeyboardInterrupt, or SystemExit with its status."""
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
