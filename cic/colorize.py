@@ -138,3 +138,10 @@ def colorize_files(colorizer, jobs):
         except images.PhotoError as error:
             tqdm.write(f"failed: {error}")
     return done
+
+
+def report(output, jobs, done):
+    """Print how many of `jobs` were done into `output`; the exit status that tells."""
+    failed = len(jobs) - len(done)
+    print(f"{output}: {len(done)} colorized, {failed} failed")
+    return int(failed > 0)

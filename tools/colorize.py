@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import backends
 from cic import console
-from cic.colorize import colorize_files, list_jobs
+from cic.colorize import colorize_files, list_jobs, report
 
 
 def parse_arguments():
@@ -37,10 +37,7 @@ def main():
     colorizer = backends.colorizer(args.weights, args.backend, args.device)
     colorizer.temperature = colorizer.temperature if args.temperature is None else args.temperature
     colorizer.size = args.size or colorizer.size
-    done = colorize_files(colorizer, jobs)
-    failed = len(jobs) - len(done)
-    print(f"{args.output}: {len(done)} colorized, {failed} failed")
-    return int(failed > 0)
+    return report(args.output, jobs, colorize_files(colorizer, jobs))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from skimage import data
 
 import backends
 from cic import console, images
-from cic.colorize import colorize_files, list_jobs
+from cic.colorize import colorize_files, list_jobs, report
 from cic.lab import lab_to_rgb, lightness
 from cic.sheet import contact_sheet
 
@@ -67,7 +67,7 @@ def main():
     if not jobs:
         raise ValueError(f"{source}: no photo in there")
     done = colorize_files(colorizer, jobs)
-    print(f"{colorized}: {len(done)} colorized, {len(jobs) - len(done)} failed")
+    status = report(colorized, jobs, done)
     if done:
         originals = os.path.join(args.output, "original")
         rows = [
@@ -80,7 +80,7 @@ def main():
         images.write(sheet, contact_sheet(rows, CAPTIONS, WIDE))
         first = f" (the first {ROWS})" if len(done) > ROWS else ""
         print(f"Have a look at {os.path.abspath(sheet)}: {' | '.join(CAPTIONS)}{first}")
-    return int(len(done) < len(jobs))
+    return status
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import backends
 from cic import console, images, training
-from cic.colorize import colorize_files
+from cic.colorize import colorize_files, report
 
 
 def parse_arguments():
@@ -40,10 +40,7 @@ def main():
         )
         for name in names
     ]
-    done = colorize_files(colorizer, jobs)
-    failed = len(jobs) - len(done)
-    print(f"{args.result_path}: {len(done)} colorized, {failed} failed")
-    return int(failed > 0)
+    return report(args.result_path, jobs, colorize_files(colorizer, jobs))
 
 
 if __name__ == "__main__":
