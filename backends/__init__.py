@@ -3,6 +3,9 @@
 import importlib
 import importlib.util
 
+from cic import checkpoint
+from cic.colorize import Colorizer
+
 # Backend: the module it needs, and what pip installs for it; in order of preference.
 _FRAMEWORKS = {"torch": ("torch", "torch"), "paddle": ("paddle", "paddlepaddle")}
 
@@ -46,11 +49,9 @@ def colorizer(weights=None, backend=None, device="auto"):
     `weights` is a checkpoint's path, by default the bundled weights; `backend` a name, by default
     an installed one; `device` "auto", "cpu" or "gpu".
     """
-    from cic import checkpoint, colorize
-
     network, state, meta = checkpoint.load_weights(weights)
     predict = get(backend).predictor(network, state, device)
-    return colorize.Colorizer(network, predict, **meta.get("colorize", {}))
+    return Colorizer(network, predict, **meta.get("colorize", {}))
 
 
 def add_flags(parser):

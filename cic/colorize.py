@@ -106,8 +106,10 @@ def list_jobs(paths, output):
     for path in paths:
         if os.path.realpath(path) == os.path.realpath(output):
             raise ValueError(f"{path}: the output folder is the input folder")
-        folder, names = (path, images.find(path)) if os.path.isdir(path) else os.path.split(path)
-        for name in [names] if isinstance(names, str) else names:
+        folder, names = os.path.dirname(path), [os.path.basename(path)]
+        if os.path.isdir(path):
+            folder, names = path, images.find(path)
+        for name in names:
             stem, extension = os.path.splitext(name)
             kept = name if extension.lower() in KEPT else stem + ".png"
             jobs.append((os.path.join(folder, name), os.path.join(output, kept)))

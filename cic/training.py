@@ -109,17 +109,18 @@ class Log:
         self.bar.update(step + 1 - self.bar.n)
         if (step + 1) % self.every and step + 1 < self.bar.total:
             return
-        self.check(step)
-        mean, rate = self.loss, self.images_per_second
+        mean, rate = self.check(step), self.images_per_second
         self.bar.set_postfix(loss=f"{mean:.4f}", images_s=f"{rate:.1f}", refresh=False)
         self.write(step=step + 1, loss=mean, lr=lr, images_per_second=rate)
 
     def check(self, step):
-        """Raise TrainingError if there is nothing to save: no photo was read, or no number left."""
+        """The recent loss; raises TrainingError if no photo was read, or no number is left."""
         if not self.images:
             raise TrainingError("not one photo could be read")
-        if not math.isfinite(self.loss):
-            raise TrainingError(f"the loss is {self.loss} at step {step + 1}: try a lower --lr")
+        loss = self.loss
+        if not math.isfinite(loss):
+            raise TrainingError(f"the loss is {loss} at step {step + 1}: try a lower --lr")
+        return loss
 
     def write(self, **figures):
         """Append one line of figures."""

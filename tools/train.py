@@ -138,9 +138,6 @@ def main():
     steps = count_steps(args, recipe, order)
 
     backend = backends.get(args.backend)
-    trainer = backend.Trainer(
-        network, recipe, first_state(args, network), args.device, args.precision
-    )
     facts = {
         "backend": backend.NAME,
         "precision": args.precision,
@@ -151,14 +148,14 @@ def main():
         "prior": args.prior,
     }
     checkpoints = training.Checkpoints(args.model_path, network, recipe, facts)
-    start = 0
-    if args.continue_train:
-        start = checkpoints.resume(trainer, args.which_epoch)
-    elif os.path.exists(checkpoints.path()):
+    if os.path.exists(checkpoints.path()) and not args.continue_train:
         raise ValueError(
             f"{args.model_path} holds a run: add --continue_train to go on with it, "
             "or choose another --model_path"
         )
+    state = first_state(args, network)
+    trainer = backend.Trainer(network, recipe, state, args.device, args.precision)
+    start = checkpoints.resume(trainer, args.which_epoch) if args.continue_train else 0
     print(
         f"{network} of {network.parameter_count:,} parameters, {backend.NAME} on {trainer.device}; "
         f"{len(dataset):,} photos, steps {start:,} to {steps:,}",

@@ -66,13 +66,14 @@ class Trainer:
     def load(self, weights, optimizer):
         """Go on from what `state` gave, whichever backend gave it."""
         import_state(self.net, weights)
+        if "steps" not in optimizer:
+            return
         for name, parameter in self.parameters.items():
-            if "steps" in optimizer:
-                self.optimizer.state[parameter] = {
-                    "step": torch.tensor(float(optimizer["steps"]), device=self.device),
-                    "exp_avg": self._like(parameter, optimizer[f"moment1/{name}"]),
-                    "exp_avg_sq": self._like(parameter, optimizer[f"moment2/{name}"]),
-                }
+            self.optimizer.state[parameter] = {
+                "step": torch.tensor(float(optimizer["steps"]), device=self.device),
+                "exp_avg": self._like(parameter, optimizer[f"moment1/{name}"]),
+                "exp_avg_sq": self._like(parameter, optimizer[f"moment2/{name}"]),
+            }
 
     @staticmethod
     def _like(parameter, array):
