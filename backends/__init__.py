@@ -2,12 +2,15 @@
 
 import importlib
 import importlib.util
+import os
 
 from cic import checkpoint
 from cic.colorize import Colorizer
 
 # Backend: the module it needs, and what pip installs for it; in order of preference.
 _FRAMEWORKS = {"torch": ("torch", "torch"), "paddle": ("paddle", "paddlepaddle")}
+# What the frameworks' launchers set for each process that they start.
+_LAUNCHERS = {"TORCHELASTIC_RUN_ID": "torch", "PADDLE_TRAINERS_NUM": "paddle"}
 
 
 def names():
@@ -25,18 +28,26 @@ def _is_installed(module):
     return spec is not None and spec.loader is not None  # a mere folder has no loader
 
 
-def get(name=None):
-    """The backend called "torch" or "paddle"; by default the first that is available.
+def launched():
+    """Name of the backend whose launcher started this process, torchrun or Paddle's; or None."""
+    return next((name for key, name in _LAUNCHERS.items() if key in os.environ), None)
 
-    Raises ValueError for an unknown name, ImportError, saying what to install, if there is none.
+
+def get(name=None):
+    """The backend called "torch" or "paddle"; by default the launcher's, or the first available.
+
+    Raises ValueError for an unknown name or one that is not the launcher's, ImportError, saying
+    what to install, if there is none.
     """
     if name is None:
-        name = next(iter(available()), None)
+        name = launched() or next(iter(available()), None)
         if name is None:
             packages = ", ".join(package for _, package in _FRAMEWORKS.values())
             raise ImportError(f"no backend here: pip install one of {packages}")
     if name not in _FRAMEWORKS:
         raise ValueError(f"no backend is called {name!r}; there are {', '.join(names())}")
+    if launched() not in (None, name):
+        raise ValueError(f"started by the launcher of {launched()}, which cannot run {name}")
     module, package = _FRAMEWORKS[name]
     if not _is_installed(module):
         raise ImportError(f"backend {name!r} is not installed: pip install {package}")

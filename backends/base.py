@@ -3,7 +3,7 @@
 Arrays cross this boundary for pictures, states and tests; inside a step tensors stay native.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,11 +27,27 @@ class Runner(Protocol):
 class Trainer(Protocol):
     """A network in training, with its Adam optimizer."""
 
-    def step(self, batch: Batch, lr: float) -> Any:
-        """One step at learning rate `lr`; the loss as a native scalar that has `item()`."""
+    def step(self, batch: Batch, lr: float, stop: Sequence = ()) -> tuple[Any, int, bool]:
+        """One step at learning rate `lr` on this process's part of a batch: (loss, photos, stop).
+
+        All of all processes: the mean loss as a native scalar that has `item()`, the number of
+        photos, and whether any process asks to stop, its `stop` being no longer empty.
+        """
+
+    def agree(self) -> None:
+        """Take the weights of the first process."""
 
     def evaluate(self, batch: Batch) -> float:
-        """The loss of `batch` in evaluation mode."""
+        """The loss of this process's `batch` in evaluation mode."""
+
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        """Logits (N, 313, h, w) float32 for inputs (N, 1, H, W), in evaluation mode."""
+
+    def total(self, *values: float) -> list[float]:
+        """Each number summed over all processes."""
+
+    def memory(self) -> int | None:
+        """Bytes of the device that are free; None for the CPU."""
 
     def state(self) -> tuple[State, State]:
         """(weights, optimizer), from which `load` goes on."""
@@ -45,6 +61,18 @@ class Backend(Runner, Protocol):
 
     NAME: str
     PRECISIONS: tuple[str, ...]
+
+    def join(self, device: Any) -> Any:
+        """Join the other processes of a launch, if there are any; this one's native device."""
+
+    def leave(self) -> None:
+        """Leave the other processes."""
+
+    def rank(self) -> int:
+        """Number of this process, from 0."""
+
+    def size(self) -> int:
+        """How many processes train together."""
 
     def resolve_device(self, device: str = "auto") -> Any:
         """The native device for "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:1"."""

@@ -11,7 +11,7 @@ from importlib import resources
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as serialize
 
 from cic import networks
 from cic.files import replacing
@@ -29,26 +29,36 @@ def save(path, state, meta):
     """Write state {name: array} and meta (a JSON object) to `path`, atomically."""
     # safetensors writes whatever memory an array that is not contiguous points into.
     state = {name: np.asarray(array, order="C") for name, array in state.items()}
-    with replacing(path) as fresh:
-        save_file(state, fresh, {META: json.dumps(meta)})
+    # Its own writer of files leaves temporary ones of its own when it is killed.
+    data = serialize(state, {META: json.dumps(meta)})
+    with replacing(path) as fresh, open(fresh, "wb") as file:
+        file.write(data)
 
 
 def load(path):
     """(state {name: array}, meta) from a file; raises CheckpointError if it is not a checkpoint."""
+    return _read(path, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - no dict
+
+
+def _read(path, arrays):
     path = os.fspath(path)
     if os.path.isdir(path):
         raise CheckpointError(f"{path}: a folder: name a file in it, *_model.safetensors")
     try:
         with safe_open(path, framework="np") as file:
             meta = json.loads((file.metadata() or {})[META])
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+            return arrays(file), meta
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such file") from None
     except KeyError:
         raise CheckpointError(f"{path}: not written by this project: no metadata") from None
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: not a checkpoint: {error}") from None
-    return state, meta
+
+
+def load_meta(path):
+    """The meta of a file alone; raises CheckpointError if it is not a checkpoint."""
+    return _read(path, lambda file: None)[1]
 
 
 def check(network, state, source="state"):

@@ -1,6 +1,6 @@
 """Photo -> photo: colours come from a small copy, the lightness stays the photo's own at full size.
 
-photo -> `network_input` -> network -> `decode` -> ab -> `add_colour` -> photo
+Photo -> `network_input` -> network -> `decode` -> ab -> `add_colour` -> photo
 """
 
 import os
@@ -10,12 +10,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cic import images
+from cic import images, sources
 from cic.encode import decode
 from cic.lab import lightness, recolor
 
 STRIP = 1 << 18  # pixels coloured at once: their float32 scratch stays small whatever the photo
-KEPT = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}  # others become PNG
+# Formats that results keep; others become PNG.
+KEPT = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp"}
 LONG = 4  # a photo longer than this many times its short side is shrunk to no more area
 LONGEST = 32  # times `size`: the most that any side may have
 
@@ -31,7 +32,8 @@ def network_size(height, width, size=256, multiple=8):
 class Colorizer:
     """Callable: photo, (H, W) or (H, W, 3) uint8 or a Pillow image -> (H, W, 3) uint8 sRGB.
 
-    `predict` runs `network` on (1, 1, h, w) float32; `size` is the short side that it sees, pixels;
+    An images.Photo is taken too; one that is 16-bit gray gives (H, W, 3) uint16. `predict` runs
+    `network` on (1, 1, h, w) float32; `size` is the short side that it sees, pixels;
     `temperature` that of the annealed mean (paper, section 2.3).
     """
 
@@ -40,9 +42,13 @@ class Colorizer:
         self.size, self.temperature = size, temperature
 
     def __call__(self, photo):
-        image = photo if isinstance(photo, Image.Image) else self._image(photo)
-        image = images.to_rgb(image)
-        return add_colour(np.asarray(image), self.ab(image), self.network.stride)
+        if isinstance(photo, images.Photo):
+            image, deep = photo.rgb, photo.deep
+        else:
+            image = photo if isinstance(photo, Image.Image) else self._image(photo)
+            image, deep = images.to_rgb(image), None
+        pixels = np.asarray(image) if deep is None else deep
+        return add_colour(pixels, self.ab(image), self.network.stride)
 
     @staticmethod
     def _image(array):
@@ -66,14 +72,15 @@ class Colorizer:
         return decode(logits[0], self.temperature, axis=0).transpose(1, 2, 0)
 
 
-def add_colour(rgb, ab, stride=4):
-    """Photo (H, W, 3) uint8 with its own lightness and the colours of ab (h, w, 2), enlarged.
+def add_colour(photo, ab, stride=4):
+    """Photo with its own lightness and the colours of ab (h, w, 2), enlarged: (H, W, 3).
 
-    The enlargement is bilinear; strips are worked on in parallel. Training took the ab of every
+    The photo is (H, W, 3) uint8 or (H, W) uint16 gray, the result of the same dtype. The
+    enlargement is bilinear; strips are worked on in parallel. Training took the ab of every
     `stride`-th pixel, so a cell of ab belongs to the first pixel of its square, not to the middle.
     """
-    height, width = rgb.shape[:2]
-    out = np.empty(rgb.shape, np.uint8)
+    height, width = photo.shape[:2]
+    out = np.empty((height, width, 3), photo.dtype)
     rows = max(1, STRIP // width)
     padded = np.pad(ab, ((0, 1), (0, 1), (0, 0)), "edge")
     planes = [Image.fromarray(np.ascontiguousarray(padded[..., i])) for i in (0, 1)]
@@ -85,7 +92,7 @@ def add_colour(rgb, ab, stride=4):
         box = (shift, shift + top * scale, shift + ab.shape[1], shift + bottom * scale)
         size = (width, bottom - top)
         large = [plane.resize(size, Image.Resampling.BILINEAR, box) for plane in planes]
-        out[top:bottom] = recolor(rgb[top:bottom], np.stack(large, axis=-1))
+        out[top:bottom] = recolor(photo[top:bottom], np.stack(large, axis=-1))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(strip, range(0, height, rows)):
@@ -94,56 +101,70 @@ def add_colour(rgb, ab, stride=4):
 
 
 def list_jobs(paths, output):
-    """(source, target) of every photo: folders keep their inner layout, formats are kept if common.
+    """([(source, target), ...], problems) of every photo, and of folders that cannot be read.
 
-    With one photo and an `output` that ends as a photo does, that is the target; else it is a
-    folder, and photos in it are no sources.
+    Folders keep their inner layout, photos their format if it is common. With one photo and an
+    `output` that ends as a photo does, that is the target; else it is a folder, and photos in it
+    are no sources.
     """
-    names_a_file = os.path.splitext(output)[1].lower() in images.EXTENSIONS
+    names_a_file = os.path.splitext(output)[1].lower() in sources.EXTENSIONS
     if names_a_file and len(paths) == 1 and not any(map(os.path.isdir, (paths[0], output))):
-        return [(paths[0], output)]
-    jobs = []
+        return [(paths[0], output)], []
+    jobs, problems = [], []
     for path in paths:
         if os.path.realpath(path) == os.path.realpath(output):
             raise ValueError(f"{path}: the output folder is the input folder")
         folder, names = os.path.dirname(path), [os.path.basename(path)]
         if os.path.isdir(path):
-            folder, names = path, images.find(path)
+            folder, names = path, sources.walk(path, onerror=problems.append)
         for name in names:
             stem, extension = os.path.splitext(name)
             kept = name if extension.lower() in KEPT else stem + ".png"
             jobs.append((os.path.join(folder, name), os.path.join(output, kept)))
     inside = os.path.join(os.path.realpath(output), "")
-    return [job for job in jobs if not os.path.realpath(job[0]).startswith(inside)]
+    jobs = [job for job in jobs if not os.path.realpath(job[0]).startswith(inside)]
+    return jobs, problems
 
 
-def colorize_files(colorizer, jobs):
-    """Colorize (source, target) files; the jobs that were done. Others are named in one line each.
+def colorize_files(colorizer, jobs, all_pages=False):
+    """Colorize (source, target) files: ([(source, target), ...] done, number of failures).
 
-    A failure never stops the rest. Two sources with one target, or a target that is a source, are
-    failures too: nothing is overwritten by accident.
+    A failure is named in one line and never stops the rest. Two sources with one target, or a
+    target that is a source, are failures too; files of earlier runs are replaced. Of several pages
+    the first is taken, or with `all_pages` each, to a file of its own.
     """
-    sources = {os.path.realpath(source) for source, _ in jobs}
-    written, done = set(), []
+    taken = {os.path.realpath(source): "would overwrite a photo to colorize" for source, _ in jobs}
+    done, failed = [], 0
     for source, target in tqdm(jobs, unit="photo", disable=len(jobs) < 2):
-        real = os.path.realpath(target)
         try:
-            if real in sources:
-                raise images.PhotoError(
-                    f"{source!r}: {target!r} would overwrite a photo to colorize"
-                )
-            if real in written:
-                raise images.PhotoError(f"{source!r}: {target!r} is another photo's result already")
-            images.write(target, colorizer(images.open_rgb(source)))
-            written.add(real)
-            done.append((source, target))
+            for photo, part in _pages(source, target, all_pages):
+                real = os.path.realpath(part)
+                if real in taken:
+                    raise images.PhotoError(f"{source!r}: {part!r} {taken[real]}")
+                images.write(part, colorizer(photo), photo)
+                taken[real] = "is another photo's result already"
+                done.append((source, part))
         except images.PhotoError as error:
+            failed += 1
             tqdm.write(f"failed: {error}")
-    return done
+    return done, failed
 
 
-def report(output, jobs, done):
-    """Print how many of `jobs` were done into `output`; the exit status that tells."""
-    failed = len(jobs) - len(done)
+def _pages(source, target, all_pages):
+    """Yield (Photo, target) of the first page, or of every page with a numbered target."""
+    first = images.open_photo(source)
+    if first.pages == 1 or not all_pages:
+        if first.pages > 1:
+            tqdm.write(f"{source!r}: the first of {first.pages} pages; --all_pages takes them all")
+        yield first, target
+        return
+    stem, extension = os.path.splitext(target)
+    for page in range(first.pages):
+        number = str(page + 1).zfill(len(str(first.pages)))
+        yield images.open_photo(source, page), f"{stem}-{number}{extension}"
+
+
+def report(output, done, failed):
+    """Print how many photos were done into `output`; the exit status that tells."""
     print(f"{output}: {len(done)} colorized, {failed} failed")
     return int(failed > 0)

@@ -1,7 +1,10 @@
 """What every command does at its ends: flags and help, one line for an error, a status."""
 
 import argparse
+import os
 import sys
+
+from cic import images
 
 
 def parser(description):
@@ -19,6 +22,26 @@ def positive(text):
 def natural(text):
     """argparse type: an integer from 0 on."""
     return _from(0, text)
+
+
+def add_num_workers(parser):
+    """The flag with which tools that read many photos choose their number of processes."""
+    parser.add_argument(
+        "--num_workers",
+        type=natural,
+        default=os.cpu_count(),
+        help="processes that read photos; 0: only this one (%(default)s)",
+    )
+
+
+def add_max_pixels(parser):
+    """The flag with which every tool that reads photos raises images.limit_pixels."""
+    parser.add_argument(
+        "--max_pixels",
+        type=positive,
+        default=images.pixel_limit(),
+        help="most pixels that a photo may have (%(default)s)",
+    )
 
 
 def _from(least, text):

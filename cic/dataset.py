@@ -1,17 +1,16 @@
-"""Image folders -> training samples, in a seeded order that any worker or rank can compute.
+"""Photos -> training samples, in a seeded order that any worker or rank can compute.
 
 Randomness is a function of (seed, epoch, photo), never a state: which photos a step sees and how
 they are cropped follow from the seed and the step alone.
 """
 
-import os
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from cic import images
+from cic import images, sources
 from cic.encode import soft_encode
 from cic.lab import lightness, rgb_to_lab
 from cic.rebalance import is_gray
@@ -33,19 +32,24 @@ class Batch(NamedTuple):
     weight: np.ndarray
     failures: tuple
 
+    def parts(self, count):
+        """`count` Batches of nearly equal numbers of the photos, in order; some may have none."""
+        arrays = zip(*(np.array_split(array, count) for array in self[:3]))
+        return [Batch(*part, ()) for part in arrays]
+
 
 class PhotoDataset:
-    """Photos of one or more folders as samples for `network`.
+    """Photos of folders and tar shards, `places`, as samples for `network`.
 
     A photo is taken at a short side of `load_size` (never enlarged, unless smaller than the crop),
     then a square of `crop_size` is cut out and mirrored: at random when `augment`, else the middle,
     unmirrored. `bin_weights` (313,) are the rebalancing weights, None for none.
-    Raises PhotoError if the folders hold no photo, ValueError for sizes that do not fit.
+    Raises PhotoError if the places hold no photo, ValueError for sizes that do not fit.
     """
 
     def __init__(
         self,
-        folders,
+        places,
         network,
         load_size=256,
         crop_size=176,
@@ -60,9 +64,9 @@ class PhotoDataset:
                 f"crop_size is {crop_size}: it must be a multiple of {network.multiple} "
                 f"and at most load_size, {load_size}"
             )
-        self.paths = [os.path.join(folder, p) for folder in folders for p in images.find(folder)]
-        if not self.paths:
-            raise images.PhotoError(f"{', '.join(map(str, folders))}: no photo in there")
+        self.photos = sources.PhotoList(places)
+        if not self.photos:
+            raise images.PhotoError(f"{', '.join(map(str, places))}: no photo in there")
         self.network = network
         self.load_size, self.crop_size = load_size, crop_size
         self.neighbors, self.sigma = neighbors, sigma
@@ -70,11 +74,11 @@ class PhotoDataset:
         self.seed, self.augment = seed, augment
 
     def __len__(self):
-        return len(self.paths)
+        return len(self.photos)
 
     def crop(self, i, epoch=0):
         """The square of photo `i` that `epoch` sees, (crop_size, crop_size, 3) uint8 sRGB."""
-        photo = images.open_rgb(self.paths[i])
+        photo = images.open_rgb(self.photos[i], short=self.load_size)
         short = min(photo.size)
         scale = short / max(min(short, self.load_size), self.crop_size)
         spare = np.rint(np.divide(photo.size, scale)).astype(int) - self.crop_size

@@ -1,8 +1,12 @@
 """Files that are there whole or not at all."""
 
 import os
+import re
 import tempfile
 from contextlib import contextmanager
+
+_MARK = ".partial"
+_LEFTOVER = re.compile(rf"\..*\.[a-z0-9_]{{8}}\{_MARK}(\.[^.]*)?", re.DOTALL)  # mkstemp's names
 
 
 @contextmanager
@@ -16,7 +20,10 @@ def replacing(path):
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
     stem, suffix = os.path.splitext(name)
-    handle, fresh = tempfile.mkstemp(suffix, f".{stem[:40]}.", folder)
+    try:
+        handle, fresh = tempfile.mkstemp(_MARK + suffix, f".{stem[:40]}.", folder)
+    except OSError as error:  # it names a file that nobody knows
+        raise OSError(error.errno, error.strerror, path) from None
     os.close(handle)
     try:
         yield fresh
@@ -29,3 +36,38 @@ def replacing(path):
     except BaseException:
         os.unlink(fresh)
         raise
+
+
+def check(path):
+    """Raise OSError, before any work, if `replacing` could not write a file of that name."""
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"{path}: is a folder, not a file to write")
+    folder = os.path.dirname(os.path.abspath(path))
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder):
+        raise NotADirectoryError(f"{path}: cannot be written: {folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(f"{path}: cannot be written: no permission to write in {folder}")
+
+
+def lies_in(path, folder):
+    """Whether a file written as `path` would lie in `folder`, at any depth."""
+    parent, folder = (os.path.realpath(place) for place in (os.path.dirname(path), folder))
+    return os.path.commonpath((parent, folder)) == folder
+
+
+def is_leftover(name):
+    """Whether a file's name is one that `replacing` leaves when it is killed, and nobody else."""
+    return bool(_LEFTOVER.fullmatch(name))
+
+
+def remove_leftovers(folder):
+    """Remove what `replacing` left below `folder` when it was killed; nobody may write there.
+
+    Hidden folders are not entered: nothing is written in them.
+    """
+    for root, folders, names in os.walk(folder):
+        folders[:] = (name for name in folders if not name.startswith("."))
+        for name in filter(is_leftover, names):
+            os.unlink(os.path.join(root, name))

@@ -4,7 +4,12 @@ import zlib
 
 import numpy as np
 
+from cic.forward import affine, apply, moments
+from cic.layers import BatchNorm, Conv, ConvTranspose
 from cic.seeding import random_for
+
+_OUTPUTS = {Conv: 0, ConvTranspose: 1}  # the layers with a kernel, its axis of output channels
+_LEAST = 1e-3  # of a layer's root mean square: a channel's deviation that still counts as one
 
 
 def initialize(network, seed=0):
@@ -23,4 +28,68 @@ def initialize(network, seed=0):
             else:
                 draw = random_for(seed, zlib.crc32(name.encode())).standard_normal(shape)
                 state[name] = (draw * np.sqrt(2 / layer.fan_in)).astype(np.float32)
+    return state
+
+
+def _standardise(layer, state, x, deviation):
+    """Scale the kernel of `layer` and set its bias by its output x (N, C, H, W); the new output.
+
+    Every channel gets mean 0 and standard deviation `deviation`. One that (nearly) does not vary
+    is scaled as a usual channel of the layer would be: what it does on other photos is not known.
+    """
+    mean, variance = moments(x)
+    spread, usual = np.sqrt(variance), np.sqrt((variance + mean**2).mean()) or 1.0
+    scale = deviation / np.where(spread > _LEAST * usual, spread, usual)
+    weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
+    shape = np.where(np.arange(state[weight].ndim) == _OUTPUTS[type(layer)], len(scale), 1)
+    state[weight] = (state[weight] * scale.reshape(shape)).astype(np.float32)
+    state[bias] = ((state[bias] - mean) * scale).astype(np.float32)
+    return affine(x, scale, -mean * scale)
+
+
+def _keep_statistics(layer, state, x):
+    """Make the running statistics of a batch norm those of its input x (N, C, H, W)."""
+    mean, variance = moments(x)
+    count = x.size // x.shape[1]
+    state[f"{layer.name}.running_mean"] = mean.astype(np.float32)
+    unbiased = variance * (count / max(count - 1, 1))
+    state[f"{layer.name}.running_var"] = unbiased.astype(np.float32)
+
+
+def scale_to_data(network, state, inputs, output_deviation=0.1):
+    """`state` with every kernel's output at mean 0 and variance 1 on inputs (N, C, H, W) float32.
+
+    The within-layer step of data-dependent initialisation (Krähenbühl, Doersch, Donahue and Darrell
+    2016, algorithm 1; the variant "elwise" of their magic_init, from random kernels): through the
+    layers in order, each channel's kernel is divided by the standard deviation of what it gives,
+    and its bias is minus the mean, so that neither size nor mean of the photos' lightness is left
+    for training to undo. Their default of the bias, 0.1, is 0 here. Batch norms' running statistics
+    become those of the inputs: evaluation has the same output as training from the start.
+
+    The channels of the last layer, the logits, get `output_deviation` instead of 1, so that the
+    first guess is nearly uniform; it is this that helps. Training loss, the mean of steps 181 to
+    200, of two seeds of cic(width=0.25), 40 crops of 56 pixels a step (recipe compact-64):
+
+        constant learning rate              3.16e-5        1.5e-3
+        initialize                       5.042  5.200   4.238  4.448
+        scale_to_data, logits at 1       5.093          4.252
+        scale_to_data, logits at 0.1     4.390  4.605   4.237  4.430
+        initialize, only logits at 0.1   4.305  4.523
+
+    The other layers' scale does not help here: the network has batch norms, and Adam.
+
+    The between-layer step (algorithm 2) is left out. It equalises how fast layers change relative
+    to their size, but takes gradients, which the core does not have; before a batch norm a kernel's
+    size is no part of the output, and Adam's steps do not depend on the gradient's size.
+    """
+    if not len(inputs):
+        raise ValueError("no photo to scale the initial weights to")
+    state, x = dict(state), inputs
+    for layer in network.layers:
+        if isinstance(layer, BatchNorm):
+            _keep_statistics(layer, state, x)
+        x = apply(layer, state, x, training=True)
+        if type(layer) in _OUTPUTS:
+            last = layer is network.layers[-1]
+            x = _standardise(layer, state, x, output_deviation if last else 1.0)
     return state

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from contextlib import contextmanager
 
 
@@ -27,11 +28,18 @@ def ignored():
 
 @contextmanager
 def noted():
-    """A list that Ctrl-C and SIGTERM add their numbers to; a second one is KeyboardInterrupt."""
-    came = []
+    """A list that Ctrl-C and SIGTERM add their numbers to; a second Ctrl-C is KeyboardInterrupt.
+
+    Launchers pass Ctrl-C on, and repeat SIGTERM: what comes within a second, or is no Ctrl-C, is
+    no second one.
+    """
+    came, first = [], time.monotonic()
 
     def note(number, _):
-        if came:
+        nonlocal first
+        if not came:
+            first = time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - first > 1:
             raise KeyboardInterrupt
         came.append(number)
 

@@ -90,29 +90,37 @@ def lab_to_rgb(lab):
     return rgb
 
 
-def recolor(rgb, ab):
-    """(H, W, 3) uint8 photo, (H, W, 2) float Lab a and b -> (H, W, 3) uint8 photo of the same L.
+def recolor(photo, ab):
+    """(H, W, 3) uint8 or (H, W) uint16 gray photo, (H, W, 2) float ab -> (H, W, 3) of the same L.
 
-    Where the asked colour lies outside sRGB it moves, in linear light, straight towards the gray of
-    the same luminance until it fits: less colourful, but neither lighter nor darker.
+    The result has the photo's dtype. Where the asked colour lies outside sRGB it moves, in linear
+    light, straight towards the gray of the same luminance until it fits: less colourful, but
+    neither lighter nor darker.
     """
-    rgb = _checked(rgb, 3, "rgb", np.uint8)
+    photo = np.asarray(photo)
+    deep = photo.dtype == np.uint16
+    pixels = photo[..., None] if deep else _checked(photo, 3, "rgb", np.uint8)
     ab = _checked(ab, 2, "ab", np.floating)
-    if rgb.ndim != 3 or ab.shape[:-1] != rgb.shape[:-1]:
-        raise ValueError(f"want (H, W, 3) rgb and (H, W, 2) ab, got {rgb.shape} and {ab.shape}")
-    out = np.empty(rgb.shape, np.uint8)
+    if pixels.ndim != 3 or ab.shape[:-1] != pixels.shape[:-1]:
+        wanted = "(H, W) gray" if deep else "(H, W, 3) rgb"
+        raise ValueError(f"want {wanted} and (H, W, 2) ab, got {photo.shape} and {ab.shape}")
+    out = np.empty((*ab.shape[:-1], 3), photo.dtype)
 
     def convert(source, colour, target):
         xyz = np.empty((3, len(source)), np.float32)
-        y = np.matmul(_LUMINANCE, _linear(source), out=xyz[1])
+        y = xyz[1]
+        if deep:
+            _deep_table().take(source[:, 0], out=y, mode="wrap")
+        else:
+            np.matmul(_LUMINANCE, _linear(source), out=y)
         f = np.multiply(colour.T, _F_FROM_AB, out=np.empty((2, len(source)), np.float32))
         f += _f(y)
         xyz[::2] = _f_inverse(f)
         linear = _fitted(_SHIFT_FROM_WHITENED @ xyz, y)
         linear += y
-        _interleave(_codes(linear), target)
+        _interleave(_deep_codes(linear) if deep else _codes(linear), target)
 
-    _for_blocks(convert, rgb, ab, out)
+    _for_blocks(convert, pixels, ab, out)
     return out
 
 
@@ -169,6 +177,12 @@ def _linear_table():
 
 
 @functools.cache
+def _deep_table():
+    """(65536,) float32: the linear light in [0, 1] of each 16-bit sRGB value."""
+    return _decode(np.arange(65536) / 65535).astype(np.float32)
+
+
+@functools.cache
 def _code_table():
     """(_CODES + 1,) uint8: the sRGB value of the middle of each cell of linear light.
 
@@ -184,6 +198,11 @@ def _codes(linear):
     linear *= _CODES
     codes = np.empty(linear.shape, np.uint8)
     return _code_table().take(linear.astype(np.int32), out=codes, mode="clip")
+
+
+def _deep_codes(linear):
+    """(...) float32 linear light in [0, 1] -> (...) uint16 sRGB in [0, 65535]."""
+    return np.rint(65535 * _encode(linear)).astype(np.uint16)
 
 
 def _fitted(shift, y):

@@ -93,6 +93,8 @@ def cic(width=1.0, extra_relu=False):
     `extra_relu` adds the ReLU between conv5_3norm and conv6_1 that Callifrey/Paddle-CIC and
     Epiphqny/Colorization have and the authors have not: the shapes are equal, the outputs are not.
     """
+    if not isinstance(extra_relu, bool):
+        raise ValueError(f"extra_relu is {extra_relu!r}; it must be true or false")
     if not 0 < width < inf:
         raise ValueError(f"width is {width}; it must be above 0 and finite")
 

@@ -1,9 +1,5 @@
 """Class rebalancing: rare colours weigh more (paper, section 2.2, equations 3 and 4)."""
 
-from functools import cache
-from importlib import resources
-from zipfile import BadZipFile
-
 import numpy as np
 
 from cic.bins import AB, COUNT
@@ -54,22 +50,3 @@ def weights(prior, gamma=0.5):
 def is_gray(ab):
     """Whether no pixel of (..., 2) ab exceeds 5 units either way: it has no colour to teach."""
     return bool(np.abs(ab).max(initial=0) <= GRAY_BELOW)
-
-
-def read_prior(path):
-    """Prior (313,) from a .npy file; raises ValueError, naming the file, for anything else."""
-    try:
-        prior = np.load(path, allow_pickle=False)
-        weights(prior)
-    except (ValueError, EOFError, TypeError, BadZipFile) as error:
-        raise ValueError(f"{path}: not a prior: {error}") from None
-    return prior
-
-
-@cache
-def default_prior():
-    """The bundled prior of natural photographs, (313,); cic/data/README.md says whence."""
-    with resources.as_file(resources.files("cic") / "data" / "prior.npy") as path:
-        prior = read_prior(path)
-    prior.setflags(write=False)
-    return prior

@@ -31,15 +31,31 @@ class Recipe:
     sigma: float = 5.0
     gamma: float = 0.5
     rebalance: bool = True
+    augment: bool = True  # crop and mirror at random; else the middle as it is
+    init: str = "data"  # of a run from scratch: scaled to the data, as the authors', or "plain"
+    accumulate: int = 1  # parts that a batch is computed in; each has its own batch norm
+    clip_norm: float = 0.0  # of all gradients together; 0 is no clipping, as the authors'
     record: str = ""
 
     def __post_init__(self):
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            kinds = (int, float) if entry.type is float else entry.type
+            if not isinstance(value, kinds) or (entry.type is not bool and value is True):
+                raise ValueError(f"{entry.name} is {value!r}: it must be {entry.type.__name__}")
         if not (self.lr > 0 and self.weight_decay >= 0 and self.lr_factor > 0 and self.lr_step > 0):
             raise ValueError(
                 f"lr {self.lr}, weight_decay {self.weight_decay}: they must be above 0"
             )
+        if self.accumulate < 1 or self.clip_norm < 0:
+            raise ValueError(
+                f"accumulate {self.accumulate}, clip_norm {self.clip_norm}: "
+                "from 1 on, and not below 0"
+            )
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
             raise ValueError(f"beta1 {self.beta1}, beta2 {self.beta2}: they must lie in 0 to 1")
+        if self.init not in INITS:
+            raise ValueError(f"init is {self.init!r}; there are {', '.join(INITS)}")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule is {self.schedule!r}; there are {', '.join(SCHEDULES)}")
 
@@ -53,6 +69,7 @@ def _cosine(recipe, step, steps):
     return min(1.0, (step + 1) / warmup) * 0.5 * (1 + cos(pi * step / steps))
 
 
+INITS = ("data", "plain")
 SCHEDULES = {"step": _step, "cosine": _cosine}
 
 
@@ -69,6 +86,24 @@ _RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("full"),
+        Recipe("no-rebalance", rebalance=False),
+        Recipe("rebalance", gamma=0.0),
+        # Callifrey/Paddle-CIC as its train.py has it: hard labels (the nearest bin alone), the
+        # middle of every photo, its own steps, the additional ReLU. Its defects are mended: targets
+        # of 64 x 64 beside logits of 56 x 56, on which it stops; flags of type=bool, for which any
+        # text is true; checkpoints without the optimizer, written by every process; the last
+        # photos of an epoch dropped.
+        Recipe(
+            "paddle-cic",
+            options={"extra_relu": True},
+            load_size=224,
+            crop_size=224,
+            num_epochs=20,
+            lr_step=20_000,
+            lr_factor=0.9,
+            NN=1,
+            augment=False,
+        ),
         Recipe(
             "compact-64",
             options={"width": 0.25},

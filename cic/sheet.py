@@ -1,11 +1,12 @@
 """Contact sheets: rows of pictures side by side, with a caption above each column."""
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 GAP = 12  # pixels between pictures
 CAPTION = 36  # pixels of the caption's line
 TALLEST = 3  # times the column's width: taller pictures get narrower
+LINE = 15  # pixels of a line of text below a picture of a grid
 
 
 def contact_sheet(rows, captions, width=480):
@@ -35,3 +36,39 @@ def _fit(picture, width):
     scale = min(width / image.width, TALLEST * width / image.height)
     size = [max(1, round(n * scale)) for n in image.size]
     return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+
+
+def grid(pictures, captions, columns=8, width=160):
+    """Sheet (H, W, 3) uint8 of pictures (h, w, 3) uint8 in cells of `width` pixels, row by row.
+
+    `captions` has lines of text for the space below each picture; None is a picture as a plain box.
+    """
+    font = ImageFont.load_default(size=11)
+    lines = max(caption.count("\n") + 1 for caption in captions)
+    height = width + lines * LINE + GAP
+    columns = min(columns, len(captions))
+    rows = -(-len(captions) // columns)
+    sheet = Image.new("RGB", (columns * (width + GAP) + GAP, rows * height + GAP), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        left, top = GAP + i % columns * (width + GAP), GAP + i // columns * height
+        if picture is None:
+            draw.rectangle((left, top, left + width - 1, top + width - 1), "lightgray", "gray")
+        else:
+            image = ImageOps.contain(Image.fromarray(picture), (width, width))
+            sheet.paste(image, (left, top + width - image.height))
+        draw.multiline_text((left, top + width), _cut(caption, width, font), "black", font)
+    return np.asarray(sheet)
+
+
+def _cut(caption, width, font):
+    """The caption with the middle of every line left out that is longer than `width` pixels."""
+    lines = []
+    for line in caption.split("\n"):
+        kept = len(line)
+        short = line
+        while kept > 2 and font.getlength(short) > width:
+            kept -= 1
+            short = f"{line[: kept // 2]}...{line[len(line) - kept // 2 :]}"
+        lines.append(short)
+    return "\n".join(lines)

@@ -9,7 +9,7 @@ import os
 import numpy as np
 from tqdm import tqdm
 
-from cic import console, images, rebalance
+from cic import console, images, prior, rebalance, sources
 from cic.encode import soft_encode
 from cic.files import replacing
 from cic.lab import rgb_to_lab
@@ -21,12 +21,12 @@ class AuC:
     """Share of pixels whose ab error is within each threshold 0 ... 150; mergeable.
 
     `raw` weighs pixels equally, `rebalanced` by the inverse prior of the true colour (lambda 0, the
-    paper's; `prior` (313,), by default the bundled one).
+    paper's; `shares` (313,) is the prior, by default the bundled one).
     """
 
-    def __init__(self, prior=None):
-        prior = rebalance.default_prior() if prior is None else prior
-        self.bin_weights = rebalance.weights(prior, gamma=0).astype(np.float64)
+    def __init__(self, shares=None):
+        shares = prior.default() if shares is None else shares
+        self.bin_weights = rebalance.weights(shares, gamma=0).astype(np.float64)
         self.within = np.zeros((2, THRESHOLDS))  # summed weights, raw and rebalanced
         self.total = np.zeros(2)
 
@@ -59,9 +59,9 @@ def pair_files(imgs_dir, results_dir):
 
     Raises ValueError, naming the first, for a result without a photo, or if there are none.
     """
-    photos = {os.path.splitext(name)[0]: name for name in images.find(imgs_dir)}
+    photos = {os.path.splitext(name)[0]: name for name in sources.walk(imgs_dir)}
     pairs = []
-    for name in images.find(results_dir):
+    for name in sources.walk(results_dir):
         stem = os.path.splitext(name)[0]
         if stem not in photos:
             raise ValueError(f"{os.path.join(results_dir, name)}: no such photo in {imgs_dir}")

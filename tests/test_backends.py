@@ -7,10 +7,11 @@ import pytest
 
 import backends
 from cic import checkpoint, layers, losses, networks, recipes
-from cic.dataset import Order, PhotoDataset, make_batch
+from cic.dataset import Batch, Order, PhotoDataset, make_batch
 from cic.initialize import initialize
 from cic.lab import lightness
-from cic.rebalance import default_prior, weights
+from cic.prior import default
+from cic.rebalance import weights
 
 STEPS = 20
 SMALL = networks.get("cic", width=0.125)
@@ -26,7 +27,7 @@ def photo_input(photos):
 @pytest.fixture
 def batches(photo_folder):
     """Batches of two crops of real photographs for STEPS steps."""
-    dataset = PhotoDataset([photo_folder], SMALL, 64, 56, bin_weights=weights(default_prior()))
+    dataset = PhotoDataset([photo_folder], SMALL, 64, 56, bin_weights=weights(default()))
     order = Order(len(dataset), 2)
     return [make_batch(dataset, order, step) for step in range(STEPS)]
 
@@ -188,7 +189,7 @@ def trajectory(name, network, state, batches, recipe, image, schedule=recipes.le
     backend = backends.get(name)
     trainer = backend.Trainer(network, recipe, state, "cpu", "float64")
     losses = [
-        trainer.step(batch, schedule(recipe, step, STEPS)).item()
+        trainer.step(batch, schedule(recipe, step, STEPS))[0].item()
         for step, batch in enumerate(batches)
     ]
     return np.array(losses), backend.forward(trainer.net, image.astype(np.float64))
@@ -252,19 +253,90 @@ def test_the_comparison_of_trajectories_sees_another_reduction(monkeypatch, batc
 def test_a_run_goes_on_where_it_stopped_on_either_backend(first, second, batches):
     state = initialize(SMALL)
 
+    batches = [batches[step % STEPS] for step in range(33)]
+
     def steps(name, weights, optimizer, part):
         trainer = backends.get(name).Trainer(SMALL, RECIPE, state, "cpu", "float64")
         trainer.load(weights, optimizer)
-        return [trainer.step(b, 1e-5).item() for b in part], *trainer.state()
+        return [trainer.step(b, 1e-5)[0].item() for b in part], *trainer.state()
 
-    whole, weights_whole, optimizer_whole = steps("torch", state, {}, batches[:6])
+    whole, weights_whole, optimizer_whole = steps("torch", state, {}, batches)
     _, *halfway = steps(first, state, {}, batches[:3])
-    rest, weights_rest, optimizer_rest = steps(second, *halfway, batches[3:6])
-    np.testing.assert_allclose(rest, whole[3:], rtol=1e-9)
+    rest, weights_rest, optimizer_rest = steps(second, *halfway, batches[3:])
+    np.testing.assert_allclose(rest, whole[3:], rtol=1e-8)
     assert optimizer_rest.keys() == optimizer_whole.keys()
     for rest, whole in ((weights_rest, weights_whole), (optimizer_rest, optimizer_whole)):
         for name in whole:
             np.testing.assert_allclose(rest[name], whole[name], atol=1e-7, err_msg=name)
+
+
+def test_what_was_loaded_is_the_state_before_any_step(backend, batches):
+    first, second = (
+        backend.Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", "float64") for _ in range(2)
+    )
+    first.step(batches[0], 1e-5)
+    second.load(*first.state())
+    for one, two in zip(first.state(), second.state()):
+        assert one.keys() == two.keys()
+        for name, array in one.items():
+            np.testing.assert_array_equal(two[name], array)
+
+
+def test_a_batch_in_parts_is_the_batch(backend, batches):
+    """Two parts with the same photos have the same batch norm: the step is that of one of them."""
+    whole = batches[0]
+    twice = Batch(*(np.concatenate([array, array]) for array in whole[:3]), ())
+    states = []
+    for batch, accumulate in ((whole, 1), (twice, 2)):
+        recipe = replace(RECIPE, accumulate=accumulate)
+        trainer = backend.Trainer(SMALL, recipe, initialize(SMALL), "cpu", "float64")
+        loss, photos, _ = trainer.step(batch, 1e-4)
+        assert photos == len(batch.inputs)
+        states.append((loss.item(), trainer.state()[0]))
+    assert states[0][0] == pytest.approx(states[1][0], rel=1e-12)
+    for name in SMALL.parameters:
+        np.testing.assert_allclose(states[0][1][name], states[1][1][name], atol=1e-9)
+
+
+def gradient_norm(backend, recipe, batch):
+    """Norm of the first step's gradients, from Adam's first moments."""
+    trainer = backend.Trainer(SMALL, recipe, initialize(SMALL), "cpu", "float64")
+    trainer.step(batch, 1e-5)
+    moments = [a for name, a in trainer.state()[1].items() if name.startswith("moment1/")]
+    return np.sqrt(sum(np.square(moment).sum() for moment in moments)) / (1 - recipe.beta1)
+
+
+def test_gradients_are_clipped_together(backend, batches):
+    free = replace(RECIPE, weight_decay=0.0)
+    norm = gradient_norm(backend, free, batches[0])
+    clipped = gradient_norm(backend, replace(free, clip_norm=norm / 3), batches[0])
+    assert clipped == pytest.approx(norm / 3, rel=1e-4)
+    assert gradient_norm(backend, replace(free, clip_norm=3 * norm), batches[0]) == norm
+
+
+def test_a_step_without_a_photo_changes_nothing(backend, batches):
+    trainer = backend.Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", "float64")
+    trainer.step(batches[0], 1e-4)
+    before = trainer.state()
+    loss, photos, stop = trainer.step(Batch(*(a[:0] for a in batches[0][:3]), ()), 1e-4, [2])
+    assert (loss.item(), photos, stop) == (0, 0, True)
+    for one, two in zip(before, trainer.state()):
+        for name, array in one.items():
+            np.testing.assert_array_equal(two[name], array)
+
+
+def test_float16_skips_a_step_that_overflows_and_learns_from_it(batches):
+    trainer = backends.get("torch").Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", "fp16")
+    before = trainer.state()[0]
+    trainer.scale.value = 2.0**126  # no gradient stays finite
+    trainer.step(batches[0], 1e-3)
+    assert trainer.scale.value == 2.0**125
+    for name in SMALL.parameters:
+        np.testing.assert_array_equal(trainer.state()[0][name], before[name])
+    trainer.scale.value = 2.0**10
+    trainer.step(batches[0], 1e-3)
+    assert trainer.state()[1]["loss_scale"].tolist() == [2.0**10, 1]
+    assert not np.array_equal(trainer.state()[0]["conv1_1.weight"], before["conv1_1.weight"])
 
 
 def test_a_batch_of_one_pixel_keeps_the_running_variance_finite(backend):
@@ -272,24 +344,25 @@ def test_a_batch_of_one_pixel_keeps_the_running_variance_finite(backend):
     trainer = backend.Trainer(SMALL, RECIPE, state, "cpu", "float64")
     index = np.zeros((2, 1, 2, 2), np.int16)
     weight = np.ones((2, 1, 2, 2), np.float32)
-    batch = type("Batch", (), {})()
-    batch.inputs = np.ones((2, 1, 8, 8), np.float32)
-    batch.index, batch.weight = index, weight
+    batch = Batch(np.ones((2, 1, 8, 8), np.float32), index, weight, ())
     trainer.step(batch, 1e-5)
     assert all(np.isfinite(array).all() for array in trainer.state()[0].values())
 
 
-@pytest.mark.parametrize("name_and_precision", ["torch float32", "torch bf16", "paddle float32"])
+@pytest.mark.parametrize(
+    "name_and_precision", ["torch float32", "torch bf16", "torch fp16", "paddle float32"]
+)
 def test_the_loss_falls(name_and_precision, batches):
     name, precision = name_and_precision.split()
     trainer = backends.get(name).Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", precision)
-    losses = [trainer.step(batches[0], 1e-3).item() for _ in range(12)]
+    losses = [trainer.step(batches[0], 1e-3)[0].item() for _ in range(12)]
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_paddle_has_no_bf16_on_the_cpu_and_says_so():
-    with pytest.raises(ValueError, match="bf16 needs a GPU"):
-        backends.get("paddle").Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", "bf16")
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_paddle_has_no_low_precision_on_the_cpu_and_says_so(precision):
+    with pytest.raises(ValueError, match=f"{precision} needs a GPU"):
+        backends.get("paddle").Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", precision)
 
 
 def test_an_unknown_precision_is_named(backend):

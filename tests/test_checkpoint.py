@@ -75,11 +75,10 @@ def test_an_error_while_writing_leaves_the_old_file_and_no_litter(tmp_path, monk
     save(path, {"x": np.ones(3)}, {})
     before = contents(tmp_path)
 
-    def half(state, fresh, meta):
-        Path(fresh).write_bytes(b"half")
+    def full(handle):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", half)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         save(path, {"x": np.zeros(3)}, {})
     assert contents(tmp_path) == before

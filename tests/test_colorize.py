@@ -160,7 +160,7 @@ def test_a_batch_goes_on_past_a_bad_photo(paint, photos, tmp_path, capsys):
     images.write(good, photos["coffee"][:40, :60])
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8 not a photo")
     jobs = [(str(tmp_path / n), str(tmp_path / "out" / n)) for n in ("bad.jpg", good.name)]
-    assert colorize_files(paint, jobs) == jobs[1:]
+    assert colorize_files(paint, jobs) == (jobs[1:], 1)
     captured = capsys.readouterr()
     assert "bad.jpg" in captured.out + captured.err
     assert os.listdir(tmp_path / "out") == [good.name]
@@ -171,10 +171,10 @@ def test_no_photo_is_overwritten_by_accident(paint, photos, tmp_path):
     for path in (first, second):
         images.write(path, photos["coffee"][:40, :60])
     before = first.read_bytes()
-    assert colorize_files(paint, [(str(first), str(first))]) == []
+    assert colorize_files(paint, [(str(first), str(first))]) == ([], 1)
     target = str(tmp_path / "out.png")
     jobs = [(str(first), target), (str(second), target)]
-    assert colorize_files(paint, jobs) == jobs[:1]
+    assert colorize_files(paint, jobs) == (jobs[:1], 1)
     with pytest.raises(ValueError, match="output folder is the input"):
         list_jobs([str(tmp_path)], str(tmp_path))
     assert first.read_bytes() == before
@@ -184,7 +184,7 @@ def test_an_output_that_cannot_be_written_is_named(paint, photos, tmp_path, caps
     source = tmp_path / "a.png"
     images.write(source, photos["coffee"][:40, :60])
     (tmp_path / "file").write_text("in the way")
-    assert colorize_files(paint, [(str(source), str(tmp_path / "file" / "a.png"))]) == []
+    assert colorize_files(paint, [(str(source), str(tmp_path / "file" / "a.png"))]) == ([], 1)
     captured = capsys.readouterr()
     assert "file/a.png" in captured.out + captured.err
 
@@ -192,7 +192,8 @@ def test_an_output_that_cannot_be_written_is_named(paint, photos, tmp_path, caps
 def test_the_output_folder_inside_the_input_is_no_source(photos, tmp_path):
     for name in ("a.png", "out/a.png", "output/b.gif"):
         images.write(tmp_path / name, photos["coffee"][:8, :8])
-    jobs = list_jobs([str(tmp_path)], str(tmp_path / "out"))
+    jobs, problems = list_jobs([str(tmp_path)], str(tmp_path / "out"))
+    assert not problems
     targets = {os.path.relpath(target, tmp_path) for _, target in jobs}
     assert targets == {"out/a.png", "out/output/b.png"}
 
@@ -213,7 +214,83 @@ def test_a_photo_is_turned_upright_once(paint, photos, tmp_path, orientation):
     exif[ExifTags.Base.Orientation] = orientation
     source, target = str(tmp_path / "a.jpg"), str(tmp_path / "b.png")
     Image.fromarray(photos["coffee"][:96, :160]).save(source, exif=exif, quality=95)
-    assert colorize_files(paint, [(source, target)]) == [(source, target)]
+    assert colorize_files(paint, [(source, target)]) == ([(source, target)], 0)
     upright = lightness(images.read(source))
     assert upright.shape == ((96, 160) if orientation < 5 else (160, 96))
     assert np.abs(lightness(images.read(target)) - upright).max() < 0.35
+
+
+def scan(photos, pages, path):
+    """A file of 16-bit gray pages, each a brightness of its own."""
+    light = lightness(photos["coffee"][:60, :80]) / 100
+    arrays = [(light * 65535 / (page + 1)).astype(np.uint16) for page in range(pages)]
+    first, *others = map(Image.fromarray, arrays)
+    first.save(path, save_all=True, append_images=others, dpi=(600, 300))
+    return arrays
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_16_bit_gray_keeps_its_precision(paint, photos, tmp_path, suffix):
+    [gray] = scan(photos, 1, tmp_path / "scan.tif")
+    photo = images.open_photo(tmp_path / "scan.tif")
+    out = paint(photo)
+    assert out.dtype == np.uint16
+    light = rgb_to_lab(out / 65535)[..., 0]
+    expected = rgb_to_lab(gray[..., None].repeat(3, axis=2) / 65535)[..., 0]
+    assert np.abs(light - expected).max() < 0.005  # 8 bits would give 0.2
+    assert np.abs(rgb_to_lab(out / 65535)[..., 1:]).mean() > 5  # it did get coloured
+    target = tmp_path / f"out{suffix}"
+    assert colorize_files(paint, [(str(tmp_path / "scan.tif"), str(target))])[1] == 0
+    assert images.open_photo(target).dpi == pytest.approx((600, 300), abs=0.1)
+    rounded = images.read(target).astype(int)
+    assert np.abs(rounded - out / 257.0).max() <= 1  # Pillow reads the upper 8 bits
+
+
+def test_the_first_page_with_a_warning_or_every_page(paint, photos, tmp_path, capsys):
+    scan(photos, 11, tmp_path / "scan.tif")
+    source, target = str(tmp_path / "scan.tif"), str(tmp_path / "out" / "scan.tif")
+    assert colorize_files(paint, [(source, target)]) == ([(source, target)], 0)
+    captured = capsys.readouterr()
+    assert (captured.out + captured.err).count("first of 11 pages") == 1
+    done, failed = colorize_files(paint, [(source, target)], all_pages=True)
+    assert failed == 0
+    names = [os.path.basename(target) for _, target in done]
+    assert names == [f"scan-{page:02d}.tif" for page in range(1, 12)]
+    means = [lightness(images.read(target)).mean() for _, target in done]
+    assert (np.diff(means) < 0).all()
+    captured = capsys.readouterr()
+    assert "page" not in captured.out + captured.err
+
+
+def test_alpha_and_metadata_come_along(paint, photos, tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Artist] = "A. Photographer"
+    alpha = np.tile(np.arange(120, dtype=np.uint8), (80, 1))
+    rgba = Image.fromarray(np.dstack([photos["coffee"][:80, :120], alpha]))
+    source, target = str(tmp_path / "a.png"), str(tmp_path / "b.png")
+    rgba.save(source, exif=exif, dpi=(300, 150))
+    assert colorize_files(paint, [(source, target)])[1] == 0
+    with Image.open(target) as result:
+        assert result.mode == "RGBA"
+        assert result.size == (80, 120)
+        assert np.array_equal(np.asarray(result)[..., 3], np.rot90(alpha, -1))
+        assert result.getexif()[ExifTags.Base.Artist] == "A. Photographer"
+        assert result.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        assert result.info["dpi"] == pytest.approx((150, 300), abs=0.1)
+
+
+def test_a_folder_that_cannot_be_read_does_not_stop_the_rest(photos, tmp_path, monkeypatch):
+    for name in ("a/x.png", "b/y.png"):
+        images.write(tmp_path / name, photos["coffee"][:8, :8])
+    scandir = os.scandir
+
+    def locked(path):
+        if str(path).rstrip(os.sep).endswith("a"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    jobs, problems = list_jobs([str(tmp_path)], str(tmp_path / "out"))
+    assert [os.path.basename(source) for source, _ in jobs] == ["y.png"]
+    assert "Permission denied" in str(problems[0])

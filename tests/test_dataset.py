@@ -157,7 +157,7 @@ def test_photos_of_several_folders_in_order(photo_folder):
     data = PhotoDataset(folders, NETWORK, **SMALL)
     names = ["n02/coffee.JPG", "n02/deeper/rocket.png", "n02/small coffee.png"]
     names += ["n01/astronaut.jpg", "n01/chelsea.jpeg"]
-    assert data.paths == [str(photo_folder / name) for name in names]
+    assert list(map(str, data.photos)) == [str(photo_folder / name) for name in names]
     assert len(data) == 5
 
 
@@ -282,7 +282,9 @@ def test_unreadable_photos_are_reported_and_the_rest_is_there(damaged):
     data = PhotoDataset([damaged], NETWORK, **SMALL)
     order = Order(8, 8, shuffle=False)
     batch = make_batch(data, order, 0)
-    readable = [i for i, p in enumerate(data.paths) if not p.endswith(("broken.jpg", "empty.png"))]
+    readable = [
+        i for i, p in enumerate(data.photos) if not p.name.endswith(("broken.jpg", "empty.png"))
+    ]
     assert_same(batch.inputs, [data.sample(i)[0] for i in readable])
     assert batch.failures == (
         f"{str(damaged / 'n01' / 'broken.jpg')!r}: not a photo of a known format",
@@ -301,10 +303,10 @@ def test_a_batch_of_unreadable_photos_is_empty(tmp_path):
 
 def test_a_photo_that_vanishes_is_a_failure(photo_folder):
     data = PhotoDataset([photo_folder], NETWORK, **SMALL)
-    os.remove(data.paths[2])
+    os.remove(data.photos[2])
     batch = make_batch(data, Order(6, 6), 0)
     assert len(batch.inputs) == 5
-    assert batch.failures == (f"{data.paths[2]!r}: No such file or directory",)
+    assert batch.failures == (f"{str(data.photos[2])!r}: No such file or directory",)
 
 
 def test_the_dataset_can_be_sent_to_another_process(photo_folder):

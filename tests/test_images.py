@@ -1,17 +1,27 @@
 """cic.images on photos as they are found in the wild, and on files that are none."""
 
+import io
 import os
+import pickle
 import struct
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from cic import images
-from cic.images import PhotoError, find, open_rgb, read, shrink, write
+from cic.images import PhotoError, open_photo, open_rgb, read, shrink, write
+from cic.lab import rgb_to_lab
+from cic.sources import EXTENSIONS
 
 UPRIGHT = {  # EXIF orientation: how the stored array is turned upright
     1: lambda stored: stored,
@@ -61,6 +71,7 @@ def test_an_orientation_that_does_not_exist_changes_nothing(tmp_path, photo, ori
 
 
 SIXTEEN_BIT = (np.arange(4096, dtype=np.uint16) * 16 + 5).reshape(64, 64)
+EIGHT_BIT = np.rint(SIXTEEN_BIT / 257).astype(np.uint8)
 
 
 def write_pgm(path):
@@ -79,7 +90,7 @@ def write_pgm(path):
 def test_16_bit_gray_is_scaled_not_clipped(tmp_path, name, save):
     save(tmp_path / name)
     rgb = read(tmp_path / name)
-    assert np.array_equal(rgb, np.repeat((SIXTEEN_BIT // 256)[..., None], 3, axis=2))
+    assert np.array_equal(rgb, np.repeat(EIGHT_BIT[..., None], 3, axis=2))
     assert (rgb.min(), rgb.max()) == (0, 255)
 
 
@@ -87,7 +98,7 @@ def test_16_bit_gray_that_lies_on_its_side(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(SIXTEEN_BIT).save(tmp_path / "x.png", exif=exif)
-    assert np.array_equal(read(tmp_path / "x.png")[..., 0], np.rot90(SIXTEEN_BIT // 256, -1))
+    assert np.array_equal(read(tmp_path / "x.png")[..., 0], np.rot90(EIGHT_BIT, -1))
 
 
 def test_cmyk_jpeg_has_its_colours(tmp_path, photo):
@@ -133,7 +144,7 @@ def test_1_bit(tmp_path):
     assert np.array_equal(read(tmp_path / "x.png"), np.where(bits, 255, 0)[..., None].repeat(3, 2))
 
 
-@pytest.mark.parametrize("suffix", images.EXTENSIONS)
+@pytest.mark.parametrize("suffix", [e for e in EXTENSIONS if e not in (".heic", ".heif")])
 def test_one_pixel_in_every_format(tmp_path, suffix):
     write(tmp_path / f"x{suffix}", np.full((1, 1, 3), 100, np.uint8))
     rgb = read(tmp_path / f"x{suffix}")
@@ -215,10 +226,9 @@ def test_a_tiff_whose_offsets_are_no_numbers_is_named(tmp_path):
     "name",
     ["a b.png", "it's.png", 'say "x".png', "two\nlines.png", "-dash.png", "图像.png", "%s.png"],
 )
-def test_any_name_is_found_written_and_read(tmp_path, photo, name, monkeypatch):
+def test_any_name_is_written_and_read(tmp_path, photo, name, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write(name, photo)
-    assert find(".") == find(tmp_path) == [name]
     assert np.array_equal(read(name), photo)
 
 
@@ -226,52 +236,6 @@ def touch(folder, *names):
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
-
-
-def test_find_is_nested_sorted_and_ignores_case(tmp_path):
-    touch(
-        tmp_path, "b.jpg", "a/z.PNG", "a/b/c.WebP", "a.jpeg", "B.TIF", "a/readme.txt", "c.jpg.bak"
-    )
-    assert find(tmp_path) == ["B.TIF", "a.jpeg", "a/b/c.WebP", "a/z.PNG", "b.jpg"]
-
-
-def test_find_the_photo_folder(photo_folder):
-    found = find(photo_folder)
-    assert len(found) == 6
-    assert "n02/coffee.JPG" in found
-    assert all(read(photo_folder / name).ndim == 3 for name in found)
-
-
-def test_find_skips_what_is_hidden(tmp_path):
-    touch(tmp_path, ".hidden.jpg", ".git/x.jpg", "a/.cache/deep/x.jpg", "a/._x.jpg", "a/x.jpg")
-    assert find(tmp_path) == ["a/x.jpg"]
-
-
-def test_find_does_not_take_folders_for_photos(tmp_path):
-    touch(tmp_path, "album.jpg/x.png")
-    assert find(tmp_path) == ["album.jpg/x.png"]
-
-
-def test_find_of_an_empty_folder_is_empty(tmp_path):
-    assert find(tmp_path) == []
-
-
-def test_find_follows_links_and_ends(tmp_path):
-    folder, elsewhere = tmp_path / "photos", tmp_path / "elsewhere"
-    touch(folder, "a/x.jpg")
-    touch(elsewhere, "y.jpg")
-    (folder / "a" / "up").symlink_to(folder)
-    (folder / "a" / "self").symlink_to(folder / "a")
-    (folder / "other").symlink_to(elsewhere)
-    (elsewhere / "back").symlink_to(folder)
-    assert find(folder) == ["a/x.jpg", "other/y.jpg"]
-
-
-@pytest.mark.parametrize("name", ["none", "file.jpg"])
-def test_find_names_a_folder_that_is_not_there(tmp_path, name):
-    touch(tmp_path, "file.jpg")
-    with pytest.raises(PhotoError, match=f"{name}: there is no such folder"):
-        find(tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".ppm", ".PNG"])
@@ -355,3 +319,449 @@ def test_shrink_averages_and_does_not_skip_pixels(photos):
 def test_open_rgb_is_an_image_of_mode_rgb(tmp_path, photo):
     Image.fromarray(photo[..., 0]).save(tmp_path / "x.png")
     assert open_rgb(tmp_path / "x.png").mode == "RGB"
+
+
+def kind_of(path):
+    with pytest.raises(PhotoError) as caught:
+        open_rgb(path)
+    return caught.value.kind
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".gif", ".bmp", ".webp"])
+def test_a_file_that_is_cut_off_is_truncated_and_one_that_is_not_is_damaged(tmp_path, suffix):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    path = tmp_path / f"x{suffix}"
+    Image.fromarray(noise).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert kind_of(path) == "truncated"
+    if suffix != ".bmp":  # in which any byte is a pixel's
+        middle = bytes(1000) if suffix != ".gif" else b"\xff" * 1000
+        start = 20 if suffix in (".jpg", ".png", ".webp") else 4
+        path.write_bytes(whole[:start] + middle + whole[start + 1000 :])
+        assert kind_of(path) == ("refused" if suffix == ".tif" else "damaged")  # of many kinds
+
+
+def jpeg_of(frame):
+    """A JPEG with tables, a comment and a frame header (ITU T.81, B.2.2), but no pixels."""
+    segments = b"\xff\xfe\0\6cats", frame, b"\xff\xda\0\2"
+    return b"\xff\xd8" + b"".join(segments) + bytes(500) + b"\xff\xd9"
+
+
+def frame_of(kind, bits, colours=1):
+    head = struct.pack(">BBHBHHB", 0xFF, kind, 8 + 3 * colours, bits, 8, 8, colours)
+    return head + b"\1\x11\0" * colours
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(jpeg_of(frame_of(0xC1, 12)), id="12 bits"),
+        pytest.param(jpeg_of(frame_of(0xC3, 8)), id="lossless"),
+        pytest.param(jpeg_of(frame_of(0xC0, 8, 2)), id="two colours"),
+        pytest.param(b"\0\0\0\x18ftypisom", id="video"),
+        pytest.param(b"\0\0\0\x18ftypcrx ", id="raw"),
+        pytest.param(b"\xff\n", id="JPEG XL"),
+        pytest.param(b"\0\0\0\x0cJXL \r\n\x87\n", id="JPEG XL"),
+        pytest.param(b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 9, 9, 16, 3), id="PSD"),
+        pytest.param(
+            b"BM" + struct.pack("<IIIIiiHHI", 600, 0, 54, 40, 9, 9, 1, 24, 4), id="BMP with a JPEG"
+        ),
+        pytest.param(b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 0), id="BigTIFF"),
+    ],
+)
+def test_a_kind_of_photo_that_pillow_does_not_know_is_not_damaged(tmp_path, start):
+    (tmp_path / "x.jpg").write_bytes(start if b"cats" in start else start.ljust(600, b"\0"))
+    assert kind_of(tmp_path / "x.jpg") == "refused"
+    assert "of a kind that Pillow cannot read" in error_of(tmp_path / "x.jpg")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        jpeg_of(b""),
+        jpeg_of(b"\xff\xe1\0\0"),
+        jpeg_of(frame_of(0xC0, 8)),
+        b"\x89PNG\r\n\x1a\n" + bytes(60) + b"IEND",
+        b"GIF89a" + bytes(60) + b";",
+        b"RIFF\x40\0\0\0WEBP" + bytes(60),
+        b"cats " * 20,
+    ],
+)
+def test_a_header_broken_in_a_format_that_pillow_reads_whole_is_damage(tmp_path, data):
+    (tmp_path / "x.jpg").write_bytes(data)
+    assert kind_of(tmp_path / "x.jpg") == "damaged"
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_bigtiff_whose_directory_is_missing_is_truncated(tmp_path, order):
+    head = b"II" if order == "<" else b"MM"
+    head += struct.pack(f"{order}HHHQ", 43, 8, 0, 1000)
+    (tmp_path / "x.tif").write_bytes(head + bytes(900))
+    assert kind_of(tmp_path / "x.tif") == "truncated"
+    (tmp_path / "x.tif").write_bytes(head + bytes(1100))
+    assert kind_of(tmp_path / "x.tif") == "refused"
+
+
+def test_what_a_format_of_many_kinds_raises_before_there_is_an_image_is_no_damage(
+    tmp_path, monkeypatch
+):
+    def refuse(file, name):
+        raise KeyError("a new kind")
+
+    monkeypatch.setitem(Image.OPEN, "PPM", (refuse, lambda start: start.startswith(b"P6")))
+    (tmp_path / "x.ppm").write_bytes(b"P6 1 1 255 cat")
+    assert kind_of(tmp_path / "x.ppm") == "refused"
+
+
+def test_a_png_with_too_much_text_is_not_damaged(tmp_path, photo):
+    words = PngInfo()
+    words.add_text("cat", "cat " * 500_000, zip=True)
+    Image.fromarray(photo).save(tmp_path / "x.png", pnginfo=words)
+    assert kind_of(tmp_path / "x.png") == "refused"
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "expected"),
+    [(259, 50_002, "refused"), (259, 34_925, "refused"), (259, 5, "damaged")],  # JPEG XL, LZMA, LZW
+)
+def test_a_compression_that_not_all_have_is_not_damage(tmp_path, photo, tag, value, expected):
+    Image.fromarray(photo).save(tmp_path / "x.tif")
+    data = (tmp_path / "x.tif").read_bytes()
+    raw = struct.pack("<HHIHH", tag, 3, 1, 1, 0)
+    assert raw in data
+    (tmp_path / "x.tif").write_bytes(data.replace(raw, struct.pack("<HHIHH", tag, 3, 1, value, 0)))
+    assert kind_of(tmp_path / "x.tif") == expected
+
+
+def test_what_cannot_be_judged_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")  # nobody writes to it: to open it would wait for ever
+    assert kind_of(tmp_path / "pipe.jpg") == "refused"
+    assert "not a regular file" in error_of(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    assert kind_of(tmp_path / "folder.jpg") == "refused"
+    assert kind_of(tmp_path / "missing.jpg") == "refused"
+    assert kind_of("nul\0.jpg") == "refused"
+    assert kind_of(os.fsencode(tmp_path / "missing.jpg")) == "refused"
+    (tmp_path / "text.jpg").write_text("a cat")
+    assert kind_of(tmp_path / "text.jpg") == "damaged"
+
+
+def test_a_name_that_is_no_text_is_shown(tmp_path):
+    path = os.fsencode(tmp_path) + b"/\xff\n.jpg"
+    with pytest.raises(PhotoError) as caught:
+        open_rgb(path)
+    assert str(caught.value).isprintable()
+    assert str(caught.value).isascii()
+
+
+def test_too_many_pixels_are_refused_with_the_limit_and_the_flag(tmp_path, photo):
+    Image.fromarray(photo).save(tmp_path / "x.png")
+    default = images.pixel_limit()
+    assert default == 178_956_970
+    pixels = photo.shape[0] * photo.shape[1]
+    try:
+        images.limit_pixels(pixels)
+        assert images.pixel_limit() == pixels
+        assert np.array_equal(read(tmp_path / "x.png"), photo)
+        images.limit_pixels(pixels - 1)
+        assert images.pixel_limit() == pixels - 1
+        message = error_of(tmp_path / "x.png")
+        assert f"too large: {pixels:,} pixels, more than the limit of {pixels - 1:,}" in message
+        assert "--max_pixels" in message
+        assert kind_of(tmp_path / "x.png") == "refused"
+        images.limit_pixels(None)
+        assert images.pixel_limit() is None
+        with pytest.raises(ValueError, match="at least one pixel"):
+            images.limit_pixels(0)
+    finally:
+        images.limit_pixels(default)
+
+
+def test_a_bomb_on_a_later_page_is_refused_too(tmp_path):
+    pages = [Image.new("1", (10, 10)), Image.new("1", (1000, 1000))]
+    pages[0].save(tmp_path / "x.tif", save_all=True, append_images=pages[1:])
+    default = images.pixel_limit()
+    try:
+        images.limit_pixels(1000)
+        assert open_photo(tmp_path / "x.tif").rgb.size == (10, 10)
+        with pytest.raises(PhotoError, match="too large"):
+            open_photo(tmp_path / "x.tif", page=1)
+    finally:
+        images.limit_pixels(default)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp", ".tif"])
+def test_every_page_can_be_had(tmp_path, suffix):
+    colours = ("red", "lime", "blue")
+    pages = [Image.new("RGB", (9, 7), colour) for colour in colours]
+    options = {"lossless": True} if suffix == ".webp" else {}
+    path = tmp_path / f"x{suffix}"
+    pages[0].save(path, save_all=True, append_images=pages[1:], **options)
+    for number, page in enumerate(pages):
+        photo = open_photo(path, page=number)
+        assert photo.pages == 3
+        assert np.array_equal(photo.rgb, page)
+    with pytest.raises(PhotoError, match="there is no page 4 in it") as caught:
+        open_photo(path, page=3)
+    assert caught.value.kind == "refused"
+
+
+def test_the_preview_in_an_mpo_is_no_page(tmp_path, photo):
+    image = Image.fromarray(photo)
+    image.save(tmp_path / "x.mpo", save_all=True, append_images=[image.reduce(2)])
+    assert open_photo(tmp_path / "x.mpo").pages == 1
+
+
+@pytest.mark.parametrize("suffix", [".heic", ".avif"])
+def test_the_photos_of_telephones(tmp_path, photo, suffix):
+    image = Image.fromarray(photo)
+    if suffix == ".heic":
+        pillow_heif.from_pillow(image).save(tmp_path / "x.heic", quality=95)
+    else:
+        image.save(tmp_path / "x.avif", quality=95)
+    loaded = read(tmp_path / f"x{suffix}")
+    assert loaded.shape == photo.shape
+    assert np.abs(loaded - photo.astype(float)).mean() < 4
+
+
+def test_a_heic_photo_without_the_plugin_names_it(tmp_path, photo, monkeypatch):
+    pillow_heif.from_pillow(Image.fromarray(photo)).save(tmp_path / "x.heic")
+    for name in ("HEIF",):
+        monkeypatch.delitem(Image.OPEN, name, raising=False)
+        monkeypatch.setattr(Image, "ID", [each for each in Image.ID if each != name])
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    assert "pip install pillow-heif reads it" in error_of(tmp_path / "x.heic")
+    assert kind_of(tmp_path / "x.heic") == "refused"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".avif"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_alpha_is_kept_and_turned(tmp_path, photo, suffix, orientation):
+    opacity = np.arange(photo.shape[0] * photo.shape[1]).reshape(photo.shape[:2]).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.dstack([photo, opacity])).save(tmp_path / "x.png", exif=exif)
+    opened = open_photo(tmp_path / "x.png")
+    assert np.array_equal(opened.alpha, UPRIGHT[orientation](opacity))
+    write(tmp_path / f"y{suffix}", np.asarray(opened.rgb), opened)
+    again = open_photo(tmp_path / f"y{suffix}")
+    off = np.abs(np.asarray(again.alpha).astype(int) - np.asarray(opened.alpha))
+    assert off.max() <= (16 if suffix == ".avif" else 0)
+    assert np.abs(np.asarray(again.rgb).astype(int) - np.asarray(opened.rgb)).mean() < 4
+
+
+def test_colours_that_nobody_sees_are_kept_in_webp(tmp_path, photo):
+    Image.fromarray(np.dstack([photo, np.zeros_like(photo[..., 0])])).save(tmp_path / "x.png")
+    write(tmp_path / "y.webp", photo, open_photo(tmp_path / "x.png"))
+    assert np.abs(read(tmp_path / "y.webp") - photo.astype(float)).mean() < 4
+
+
+def test_alpha_is_dropped_where_there_is_no_place_for_it(tmp_path, photo):
+    Image.fromarray(np.dstack([photo, photo[..., 0]])).save(tmp_path / "x.png")
+    opened = open_photo(tmp_path / "x.png")
+    for suffix in (".jpg", ".bmp", ".ppm"):
+        write(tmp_path / f"y{suffix}", photo, opened)
+        assert open_photo(tmp_path / f"y{suffix}").alpha is None
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "1", "I;16"])
+def test_a_colour_that_is_transparent(tmp_path, mode):
+    """A PNG may name one colour to be seen through: here the first pixel's."""
+    if mode == "I;16":
+        image, key = Image.fromarray(np.uint16([[300, 301], [40_000, 300]])), 300
+    else:
+        image = Image.new(mode, (2, 2), 0)
+        key = (0, 0, 0) if mode == "RGB" else 0
+        image.putpixel((1, 0), 1)
+        image.putpixel((0, 1), 1)
+    image.save(tmp_path / "x.png", transparency=key)
+    assert np.asarray(open_photo(tmp_path / "x.png").alpha).tolist() == [[0, 255], [255, 0]]
+
+
+def test_a_cielab_tiff(tmp_path, photo):
+    lab = np.rint(rgb_to_lab(photo) * [2.55, 1, 1]).astype(np.int16)
+    stored = np.stack([lab[..., 0], lab[..., 1] % 256, lab[..., 2] % 256], axis=-1)
+    tifffile.imwrite(tmp_path / "x.tif", stored.astype(np.uint8), photometric="cielab")
+    off = np.abs(read(tmp_path / "x.tif") - photo.astype(float))
+    assert off.mean() < 2  # its white is D50, that of cic.lab is D65
+
+
+@pytest.mark.parametrize("mode", ["YCbCr", "HSV", "RGBX", "RGBa", "La", "PA", "CMYK", "LAB"])
+def test_modes_that_only_programs_make(photo, mode):
+    image = Image.fromarray(photo)
+    if mode == "La":
+        image = image.convert("LA").convert("La")
+    elif mode == "RGBa":
+        image = image.convert("RGBA").convert("RGBa")
+    elif mode == "PA":
+        image = image.convert("P").convert("PA")
+    else:
+        image = image.convert(mode)
+    before = image.tobytes()
+    rgb = images.to_rgb(image)
+    assert (rgb.mode, rgb.size) == ("RGB", image.size)
+    assert image.tobytes() == before
+    gray = np.asarray(Image.fromarray(photo).convert("L"))
+    close = 40 if mode == "PA" else 4
+    assert np.abs(np.asarray(rgb.convert("L")).astype(int) - gray).mean() < close
+
+
+@pytest.mark.parametrize("short", [16, 40, 100, 400])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_may_come_smaller_but_never_below_twice_what_is_asked(tmp_path, short, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for size in ((801, 403), (403, 801), (3000, 7), (900, 900)):
+        Image.new("RGB", size, "red").save(tmp_path / "x.jpg", exif=exif)
+        full, small = open_rgb(tmp_path / "x.jpg").size, open_rgb(tmp_path / "x.jpg", short).size
+        scale = max(s for s in (1, 2, 4, 8) if s == 1 or min(size) // s >= 2 * short)
+        assert small == tuple(n // scale for n in full)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket"])
+def test_a_jpeg_that_comes_smaller_is_nearly_the_same_when_shrunk(tmp_path, photos, name):
+    image = Image.fromarray(photos[name])
+    image = image.resize([n * 2 for n in image.size], Image.Resampling.BICUBIC)
+    image.save(tmp_path / "x.jpg", quality=90)
+    full, small = (
+        np.asarray(shrink(open_rgb(tmp_path / "x.jpg", short), 96)) for short in (None, 96)
+    )
+    assert np.abs(full.astype(int) - small).mean() < 1.5
+    assert np.abs(rgb_to_lab(full)[..., 1:] - rgb_to_lab(small)[..., 1:]).mean() < 0.6
+
+
+def test_a_source_may_be_what_opens(photo):
+    class Member:
+        def open(self):
+            file = io.BytesIO()
+            Image.fromarray(photo).save(file, "PNG")
+            return file
+
+        def __str__(self):
+            return "shard.tar/x.png"
+
+    assert np.array_equal(open_rgb(Member()), photo)
+    Member.open = lambda self: io.BytesIO(b"")
+    with pytest.raises(PhotoError, match=r"^'shard.tar/x.png': the file is empty$"):
+        open_rgb(Member())
+
+
+def test_a_disk_that_fails_is_no_damage_of_the_photo():
+    class Failing(io.BytesIO):
+        def read(self, *_):
+            raise OSError(5, "Input/output error")
+
+    class Member:
+        open = Failing
+
+    with pytest.raises(PhotoError, match="Input/output error") as caught:
+        open_rgb(Member())
+    assert caught.value.kind == "refused"
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_a_photo_is_turned_once(tmp_path, photo, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(photo).save(tmp_path / "x.png", exif=exif)
+    assert np.array_equal(images.to_rgb(open_rgb(tmp_path / "x.png")), UPRIGHT[orientation](photo))
+
+
+def test_a_photo_error_keeps_its_kind_on_the_way_between_processes():
+    error = pickle.loads(pickle.dumps(PhotoError("a message", "truncated")))
+    assert (str(error), error.kind) == ("a message", "truncated")
+
+
+def test_nothing_is_printed_of_a_damaged_file(tmp_path, photo):
+    """Pillow logs that a TIFF has too many samples, which Python prints if nobody listens."""
+    path = tmp_path / "x.tif"
+    Image.fromarray(photo).save(path)
+    data = path.read_bytes()
+    samples = struct.pack("<HHIHH", 277, 3, 1, 3, 0)
+    assert samples in data
+    path.write_bytes(data.replace(samples, struct.pack("<HHIHH", 277, 3, 1, 9999, 0)))
+    code = (
+        "import sys; from cic import images\n"
+        "try: images.read(sys.argv[1])\n"
+        "except images.PhotoError as error: print(error.kind)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, path],
+        cwd=Path(images.__file__).parent.parent,
+        capture_output=True,
+        text=True,
+    )
+    assert (run.stdout, run.stderr) == ("refused\n", "")
+
+
+FORMATS = {  # extension: the modes that it stores without loss
+    ".png": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
+    ".tif": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B", "I", "F", "CMYK"),
+    ".webp": ("RGB", "RGBA"),
+    ".bmp": ("1", "L", "P", "RGB"),
+    ".gif": ("L", "P"),
+    ".ppm": ("RGB",),
+    ".pgm": ("L", "I;16"),
+    ".tga": ("L", "LA", "P", "RGB", "RGBA"),
+    ".jp2": ("L", "RGB", "RGBA", "I;16"),
+}
+ORIENTED = (".png", ".tif", ".webp")
+sides = st.integers(1, 40)
+sizes = st.one_of(st.tuples(sides, sides), st.sampled_from([(1, 3000), (3000, 1)]))
+
+
+def made(mode, height, width, random):
+    """(Pillow image of a mode, the (H, W, 3) float RGB that it should be read as)."""
+    noise = random.integers(0, 256, (height, width, 4), np.uint8)
+    gray = noise[..., :1].repeat(3, axis=2).astype(float)
+    if mode in ("RGB", "RGBA"):
+        return Image.fromarray(noise[..., : len(mode)].copy()), noise[..., :3].astype(float)
+    if mode == "CMYK":
+        light = 255.0 - noise[..., :3]
+        return Image.frombytes("CMYK", (width, height), noise.tobytes()), light * (
+            255.0 - noise[..., 3:]
+        ) / 255
+    if mode in ("L", "LA"):
+        channels = noise[..., 0] if mode == "L" else noise[..., :2]
+        return Image.fromarray(np.ascontiguousarray(channels)), gray
+    if mode == "1":
+        return Image.fromarray(noise[..., 0] > 127), np.where(gray > 127, 255.0, 0.0)
+    if mode == "P":
+        palette = random.integers(0, 256, (256, 3), np.uint8)
+        image = Image.fromarray(np.ascontiguousarray(noise[..., 0]))
+        image.putpalette(palette.tobytes())
+        return image, palette[noise[..., 0]].astype(float)
+    deep = random.integers(0, 65536, (height, width)).astype(np.uint16)
+    expected = np.rint(deep / 257.0)[..., None].repeat(3, axis=2)
+    if mode == "F":
+        return Image.fromarray((deep / 65535).astype(np.float32)), expected
+    return Image.fromarray(deep.astype({"I": np.int32, "I;16B": ">u2"}.get(mode, "<u2"))), expected
+
+
+@settings(max_examples=400)
+@given(
+    case=st.sampled_from([(s, mode) for s, modes in FORMATS.items() for mode in modes]),
+    size=sizes,
+    orientation=st.sampled_from(list(UPRIGHT)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_every_mode_format_orientation_and_size(tmp_path_factory, case, size, orientation, seed):
+    suffix, mode = case
+    image, expected = made(mode, *size, np.random.default_rng(seed))
+    options = {"lossless": True, "exact": True} if suffix == ".webp" else {}
+    if suffix == ".jp2":
+        options = {"irreversible": False, "num_resolutions": 1}
+    if suffix in ORIENTED:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options["exif"] = exif.tobytes()
+        expected = UPRIGHT[orientation](expected)
+    path = tmp_path_factory.getbasetemp() / f"generated{suffix}"
+    image.save(path, **options)
+    photo = open_photo(path)
+    off = np.abs(np.asarray(photo.rgb) - expected)
+    assert off.max() <= (1 if mode == "CMYK" else 0)
+    assert np.array_equal(read(path), photo.rgb)
+    assert (photo.alpha is not None) == (mode in ("LA", "RGBA"))
+    assert (photo.deep is not None) == (mode[0] in "IF")

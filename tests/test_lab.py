@@ -36,9 +36,9 @@ def photographs():
     return [data.astronaut(), data.coffee(), data.chelsea()]
 
 
-def decode(levels):
-    """(...) float64 sRGB in [0, 255] -> (...) float64 linear light."""
-    srgb = np.clip(levels, 0, 255) / 255
+def decode(levels, most=255):
+    """(...) float64 sRGB in [0, most] -> (...) float64 linear light."""
+    srgb = np.clip(levels, 0, most) / most
     return np.where(srgb > 0.04045, ((srgb + 0.055) / 1.055) ** 2.4, srgb / 12.92)
 
 
@@ -52,9 +52,9 @@ def f_inverse(value):
     return np.where(value > 6 / 29, value**3, 108 / 841 * (value - 4 / 29))
 
 
-def recolor_oracle(rgb, ab):
-    """Return (H, W, 3) float64 unrounded 8-bit levels: recolor, one float64 formula at a time."""
-    y = decode(rgb.astype(float)) @ LUMINANCE
+def recolor_oracle(rgb, ab, most=255):
+    """Return (H, W, 3) float64 unrounded levels up to `most`: recolor, one formula at a time."""
+    y = decode(rgb.astype(float), most) @ LUMINANCE
     fx, fz = f(y) + ab[..., 0] / 500.0, f(y) - ab[..., 1] / 200.0
     xyz = np.stack([f_inverse(fx), y, f_inverse(fz)], axis=-1) * WHITE
     gray = y[..., None]
@@ -63,7 +63,7 @@ def recolor_oracle(rgb, ab):
         room = np.where(shift > 0, (1 - gray) / shift, np.where(shift < 0, -gray / shift, 1))
     linear = gray + np.clip(room.min(axis=-1, keepdims=True), 0, 1) * shift
     linear = np.clip(linear, 0, 1)
-    return 255 * np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
+    return most * np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
 
 
 def assert_keeps_luminance(out, rgb):
@@ -175,6 +175,9 @@ def test_inputs_are_left_alone():
         (lambda: recolor_zeros((5, 3), (5, 2)), r"\(5, 2\)"),
         (lambda: recolor_zeros((4, 5, 3), (4, 5, 2), np.float32), "float32"),
         (lambda: recolor_zeros((4, 5, 3), (4, 5, 2), np.uint8, np.int8), "int8"),
+        (lambda: recolor_zeros((4, 5, 3), (4, 5, 2), np.uint16), r"\(4, 5, 3\)"),
+        (lambda: recolor_zeros((4, 5), (5, 4, 2), np.uint16), r"\(H, W\) gray"),
+        (lambda: recolor_zeros((4, 5), (4, 5, 2)), r"\(4, 5\)"),
     ],
 )
 def test_errors_name_the_offending_value(call, offender):
@@ -212,6 +215,28 @@ def test_recolor_equals_the_oracle_on_photographs(seed, size):
         out = lab.recolor(photo, ab)
         assert np.abs(out - recolor_oracle(photo, ab)).max() <= 0.5 + HAIR
         assert_keeps_luminance(out, photo)
+
+
+@settings(max_examples=20)
+@given(seed=seeds, size=st.sampled_from([0, 5, 40, 110]))
+def test_recolor_of_16_bit_gray_equals_the_oracle(seed, size):
+    """float32 arithmetic adds up to two of 65,535 steps to the rounding's half."""
+    rng = np.random.default_rng(seed)
+    gray = rng.integers(0, 65536, (40, 50), np.uint16)
+    gray[0, :4] = 0, 1, 65534, 65535
+    ab = some_ab(gray.shape, seed, size)
+    out = lab.recolor(gray, ab)
+    assert out.dtype == np.uint16
+    oracle = recolor_oracle(gray[..., None].repeat(3, axis=2), ab, 65535)
+    assert np.abs(out - oracle).max() <= 2.5
+
+
+def test_recolor_tells_every_16_bit_gray_from_the_next():
+    gray = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    out = lab.recolor(gray, np.full((256, 256, 2), 3, np.float32))
+    light = lab.rgb_to_lab(out / 65535)[..., 0].ravel()
+    assert (np.diff(light[100:-100]) > -1e-4).all()
+    assert len(np.unique(out[..., 1])) > 60_000  # 8 bits would leave 256
 
 
 def test_recolor_with_its_own_ab_is_the_identity():

@@ -9,6 +9,7 @@ from cic import images, rebalance
 from cic.bins import AB
 from cic.encode import soft_encode
 from cic.lab import rgb_to_lab
+from cic.prior import default
 from metric import auc
 
 
@@ -39,7 +40,7 @@ def test_one_error_everywhere_is_a_rectangle(error):
 def test_gray_and_shuffled_colours_equal_brute_force(photos, name):
     true = rgb_to_lab(photos[name][::4, ::4])[..., 1:].astype(np.float64)
     shuffled = true[::-1, ::-1]
-    weights = rebalance.weights(rebalance.default_prior(), 0).astype(np.float64)
+    weights = rebalance.weights(default(), 0).astype(np.float64)
     nearest = soft_encode(true, neighbors=1)[0].ravel()
     for predicted in (np.zeros_like(true), shuffled):
         measured = auc.AuC()

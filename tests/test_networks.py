@@ -1,6 +1,6 @@
 """Layers, networks, initial weights and recipes: shapes and numbers counted out by hand."""
 
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from math import cos, pi, prod
 
 import numpy as np
@@ -289,6 +289,16 @@ def test_the_defaults_are_the_authors():
     assert networks.get(recipe.network, **recipe.options) == networks.get("cic")
 
 
+def test_the_three_variants_of_the_paper_and_the_seeds_choices():
+    full = recipes.get("full")
+    assert replace(recipes.get("no-rebalance"), name="full") == replace(full, rebalance=False)
+    assert replace(recipes.get("rebalance"), name="full") == replace(full, gamma=0.0)
+    seed = recipes.get("paddle-cic")
+    assert networks.get(seed.network, **seed.options) == networks.get("cic", extra_relu=True)
+    assert (seed.NN, seed.augment, seed.load_size, seed.crop_size) == (1, False, 224, 224)
+    assert learning_rate(seed, 40_000, 10**6) == pytest.approx(0.81 * 3.16e-5)
+
+
 def test_recipes_are_frozen_and_changes_are_copies():
     with pytest.raises(FrozenInstanceError):
         recipes.get("full").lr = 1
@@ -302,6 +312,11 @@ def test_recipes_are_frozen_and_changes_are_copies():
         (lambda: recipes.get("ful"), "'ful'; there are full"),
         (lambda: recipes.get("full", learning_rate=1), "'learning_rate'; it has .*lr"),
         (lambda: recipes.get("full", schedule="linear"), "'linear'; there are step, cosine"),
+        (lambda: recipes.get("full", rebalance="false"), "rebalance is 'false': it must be bool"),
+        (lambda: recipes.get("full", NN=True), "NN is True: it must be int"),
+        (lambda: recipes.get("full", lr="1e-3"), "lr is '1e-3': it must be float"),
+        (lambda: recipes.get("full", accumulate=0), "accumulate 0"),
+        (lambda: recipes.get("full", clip_norm=-1.0), "clip_norm -1.0"),
         (lambda: Recipe("mine", schedule=""), "schedule is ''"),
     ],
 )

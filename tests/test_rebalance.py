@@ -9,7 +9,8 @@ from scipy.spatial import KDTree
 from skimage import color
 
 from cic.bins import AB, COUNT
-from cic.rebalance import count, default_prior, is_gray, read_prior, smooth, weights
+from cic.prior import default
+from cic.rebalance import count, is_gray, smooth, weights
 
 UNIFORM = np.full(COUNT, 1 / COUNT)
 PRIORS = hnp.arrays(np.float64, COUNT, elements=st.floats(1e-6, 1)).map(lambda p: p / p.sum())
@@ -32,7 +33,7 @@ def test_weights_equal_the_closed_form(prior, gamma):
 
 
 def test_the_default_gamma_is_the_papers():
-    assert np.array_equal(weights(default_prior()), weights(default_prior(), 0.5))
+    assert np.array_equal(weights(default()), weights(default(), 0.5))
 
 
 @settings(max_examples=20)
@@ -47,8 +48,8 @@ def test_a_uniform_prior_needs_no_weights(gamma):
 
 
 def test_rarer_bins_weigh_more():
-    order = np.argsort(default_prior())
-    assert (np.diff(weights(default_prior())[order]) <= 0).all()
+    order = np.argsort(default())
+    assert (np.diff(weights(default())[order]) <= 0).all()
 
 
 def test_weights_are_313_float32():
@@ -158,49 +159,3 @@ def test_every_bin_counts_itself():
 )
 def test_is_gray(ab, gray):
     assert is_gray(np.asarray(ab)) is gray
-
-
-def test_the_default_prior_is_one_and_read_only():
-    prior = default_prior()
-    assert prior.shape == (313,)
-    assert abs(prior.sum() - 1) < 1e-6
-    assert prior.min() > 0
-    assert AB[prior.argmax()].tolist() == [0, 0]
-    with pytest.raises(ValueError, match="read-only"):
-        prior[0] = 1
-
-
-def test_read_prior_gives_back_what_was_saved(tmp_path):
-    prior = smooth(one_hot(3, 4, 200))
-    np.save(tmp_path / "prior.npy", prior)
-    assert np.array_equal(read_prior(tmp_path / "prior.npy"), prior)
-
-
-def write_object(path):
-    np.save(path, np.array([{}] * 313), allow_pickle=True)
-
-
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_text("0.5 0.5"),
-        lambda path: path.write_bytes(b"\x93NUMPY"),
-        lambda path: path.write_bytes(b"PK\x03\x04, an archive cut short"),
-        lambda path: np.save(path, np.ones(313)),
-        lambda path: np.save(path, np.ones(5) / 5),
-        lambda path: np.save(path, np.array(["a"] * 313)),
-        write_object,
-    ],
-    ids=["empty", "text", "header", "archive", "sum", "shape", "strings", "objects"],
-)
-def test_read_prior_names_a_file_that_is_none(tmp_path, write):
-    path = tmp_path / "other.npy"
-    write(path)
-    with pytest.raises(ValueError, match=r"other\.npy: not a prior: "):
-        read_prior(path)
-
-
-def test_read_prior_names_a_missing_file(tmp_path):
-    with pytest.raises(OSError, match=r"none\.npy"):
-        read_prior(tmp_path / "none.npy")

@@ -3,15 +3,18 @@
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from cic import checkpoint, images, networks
+import backends
+from cic import checkpoint, images, networks, sources
 from cic.initialize import initialize
-from cic.lab import rgb_to_lab
+from cic.lab import lightness, rgb_to_lab
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,8 +37,10 @@ def train(tool, backend, photo_folder, *more):
 
 
 def test_training_testing_and_measuring_as_a_user_does(backend, tool, photo_folder, tmp_path):
-    run = train(tool, backend, photo_folder, "--num_epochs", 2, "--val_dir", photo_folder)
+    more = ("--val_dir", photo_folder, "--board", "board")
+    run = train(tool, backend, photo_folder, "--num_epochs", 2, *more)
     assert run.returncode == 0, run.stderr
+    assert list((tmp_path / "board").rglob("vdlrecords*"))
     figures = json.loads(run.stdout.splitlines()[-1])
     assert np.isfinite([figures["loss"], figures["validation_loss"]]).all()
     assert figures["images_per_second"] > 0
@@ -53,14 +58,43 @@ def test_training_testing_and_measuring_as_a_user_does(backend, tool, photo_fold
     model = ("--model_path", "model", "--load_model", "2", "--backend", backend.NAME)
     run = tool("test", "--image_dir", photo_folder, "--result_path", "result", *model)
     assert run.returncode == 0, run.stderr
-    expected = [str(Path(name).with_suffix(".png")) for name in images.find(photo_folder)]
-    assert images.find(tmp_path / "result") == sorted(expected)
+    expected = [str(Path(name).with_suffix(".png")) for name in sources.find(photo_folder)]
+    assert sources.find(tmp_path / "result") == sorted(expected)
 
     command = [sys.executable, "-m", "metric.auc", "--imgs_dir", photo_folder]
     command += ["--results_dir", tmp_path / "result", "--save_path", tmp_path / "figures"]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     rows = json.loads((tmp_path / "figures" / "auc.json").read_text())["auc"]
     assert 0 < rows["colorized"]["raw"] < 100
+
+
+def test_a_checkup_says_what_to_do_and_writes_nothing(
+    backend, tool, photo_folder, photos, tmp_path
+):
+    for number in range(30):
+        images.write(photo_folder / f"{number}.png", photos["coffee"][..., :1].repeat(3, axis=2))
+    (photo_folder / "broken.jpg").write_bytes(b"nothing")
+    run = train(tool, backend, photo_folder, "--check")
+    assert run.returncode == 0, run.stderr
+    found = {f["name"]: f for f in json.loads(run.stdout.splitlines()[-1])["check"]}
+    assert found["readable"]["verdict"] == "warn"
+    assert "broken.jpg" in found["readable"]["advice"]
+    assert found["gray"]["verdict"] == "bad"
+    for name in ("memory", "step", "loader", "time"):
+        assert f"{name}  " in run.stderr
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_checkpoint_says_where_it_comes_from(tool, photo_folder, tmp_path):
+    torch = backends.get("torch")
+    assert train(tool, torch, photo_folder, "--max_steps", 2).returncode == 0
+    meta = checkpoint.load_meta(tmp_path / "model" / "epoch_latest_model.safetensors")
+    assert meta["provenance"]["versions"]["torch"]
+    assert meta["recipe"]["init"] == "data"
+    (photo_folder / "chelsea.webp").rename(photo_folder / "cat.webp")
+    run = train(tool, torch, photo_folder, "--max_steps", 4, "--continue_train")
+    assert run.returncode == 1
+    assert "fingerprint was" in run.stderr
 
 
 def test_training_stops_after_max_steps(backend, tool, photo_folder):
@@ -98,7 +132,7 @@ def test_colorizing_awkward_files_and_folders(backend, tool, photos, tmp_path):
         "broken",
         "empty",
     ]
-    assert images.find(tmp_path / "out") == sorted([*names, "cmyk.jpg"], key=str.encode)
+    assert sources.find(tmp_path / "out") == sorted([*names, "cmyk.jpg"], key=str.encode)
     for name in names:
         assert images.read(tmp_path / "out" / name).shape == (50, 70, 3)
     assert "6 colorized, 2 failed" in run.stdout
@@ -181,11 +215,79 @@ def test_weights_of_another_network_are_refused(tool, photo_folder, tmp_path):
 def test_a_prior_of_ones_own_photos_trains(tool, backend, photo_folder, tmp_path):
     run = tool("estimate_prior", "--image_dir", photo_folder, "--output", "prior.npy")
     assert run.returncode == 0, run.stderr
-    prior = np.load(tmp_path / "prior.npy")
-    assert prior.shape == (313,)
-    assert prior.sum() == pytest.approx(1)
+    shares = np.load(tmp_path / "prior.npy")
+    assert shares.shape == (313,)
+    assert shares.sum() == pytest.approx(1)
+    assert images.read(tmp_path / "prior.png").shape[2] == 3
+    assert "of 6 photos in colour" in run.stdout
+    assert "nats from the bundled prior" in run.stdout
     run = train(tool, backend, photo_folder, "--prior", "prior.npy", "--max_steps", 1)
     assert run.returncode == 0, run.stderr
+
+
+def test_priors_are_merged_and_every_process_counts_alike(tool, photo_folder, photos, tmp_path):
+    images.write(photo_folder / "gray.png", photos["coffee"][..., :1].repeat(3, axis=2))
+    (photo_folder / "broken.jpg").write_bytes(b"nothing")
+    for folder in ("n01", "n02"):
+        where = ("--image_dir", photo_folder / folder, "--output", f"{folder}.npy")
+        assert tool("estimate_prior", *where, "--num_workers", 0).returncode == 0
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    for path in photo_folder.glob("*.*"):
+        path.rename(loose / path.name)
+    merge = ("--merge", "n01.npy", "n02.npy", "--image_dir", loose, "--output", "all.npy")
+    run = tool("estimate_prior", *merge)
+    assert run.returncode == 1
+    assert "broken.jpg" in run.stdout
+    assert "warning: 6 photos in colour are few" in run.stdout
+    assert "warning: 1 of 7 photos are gray" in run.stdout
+    for path in loose.iterdir():
+        path.rename(photo_folder / path.name)
+    run = tool("estimate_prior", "--image_dir", photo_folder, "--output", "whole.npy")
+    assert run.returncode == 1
+    assert (tmp_path / "all.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+
+
+def test_a_prior_of_gray_photos_alone_is_refused(tool, photos, tmp_path):
+    images.write(tmp_path / "in" / "gray.png", photos["coffee"][..., :1].repeat(3, axis=2))
+    run = tool("estimate_prior", "--image_dir", "in", "--output", "prior.npy")
+    assert run.returncode == 1
+    assert "no colour photo" in run.stderr
+    assert tool("estimate_prior", "--output", "prior.npy").returncode == 1
+    assert not (tmp_path / "prior.npy").exists()
+
+
+def test_every_page_and_sixteen_bits_as_a_user_does(tool, photos, tmp_path):
+    gray = lightness(photos["coffee"][:90, :120]) * 655
+    pages = [Image.fromarray(gray.astype(np.uint16)) for _ in range(2)]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    run = tool("colorize", "scan.tif", "-o", "first.tif")
+    assert run.returncode == 0, run.stderr
+    assert "first of 2 pages; --all_pages" in run.stdout + run.stderr
+    assert tifffile.imread(tmp_path / "first.tif").dtype == np.uint16
+    run = tool("colorize", "scan.tif", "-o", "out", "--all_pages")
+    assert run.returncode == 0, run.stderr
+    assert sources.find(tmp_path / "out") == ["scan-1.tif", "scan-2.tif"]
+
+
+def test_a_photo_of_too_many_pixels_is_refused_by_name_and_flag(tool, photos, tmp_path):
+    images.write(tmp_path / "a.png", photos["coffee"][:50, :60])
+    run = tool("colorize", "a.png", "-o", "b.png", "--max_pixels", 2000)
+    assert run.returncode == 1
+    for named in ("a.png", "2,000", "--max_pixels"):
+        assert named in run.stdout
+    assert not (tmp_path / "b.png").exists()
+
+
+def test_training_takes_shards_as_it_takes_folders(tool, backend, photo_folder, tmp_path):
+    with tarfile.open(tmp_path / "train-0.tar", "w") as shard:
+        shard.add(photo_folder, "photos")
+    losses = []
+    for place in (photo_folder, tmp_path / "train-0.tar"):
+        run = train(tool, backend, place, "--max_steps", 4, "--model_path", f"of {place.name}")
+        assert run.returncode == 0, run.stderr
+        losses.append(json.loads(run.stdout.splitlines()[-1])["loss"])
+    assert all(np.isfinite(losses))
 
 
 def test_released_weights_colorize(tool, photo_folder, backend, tmp_path):
@@ -196,7 +298,7 @@ def test_released_weights_colorize(tool, photo_folder, backend, tmp_path):
     state, meta = checkpoint.load(tmp_path / "small.safetensors")
     assert meta["colorize"] == {"size": 64, "temperature": 0.5}
     assert state["conv1_1.weight"].dtype == np.float16
-    source = photo_folder / images.find(photo_folder)[0]
+    source = photo_folder / sources.find(photo_folder)[0]
     run = tool("colorize", source, "-o", "out.png", "--weights", "small.safetensors")
     assert run.returncode == 0, run.stderr
 
@@ -206,19 +308,19 @@ def test_the_demo_writes_photos_and_a_sheet(backend, tool, tmp_path):
     assert run.returncode == 0, run.stderr
     names = [f"{stem}.jpg" for stem in ("astronaut", "chelsea", "coffee", "rocket")]
     for folder in ("original", "gray", "colorized"):
-        assert images.find(tmp_path / "demo" / folder) == names
+        assert sources.find(tmp_path / "demo" / folder) == names
     sheet = images.read(tmp_path / "demo" / "contact_sheet.jpg")
     assert sheet.shape[1] > 1400
     assert str(tmp_path / "demo" / "contact_sheet.jpg") in run.stdout
 
 
 def test_the_demo_takes_a_users_folder_and_overwrites_nothing(tool, photo_folder):
-    before = {name: (photo_folder / name).read_bytes() for name in images.find(photo_folder)}
+    before = {name: (photo_folder / name).read_bytes() for name in sources.find(photo_folder)}
     (photo_folder / "broken.jpg").write_bytes(b"nothing")
     run = tool("demo", "--photo", photo_folder, "--output", photo_folder)
     assert run.returncode == 1
     assert "broken.jpg" in run.stdout + run.stderr
-    assert len(images.find(photo_folder / "colorized" / photo_folder.name)) == len(before)
+    assert len(sources.find(photo_folder / "colorized" / photo_folder.name)) == len(before)
     assert (photo_folder / "contact_sheet.jpg").exists()
     for name, content in before.items():
         assert (photo_folder / name).read_bytes() == content

@@ -4,7 +4,11 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,8 +61,31 @@ def test_a_run_logs_evaluates_and_saves(run):
     assert [line["step"] for line in lines if "loss" in line] == list(range(1, 2 * epoch + 1))
     assert sum("validation_loss" in line for line in lines) == 2
     names = sorted(os.listdir(run.checkpoints.folder))
-    saved = [f"epoch_{which}_model.safetensors" for which in (1, 2, "latest")]
+    saved = [f"epoch_{which}_model.safetensors" for which in (1, 2, "best", "latest")]
     assert names == sorted([*saved, "log.jsonl"])
+
+
+def test_a_line_that_a_kill_cut_off_spoils_no_other(run):
+    os.makedirs(run.checkpoints.folder)
+    Path(run.log_path).write_text('{"step": 1, "loss": 5.0}\n{"step": 2, "lo')
+    run.train(2, log_step=1)
+    lines = Path(run.log_path).read_text().splitlines()
+    assert lines[1] == '{"step": 2, "lo'
+    assert [json.loads(line)["step"] for line in (lines[0], *lines[2:])] == [1, 1, 2]
+
+
+def test_the_newest_epochs_and_the_best_are_kept(run):
+    run.checkpoints.keep = 2
+    losses = iter([3.0, 1.0, 2.0, 4.0])
+    run.trainer.evaluate = lambda batch: loss
+    for epoch in range(4):
+        loss = next(losses)
+        run.train(3 * (epoch + 1), start=3 * epoch, validation=run.loader)
+    names = sorted(os.listdir(run.checkpoints.folder))
+    saved = [f"epoch_{which}_model.safetensors" for which in (3, 4, "best", "latest")]
+    assert names == sorted([*saved, "log.jsonl"])
+    meta = checkpoint.load_meta(run.checkpoints.path(training.BEST))
+    assert (meta["validation_loss"], meta["step"]) == (1.0, 6)
 
 
 def test_a_checkpoint_loads_as_weights_and_knows_its_run(run):
@@ -101,6 +128,49 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(run, backend, photo_
             np.testing.assert_allclose(two[name], array, rtol=tolerance, atol=tolerance)
 
 
+SAVER = """
+import sys
+import numpy as np
+from cic import networks, recipes, training
+from cic.initialize import initialize
+
+network = networks.get("cic", width=0.125)
+weights = initialize(network)
+step = 0
+
+class Trainer:
+    def state(self):
+        moments = {f"{m}/{n}": np.full(s, step, np.float32)
+                   for m in ("moment1", "moment2") for n, s in network.parameters.items()}
+        return weights, moments | {"steps": np.array(step)}
+
+checkpoints = training.Checkpoints(sys.argv[1], network, recipes.get("full"))
+while True:
+    step += 1
+    checkpoints.save(Trainer(), step=step)
+    print(step, flush=True)
+"""
+
+
+def test_sigkill_at_any_moment_leaves_a_latest_that_loads(tmp_path):
+    """Thirty kills of a process that does nothing but write checkpoints."""
+    random = np.random.default_rng(0)
+    for _ in range(30):
+        saver = subprocess.Popen(
+            [sys.executable, "-c", SAVER, str(tmp_path)],
+            cwd=Path(__file__).parent.parent,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        saver.stdout.readline()  # the first one is written
+        time.sleep(random.uniform(0, 0.1))
+        saver.kill()
+        written = [1, *map(int, saver.communicate()[0].split())]
+        state, meta = checkpoint.load(training.checkpoint_path(tmp_path))
+        assert meta["step"] in (written[-1], written[-1] + 1)  # killed before it could say so
+        assert (state["optimizer/moment2/conv3_1.weight"] == meta["step"]).all()
+
+
 def test_weights_alone_cannot_be_resumed(run):
     checkpoint.save(run.checkpoints.path(), initialize(NETWORK), checkpoint.network_meta(NETWORK))
     with pytest.raises(checkpoint.CheckpointError, match="not resumable"):
@@ -123,7 +193,7 @@ def test_an_unreadable_photo_is_named_once_and_skipped(backend, photo_folder, tm
     figures = run.train(2 * run.loader.order.steps_per_epoch)
     captured = capsys.readouterr()
     assert (captured.out + captured.err).count("broken.jpg") == 1
-    assert figures["skipped"] == 1
+    assert figures["skipped"] == 2
 
 
 def test_photos_none_of_which_can_be_read_are_an_error(backend, tmp_path):
@@ -139,7 +209,7 @@ def test_photos_none_of_which_can_be_read_are_an_error(backend, tmp_path):
 
 @pytest.mark.parametrize("log_step", [1, 100])
 def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(run, monkeypatch, log_step):
-    monkeypatch.setattr(run.trainer, "step", lambda batch, lr: np.float64("nan"))
+    monkeypatch.setattr(run.trainer, "step", lambda *_: (np.float64("nan"), 1, False))
     with pytest.raises(training.TrainingError, match="--lr"):
         run.train(9, log_step=log_step)
     assert os.listdir(run.checkpoints.folder) == ["log.jsonl"]

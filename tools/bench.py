@@ -7,11 +7,15 @@ Both ways alternate in the same run; times are medians, so the ratios compare be
 although the times do not. Needs Linux, scikit-learn, and for some lines both frameworks.
 """
 
+import json
 import os
+import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import warnings
+from contextlib import ExitStack
 from functools import partial
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -23,12 +27,25 @@ from sklearn.neighbors import NearestNeighbors
 from tqdm import tqdm
 
 import backends
-from cic import bins, console, dataset, images, networks, rebalance
+from cic import (
+    bins,
+    console,
+    dataset,
+    images,
+    networks,
+    prior,
+    rebalance,
+    recipes,
+    sources,
+    validity,
+)
 from cic.colorize import Colorizer
 from cic.encode import soft_encode
 from cic.files import replacing
 from cic.initialize import initialize
 from cic.lab import lab_to_rgb, lightness, rgb_to_lab
+from cic.loader import Loader
+from cic.parallel import Pool
 from tools._measuring import (
     Row,
     alternate,
@@ -40,6 +57,7 @@ from tools._measuring import (
     reset_peak,
     resident,
     seconds,
+    timed,
     within,
 )
 
@@ -47,6 +65,8 @@ TWELVE_MEGAPIXELS = 4000, 3000
 CROP, TARGET, BATCH = 176, 44, 40  # the authors' training
 NEAR = 1e-5  # relative difference of one loss computed in two ways
 HALF_A_STEP = 0.27  # units of L: rounding to 8 bits moves no colour's lightness further
+HALF_A_UNIT = 0.5  # units of ab: a twentieth of the width of a bin
+PHOTOS = 400  # to be read in a row
 
 LINES = {}
 
@@ -108,7 +128,7 @@ def lab(repeats, folder):
 def photo_dataset(folder):
     """The dataset of one photograph, written to `folder` 256 pixels high."""
     images.write(os.path.join(folder, "photo.jpg"), np.asarray(photograph((384, 256))))
-    weights = rebalance.weights(rebalance.default_prior())
+    weights = rebalance.weights(prior.default())
     return dataset.PhotoDataset([folder], networks.get("cic"), bin_weights=weights)
 
 
@@ -135,12 +155,71 @@ def sample(repeats, folder):
     photos = photo_dataset(folder)
     tree, random = BallTree(), np.random.default_rng(0)
     times = alternate(
-        lambda: straightforward_sample(photos.paths[0], tree, photos.bin_weights, random),
+        lambda: straightforward_sample(photos.photos[0], tree, photos.bin_weights, random),
         lambda: photos.sample(0, random.integers(1 << 30)),
         2 * repeats,
         BATCH,
     )
     return [compared("a training sample, Paddle-CIC's steps", *times, seconds, 4, 8)]
+
+
+def read_photo(size, photos, i):
+    """A photo, decoded and shrunk as for training; its size."""
+    return images.shrink(images.open_rgb(photos[i], short=size), size).size
+
+
+def photo_lists(size, folder):
+    """The same photographs in class folders and in a tar shard: two PhotoLists."""
+    shots = [Image.fromarray(shot()) for shot in (data.astronaut, data.coffee, data.chelsea)]
+    files, shard = os.path.join(folder, "files"), os.path.join(folder, "shard.tar")
+    for n in range(PHOTOS):
+        shot = shots[n % len(shots)]
+        cut = images.shrink(shot.crop((n % 50, n // 50, *shot.size)), size)
+        images.write(os.path.join(files, f"n{n % 20:02}", f"{n}.jpg"), np.asarray(cut))
+    with tarfile.open(shard, "w") as tar:
+        for name in sources.walk(files):
+            tar.add(os.path.join(files, name), name)
+    return [sources.PhotoList([place]) for place in (files, shard)]
+
+
+@line
+def shards(repeats, folder):
+    """Reading the same photographs from files and from a tar shard."""
+    rows = []
+    for size in (64, 256):
+        lists = photo_lists(size, os.path.join(folder, str(size)))
+        for workers, where in ((0, "this process"), (4, "4 processes")):
+            with ExitStack() as stack:
+                pools = [stack.enter_context(Pool(workers, read_photo, size, p)) for p in lists]
+                ways = [partial(read_all, pool) for pool in pools]
+                times = alternate(*ways, 4 * repeats) / PHOTOS
+            what = f"reading photos of {size} pixels in {where}, from files or a shard"
+            rows.append(compared(what, *times, a_second, 1))
+    return rows
+
+
+def read_all(pool):
+    for _ in pool.map(range(PHOTOS), chunk=PHOTOS // 16):
+        pass
+
+
+def a_second(value):
+    return f"{1 / value:,.0f} a second"
+
+
+@line
+def draft(repeats, folder):
+    """A 12-megapixel JPEG file at a short side of 256, by way of the decoder's own scaling."""
+    path = os.path.join(folder, "large.jpg")
+    images.write(path, np.asarray(photograph(TWELVE_MEGAPIXELS)))
+    ways = [lambda short=short: images.open_rgb(path, short) for short in (None, 256)]
+    ways = [lambda way=way: images.shrink(way(), 256) for way in ways]
+    times = alternate(*ways, 2 * repeats)
+    full, scaled = (rgb_to_lab(np.asarray(way())[::4, ::4])[..., 1:] for way in ways)
+    change = np.linalg.norm(full - scaled, axis=-1).mean()
+    what = "a 12-megapixel JPEG at 256 pixels, decoded in full"
+    changes = f"{what}: mean change of ab", "0", f"{change:.2f}", change, HALF_A_UNIT
+    return [compared(what, *times, seconds), within(*changes)]
 
 
 def torch_losses(logits, index, weight, dense):
@@ -210,6 +289,80 @@ def loss(repeats, folder):
     return rows
 
 
+def eager_step(batch):
+    """Function that makes a training step as PyTorch does out of the box: float32, NCHW."""
+    torch_backend = backends.get("torch")
+    import torch
+
+    net = torch_backend.build(networks.get("cic")).to(memory_format=torch.contiguous_format)
+    optimizer = torch.optim.Adam(net.train().parameters(), weight_decay=1e-3)
+    inputs, index, weight = map(torch.from_numpy, batch[:3])
+
+    def step():
+        optimizer.zero_grad()
+        loss = torch_backend.cross_entropy(net(inputs), index, weight)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def our_step(backend, precision, batch):
+    """Function that makes a training step of a Trainer."""
+    network = networks.get("cic")
+    state = initialize(network)
+    trainer = backends.get(backend).Trainer(network, recipes.get("full"), state, "cpu", precision)
+    return lambda: trainer.step(batch, 1e-5)[0].item()
+
+
+def measure_step(batch, make, *arguments):
+    """Median seconds of a training step on `batch`."""
+    step = make(*arguments, batch)
+    step()
+    return np.median([timed(step, 1) for _ in range(3)])
+
+
+@line
+def step(repeats, folder):
+    """A training step of the paper's network, 4 crops of 176 pixels."""
+    photos = photo_dataset(folder)
+    samples = [photos.sample(0, epoch) for epoch in range(4)]
+    batch = dataset.Batch(*(np.stack(arrays) for arrays in zip(*samples)), ())
+    ways = [(eager_step,), (our_step, "torch", "bf16"), (our_step, "torch", "float32")]
+    ways += [(our_step, "paddle", "float32")]
+    rounds = [[fresh(measure_step, batch, *way) for way in ways] for _ in range(repeats)]
+    eager, bf16, torch_step, paddle_step = np.median(rounds, axis=0)
+    what = "a training step, torch as it comes, float32"
+    return [
+        compared(f"{what}; ours in bf16", eager, bf16, seconds, 1.8),
+        compared(f"{what}; ours in float32", eager, torch_step, seconds),
+        compared(f"{what}; paddle in float32", eager, paddle_step, seconds, 0.59),
+    ]
+
+
+@line
+def waiting(repeats, folder):
+    """The time that training waits for photos, the paper's network, batches of 8."""
+    shots = [photograph((384, 256)).rotate(degrees) for degrees in range(32)]
+    for number, shot in enumerate(shots):
+        images.write(os.path.join(folder, "in", f"{number}.jpg"), np.asarray(shot))
+    photos = dataset.PhotoDataset([os.path.join(folder, "in")], networks.get("cic"))
+    with Loader(photos, dataset.Order(len(photos), 8), workers=1) as loader:
+        list(loader.batches(0, 8))
+        rate = 8 * 40 / timed(lambda: list(loader.batches(0, 40)), 1)
+    command = [sys.executable, os.path.join(os.path.dirname(__file__), "train.py")]
+    command += ["--image_dir", os.path.join(folder, "in"), "--model_path"]
+    command += [os.path.join(folder, "model"), "--batch_size", "8", "--max_steps", "6"]
+    command += ["--num_workers", "1", "--backend", "torch", "--precision", "bf16"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    figures = json.loads(output.splitlines()[-1])
+    share, needed = figures["waiting"], figures["images_per_second"]
+    what = "training in bf16, batches of 8: share of the time that it waits for photos"
+    shown = f"uses {needed:.1f} a second", f"one worker reads {rate:.0f} a second"
+    return [within(what, *shown, share, 0.02)]
+
+
 def our_colorizer(backend):
     """Function (source, target) that colorizes a file and returns the pixels written."""
     network = networks.get("cic")
@@ -261,6 +414,31 @@ def measure_colorizing(backend, folder):
     elapsed, held = time.perf_counter() - start, resident("VmHWM") - before
     rgb = rgb if backend else np.rint(255 * rgb).astype(np.uint8)
     return elapsed, held, np.abs(lightness(rgb) - lightness(images.read(source))).max()
+
+
+def scikit_image_chroma(path):
+    """The chroma of a photo, (H, W), the straightforward way to see whether it is gray."""
+    lab = color.rgb2lab(np.asarray(Image.open(path).convert("RGB")))
+    return np.hypot(lab[..., 1], lab[..., 2])
+
+
+@line
+def prune(repeats, folder):
+    """Seeing whether a 256-pixel JPEG file is valid: ten, one of which is gray."""
+    paths = [os.path.join(folder, f"{number}.jpg") for number in range(10)]
+    for number, path in enumerate(paths):
+        photo = data.astronaut, data.chelsea, data.coffee
+        image = ImageOps.fit(Image.fromarray(photo[number % 3]()), (341, 256))
+        image = ImageOps.mirror(image) if number % 2 else image
+        gray = number == len(paths) - 1
+        images.write(path, np.asarray(image.convert("L").convert("RGB") if gray else image))
+    times = alternate(
+        lambda: [scikit_image_chroma(path) for path in paths],
+        lambda: [validity.examine(path) for path in paths],
+        2 * repeats,
+    )
+    what = "is a photo gray, Pillow and scikit-image's chroma"
+    return [compared(what, *times / len(paths), seconds, 6)]
 
 
 @line

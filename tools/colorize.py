@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import backends
-from cic import console
+from cic import console, images
 from cic.colorize import colorize_files, list_jobs, report
 
 
@@ -26,18 +26,24 @@ def parse_arguments():
         type=console.positive,
         help="short side the network sees, pixels (the weights' own)",
     )
+    add("--all_pages", action="store_true", help="every page or frame, each to a file of its own")
+    console.add_max_pixels(parser)
     return parser.parse_args()
 
 
 def main():
     args = parse_arguments()
-    jobs = list_jobs(args.paths, args.output)
+    images.limit_pixels(args.max_pixels)
+    jobs, problems = list_jobs(args.paths, args.output)
+    for problem in problems:
+        print(f"failed: {problem}")
     if not jobs:
         raise ValueError(f"{', '.join(args.paths)}: no photo in there")
     colorizer = backends.colorizer(args.weights, args.backend, args.device)
     colorizer.temperature = colorizer.temperature if args.temperature is None else args.temperature
     colorizer.size = args.size or colorizer.size
-    return report(args.output, jobs, colorize_files(colorizer, jobs))
+    done, failed = colorize_files(colorizer, jobs, args.all_pages)
+    return report(args.output, done, failed + len(problems))
 
 
 if __name__ == "__main__":

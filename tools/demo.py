@@ -63,11 +63,13 @@ def main():
         colorized = os.path.join(colorized, os.path.basename(os.path.abspath(args.photo)))
     colorizer = backends.colorizer(backend=args.backend, device=args.device)
     source = args.photo or write_samples(args.output)
-    jobs = list_jobs([source], colorized)
+    jobs, problems = list_jobs([source], colorized)
+    for problem in problems:
+        print(f"failed: {problem}")
     if not jobs:
         raise ValueError(f"{source}: no photo in there")
-    done = colorize_files(colorizer, jobs)
-    status = report(colorized, jobs, done)
+    done, failed = colorize_files(colorizer, jobs)
+    status = report(colorized, done, failed + len(problems))
     if done:
         originals = os.path.join(args.output, "original")
         rows = [

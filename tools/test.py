@@ -10,7 +10,7 @@ from itertools import islice
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import backends
-from cic import console, images, training
+from cic import console, images, sources, training
 from cic.colorize import colorize_files, report
 
 
@@ -23,12 +23,14 @@ def parse_arguments():
     add("--load_model", default=training.LATEST, help="which epoch's checkpoint (%(default)s)")
     add("--max_samples", type=console.positive, help="stop after so many photos")
     backends.add_flags(parser)
+    console.add_max_pixels(parser)
     return parser.parse_args()
 
 
 def main():
     args = parse_arguments()
-    names = list(islice(images.find(args.image_dir), args.max_samples))
+    images.limit_pixels(args.max_pixels)
+    names = list(islice(sources.walk(args.image_dir), args.max_samples))
     if not names:
         raise ValueError(f"{args.image_dir}: no photo in there")
     weights = args.model_path and training.checkpoint_path(args.model_path, args.load_model)
@@ -40,7 +42,7 @@ def main():
         )
         for name in names
     ]
-    return report(args.result_path, jobs, colorize_files(colorizer, jobs))
+    return report(args.result_path, *colorize_files(colorizer, jobs))
 
 
 if __name__ == "__main__":

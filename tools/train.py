@@ -13,11 +13,26 @@ from dataclasses import MISSING, fields
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import backends
-from cic import checkpoint, console, networks, rebalance, recipes, training
-from cic.dataset import Order, PhotoDataset
-from cic.initialize import initialize
+from cic import (
+    checkpoint,
+    console,
+    doctor,
+    images,
+    networks,
+    prior,
+    provenance,
+    rebalance,
+    recipes,
+    training,
+)
+from cic.board import Board
+from cic.dataset import Order, PhotoDataset, make_batch
+from cic.files import remove_leftovers
+from cic.initialize import initialize, scale_to_data
 from cic.loader import Loader
+from cic.preview import Preview, choose
 
+INIT_CROPS = 8  # that the first weights are scaled to: 40,000 pixels a channel at the least
 HELP = {
     "network": f"network to train: {', '.join(networks.names())}",
     "load_size": "short side that photos are shrunk to, pixels",
@@ -35,16 +50,26 @@ HELP = {
     "sigma": "width of that sharing, CIELAB units",
     "gamma": "share of the uniform distribution in the rebalancing prior: 1 is none at all",
     "rebalance": "weigh rare colours more",
+    "augment": "crop and mirror at random",
+    "init": "first weights: scaled to the data, or plain",
+    "accumulate": "parts that a batch is computed in, one after the other, to save memory",
+    "clip_norm": "greatest norm of all gradients together, 0 for any",
 }
 
 
 def parse_arguments():
     parser = console.parser(__doc__)
     add = parser.add_argument
-    add("--image_dir", nargs="+", required=True, help="folders of photos, searched at any depth")
+    add("--image_dir", nargs="+", required=True, help="folders of photos and tar shards")
     add("--val_dir", nargs="+", help="folders of photos to evaluate on after every epoch")
     add("--model_path", default="model", help="folder for the checkpoints (%(default)s)")
     add("--log_path", help="folder for log.jsonl (the checkpoints' folder)")
+    add(
+        "--check",
+        action=argparse.BooleanOptionalAction,
+        help="examine photos, memory and speed, say what to do, and stop (briefly before training)",
+    )
+    add("--board", metavar="FOLDER", help="log to VisualDL, too: pip install visualdl")
     add(
         "--recipe",
         default="full",
@@ -63,6 +88,12 @@ def parse_arguments():
         help="steps between checkpoints (%(default)s)",
     )
     add(
+        "--keep",
+        type=console.positive,
+        default=5,
+        help="checkpoints of epochs to keep, the newest (%(default)s)",
+    )
+    add(
         "--loss_step",
         type=console.positive,
         default=10,
@@ -75,7 +106,8 @@ def parse_arguments():
         help="of the first weights, the order and the crops",
     )
     backends.add_flags(parser)
-    add("--precision", default="float32", help="float32, bf16 or float64 (%(default)s)")
+    console.add_max_pixels(parser)
+    add("--precision", default="float32", help="float32, bf16, fp16 or float64 (%(default)s)")
     add(
         "--num_workers",
         type=console.natural,
@@ -116,9 +148,19 @@ def count_steps(args, recipe, order):
     return args.max_steps if args.num_epochs is None else min(steps, args.max_steps)
 
 
-def first_state(args, network):
+def name_problems(dataset):
+    for problem in dataset.photos.problems:
+        print(f"skipped: {problem}", file=sys.stderr)
+
+
+def first_state(args, recipe, dataset):
+    network = dataset.network
     if not args.weights:
-        return initialize(network, args.seed)
+        state = initialize(network, args.seed)
+        if recipe.init == "data" and not args.continue_train:
+            order = Order(len(dataset), INIT_CROPS, args.seed)
+            state = scale_to_data(network, state, make_batch(dataset, order, 0).inputs)
+        return state
     other, state, _ = checkpoint.load_weights(args.weights)
     checkpoint.check(network, state, args.weights)
     if other != network:
@@ -126,62 +168,125 @@ def first_state(args, network):
     return state
 
 
-def main():
-    args = parse_arguments()
-    recipe = read_recipe(args)
-    network = networks.get(recipe.network, **recipe.options)
-    prior = rebalance.read_prior(args.prior) if args.prior else rebalance.default_prior()
-    bin_weights = rebalance.weights(prior, recipe.gamma) if recipe.rebalance else None
-    settings = (recipe.load_size, recipe.crop_size, recipe.NN, recipe.sigma, bin_weights, args.seed)
-    dataset = PhotoDataset(args.image_dir, network, *settings)
-    order = Order(len(dataset), recipe.batch_size, args.seed)
-    steps = count_steps(args, recipe, order)
-
-    backend = backends.get(args.backend)
+def start(args, recipe, backend, dataset, steps):
+    """(trainer, checkpoints, first step) of a new run, or of one to go on with."""
+    network = dataset.network
     facts = {
         "backend": backend.NAME,
         "precision": args.precision,
         "seed": args.seed,
         "photos": len(dataset),
         "batch_size": recipe.batch_size,
+        "steps": steps,
         "weights": args.weights,
         "prior": args.prior,
+        "fingerprint": provenance.fingerprint(dataset.photos),
+        "provenance": provenance.facts(backend.NAME),
     }
-    checkpoints = training.Checkpoints(args.model_path, network, recipe, facts)
-    if os.path.exists(checkpoints.path()) and not args.continue_train:
+    checkpoints = training.Checkpoints(args.model_path, network, recipe, facts, args.keep)
+    if os.path.exists(checkpoints.path()) and not (args.continue_train or args.check):
         raise ValueError(
             f"{args.model_path} holds a run: add --continue_train to go on with it, "
             "or choose another --model_path"
         )
-    state = first_state(args, network)
+    if backend.rank() == 0:
+        remove_leftovers(args.model_path)
+    state = first_state(args, recipe, dataset)
     trainer = backend.Trainer(network, recipe, state, args.device, args.precision)
-    start = checkpoints.resume(trainer, args.which_epoch) if args.continue_train else 0
+    step = checkpoints.resume(trainer, args.which_epoch) if args.continue_train else 0
+    trainer.agree()
+    return trainer, checkpoints, step
+
+
+def introduce(args, recipe, dataset, trainer, size, step, steps):
+    """Say what is about to be trained, and how long."""
+    network = dataset.network
+    together = f" in {size} processes" if size > 1 else ""
     print(
-        f"{network} of {network.parameter_count:,} parameters, {backend.NAME} on {trainer.device}; "
-        f"{len(dataset):,} photos, steps {start:,} to {steps:,}",
+        f"{network} of {network.parameter_count:,} parameters, {args.backend} on "
+        f"{trainer.device}{together}; {len(dataset):,} photos, steps {step:,} to {steps:,}",
         file=sys.stderr,
     )
+    if args.continue_train and recipe.schedule == "cosine":
+        path = training.checkpoint_path(args.model_path, args.which_epoch)
+        before = checkpoint.load_meta(path).get("steps", steps)
+        if before != steps:
+            print(
+                f"the learning rate was to fall over {before:,} steps, now it is over {steps:,}",
+                file=sys.stderr,
+            )
 
+
+def examine(args, recipe, loader, shares, trainer, step, steps):
+    """Findings of the doctor, shown by the first process: all of them, or the worrying ones."""
+    found = doctor.checkup(trainer, recipe, loader, shares, steps, step, brief=not args.check)
+    shown = found if args.check else doctor.worrying(found)
+    if shown and loader.order.rank == 0:
+        print(doctor.table(shown), file=sys.stderr)
+    return found
+
+
+def run(args, recipe, dataset, settings, shares, backend):
+    """The figures of the run in this process, one of those that train together."""
+    rank, size = backend.rank(), backend.size()
+    order = Order(len(dataset), recipe.batch_size, args.seed, rank=rank, world=size)
+    steps = count_steps(args, recipe, order)
+    trainer, checkpoints, step = start(args, recipe, backend, dataset, steps)
+    if rank == 0:
+        introduce(args, recipe, dataset, trainer, size, step, steps)
     with ExitStack() as stack:
         loader = stack.enter_context(Loader(dataset, order, args.num_workers))
+        if args.check is not False and step < steps:
+            found = examine(args, recipe, loader, shares, trainer, step, steps)
+            if args.check:
+                return {"check": [finding._asdict() for finding in found]}
         validation = None
         if args.val_dir:
-            held_out = PhotoDataset(args.val_dir, network, *settings, augment=False)
-            held_order = Order(len(held_out), recipe.batch_size, shuffle=False)
+            held_out = PhotoDataset(args.val_dir, dataset.network, *settings, augment=False)
+            name_problems(held_out)
+            held_order = Order(len(held_out), recipe.batch_size, 0, False, rank, size)
             validation = stack.enter_context(Loader(held_out, held_order, args.num_workers))
-        figures = training.train(
+        board = preview = None
+        if args.board and rank == 0:
+            board = stack.enter_context(Board(args.board, step))
+            shown = choose(held_out if args.val_dir else dataset)
+            preview = Preview(dataset.network, shown, shares)
+        return training.train(
             trainer,
             recipe,
             loader,
             steps,
             checkpoints,
             os.path.join(args.log_path or args.model_path, "log.jsonl"),
-            start,
+            step,
             validation,
             args.loss_step,
             args.save_latest,
+            first=rank == 0,
+            board=board,
+            preview=preview,
         )
-    print(json.dumps(figures, allow_nan=False))
+
+
+def main():
+    args = parse_arguments()
+    recipe = read_recipe(args)
+    images.limit_pixels(args.max_pixels)
+    network = networks.get(recipe.network, **recipe.options)
+    shares = prior.read(args.prior) if args.prior else prior.default()
+    bin_weights = rebalance.weights(shares, recipe.gamma) if recipe.rebalance else None
+    settings = (recipe.load_size, recipe.crop_size, recipe.NN, recipe.sigma, bin_weights, args.seed)
+    dataset = PhotoDataset(args.image_dir, network, *settings, augment=recipe.augment)
+    name_problems(dataset)
+    backend = backends.get(args.backend)
+    args.backend = backend.NAME
+    args.device = backend.join(backend.resolve_device(args.device))
+    try:
+        figures = run(args, recipe, dataset, settings, shares, backend)
+        if backend.rank() == 0:
+            print(json.dumps(figures, allow_nan=False))
+    finally:
+        backend.leave()
 
 
 if __name__ == "__main__":

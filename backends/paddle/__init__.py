@@ -2,6 +2,7 @@
 
 from backends.paddle import environment  # noqa: F401 - before anything imports paddle
 from backends.paddle.device import resolve_device
+from backends.paddle.distributed import join, leave, rank, size
 from backends.paddle.losses import cross_entropy
 from backends.paddle.network import build, export_state, forward, import_state
 from backends.paddle.predictor import predictor
@@ -18,6 +19,10 @@ __all__ = [
     "export_state",
     "forward",
     "import_state",
+    "join",
+    "leave",
     "predictor",
+    "rank",
     "resolve_device",
+    "size",
 ]

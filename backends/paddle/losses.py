@@ -10,4 +10,4 @@ def cross_entropy(logits, index, weight):
     # Paddle's log_softmax over axis 1 is a hundred times slower on the CPU, and clamped at -64.
     picked = paddle.take_along_axis(logits, index.astype("int64"), axis=1, broadcast=False)
     normalizer = paddle.logsumexp(logits, axis=1, keepdim=True)
-    return (weight * (normalizer - picked)).sum() / (logits.size // logits.shape[1])
+    return (weight * (normalizer - picked)).sum() / max(1, logits.size // logits.shape[1])

@@ -5,6 +5,7 @@ import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from backends.paddle import distributed
 from backends.paddle.device import resolve_device
 from cic import layers
 from cic.checkpoint import check
@@ -15,27 +16,46 @@ _PADDLE_NAMES = {"running_mean": "_mean", "running_var": "_variance"}
 
 
 class BatchNorm2D(nn.BatchNorm2D):
-    """Batch norm whose running variance takes the unbiased variance, as PyTorch's and Caffe's.
+    """Batch norm whose statistics are those of all processes' photos together.
 
-    The kernel's own momentum is float32 and its running variance biased, so it only gives the
-    batch's statistics here (momentum 0) and the running ones are updated in the net's precision.
+    The running variance takes the unbiased variance, as PyTorch's and Caffe's. The kernel's own
+    momentum is float32 and its running variance biased, so it only gives the batch's statistics
+    here (momentum 0) and the running ones are updated in the net's precision.
     """
 
     def forward(self, x):
         if not self.training:
             return super().forward(x)
+        return self._together(x) if distributed.size() > 1 else self._alone(x)
+
+    def _alone(self, x):
         mean, variance = paddle.zeros_like(self._mean), paddle.zeros_like(self._variance)
         out = F.batch_norm(
             x, mean, variance, self.weight, self.bias, True, momentum=0.0, epsilon=self._epsilon
         )
         count = x.size // x.shape[1]
-        self._update(self._mean, mean)
-        self._update(self._variance, variance * (count / max(count - 1, 1)))
+        share = 1 - self._momentum
+        self._update(self._mean, mean, share)
+        self._update(self._variance, variance * (count / max(count - 1, 1)), share)
         return out
 
+    def _together(self, x):
+        inputs = x.astype(self._mean.dtype)
+        count = paddle.to_tensor([inputs.size // inputs.shape[1]], inputs.dtype)
+        sums = distributed.total(paddle.concat([inputs.sum((0, 2, 3)), count]))
+        count = sums[-1].detach()
+        mean = sums[:-1] / count.clip(min=1)
+        centred = inputs - mean[:, None, None]
+        variance = distributed.total(centred.square().sum((0, 2, 3))) / count.clip(min=1)
+        share = (1 - self._momentum) * (count > 0).astype(count.dtype)  # none may have had a photo
+        self._update(self._mean, mean, share)
+        self._update(self._variance, variance * (count / (count - 1).clip(min=1)), share)
+        scale = self.weight * paddle.rsqrt(variance + self._epsilon)
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).astype(x.dtype)
+
     @paddle.no_grad()
-    def _update(self, running, batch):
-        running.set_value(running * self._momentum + batch * (1 - self._momentum))
+    def _update(self, running, batch, share):
+        running.set_value(running * (1 - share) + batch * share)
 
 
 _BUILD = {
@@ -82,7 +102,7 @@ def build(network, state=None, device="cpu", dtype="float32"):
     return net
 
 
-def _arrays(net):
+def arrays(net):
     """{neutral name: tensor}."""
     state = net.state_dict()
     tensors = {}
@@ -95,14 +115,14 @@ def _arrays(net):
 def import_state(net, state):
     """Put the neutral `state` into `net`; raises CheckpointError unless it fits exactly."""
     check(net.network, state)
-    for name, tensor in _arrays(net).items():
+    for name, tensor in arrays(net).items():
         dtype = str(tensor.dtype).removeprefix("paddle.")
         tensor.set_value(np.ascontiguousarray(state[name], dtype))
 
 
 def export_state(net):
     """Neutral state {name: array} of `net`, in its precision."""
-    return {name: tensor.numpy().copy() for name, tensor in _arrays(net).items()}
+    return {name: tensor.numpy().copy() for name, tensor in arrays(net).items()}
 
 
 @paddle.no_grad()

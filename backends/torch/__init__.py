@@ -1,6 +1,7 @@
 """PyTorch."""
 
 from backends.torch.device import resolve_device
+from backends.torch.distributed import join, leave, rank, size
 from backends.torch.losses import cross_entropy
 from backends.torch.network import build, export_state, forward, import_state
 from backends.torch.predictor import predictor
@@ -17,6 +18,10 @@ __all__ = [
     "export_state",
     "forward",
     "import_state",
+    "join",
+    "leave",
     "predictor",
+    "rank",
     "resolve_device",
+    "size",
 ]

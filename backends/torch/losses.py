@@ -8,4 +8,4 @@ def cross_entropy(logits, index, weight):
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
     picked = logits.log_softmax(1).gather(1, index.long())
-    return -(weight * picked).sum() / (logits.numel() // logits.shape[1])
+    return -(weight * picked).sum() / max(1, logits.numel() // logits.shape[1])

@@ -4,10 +4,33 @@ import numpy as np
 import torch
 from torch import nn
 
+from backends.torch import distributed
 from backends.torch.device import resolve_device
 from cic import layers
 from cic.checkpoint import check
 from cic.initialize import initialize
+
+
+class BatchNorm2D(nn.BatchNorm2d):
+    """Batch norm whose statistics are those of all processes' photos together."""
+
+    def forward(self, x):
+        if not self.training or distributed.size() == 1:
+            return super().forward(x)
+        inputs = x.to(self.running_mean.dtype)
+        count = inputs.new_tensor([inputs.numel() // inputs.shape[1]])
+        sums = distributed.total(torch.cat([inputs.sum((0, 2, 3)), count]))
+        count = sums[-1].detach()
+        mean = sums[:-1] / count.clamp(min=1)
+        centred = inputs - mean[:, None, None]
+        variance = distributed.total(centred.square().sum((0, 2, 3))) / count.clamp(min=1)
+        with torch.no_grad():
+            share = self.momentum * (count > 0).to(count)  # no process may have had a photo
+            self.running_mean.lerp_(mean, share)
+            self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), share)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
 
 _BUILD = {
     layers.Conv: lambda layer: nn.utils.skip_init(
@@ -27,7 +50,7 @@ _BUILD = {
         stride=layer.stride,
         padding=layer.padding,
     ),
-    layers.BatchNorm: lambda layer: nn.BatchNorm2d(
+    layers.BatchNorm: lambda layer: BatchNorm2D(
         layer.channels, eps=layer.epsilon, momentum=layer.momentum
     ),
     layers.ReLU: lambda layer: nn.ReLU(inplace=True),
@@ -53,7 +76,7 @@ def build(network, state=None, device="cpu", dtype="float32"):
     return net.eval()
 
 
-def _arrays(net):
+def arrays(net):
     """{neutral name: tensor}; batch norm's count of batches is PyTorch's alone."""
     state = net.state_dict()
     return {name: state[name] for name in net.network.state_shapes}
@@ -63,13 +86,13 @@ def _arrays(net):
 def import_state(net, state):
     """Put the neutral `state` into `net`; raises CheckpointError unless it fits exactly."""
     check(net.network, state)
-    for name, tensor in _arrays(net).items():
+    for name, tensor in arrays(net).items():
         tensor.copy_(torch.from_numpy(np.ascontiguousarray(state[name])))
 
 
 def export_state(net):
     """Neutral state {name: array} of `net`, in its precision."""
-    return {name: tensor.numpy(force=True).copy() for name, tensor in _arrays(net).items()}
+    return {name: tensor.numpy(force=True).copy() for name, tensor in arrays(net).items()}
 
 
 @torch.inference_mode()

@@ -1,0 +1,84 @@
+"""Several processes that train one network: who they are, and sums over all of them."""
+
+import os
+import time
+
+import paddle
+from paddle import distributed
+from paddle.autograd import PyLayer
+
+GRACE = 5  # seconds in which the launcher notices, and shows, which process ended first
+
+
+def join(device):
+    """Join the other processes of a launch, if this is one of several; the device to train on.
+
+    paddle.distributed.launch says who they are. With GPUs the process takes the one that it was
+    given (NCCL), else they meet over gloo.
+    """
+    if int(os.environ.get("PADDLE_TRAINERS_NUM", 1)) == 1 or distributed.is_initialized():
+        return device
+    if device != "cpu":
+        device = f"gpu:{distributed.ParallelEnv().device_id}"
+    paddle.set_device(device)
+    distributed.init_parallel_env()
+    return device
+
+
+def rank():
+    """Number of this process, from 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def size():
+    """How many processes there are."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def _sum_(tensor):
+    try:
+        distributed.all_reduce(tensor)
+    except RuntimeError as error:
+        time.sleep(GRACE)
+        reason = str(error).splitlines()[0]
+        raise ConnectionError(f"another process of this run has ended: {reason}") from None
+    return tensor
+
+
+class _Total(PyLayer):
+    @staticmethod
+    def forward(ctx, tensor):
+        return _sum_(tensor.clone())
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return _Total.forward(ctx, gradient)
+
+
+def total(tensor):
+    """The sum of a tensor over all processes; gradients are summed likewise."""
+    return _Total.apply(tensor) if size() > 1 else tensor
+
+
+def total_(tensors):
+    """Replace each of the tensors by its sum over all processes, in one message."""
+    if size() == 1:
+        return
+    flat = paddle.concat([tensor.reshape([-1]) for tensor in tensors])
+    _sum_(flat)
+    for tensor, part in zip(tensors, flat.split([tensor.size for tensor in tensors])):
+        tensor.set_value(part.reshape(tensor.shape))
+
+
+def agree_(tensors):
+    """Replace each of the tensors by that of the first process."""
+    if rank() > 0:
+        for tensor in tensors:
+            tensor.zero_()
+    total_(tensors)
+
+
+def leave():
+    """Leave the other processes."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()

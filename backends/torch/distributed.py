@@ -1,0 +1,83 @@
+"""Several processes that train one network: who they are, and sums over all of them."""
+
+import os
+import time
+
+import torch
+from torch import distributed
+
+GRACE = 5  # seconds in which the launcher notices, and shows, which process ended first
+
+
+def join(device):
+    """Join the other processes of a launch, if this is one of several; the device to train on.
+
+    torchrun says who they are. With GPUs the process takes the one of its local rank (NCCL), else
+    they meet over gloo.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or distributed.is_initialized():
+        return device
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def rank():
+    """Number of this process, from 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def size():
+    """How many processes there are."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def _sum_(tensor):
+    try:
+        distributed.all_reduce(tensor)
+    except RuntimeError as error:
+        time.sleep(GRACE)
+        reason = str(error).splitlines()[0]
+        raise ConnectionError(f"another process of this run has ended: {reason}") from None
+    return tensor
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, tensor):
+        return _sum_(tensor.clone())
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return _Total.forward(ctx, gradient)
+
+
+def total(tensor):
+    """The sum of a tensor over all processes; gradients are summed likewise."""
+    return _Total.apply(tensor) if size() > 1 else tensor
+
+
+def total_(tensors):
+    """Replace each of the tensors by its sum over all processes, in one message."""
+    if size() == 1:
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    _sum_(flat)
+    for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
+        tensor.copy_(part.view_as(tensor))
+
+
+def agree_(tensors):
+    """Replace each of the tensors by that of the first process."""
+    if rank() > 0:
+        for tensor in tensors:
+            tensor.zero_()
+    total_(tensors)
+
+
+def leave():
+    """Leave the other processes."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()

@@ -1,0 +1,54 @@
+"""The optional log on VisualDL's page: curves, pictures and histograms of a run in training."""
+
+import os
+
+import numpy as np
+
+
+def _log_writer():
+    """VisualDL's LogWriter; raises ImportError or OSError, saying in one line what to do."""
+    try:
+        from visualdl import LogWriter  # not above: an extra, and its import writes to HOME
+    except ImportError as error:
+        raise ImportError(f"{error}: pip install visualdl, or leave --board away") from None
+    except OSError as error:
+        raise OSError(
+            f"VisualDL keeps its settings in {os.path.expanduser('~/.visualdl')}: {error}: "
+            "set HOME to a folder that can be written, or leave --board away"
+        ) from None
+    return LogWriter
+
+
+class Board:
+    """A VisualDL log in `folder`, of a run that starts or goes on at step `start`.
+
+    `visualdl --logdir FOLDER` shows it. Each start has a folder of its own: the page shows only the
+    newest log of a folder, and one log continued after a kill, behind half a record, cannot be read
+    at all. Use it as a context manager, or `close` it.
+    """
+
+    def __init__(self, folder, start=0):
+        self.writer = _log_writer()(os.path.join(folder, f"from_step_{start}"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def scalars(self, step, **figures):
+        """Add a point to the curve of each figure."""
+        for name, value in figures.items():
+            self.writer.add_scalar(name, value, step)
+
+    def picture(self, step, name, rgb):
+        """Add a picture, (H, W, 3) uint8."""
+        self.writer.add_image(name, np.array(rgb), step)  # a copy: it may change a dark one
+
+    def histogram(self, step, name, values, edges):
+        """Add the histogram of `values`, any shape, between `edges`, ascending."""
+        self.writer.add_histogram(name, np.ravel(values), step, buckets=edges)
+
+    def close(self):
+        """Write what is waiting."""
+        self.writer.close()

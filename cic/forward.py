@@ -1,0 +1,89 @@
+"""A network computed in NumPy: the oracle of both backends' forward passes.
+
+One photo at a time is spread out into the columns of a matrix, so that memory stays bounded and
+the work is left to one matrix product a photo and layer.
+"""
+
+import numpy as np
+
+from cic import layers
+
+
+def moments(x):
+    """(mean, biased variance) of each channel of x (N, C, H, W) over the rest, (C,) float64."""
+    count = x.size // x.shape[1]
+    mean = sum(photo.sum((1, 2), dtype=np.float64) for photo in x) / count
+    centred = (photo - mean[:, None, None] for photo in x)
+    return mean, sum(np.square(photo).sum((1, 2)) for photo in centred) / count
+
+
+def affine(x, scale, shift):
+    """x (N, C, H, W) with each channel times its scale plus its shift, (C,); precision of x."""
+    scale, shift = (np.asarray(a, x.dtype)[:, None, None] for a in (scale, shift))
+    y = x * scale
+    y += shift
+    return y
+
+
+def _columns(layer, photo):
+    """What each output of a convolution sums over, (I k k, H' W'), of a photo (I, H, W)."""
+    pad, reach = layer.padding, layer.dilation * (layer.kernel - 1) + 1
+    photo = np.pad(photo, ((0, 0), (pad, pad), (pad, pad)))
+    windows = np.lib.stride_tricks.sliding_window_view(photo, (reach, reach), (1, 2))
+    step, skip = layer.stride, layer.dilation
+    windows = windows[:, ::step, ::step, ::skip, ::skip].transpose(0, 3, 4, 1, 2)
+    return windows.reshape(-1, windows.shape[3] * windows.shape[4])
+
+
+def _convolve(layer, x, training, weight, bias):
+    y = np.empty((len(x), *layer.output(x.shape[1:])), x.dtype)
+    for photo, out in zip(x, y.reshape(len(x), layer.outputs, -1)):
+        np.matmul(weight.reshape(layer.outputs, -1), _columns(layer, photo), out=out)
+    y += bias[:, None, None]
+    return y
+
+
+def _convolve_transposed(layer, x, training, weight, bias):
+    _, height, width = layer.output(x.shape[1:])
+    pad, step, side = layer.padding, layer.stride, layer.kernel
+    rows, columns = x.shape[2:]
+    y = np.zeros((len(x), layer.outputs, height + 2 * pad, width + 2 * pad), x.dtype)
+    for photo, out in zip(x, y):
+        stamps = weight.reshape(layer.inputs, -1).T @ photo.reshape(layer.inputs, -1)
+        stamps = stamps.reshape(layer.outputs, side, side, rows, columns)
+        for i, j in np.ndindex(side, side):
+            target = out[:, i : i + step * rows : step, j : j + step * columns : step]
+            target += stamps[:, i, j]
+    y += bias[:, None, None]
+    return y[:, :, pad : pad + height, pad : pad + width]
+
+
+def _batch_norm(layer, x, training, weight, bias, running_mean, running_var):
+    mean, variance = moments(x) if training else (running_mean, running_var)
+    scale = weight / np.sqrt(variance + layer.epsilon)
+    return affine(x, scale, bias - mean * scale)
+
+
+_APPLY = {
+    layers.Conv: _convolve,
+    layers.ConvTranspose: _convolve_transposed,
+    layers.BatchNorm: _batch_norm,
+    layers.ReLU: lambda layer, x, training: np.maximum(x, 0),
+}
+
+
+def apply(layer, state, x, training=False):
+    """Output (N, C', H', W') of one layer for x (N, C, H, W) float, in the precision of x."""
+    names = layer.parameters | layer.statistics
+    arrays = {name.rpartition(".")[2]: np.asarray(state[name], x.dtype) for name in names}
+    return _APPLY[type(layer)](layer, x, training, **arrays)
+
+
+def forward(network, state, inputs, training=False):
+    """Output (N, C', H', W') for inputs (N, C, H, W), float32 or float64 as the inputs are.
+
+    Batch norm takes the running statistics of `state`, or those of the inputs in `training`.
+    """
+    for layer in network.layers:
+        inputs = apply(layer, state, inputs, training)
+    return inputs

@@ -1,0 +1,85 @@
+"""What a network in training makes of a few photos: gray | predicted | truth, and which bins."""
+
+from itertools import pairwise
+
+import numpy as np
+
+from cic import ab_plane, images, rebalance
+from cic.bins import COUNT
+from cic.colorize import add_colour
+from cic.encode import decode
+from cic.lab import lightness, recolor, rgb_to_lab
+from cic.sheet import contact_sheet
+
+CAPTIONS = ("gray", "predicted", "truth")
+NARROWEST = 176  # pixels of a column: its caption fits
+EDGES = np.arange(COUNT + 1) - 0.5  # of a histogram with one bar a bin
+
+
+def choose(dataset, count=8):
+    """Crops of up to `count` photos, evenly spread, (n, C, C, 3) uint8 sRGB.
+
+    Each stands for its stretch of the dataset: the first of it that can be read. Raises PhotoError
+    if none can.
+    """
+    count = min(count, len(dataset))
+    bounds = np.linspace(0, len(dataset), count + 1).astype(int)
+    crops = [_first_readable(dataset, range(*stretch)) for stretch in pairwise(bounds)]
+    crops = [crop for crop in crops if crop is not None]
+    if not crops:
+        raise images.PhotoError("not one photo for the preview could be read")
+    return np.stack(crops)
+
+
+def _first_readable(dataset, stretch):
+    for i in stretch:
+        try:
+            return dataset.crop(i)
+        except images.PhotoError:
+            continue
+    return None
+
+
+def panel(photos, logits, temperature=0.38, stride=4):
+    """Sheet (H, W, 3) uint8, a row a photo: gray | predicted | truth.
+
+    Photos (n, C, C, 3) uint8, logits (n, 313, c, c); `temperature` is that of the annealed mean.
+    """
+    rows = []
+    for photo, ab in zip(photos, decode(logits, temperature).transpose(0, 2, 3, 1)):
+        gray = recolor(photo, np.zeros((*photo.shape[:2], 2), np.float32))
+        rows.append((gray, add_colour(photo, ab, stride), photo))
+    return contact_sheet(rows, CAPTIONS, max(NARROWEST, photos.shape[2]))
+
+
+class Preview:
+    """Crops (n, C, C, 3) uint8 sRGB, as `choose` gives them, to look at as `network` learns.
+
+    `prior` (313,) is shown beside the bins that are predicted; `temperature` is that of the
+    annealed mean.
+    """
+
+    def __init__(self, network, photos, prior, temperature=0.38):
+        self.network, self.photos, self.prior = network, photos, prior
+        self.temperature = temperature
+        self.inputs = network.prepare(lightness(photos))[:, None]
+        stride = network.stride
+        self.truth = _shares(rebalance.count(rgb_to_lab(photos[:, ::stride, ::stride])[..., 1:]))
+
+    def show(self, board, step, predict):
+        """Put panel, bins on the ab plane, and their histogram on `board`.
+
+        `predict` runs the network on (1, 1, C, C) float32; a bin counts where it is the likeliest.
+        """
+        logits = np.concatenate([predict(x[None]) for x in self.inputs])
+        bins = logits.argmax(1)
+        predicted = _shares(np.bincount(bins.ravel(), minlength=COUNT))
+        planes = {"predicted": predicted, "truth": self.truth, "prior": self.prior}
+        sheet = panel(self.photos, logits, self.temperature, self.network.stride)
+        board.picture(step, "photos", sheet)
+        board.picture(step, "bins", ab_plane.draw(planes))
+        board.histogram(step, "predicted bins", bins, EDGES)
+
+
+def _shares(counts):
+    return counts / counts.sum()

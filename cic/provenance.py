@@ -1,0 +1,85 @@
+"""Where a checkpoint comes from: versions, source tree, command, machine, data."""
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+
+import numpy as np
+import PIL
+
+import cic
+
+SECONDS = 1  # git may take, in a large tree on a slow disk, before it is left out
+SOURCES = os.path.dirname(os.path.dirname(os.path.abspath(cic.__file__)))
+
+
+def facts(*packages):
+    """What a run was made with, a JSON object; `packages` are imported ones to add versions of.
+
+    No path is in it but those in the command's arguments.
+    """
+    versions = {
+        "python": platform.python_version(),
+        "cic": cic.__version__,
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
+    }
+    return {
+        "versions": versions | {name: sys.modules[name].__version__ for name in packages},
+        "git": git_state(SOURCES),
+        "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def git_state(folder):
+    """{"commit": hash, "dirty": whether a file that git knows differs} of the repository there.
+
+    None if `folder` is not the top of a repository (what lies around an installed package is some
+    other project's), or git is missing, refuses or takes longer than SECONDS; dirty alone is None
+    if only that took too long.
+    """
+    if not os.path.exists(os.path.join(folder, ".git")):
+        return None
+    end = time.monotonic() + SECONDS
+    commit = _git(folder, end, "rev-parse", "--verify", "HEAD")
+    if not commit:
+        return None
+    changes = _git(folder, end, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit.strip(), "dirty": None if changes is None else bool(changes)}
+
+
+def _git(folder, end, *arguments):
+    """Output of a git command that is over by time.monotonic() `end`, or None."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    try:
+        return subprocess.run(
+            ["git", "-c", "core.fsmonitor=false", "--no-optional-locks", "-C", folder, *arguments],
+            env=environment,  # a hook that starts a run points git at its own repository
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=max(0, end - time.monotonic()),
+            check=True,
+            text=True,
+            errors="replace",
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def fingerprint(photos):
+    """16 hexadecimal digits of a sources.PhotoList: its photos' names, sizes in shards, and order.
+
+    The same wherever the folders and shards lie. The photos themselves are not read: it tells that
+    one was added, removed or renamed, not that one was edited.
+    """
+    digest = hashlib.blake2b(photos.names, digest_size=8)
+    for numbers in (photos.end, photos.size):
+        digest.update(np.asarray(numbers, "<i8"))
+    return digest.hexdigest()

@@ -1,0 +1,130 @@
+"""A shell script that removes exactly the files it lists: POSIX sh, any name, nothing outside."""
+
+import os
+
+# Each file's folder is entered before the file is removed by its bare name: so the folder can be
+# seen to lie where it did, without links that lead elsewhere, and cannot be exchanged in between.
+_START = rb"""#!/bin/sh
+# Removes the invalid photos that tools/get_invalid_images.py found, and nothing else.
+#   sh remove_invalid.sh --dry-run        shows what it would remove
+#   sh remove_invalid.sh                  removes it; a second time does no harm
+#   ROOT=/new/place sh remove_invalid.sh  if the folder of photos has moved
+LC_ALL=C
+export LC_ALL
+unset CDPATH
+if [ -z "${ROOT-}" ]; then
+    ROOT=%s
+fi
+dry=
+if [ "$#" -eq 1 ] && [ "$1" = --dry-run ]; then
+    dry=yes
+elif [ "$#" -gt 0 ]; then
+    printf '%%s\n' "usage: [ROOT=folder] sh $0 [--dry-run]" >&2
+    exit 2
+fi
+case $ROOT in
+/*) ;;
+*) ROOT=./$ROOT ;;
+esac
+if ! cd -P -- "$ROOT" 2>/dev/null; then
+    printf '%%s\n' "error: $ROOT: there is no such folder; say where it is: ROOT=folder sh $0" >&2
+    exit 1
+fi
+root=${PWD%%/}
+removed=0
+gone=0
+failed=0
+
+fail() {
+    printf '%%s\n' "failed: $root/$1: $2" >&2
+    failed=$((failed + 1))
+}
+
+# prune FOLDER NAME: remove the file NAME of FOLDER, which is empty or ends in a slash.
+prune() {
+    if ! cd -P -- "$root/$1" 2>/dev/null; then
+        if [ -d "$root/$1" ]; then
+            fail "$1$2" "its folder cannot be entered"
+        else
+            gone=$((gone + 1))
+        fi
+        return
+    fi
+    case $PWD/ in
+    "$root"/*) ;;
+    *)
+        fail "$1$2" "a link leads out of the folder"
+        return
+        ;;
+    esac
+    if [ ! -e "./$2" ] && [ ! -L "./$2" ]; then
+        gone=$((gone + 1))
+    elif [ -d "./$2" ] && [ ! -L "./$2" ]; then
+        fail "$1$2" "it is a folder"
+    elif [ -n "$dry" ]; then
+        printf '%%s\n' "would remove $root/$1$2"
+        removed=$((removed + 1))
+    elif rm -f -- "$2"; then
+        removed=$((removed + 1))
+    else
+        fail "$1$2" "it could not be removed"
+    fi
+}
+
+"""
+_END = rb"""
+if [ -n "$dry" ]; then
+    printf '%s\n' "would remove $removed, already gone $gone, failed $failed"
+else
+    printf '%s\n' "removed $removed, already gone $gone, failed $failed"
+fi
+[ "$failed" -eq 0 ]
+"""
+
+
+class Script:
+    """Writes the removal script for files in the folder `root` to the binary file `file`."""
+
+    def __init__(self, file, root):
+        self.file = file
+        root = os.path.abspath(root)
+        self.file.write(_START % quoted(root))
+
+    def remove(self, name):
+        """Add a file by its name relative to the folder."""
+        folder, base = os.path.split(name)
+        folder = os.path.join(folder, "") if folder else ""
+        self.file.write(b"prune %s %s\n" % (quoted(folder), quoted(base)))
+
+    def end(self):
+        self.file.write(_END)
+
+
+def quoted(name):
+    """Name -> bytes that any POSIX shell in the C locale reads as that name, byte by byte."""
+    return b"'%s'" % os.fsencode(name).replace(b"'", rb"'\''")
+
+
+def is_script(path):
+    """Whether the file at `path` is one that `Script` wrote."""
+    start = _START[: _START.index(b", and nothing else")]
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(start)) == start
+    except OSError:
+        return False
+
+
+def leads_outside(folder, name):
+    """Whether a file in `folder`, by its relative name, really lies elsewhere, or leads nowhere."""
+    root = os.path.realpath(folder)
+    path = os.path.join(root, name)
+    if not os.path.realpath(path).startswith(os.path.join(root, "")):
+        return True
+    try:
+        os.stat(path)
+    except PermissionError:
+        return False  # as far as can be seen
+    except OSError:
+        return os.path.islink(path)
+    return False

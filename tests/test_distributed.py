@@ -1,0 +1,184 @@
+"""Training in several processes, started as a user starts it, by each framework's own launcher."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cic import checkpoint
+from cic.training import checkpoint_path
+
+TRAIN = Path(__file__).parent.parent / "tools" / "train.py"
+LAUNCHER = {
+    "torch": ("torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
+    "paddle": ("paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", "logs"),
+}
+SMALL = ("--option", "width=0.125", "--load_size", "64", "--crop_size", "56", "--num_workers", "1")
+
+
+@pytest.fixture
+def start(backend, photo_folder, tmp_path):
+    """Start a training run on the photo folder, in two processes or in one; the process."""
+
+    def run(model, *more, launched=True):
+        command = [sys.executable]
+        command += ["-m", *LAUNCHER[backend.NAME]] if launched else []
+        command += [TRAIN, "--image_dir", photo_folder, "--model_path", model, *SMALL]
+        command += [] if launched else ["--backend", backend.NAME]
+        command += ["--device", "cpu", "--batch_size", "4", "--loss_step", "1", *more]
+        return subprocess.Popen(
+            list(map(str, command)),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    return run
+
+
+def finish(process, timeout=120):
+    """What a process wrote until it ended."""
+    return process.communicate(timeout=timeout)[0]
+
+
+def figures_of(output):
+    """The JSON objects in a run's output: one, whatever the number of processes."""
+    [line] = [line for line in output.splitlines() if line.startswith("{")]
+    return json.loads(line)
+
+
+def log_of(folder, key):
+    with open(folder / "log.jsonl", encoding="utf-8") as file:
+        return [line[key] for line in map(json.loads, file) if key in line]
+
+
+@pytest.mark.parametrize(("precision", "near"), [("float64", 1e-7), ("float32", 1e-3)])
+def test_two_processes_train_as_one_does(start, photo_folder, tmp_path, precision, near):
+    """Six photos in batches of four: the second of every epoch is uneven."""
+    more = ("--max_steps", 10, "--precision", precision, "--val_dir", photo_folder)
+    outputs = [
+        finish(start(model, *more, "--lr", 3e-5, launched=model == "two"))
+        for model in ("one", "two")
+    ]
+    one, two = map(figures_of, outputs)
+    assert two["validation_loss"] == pytest.approx(one["validation_loss"], rel=near)
+    losses = [log_of(tmp_path / model, "loss") for model in ("one", "two")]
+    assert len(losses[0]) == 10
+    np.testing.assert_allclose(*losses, rtol=near)
+    one, two = (checkpoint.load_weights(checkpoint_path(tmp_path / m))[1] for m in ("one", "two"))
+    if precision == "float32":  # Adam's first steps make rounding noise of biases, 0 at first
+        one, two = ({"all": np.concatenate([a.ravel() for a in s.values()])} for s in (one, two))
+    for name, array in one.items():
+        distance = np.linalg.norm(two[name] - array) / np.linalg.norm(array)
+        assert distance < near, name
+
+
+def test_a_photo_that_only_one_process_has_and_one_that_none_can_read(
+    start, photo_folder, tmp_path
+):
+    """Seven photos in batches of two: the last batch is one photo, then none at all."""
+    (photo_folder / "broken.jpg").write_bytes(b"nothing")
+    more = ("--batch_size", 2, "--max_steps", 8, "--precision", "float64")
+    outputs = [finish(start(m, *more, launched=m == "two")) for m in ("one", "two")]
+    one, two = map(figures_of, outputs)
+    assert one["skipped"] == two["skipped"] == 2
+    np.testing.assert_allclose(*(log_of(tmp_path / m, "loss") for m in ("one", "two")), rtol=1e-7)
+
+
+def wait_for_steps(folder, steps, process):
+    """Wait until a run has logged so many steps."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        if (folder / "log.jsonl").exists() and len(log_of(folder, "step")) >= steps:
+            return
+        time.sleep(0.1)
+    raise AssertionError(finish(process))
+
+
+def children(pid):
+    """Process numbers of the children of a process, in the order of their start."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return sorted(map(int, file.read().split()))
+
+
+def trainers(launcher):
+    """Process numbers of the ranks that a launcher started."""
+
+    def trains(pid):
+        return b"train.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+    return [pid for pid in children(launcher) if trains(pid)]
+
+
+def test_a_process_that_is_killed_ends_the_run_within_seconds(start, backend, tmp_path):
+    process = start("model", "--max_steps", 100_000)
+    wait_for_steps(tmp_path / "model", 3, process)
+    os.kill(trainers(process.pid)[1], signal.SIGKILL)
+    killed = time.monotonic()
+    output = finish(process)
+    assert time.monotonic() - killed < 30
+    assert process.returncode != 0
+    assert {"torch": "SIGKILL", "paddle": "rank 1 status failed"}[backend.NAME] in output
+
+
+def test_what_ends_a_process_is_said_on_the_console(start, tmp_path, backend):
+    code = (
+        "import os, runpy, sys\n"
+        "from cic import dataset\n"
+        "make = dataset.make_batch\n"
+        "def fail(*arguments):\n"
+        "    raise OSError('the disk of this process is on fire')\n"
+        "import cic.loader\n"
+        "rank = os.environ.get('RANK', os.environ.get('PADDLE_TRAINER_ID'))\n"
+        "if rank == '1': cic.loader.make_batch = fail\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    (tmp_path / "faulty.py").write_text(code)
+    command = [sys.executable, "-m", *LAUNCHER[backend.NAME], tmp_path / "faulty.py", TRAIN]
+    command += ["--image_dir", "photos", "--model_path", "model", *SMALL, "--batch_size", 4]
+    command += ["--max_steps", 100_000, "--num_workers", 0]
+    run = subprocess.run(
+        list(map(str, command)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": str(TRAIN.parent.parent)},
+    )
+    assert run.returncode != 0
+    assert "the disk of this process is on fire" in run.stdout + run.stderr
+
+
+def test_ctrl_c_stops_all_processes_and_the_run_goes_on_in_one(start, backend, tmp_path):
+    process = start("model", "--max_steps", 100_000, "--precision", "float64")
+    wait_for_steps(tmp_path / "model", 3, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    output = finish(process)
+    assert process.returncode != 0
+    if backend.NAME == "paddle":  # its launcher leaves the console at once
+        output = (tmp_path / "logs" / "workerlog.0").read_text(encoding="utf-8")
+    assert "--continue_train goes on" in output
+    _, meta = checkpoint.load(checkpoint_path(tmp_path / "model"))
+    more = ("--precision", "float64", "--continue_train", "--max_steps", meta["step"] + 2)
+    output = finish(start("model", *more, launched=False))
+    assert figures_of(output)["steps"] == meta["step"] + 2
+    steps = log_of(tmp_path / "model", "step")
+    assert steps == list(range(1, meta["step"] + 3))
+
+
+def test_the_other_frameworks_launcher_is_refused(start, backend):
+    other = {"torch": "paddle", "paddle": "torch"}[backend.NAME]
+    process = start("model", "--max_steps", 1, "--backend", other)
+    output = finish(process)
+    assert process.returncode != 0
+    assert f"started by the launcher of {backend.NAME}" in output
+    assert "Traceback" not in output.split("error:")[0]

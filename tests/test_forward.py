@@ -1,0 +1,156 @@
+"""The NumPy forward pass: against its definitions, and both backends against it."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from cic import checkpoint, networks
+from cic.forward import apply, forward, moments
+from cic.initialize import initialize
+from cic.lab import lightness
+from cic.layers import BatchNorm, Conv, ConvTranspose, ReLU
+from cic.networks import Network
+
+GEOMETRY = {
+    "kernel": st.integers(1, 4),
+    "stride": st.integers(1, 3),
+    "padding": st.integers(0, 3),
+    "seed": st.integers(0, 1000),
+}
+
+
+@pytest.fixture(scope="module")
+def inputs(photos):
+    """Network input of three real photographs, (3, 1, 64, 72) float64."""
+    crops = [photos[name][40:104, 150:222] for name in ("astronaut", "chelsea", "coffee")]
+    network = networks.get("cic")
+    return np.stack([network.prepare(lightness(crop)) for crop in crops])[:, None].astype(float)
+
+
+def random_arrays(layer, random):
+    names = layer.parameters | layer.statistics
+    return {name: random.uniform(0.5, 2, shape) for name, shape in names.items()}
+
+
+def as_tensor(name, array):
+    if name == "torch":
+        import torch
+
+        return torch.from_numpy(array)
+    import paddle
+
+    return paddle.to_tensor(array)
+
+
+@settings(max_examples=50)
+@given(size=st.integers(1, 9), dilation=st.integers(1, 3), **GEOMETRY)
+def test_a_convolution_is_the_sum_over_its_window(size, kernel, stride, padding, dilation, seed):
+    layer = Conv("c", 2, 3, kernel, stride, padding, dilation)
+    _, height, width = layer.output((2, size, size + 1))
+    assume(height > 0)
+    random = np.random.default_rng(seed)
+    x, state = random.standard_normal((2, 2, size, size + 1)), random_arrays(layer, random)
+    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    expected = np.tile(state["c.bias"][None, :, None, None], (2, 1, height, width))
+    for row, column, i, j in np.ndindex(height, width, kernel, kernel):
+        seen = padded[:, :, row * stride + i * dilation, column * stride + j * dilation]
+        expected[:, :, row, column] += seen @ state["c.weight"][:, :, i, j].T
+    np.testing.assert_allclose(apply(layer, state, x), expected, atol=1e-12)
+
+
+@settings(max_examples=50)
+@given(size=st.integers(1, 6), **GEOMETRY)
+def test_a_transposed_convolution_is_the_transpose(size, kernel, stride, padding, seed):
+    """<conv(x), y> = <x, conv'(y)>: the same kernel, inputs and outputs exchanged."""
+    transposed = ConvTranspose("c", 2, 3, kernel, stride, padding)
+    shape = transposed.output((2, size, size + 1))
+    assume(min(shape) > 0)
+    random = np.random.default_rng(seed)
+    weight = random.standard_normal((2, 3, kernel, kernel))
+    x, y = random.standard_normal((2, *shape)), random.standard_normal((2, 2, size, size + 1))
+    convolution = Conv("c", 3, 2, kernel, stride, padding)
+    forth = apply(convolution, {"c.weight": weight, "c.bias": np.zeros(2)}, x)
+    back = apply(transposed, {"c.weight": weight, "c.bias": np.zeros(3)}, y)
+    assert (forth * y).sum() == pytest.approx((x * back).sum(), rel=1e-9, abs=1e-9)
+
+
+def test_a_transposed_convolution_adds_its_bias():
+    layer = ConvTranspose("c", 2, 3)
+    state = {"c.weight": np.zeros((2, 3, 4, 4)), "c.bias": np.array([1.0, 2, 3])}
+    y = apply(layer, state, np.ones((1, 2, 2, 2)))
+    assert (y == state["c.bias"][:, None, None]).all()
+
+
+@given(shape=st.tuples(*[st.integers(1, 5)] * 4), offset=st.sampled_from([0, -7, 1e4]))
+def test_moments_are_those_of_each_channel(shape, offset):
+    x = np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32) + offset
+    mean, variance = moments(x)
+    assert mean.dtype == variance.dtype == np.float64
+    np.testing.assert_allclose(mean, x.astype(float).mean((0, 2, 3)), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(variance, x.astype(float).var((0, 2, 3)), rtol=1e-9, atol=1e-12)
+
+
+def test_batch_norm_takes_the_running_statistics_or_those_of_the_batch(inputs):
+    layer, random = BatchNorm("n", 2), np.random.default_rng(0)
+    state = random_arrays(layer, random)
+    weight, bias, mean, variance = (state[name][:, None, None] for name in state)
+    x = np.concatenate([inputs, inputs[:, :, ::-1] ** 2], 1)
+    expected = (x - mean) / np.sqrt(variance + 1e-5) * weight + bias
+    np.testing.assert_allclose(apply(layer, state, x), expected, rtol=1e-12, atol=1e-12)
+    own = (x - x.mean((0, 2, 3), keepdims=True)) / np.sqrt(x.var((0, 2, 3), keepdims=True) + 1e-5)
+    trained = apply(layer, state, x, training=True)
+    np.testing.assert_allclose(trained, own * weight + bias, rtol=1e-9, atol=1e-9)
+
+
+def test_relu():
+    x = np.array([-1.0, 0, 2])
+    assert apply(ReLU(), {}, x).tolist() == [0, 0, 2]
+    assert x.tolist() == [-1, 0, 2]
+
+
+@pytest.mark.parametrize("stored", ["float16", "float32", "float64"])
+def test_the_input_is_left_alone_and_its_precision_kept(inputs, stored):
+    network = networks.get("cic", width=0.125)
+    state = {name: array.astype(stored) for name, array in initialize(network).items()}
+    before = inputs.astype(np.float32)
+    x = before.copy()
+    single, double = forward(network, state, x), forward(network, state, inputs)
+    np.testing.assert_array_equal(x, before)
+    assert (single.dtype, double.dtype) == (np.float32, np.float64)
+    assert single.shape == double.shape == (3, *network.output(inputs.shape[1:]))
+    np.testing.assert_allclose(single, double, atol=1e-4 * np.abs(double).max())
+    exact = {name: array.astype(np.float64) for name, array in state.items()}
+    np.testing.assert_array_equal(double, forward(network, exact, inputs))
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("options", [{}, {"extra_relu": True}])
+def test_the_backends_equal_it_on_real_photos(backend, inputs, options, training):
+    network, state, _ = checkpoint.load_weights()
+    network = networks.get("cic", **network.options | options)
+    state = {name: array.astype(np.float64) for name, array in state.items()}
+    net = backend.build(network, state, dtype="float64")
+    if training:
+        net.train()
+        logits = net(as_tensor(backend.NAME, inputs)).detach().numpy()
+    else:
+        logits = backend.forward(net, inputs)
+    expected = forward(network, state, inputs, training)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+
+
+@settings(max_examples=20)
+@given(stride=st.integers(1, 2), padding=st.integers(0, 3), dilation=st.integers(1, 2))
+def test_the_backends_equal_it_on_other_layers(stride, padding, dilation):
+    import backends
+
+    layers = (Conv("a", 1, 3, 3, stride, padding, dilation), ConvTranspose("b", 3, 2, 5, 3, 2))
+    network, random = Network("other", layers), np.random.default_rng(0)
+    state = random_arrays(layers[0], random) | random_arrays(layers[1], random)
+    x = random.standard_normal((2, 1, 11, 8))
+    expected = forward(network, state, x)
+    for name in backends.available():
+        backend = backends.get(name)
+        logits = backend.forward(backend.build(network, state, dtype="float64"), x)
+        np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-9 * np.abs(expected).max())

@@ -1,0 +1,96 @@
+"""cic.parallel: results in order from any number of processes, and what goes wrong in them."""
+
+import os
+import signal
+import time
+from itertools import count
+from multiprocessing.connection import Connection
+
+import pytest
+
+from cic import images
+from cic.parallel import AHEAD, Pool
+
+
+def weighted(factor, item):
+    time.sleep(0.002 * (item % 3))  # so that later ones are ready earlier
+    return factor * item
+
+
+def refuse(item):
+    if item == 5:
+        raise images.PhotoError(f"{item}: refused", "damaged")
+    return item
+
+
+def kill_yourself(item):
+    if item == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def kill_yourself_while_answering(item):
+    def send_half(connection, data):
+        os.write(connection.fileno(), data[: len(data) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Connection._send = send_half
+    return bytes(1000)
+
+
+def limit(_):
+    return images.pixel_limit()
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+def test_results_come_in_order(workers, chunk):
+    with Pool(workers, weighted, 7) as pool:
+        for _ in range(2):
+            assert list(pool.map(range(30), chunk)) == [7 * n for n in range(30)]
+        assert list(pool.map([])) == []
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_few_are_taken_ahead_of_an_endless_list(workers):
+    taken = []
+    items = (taken.append(n) or n for n in count())
+    with Pool(workers, weighted, 1) as pool:
+        results = pool.map(items, chunk=2)
+        assert [next(results) for _ in range(6)] == list(range(6))
+        assert len(taken) <= 6 + 2 * (AHEAD * workers + 1)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_a_call_raises_is_raised_with_all_that_it_says(workers):
+    with Pool(workers, refuse) as pool:
+        results = pool.map(range(9))
+        assert [next(results) for _ in range(5)] == list(range(5))
+        with pytest.raises(images.PhotoError, match=r"^5: refused$") as caught:
+            next(results)
+        assert caught.value.kind == "damaged"
+        assert list(pool.map(range(5))) == list(range(5))  # the pool lives on
+
+
+def test_a_killed_worker_is_an_error_that_says_what_to_try():
+    """Wherever it shows: while results are awaited, or when more work is handed out."""
+    for pause in (0, 0.5):
+        with Pool(1, kill_yourself) as pool:
+            with pytest.raises(OSError, match="fewer --num_workers"):
+                for item in pool.map(range(50)):
+                    time.sleep(pause * (item == 0))
+            with pytest.raises(OSError, match="fewer --num_workers"):
+                list(pool.map(range(2)))
+
+
+def test_the_limit_of_pixels_holds_in_workers(monkeypatch):
+    monkeypatch.setattr(images.Image, "MAX_IMAGE_PIXELS", images.Image.MAX_IMAGE_PIXELS)
+    images.limit_pixels(1234)
+    with Pool(1, limit) as pool:
+        assert list(pool.map([0])) == [1234]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_is_killed_in_the_middle_of_its_answer_is_an_error(workers):
+    with Pool(workers, kill_yourself_while_answering) as pool, pytest.raises(OSError, match="kill"):
+        list(pool.map(range(8)))
