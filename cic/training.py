@@ -1,26 +1,17 @@
 """The training loop, the same for every backend: step, log, evaluate, save, resume."""
 
-import json
 import math
 import os
 import re
 import signal
-import time
-from collections import deque
 from dataclasses import asdict
 
-from tqdm import tqdm
-
 from cic import checkpoint, interrupts, watch
+from cic.log import TrainingError
 from cic.recipes import learning_rate
 
-RECENT = 50  # steps that the shown and the final loss are the mean of
 LATEST, BEST = "latest", "best"
 _EPOCH = re.compile(r"epoch_(\d+)_model\.safetensors")
-
-
-class TrainingError(ValueError):
-    """Training cannot go on; the message says why and what to do."""
 
 
 def checkpoint_path(folder, which=LATEST):
@@ -88,117 +79,6 @@ class Checkpoints:
         return meta["step"]
 
 
-def _open_log(path):
-    """Binary file to append lines to; a line that a kill cut off is ended first."""
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    file = open(path, "ab+")  # noqa: SIM115 - closed by Log
-    if file.tell():
-        file.seek(-1, os.SEEK_END)
-        if file.read(1) != b"\n":
-            file.write(b"\n")
-    return file
-
-
-class Log:
-    """A progress bar, and one JSON object a line in `path` every `every` steps.
-
-    Without a path, as in all processes but the first, nothing is shown or written. The figures go
-    to `board`, a board.Board, as well.
-    """
-
-    def __init__(self, path, every, start, steps, board=None):
-        path = path or os.devnull
-        self.file = _open_log(path)
-        self.every, self.total, self.board = every, steps, board
-        silent = path == os.devnull
-        self.bar = tqdm(total=steps, initial=start, unit="step", dynamic_ncols=True, disable=silent)
-        self.started = time.perf_counter()
-        self.waited = 0.0
-        self.losses = deque(maxlen=RECENT)
-        self.images = self.steps = self.skipped = 0
-        self.reported = set()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.bar.close()
-        self.file.close()
-
-    @property
-    def loss(self):
-        """Mean loss of the recent steps; NaN before the first."""
-        losses = [loss.item() for loss in self.losses]
-        return sum(losses) / len(losses) if losses else math.nan
-
-    @property
-    def images_per_second(self):
-        """Photos a second since the start of this run."""
-        return self.images / (time.perf_counter() - self.started)
-
-    @property
-    def waiting(self):
-        """Share of the time since the start of this run that it waited for photos."""
-        return self.waited / (time.perf_counter() - self.started)
-
-    def timed(self, batches):
-        """Iterate over `batches`; the time that they take to come is noted."""
-        batches = iter(batches)
-        while True:
-            before = time.perf_counter()
-            batch = next(batches, None)
-            if batch is None:
-                return
-            if self.steps:  # the first batch waits for the processes to start
-                self.waited += time.perf_counter() - before
-            yield batch
-
-    def failures(self, messages):
-        """Name each unreadable photo once."""
-        self.skipped += len(messages)
-        for message in messages:
-            if message not in self.reported:
-                self.reported.add(message)
-                self.bar.write(f"skipped: {message}")
-
-    def warn(self, step, messages):
-        """Show and write what is wrong with the training, if anything."""
-        for message in messages:
-            self.bar.write(f"watch: {message}")
-            self._write_line({"step": step, "watch": message})
-
-    def step(self, step, loss, images, lr):
-        """Note one step; raises TrainingError once the loss is no longer a number."""
-        self.losses.append(loss)
-        self.images += images
-        self.steps += 1
-        self.bar.update(step + 1 - self.bar.n)
-        if (step + 1) % self.every and step + 1 < self.total:
-            return
-        mean, rate = self.check(step), self.images_per_second
-        self.bar.set_postfix(loss=f"{mean:.4f}", images_s=f"{rate:.1f}", refresh=False)
-        self.write(step=step + 1, loss=mean, lr=lr, images_per_second=rate, waiting=self.waiting)
-
-    def check(self, step):
-        """The recent loss; raises TrainingError if no photo was read, or no number is left."""
-        if not self.images:
-            raise TrainingError("not one photo could be read")
-        loss = self.loss
-        if not math.isfinite(loss):
-            raise TrainingError(f"the loss is {loss} at step {step + 1}: try a lower --lr")
-        return loss
-
-    def write(self, **figures):
-        """Append one line of figures."""
-        self._write_line(figures)
-        if self.board:
-            self.board.scalars(**figures)
-
-    def _write_line(self, entry):
-        self.file.write(json.dumps(entry).encode() + b"\n")
-        self.file.flush()
-
-
 def evaluate(trainer, loader):
     """Mean loss over all photos of the loaders of all processes, in evaluation mode."""
     total, photos = 0.0, 0
@@ -218,21 +98,18 @@ def train(
     loader,
     steps,
     checkpoints,
-    log_path,
+    log,
     start=0,
     validation=None,
-    log_step=10,
     save_latest=2000,
-    first=True,
-    board=None,
     preview=None,
 ):
     """Train from step `start` to `steps`; the run's figures as a dict.
 
     A checkpoint is written after every epoch and, as the latest, every `save_latest` steps, at the
     end and when asked to stop: Ctrl-C then raises KeyboardInterrupt, SIGTERM SystemExit.
-    `validation` is a Loader whose loss is logged after every epoch. Of several processes, only the
-    `first` logs and writes, to `board` too if there is one; a `preview` is shown there each epoch.
+    `validation` is a Loader whose loss goes to the `log` after every epoch, when a `preview` is
+    shown on the log's board. Of several processes, only the first writes.
     """
     if start >= steps:
         raise TrainingError(
@@ -240,8 +117,8 @@ def train(
         )
     figures = {}
     epoch_steps = loader.order.steps_per_epoch
-    log_path, guard = log_path if first else None, watch.Watch()
-    with Log(log_path, log_step, start, steps, board) as log, interrupts.noted() as signals:
+    first, guard = loader.order.rank == 0, watch.Watch()
+    with log.opened(start, steps), interrupts.noted() as signals:
         for step, batch in enumerate(log.timed(loader.batches(start, steps)), start):
             log.failures(batch.failures)
             lr = learning_rate(recipe, step, steps)
@@ -260,8 +137,8 @@ def train(
             if validation and (epoch_ends or last):
                 figures["validation_loss"] = evaluate(trainer, validation)
                 log.write(step=done, **figures)
-            if board and (epoch_ends or last):
-                preview.show(board, done, trainer.predict)
+            if preview and (epoch_ends or last):
+                preview.show(log.board, done, trainer.predict)
             if first and epoch_ends:
                 checkpoints.save_epoch(trainer, done // epoch_steps, step=done, **figures)
             if first:

@@ -24,6 +24,12 @@ def photos():
 
 
 @pytest.fixture
+def photo(photos):
+    """One of them small, (60, 91, 3) uint8."""
+    return np.ascontiguousarray(photos["chelsea"][::5, ::5])
+
+
+@pytest.fixture
 def photo_folder(tmp_path, photos):
     """A folder of six real photographs, short side 96 pixels or fewer, as data sets come."""
     folder = tmp_path / "photos"

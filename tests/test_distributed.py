@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -126,7 +127,11 @@ def test_a_process_that_is_killed_ends_the_run_within_seconds(start, backend, tm
     output = finish(process)
     assert time.monotonic() - killed < 30
     assert process.returncode != 0
-    assert {"torch": "SIGKILL", "paddle": "rank 1 status failed"}[backend.NAME] in output
+    # Where the engine of the other process aborts on the lost connection before it is ended,
+    # Paddle's launcher names that one: the first by number.
+    assert re.search(
+        {"torch": "SIGKILL", "paddle": "rank [01] status failed"}[backend.NAME], output
+    )
 
 
 def test_what_ends_a_process_is_said_on_the_console(start, tmp_path, backend):

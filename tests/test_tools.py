@@ -15,6 +15,7 @@ import backends
 from cic import checkpoint, images, networks, sources
 from cic.initialize import initialize
 from cic.lab import lightness, rgb_to_lab
+from cic.training import checkpoint_path
 
 ROOT = Path(__file__).parent.parent
 
@@ -97,10 +98,27 @@ def test_a_checkpoint_says_where_it_comes_from(tool, photo_folder, tmp_path):
     assert "fingerprint was" in run.stderr
 
 
-def test_training_stops_after_max_steps(backend, tool, photo_folder):
-    run = train(tool, backend, photo_folder, "--max_steps", 5)
-    assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout.splitlines()[-1])["steps"] == 5
+def test_a_run_continued_in_the_middle_of_an_epoch_ends_as_one_in_one_go(
+    backend, tool, photo_folder, tmp_path
+):
+    """Epochs of two steps: the third begins one."""
+    more = ("--precision", "float64", "--lr", 1e-4, "--no-check")
+    for flags in (
+        ("--model_path", "whole", "--max_steps", 5),
+        ("--max_steps", 3),
+        ("--max_steps", 5, "--continue_train"),
+    ):
+        run = train(tool, backend, photo_folder, *more, *flags)
+        assert run.returncode == 0, run.stderr
+        assert (
+            json.loads(run.stdout.splitlines()[-1])["steps"]
+            == flags[flags.index("--max_steps") + 1]
+        )
+    whole, parts = (checkpoint.load(checkpoint_path(tmp_path / m))[0] for m in ("whole", "model"))
+    assert any(name.startswith("optimizer/moment2") for name in whole)
+    tolerance = {"torch": 0, "paddle": 1e-9}[backend.NAME]
+    for name, array in whole.items():
+        np.testing.assert_allclose(parts[name], array, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
 def test_a_killed_run_leaves_no_worker_behind(photo_folder, tmp_path):

@@ -17,6 +17,7 @@ from cic import checkpoint, networks, recipes, training
 from cic.dataset import Order, PhotoDataset
 from cic.initialize import initialize
 from cic.loader import Loader
+from cic.log import Log
 
 NETWORK = networks.get("cic", width=0.125)
 RECIPE = replace(
@@ -37,9 +38,10 @@ class Run:
         self.checkpoints = training.Checkpoints(model_path, NETWORK, RECIPE, FACTS)
         self.log_path = os.path.join(model_path, "log.jsonl")
 
-    def train(self, steps, **options):
+    def train(self, steps, log_step=10, **options):
+        log = Log(self.log_path, log_step)
         return training.train(
-            self.trainer, RECIPE, self.loader, steps, self.checkpoints, self.log_path, **options
+            self.trainer, RECIPE, self.loader, steps, self.checkpoints, log, **options
         )
 
 

@@ -30,6 +30,7 @@ from cic.dataset import Order, PhotoDataset, make_batch
 from cic.files import remove_leftovers
 from cic.initialize import initialize, scale_to_data
 from cic.loader import Loader
+from cic.log import Log
 from cic.preview import Preview, choose
 
 INIT_CROPS = 8  # that the first weights are scaled to: 40,000 pixels a channel at the least
@@ -251,20 +252,19 @@ def run(args, recipe, dataset, settings, shares, backend):
             board = stack.enter_context(Board(args.board, step))
             shown = choose(held_out if args.val_dir else dataset)
             preview = Preview(dataset.network, shown, shares)
+        path = os.path.join(args.log_path or args.model_path, "log.jsonl")
+        log = Log(path if rank == 0 else None, args.loss_step, board)
         return training.train(
             trainer,
             recipe,
             loader,
             steps,
             checkpoints,
-            os.path.join(args.log_path or args.model_path, "log.jsonl"),
+            log,
             step,
             validation,
-            args.loss_step,
             args.save_latest,
-            first=rank == 0,
-            board=board,
-            preview=preview,
+            preview,
         )
 
 

@@ -1,4 +1,4 @@
-"""How two ways of doing the same are measured and compared, for bench.py."""
+"""How two ways of doing the same are measured and compared, and the rows that say so."""
 
 import multiprocessing
 import os
