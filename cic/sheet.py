@@ -9,14 +9,16 @@ TALLEST = 3  # times the column's width: taller pictures get narrower
 LINE = 15  # pixels of a line of text below a picture of a grid
 
 
-def contact_sheet(rows, captions, width=480):
+def contact_sheet(rows, captions, width=480, labels=None):
     """Sheet (H, W, 3) uint8 of rows of (h, w, 3) uint8 pictures in columns `width` pixels wide.
 
-    Pictures of one row are of one size; `captions` has one entry a column.
+    Pictures of one row are of one size; `captions` has one entry a column, `labels` a line of text
+    for the space above each row.
     """
     scaled = [[_fit(picture, width) for picture in row] for row in rows]
     columns = len(captions)
-    height = CAPTION + sum(row[0].height + GAP for row in scaled)
+    label = 2 * LINE if labels else 0
+    height = CAPTION + sum(label + row[0].height + GAP for row in scaled)
     sheet = Image.new("RGB", (columns * (width + GAP) + GAP, height), "white")
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=20)
@@ -24,7 +26,12 @@ def contact_sheet(rows, captions, width=480):
         middle = GAP + column * (width + GAP) + width // 2
         draw.text((middle, CAPTION // 2), caption, "black", font, anchor="mm")
     top = CAPTION
-    for row in scaled:
+    small = ImageFont.load_default(size=14)
+    for number, row in enumerate(scaled):
+        if labels:
+            text = _cut(labels[number], sheet.width - 2 * GAP, small)
+            draw.text((GAP, top + LINE), text, "black", small, anchor="lm")
+            top += label
         for column, picture in enumerate(row):
             sheet.paste(picture, (GAP + column * (width + GAP), top))
         top += row[0].height + GAP

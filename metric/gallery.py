@@ -1,0 +1,115 @@
+"""The best and the worst of a measured set: one self-contained HTML page, and a contact sheet."""
+
+import base64
+import html
+import io
+import json
+from typing import NamedTuple
+
+from PIL import Image
+
+from cic.sheet import contact_sheet
+
+WIDEST = 480  # pixels of a picture on the page: its column shows it at half of that or more
+STYLE = """
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+body { margin: 0 auto; max-width: 80rem; padding: 1rem; }
+table { border-collapse: collapse; display: block; overflow-x: auto; }
+th, td { padding: .25rem .75rem; text-align: right; border-bottom: 1px solid #8886; }
+th:first-child, td:first-child { text-align: left; }
+article { margin: 1.5rem 0; }
+h3 { font-size: 1rem; margin: 0 0 .25rem; overflow-wrap: anywhere; }
+.pictures { display: grid; gap: .5rem; grid: auto / repeat(auto-fill, minmax(12rem, 1fr)); }
+figure { margin: 0; }
+figcaption { font-size: .85rem; }
+img { display: block; height: auto; max-width: 100%; width: 100%; }
+.drawings img { max-width: 40rem; }
+pre { overflow-x: auto; }
+"""
+
+
+class Exhibit(NamedTuple):
+    """A photo to show: its name, its error in words, and pictures {caption: (h, w, 3) uint8}."""
+
+    name: str
+    error: str
+    pictures: dict
+
+
+def extremes(errors, count):
+    """Indices of the `count` lowest of `errors`, from the lowest, and of as many of the highest.
+
+    None is in both: of fewer than twice as many, each list has half. Equal errors keep their order.
+    """
+    order = sorted(range(len(errors)), key=errors.__getitem__)
+    count = min(count, len(order) // 2)
+    return order[:count], order[::-1][:count]
+
+
+def page(title, table, drawings, groups, card):
+    """The page as text: HTML that needs no other file and runs no script.
+
+    `table` is [[cell, ...], ...] with its headings first, `drawings` {caption: PNG bytes}, `groups`
+    {heading: [Exhibit, ...]}, `card` the protocol card, a dict.
+    """
+    shown = "".join(_figure(name, "png", data) for name, data in drawings.items())
+    parts = [
+        f"<h1>{html.escape(title)}</h1>",
+        _table(table),
+        f'<div class="drawings">{shown}</div>',
+        *(_group(heading, exhibits) for heading, exhibits in groups.items()),
+        f"<h2>How it was measured</h2><pre>{html.escape(json.dumps(card, indent=2))}</pre>",
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n"
+        "<body>\n" + "\n".join(parts) + "\n</body></html>\n"
+    )
+
+
+def _table(rows):
+    head, *body = rows
+    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
+    lines = [f"<tr>{cells}</tr>"]
+    for row in body:
+        lines.append(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>")
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _group(heading, exhibits):
+    return f"<section><h2>{html.escape(heading)}</h2>{''.join(map(_article, exhibits))}</section>"
+
+
+def _article(exhibit):
+    pictures = "".join(
+        _figure(caption, "jpeg", _jpeg(picture)) for caption, picture in exhibit.pictures.items()
+    )
+    title = f"{html.escape(exhibit.name)} &middot; {html.escape(exhibit.error)}"
+    return f'<article><h3>{title}</h3><div class="pictures">{pictures}</div></article>'
+
+
+def _figure(caption, kind, data):
+    """A picture in the page itself, with its caption."""
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    caption = html.escape(caption)
+    return (
+        f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+    )
+
+
+def _jpeg(picture):
+    image = Image.fromarray(picture)
+    image.thumbnail((WIDEST, 2 * WIDEST), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    image.save(buffer, "jpeg", quality=88)
+    return buffer.getvalue()
+
+
+def sheet(groups, width=240):
+    """Contact sheet (H, W, 3) uint8 of the same groups, a row a photo, of one set of captions."""
+    exhibits = [(heading, exhibit) for heading, shown in groups.items() for exhibit in shown]
+    captions = list(exhibits[0][1].pictures)
+    rows = [[exhibit.pictures[caption] for caption in captions] for _, exhibit in exhibits]
+    labels = [f"{heading}: {exhibit.name}, {exhibit.error}" for heading, exhibit in exhibits]
+    return contact_sheet(rows, captions, width, labels)
