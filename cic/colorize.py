@@ -1,24 +1,26 @@
 """Photo -> photo: colours come from a small copy, the lightness stays the photo's own at full size.
 
-Photo -> `network_input` -> network -> `decode` -> ab -> `add_colour` -> photo
+Photo -> `network_input` -> network -> logits -> `decode` -> ab -> `add_colour` -> photo
 """
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cic import images, sources
+from cic import alternatives, images, sources, uncertainty
 from cic.encode import decode
-from cic.lab import lightness, recolor
+from cic.enlarge import in_strips
+from cic.lab import lightness, recolor, rgb_to_lab
+from cic.sheet import contact_sheet
 
-STRIP = 1 << 18  # pixels coloured at once: their float32 scratch stays small whatever the photo
 # Formats that results keep; others become PNG.
 KEPT = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp"}
 LONG = 4  # a photo longer than this many times its short side is shrunk to no more area
 LONGEST = 32  # times `size`: the most that any side may have
+COLUMN = 480  # pixels: width of a picture on the sheet of alternatives
+SHEET, MAP = "sheet", "map"  # kinds of pictures of a photo beside its colourings, 1, 2 ...
 
 
 def network_size(height, width, size=256, multiple=8):
@@ -39,16 +41,37 @@ class Colorizer:
 
     def __init__(self, network, predict, size=256, temperature=0.38):
         self.network, self.predict = network, predict
+        self.stride = network.stride  # refuses a network that does not colorize
         self.size, self.temperature = size, temperature
 
     def __call__(self, photo):
+        pixels, image = self._opened(photo)
+        return add_colour(pixels, self.ab(image), self.stride)
+
+    def pictures(self, photo, count=1, with_map=False):
+        """Yield (kind, picture) of a photo as `__call__` takes it, from one run of the network.
+
+        Kinds 1, 2 ... `count` are its most likely distinct colourings (see `alternatives`; there
+        may be fewer), the first as `__call__` gives it. Of several SHEET shows all side by side,
+        small. MAP is where the network is unsure (see `uncertainty`). Each is made when asked for.
+        """
+        pixels, image = self._opened(photo)
+        logits, stride = self.logits(image), self.stride
+        found = alternatives.most_likely(logits, count, self.temperature)
+        for number, colouring in enumerate(found, start=1):
+            yield number, add_colour(pixels, colouring.ab, stride)
+        if count > 1:
+            yield SHEET, _sheet(image, found, stride)
+        if with_map:
+            bits = uncertainty.entropy(logits)
+            yield MAP, uncertainty.draw(bits, image.height, image.width, stride)
+
+    def _opened(self, photo):
+        """(pixels to colour, Pillow image of mode RGB) of a photo."""
         if isinstance(photo, images.Photo):
-            image, deep = photo.rgb, photo.deep
-        else:
-            image = photo if isinstance(photo, Image.Image) else self._image(photo)
-            image, deep = images.to_rgb(image), None
-        pixels = np.asarray(image) if deep is None else deep
-        return add_colour(pixels, self.ab(image), self.network.stride)
+            return np.asarray(photo.rgb) if photo.deep is None else photo.deep, photo.rgb
+        image = images.to_rgb(photo if isinstance(photo, Image.Image) else self._image(photo))
+        return np.asarray(image), image
 
     @staticmethod
     def _image(array):
@@ -60,44 +83,56 @@ class Colorizer:
             )
         return Image.fromarray(array)
 
+    def shrunk(self, image):
+        """A Pillow image of mode RGB at the size that the network sees, (h, w, 3) uint8."""
+        height, width = network_size(image.height, image.width, self.size, self.network.multiple)
+        size = (width, height)
+        return np.asarray(image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
+
     def network_input(self, image):
         """What the network sees of a Pillow image of mode RGB, (1, 1, h, w) float32."""
-        height, width = network_size(image.height, image.width, self.size, self.network.multiple)
-        small = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=2.0)
-        return self.network.prepare(lightness(np.asarray(small)))[None, None]
+        return self.network.prepare(lightness(self.shrunk(image)))[None, None]
+
+    def true_ab(self, image):
+        """ab of a Pillow image of mode RGB as training targets are taken, shaped as `ab`'s.
+
+        For measuring what `ab` and `logits` say.
+        """
+        return rgb_to_lab(self.shrunk(image)[:: self.stride, :: self.stride])[..., 1:]
+
+    def logits(self, image):
+        """What the network says of a Pillow image of mode RGB, (313, h / 4, w / 4) float32."""
+        return self.predict(self.network_input(image))[0]
 
     def ab(self, image):
         """Predicted ab of a Pillow image of mode RGB, (h / 4, w / 4, 2) float32, CIELAB units."""
-        logits = self.predict(self.network_input(image))
-        return decode(logits[0], self.temperature, axis=0).transpose(1, 2, 0)
+        return decode(self.logits(image), self.temperature, axis=0).transpose(1, 2, 0)
 
 
 def add_colour(photo, ab, stride=4):
     """Photo with its own lightness and the colours of ab (h, w, 2), enlarged: (H, W, 3).
 
-    The photo is (H, W, 3) uint8 or (H, W) uint16 gray, the result of the same dtype. The
-    enlargement is bilinear; strips are worked on in parallel. Training took the ab of every
-    `stride`-th pixel, so a cell of ab belongs to the first pixel of its square, not to the middle.
+    The photo is (H, W, 3) uint8 or (H, W) uint16 gray, the result of the same dtype. `in_strips`
+    says how the ab are enlarged.
     """
     height, width = photo.shape[:2]
     out = np.empty((height, width, 3), photo.dtype)
-    rows = max(1, STRIP // width)
-    padded = np.pad(ab, ((0, 1), (0, 1), (0, 0)), "edge")
-    planes = [Image.fromarray(np.ascontiguousarray(padded[..., i])) for i in (0, 1)]
-    shift = 0.5 - 0.5 / stride
-    scale = len(ab) / height
 
-    def strip(top):
-        bottom = min(top + rows, height)
-        box = (shift, shift + top * scale, shift + ab.shape[1], shift + bottom * scale)
-        size = (width, bottom - top)
-        large = [plane.resize(size, Image.Resampling.BILINEAR, box) for plane in planes]
-        out[top:bottom] = recolor(photo[top:bottom], np.stack(large, axis=-1))
+    def colour(rows, values):
+        out[rows] = recolor(photo[rows], values)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(strip, range(0, height, rows)):
-            pass  # raises what a strip raised
+    in_strips(ab, height, width, stride, colour)
     return out
+
+
+def _sheet(image, colourings, stride):
+    """Contact sheet of Colourings of a Pillow image of mode RGB."""
+    small = np.asarray(images.shrink(image, COLUMN))
+    captions = [f"{n}: {one.bits:.2f} bits" for n, one in enumerate(colourings, start=1)]
+    captions[0] = "most likely"
+    return contact_sheet(
+        [[add_colour(small, one.ab, stride) for one in colourings]], captions, COLUMN
+    )
 
 
 def list_jobs(paths, output):
@@ -126,28 +161,56 @@ def list_jobs(paths, output):
     return jobs, problems
 
 
-def colorize_files(colorizer, jobs, all_pages=False):
+def colorize_files(colorizer, jobs, all_pages=False, count=1, with_map=False):
     """Colorize (source, target) files: ([(source, target), ...] done, number of failures).
 
     A failure is named in one line and never stops the rest. Two sources with one target, or a
     target that is a source, are failures too; files of earlier runs are replaced. Of several pages
-    the first is taken, or with `all_pages` each, to a file of its own.
+    the first is taken, or with `all_pages` each, to a file of its own. `count` and `with_map` ask
+    for more pictures of each (see `Colorizer.pictures`), written beside it (see `file_names`).
     """
     taken = {os.path.realpath(source): "would overwrite a photo to colorize" for source, _ in jobs}
     done, failed = [], 0
     for source, target in tqdm(jobs, unit="photo", disable=len(jobs) < 2):
         try:
             for photo, part in _pages(source, target, all_pages):
-                real = os.path.realpath(part)
-                if real in taken:
-                    raise images.PhotoError(f"{source!r}: {part!r} {taken[real]}")
-                images.write(part, colorizer(photo), photo)
-                taken[real] = "is another photo's result already"
+                names = file_names(part, count, with_map)
+                for name in names.values():
+                    if (real := os.path.realpath(name)) in taken:
+                        raise images.PhotoError(f"{source!r}: {name!r} {taken[real]}")
+                pictures = colorizer.pictures(photo, count, with_map)
+                for name in _write_pictures(pictures, photo, names):
+                    taken[os.path.realpath(name)] = "is another photo's result already"
                 done.append((source, part))
         except images.PhotoError as error:
             failed += 1
             tqdm.write(f"failed: {error}")
     return done, failed
+
+
+def file_names(target, count=1, with_map=False):
+    """{kind: file} of a photo's pictures: the target, and what its name gives for the others."""
+    stem, extension = os.path.splitext(target)
+    names = {1: target}
+    for number in range(2, count + 1):
+        names[number] = f"{stem}-alternative-{number}{extension}"
+    if count > 1:
+        names[SHEET] = f"{stem}-alternatives.jpg"
+    if with_map:
+        names[MAP] = f"{stem}-uncertainty.png"
+    return names
+
+
+def _write_pictures(pictures, photo, names):
+    """Write (kind, picture) of a Photo, one in memory at a time; yield the name of each file."""
+    missing = dict(names)
+    for kind, picture in pictures:
+        name = missing.pop(kind)
+        images.write(name, picture, None if kind in (SHEET, MAP) else photo)
+        del picture
+        yield name
+    if missing:
+        tqdm.write(f"{names[1]!r}: no more than {min(missing) - 1} distinct and likely colourings")
 
 
 def _pages(source, target, all_pages):

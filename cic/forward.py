@@ -9,17 +9,22 @@ import numpy as np
 from cic import layers
 
 
+def _each(values, photo):
+    """Values (C,) in the shape that goes with the channels of a photo (C, ...)."""
+    return values.reshape(-1, *[1] * (photo.ndim - 1))
+
+
 def moments(x):
-    """(mean, biased variance) of each channel of x (N, C, H, W) over the rest, (C,) float64."""
-    count = x.size // x.shape[1]
-    mean = sum(photo.sum((1, 2), dtype=np.float64) for photo in x) / count
-    centred = (photo - mean[:, None, None] for photo in x)
-    return mean, sum(np.square(photo).sum((1, 2)) for photo in centred) / count
+    """(mean, biased variance) of each channel of x (N, C, ...) over the rest, (C,) float64."""
+    count, rest = x.size // x.shape[1], tuple(range(1, x.ndim - 1))
+    mean = sum(photo.sum(rest, dtype=np.float64) for photo in x) / count
+    centred = (photo - _each(mean, photo) for photo in x)
+    return mean, sum(np.square(photo).sum(rest) for photo in centred) / count
 
 
 def affine(x, scale, shift):
-    """x (N, C, H, W) with each channel times its scale plus its shift, (C,); precision of x."""
-    scale, shift = (np.asarray(a, x.dtype)[:, None, None] for a in (scale, shift))
+    """x (N, C, ...) with each channel times its scale plus its shift, (C,); precision of x."""
+    scale, shift = (_each(np.asarray(a, x.dtype), x[0]) for a in (scale, shift))
     y = x * scale
     y += shift
     return y
@@ -64,16 +69,27 @@ def _batch_norm(layer, x, training, weight, bias, running_mean, running_var):
     return affine(x, scale, bias - mean * scale)
 
 
+def _max_pool(layer, x, training):
+    windows = np.lib.stride_tricks.sliding_window_view(x, (layer.kernel, layer.kernel), (2, 3))
+    return windows[:, :, :: layer.stride, :: layer.stride].max((4, 5))
+
+
 _APPLY = {
     layers.Conv: _convolve,
     layers.ConvTranspose: _convolve_transposed,
     layers.BatchNorm: _batch_norm,
     layers.ReLU: lambda layer, x, training: np.maximum(x, 0),
+    layers.MaxPool: _max_pool,
+    layers.Flatten: lambda layer, x, training: x.reshape(len(x), -1),
+    layers.Linear: lambda layer, x, training, weight, bias: x @ weight.T + bias,
 }
 
 
 def apply(layer, state, x, training=False):
-    """Output (N, C', H', W') of one layer for x (N, C, H, W) float, in the precision of x."""
+    """Output (N, C', H', W') of one layer for x (N, C, H, W) float, in the precision of x.
+
+    From Flatten on, both are (N, F).
+    """
     names = layer.parameters | layer.statistics
     arrays = {name.rpartition(".")[2]: np.asarray(state[name], x.dtype) for name in names}
     return _APPLY[type(layer)](layer, x, training, **arrays)

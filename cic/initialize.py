@@ -5,10 +5,11 @@ import zlib
 import numpy as np
 
 from cic.forward import affine, apply, moments
-from cic.layers import BatchNorm, Conv, ConvTranspose
+from cic.layers import BatchNorm, Conv, ConvTranspose, Linear
 from cic.seeding import random_for
 
-_OUTPUTS = {Conv: 0, ConvTranspose: 1}  # the layers with a kernel, its axis of output channels
+# The layers with a kernel, and its axis of output channels.
+_OUTPUTS = {Conv: 0, ConvTranspose: 1, Linear: 0}
 _LEAST = 1e-3  # of a layer's root mean square: a channel's deviation that still counts as one
 
 
@@ -32,7 +33,7 @@ def initialize(network, seed=0):
 
 
 def _standardise(layer, state, x, deviation):
-    """Scale the kernel of `layer` and set its bias by its output x (N, C, H, W); the new output.
+    """Scale the kernel of `layer` and set its bias by its output x (N, C, ...); the new output.
 
     Every channel gets mean 0 and standard deviation `deviation`. One that (nearly) does not vary
     is scaled as a usual channel of the layer would be: what it does on other photos is not known.

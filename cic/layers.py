@@ -1,8 +1,8 @@
 """The few layers that networks are made of, as data: names, shapes and costs, no arithmetic.
 
 Every record knows `parameters` and `statistics` ({neutral name: shape}, trained and running),
-`output(shape)` for a (C, H, W) input and `multiply_adds(shape)`. Arrays have PyTorch's
-orientation: convolution OIHW, transposed convolution IOHW.
+`output(shape)` for a (C, H, W) input, (F,) after Flatten, and `multiply_adds(shape)`. Arrays have
+PyTorch's orientation: convolution OIHW, transposed convolution IOHW, linear layer (out, in).
 """
 
 from dataclasses import dataclass
@@ -126,3 +126,51 @@ class BatchNorm(Layer):
 @dataclass(frozen=True)
 class ReLU(Layer):
     """max(x, 0), any shape."""
+
+
+@dataclass(frozen=True)
+class MaxPool(Layer):
+    """Largest of each square window, (C, H, W) -> (C, H', W'); what fills no window is left out."""
+
+    kernel: int = 2
+    stride: int = 2
+
+    def output(self, shape):
+        return shape[0], *((n - self.kernel) // self.stride + 1 for n in shape[1:])
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """(C, H, W) -> (C H W,), the channels outermost."""
+
+    def output(self, shape):
+        return (prod(shape),)
+
+
+@dataclass(frozen=True)
+class Linear(Layer):
+    """Matrix and bias, (inputs,) -> (outputs,)."""
+
+    name: str
+    inputs: int
+    outputs: int
+
+    constants: ClassVar[dict] = {"bias": 0.0}
+
+    @property
+    def parameters(self):
+        weight = (self.outputs, self.inputs)
+        return {f"{self.name}.weight": weight, f"{self.name}.bias": (self.outputs,)}
+
+    @property
+    def fan_in(self):
+        """Inputs that one output sums over."""
+        return self.inputs
+
+    def output(self, shape):
+        if shape != (self.inputs,):
+            raise ValueError(f"{self.name} takes {self.inputs} features, not an input of {shape}")
+        return (self.outputs,)
+
+    def multiply_adds(self, shape):
+        return self.inputs * self.outputs

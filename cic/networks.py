@@ -4,8 +4,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from math import inf, prod
 
+import numpy as np
+
 from cic.bins import COUNT
-from cic.layers import BatchNorm, Conv, ConvTranspose, ReLU
+from cic.layers import BatchNorm, Conv, ConvTranspose, Flatten, Linear, MaxPool, ReLU
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,9 @@ class Network:
 
     `options` are the arguments that `get(name, **options)` rebuilds it from. `channels` is the
     number of input channels, `multiple` what the input's sides must be multiples of, so that every
-    stride divides evenly. The input is (L - l_mean) / l_scale.
+    stride divides evenly, `size` the one side that a square input must have, None for any. The
+    input is `space` less `mean`, divided by `scale`: "L" is CIELAB lightness in 0 to 100, "RGB"
+    sRGB in 0 to 1, for which both have an entry a channel.
     """
 
     name: str
@@ -22,8 +26,10 @@ class Network:
     options: dict = field(default_factory=dict)
     channels: int = 1
     multiple: int = 8
-    l_mean: float = 50.0
-    l_scale: float = 1.0
+    size: int | None = None
+    space: str = "L"
+    mean: float | tuple = 50.0
+    scale: float | tuple = 1.0
 
     def __str__(self):
         options = ", ".join(f"{key}={value}" for key, value in self.options.items())
@@ -64,14 +70,26 @@ class Network:
         return total
 
     @cached_property
+    def is_classifier(self):
+        """Whether the output is one logit a class, (classes,), and no picture."""
+        side = self.size or 8 * self.multiple
+        return len(self.output((self.channels, side, side))) == 1
+
+    @cached_property
     def stride(self):
-        """Input pixels a side for one output pixel."""
-        side = 8 * self.multiple
+        """Input pixels a side for one output pixel; raises ValueError if the output is none."""
+        if self.is_classifier:
+            raise ValueError(f"{self} is a classifier: it does not colorize")
+        side = self.size or 8 * self.multiple
         return side // self.output((self.channels, side, side))[1]
 
-    def prepare(self, lightness):
-        """Network input for CIELAB lightness in 0 to 100, any shape, float32."""
-        return (lightness - self.l_mean) / self.l_scale
+    def prepare(self, values):
+        """Network input for values of its `space`, any shape, or (..., 3) of "RGB", float32."""
+        return (values - _exact(self.mean)) / _exact(self.scale)
+
+
+def _exact(value):
+    return np.float32(value) if isinstance(value, tuple) else value
 
 
 # Convolutions, channels, last stride and dilation of conv1 ... conv7 (paper, table 4).
@@ -86,6 +104,13 @@ BLOCKS = (
 )
 
 
+def _scaled(width):
+    """The function that scales a number of channels by `width`, to a multiple of 8."""
+    if not 0 < width < inf:
+        raise ValueError(f"width is {width}; it must be above 0 and finite")
+    return lambda channels: max(8, round(channels * width / 8) * 8)
+
+
 def cic(width=1.0, extra_relu=False):
     """The paper's network: L (1, H, W) -> logits over the 313 bins (313, H / 4, W / 4).
 
@@ -95,12 +120,7 @@ def cic(width=1.0, extra_relu=False):
     """
     if not isinstance(extra_relu, bool):
         raise ValueError(f"extra_relu is {extra_relu!r}; it must be true or false")
-    if not 0 < width < inf:
-        raise ValueError(f"width is {width}; it must be above 0 and finite")
-
-    def scaled(channels):
-        return max(8, round(channels * width / 8) * 8)
-
+    scaled = _scaled(width)
     layers, inputs = [], 1
     for block, (convolutions, channels, stride, dilation) in enumerate(BLOCKS, 1):
         for i in range(1, convolutions + 1):
@@ -126,7 +146,43 @@ def cic(width=1.0, extra_relu=False):
     return Network("cic", tuple(layers), {"width": width, "extra_relu": extra_relu})
 
 
-_NETWORKS = {"cic": cic}
+# Convolutions and channels of conv1 ... conv5 (Simonyan and Zisserman 2015, table 1, column D).
+VGG16_BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of the pixels' red, green and blue in 0 to 1, and their
+IMAGENET_STD = (0.229, 0.224, 0.225)  # deviations: what torchvision and Paddle trained with
+
+
+def vgg16(classes=1000, width=1.0):
+    """VGG-16, a classifier: sRGB (3, 224, 224) -> a logit for each of the `classes`, (classes,).
+
+    Names are those of the authors' Caffe model. `width` is that of `cic`: 1 is the paper's.
+    """
+    if not isinstance(classes, int) or classes < 1:
+        raise ValueError(f"classes is {classes!r}; it must be a whole number from 1 on")
+    scaled = _scaled(width)
+    layers, inputs = [], 3
+    for block, (convolutions, channels) in enumerate(VGG16_BLOCKS, 1):
+        for i in range(1, convolutions + 1):
+            layers += [Conv(f"conv{block}_{i}", inputs, scaled(channels)), ReLU()]
+            inputs = scaled(channels)
+        layers.append(MaxPool())
+    hidden = scaled(4096)
+    layers += [Flatten(), Linear("fc6", inputs * 7 * 7, hidden), ReLU()]
+    layers += [Linear("fc7", hidden, hidden), ReLU(), Linear("fc8", hidden, classes)]
+    return Network(
+        "vgg16",
+        tuple(layers),
+        {"classes": classes, "width": width},
+        channels=3,
+        multiple=32,
+        size=224,
+        space="RGB",
+        mean=IMAGENET_MEAN,
+        scale=IMAGENET_STD,
+    )
+
+
+_NETWORKS = {"cic": cic, "vgg16": vgg16}
 
 
 def names():

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from cic.colorize import MAP, SHEET
 from cic.sheet import contact_sheet
+from metric import baselines
 
 WIDEST = 480  # pixels of a picture on the page: its column shows it at half of that or more
 STYLE = """
@@ -34,6 +36,21 @@ class Exhibit(NamedTuple):
     name: str
     error: str
     pictures: dict
+
+
+def show(photo, colorizers, alternatives=1, with_map=False):
+    """{caption: (H, W, 3) uint8} of a photo: gray, what {name: colorizer} make of it, the truth.
+
+    The first's next `alternatives` and its map of uncertainty follow its colouring.
+    """
+    pictures = {"gray": baselines.pictures(photo)[baselines.GRAY]}
+    for name, colorizer in colorizers.items():
+        captions = {1: name, MAP: "uncertainty"}
+        for kind, picture in colorizer.pictures(Image.fromarray(photo), alternatives, with_map):
+            if kind != SHEET:  # a map ends in its legend
+                pictures[captions.get(kind, f"alternative {kind}")] = picture[: len(photo)]
+        alternatives, with_map = 1, False
+    return pictures | {"truth": photo}
 
 
 def extremes(errors, count):

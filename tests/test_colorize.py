@@ -1,17 +1,31 @@
 """Photo -> photo: sizes, lightness, files, and the same picture from both backends."""
 
 import os
+import subprocess
+import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import ExifTags, Image
 
 import backends
-from cic import checkpoint, colorize, images
-from cic.colorize import Colorizer, add_colour, colorize_files, list_jobs, network_size
+from cic import checkpoint, colorize, enlarge, images
+from cic.colorize import (
+    MAP,
+    SHEET,
+    Colorizer,
+    add_colour,
+    colorize_files,
+    list_jobs,
+    network_size,
+)
 from cic.encode import decode
 from cic.lab import lightness, rgb_to_lab
+from cic.prior import photo_ab
 
 
 @pytest.fixture
@@ -101,7 +115,7 @@ def test_strips_meet_without_a_seam(photos, monkeypatch):
     rgb = photos["astronaut"]
     ab = np.random.default_rng(0).uniform(-40, 40, (16, 16, 2)).astype(np.float32)
     whole = add_colour(rgb, ab)
-    monkeypatch.setattr(colorize, "STRIP", 512 * 37)
+    monkeypatch.setattr(enlarge, "STRIP", 512 * 37)
     assert np.abs(add_colour(rgb, ab).astype(int) - whole).max() <= 1
 
 
@@ -294,3 +308,145 @@ def test_a_folder_that_cannot_be_read_does_not_stop_the_rest(photos, tmp_path, m
     jobs, problems = list_jobs([str(tmp_path)], str(tmp_path / "out"))
     assert [os.path.basename(source) for source, _ in jobs] == ["y.png"]
     assert "Permission denied" in str(problems[0])
+
+
+class Unsure(Colorizer):
+    """A colorizer whose network is unsure of every colour; `runs` counts its runs."""
+
+    def __init__(self, **options):
+        super().__init__(checkpoint.load_weights()[0], self.guess, size=64, **options)
+        self.runs = 0
+        self.bins = np.random.default_rng(0).standard_normal((313, 1, 1)).astype(np.float32)
+
+    def guess(self, array):
+        self.runs += 1
+        return (self.bins * (1.5 + array[0, :, ::4, ::4] / 100))[None]
+
+
+def test_all_pictures_come_from_one_run_of_the_network(photos):
+    colorizer = Unsure()
+    expected = colorizer(photos["coffee"])
+    pictures = dict(colorizer.pictures(photos["coffee"], 3, with_map=True))
+    assert colorizer.runs == 2
+    assert list(pictures) == [1, 2, 3, SHEET, MAP]
+    np.testing.assert_array_equal(pictures[1], expected)
+    light, ab = lightness(expected), rgb_to_lab(expected)[..., 1:]
+    for other in (2, 3):
+        assert np.abs(lightness(pictures[other]) - light).max() < 0.7
+        assert np.hypot(*(rgb_to_lab(pictures[other])[..., 1:] - ab).T).mean() > 5
+    height, width = expected.shape[:2]
+    assert pictures[MAP].shape == (height + 24, width, 3)
+    assert pictures[SHEET].shape[1] > 3 * 480
+
+
+def test_one_colouring_is_all_that_comes_unasked(photos):
+    assert [kind for kind, _ in Unsure().pictures(photos["coffee"])] == [1]
+
+
+def test_the_pictures_of_a_photo_are_files_beside_it(photos, tmp_path):
+    scan(photos, 2, tmp_path / "scan.tif")
+    alpha = np.tile(np.arange(80, dtype=np.uint8), (60, 1))
+    rgba = Image.fromarray(np.dstack([photos["coffee"][:60, :80], alpha]))
+    rgba.save(tmp_path / "a.png", dpi=(300, 150))
+    jobs, _ = list_jobs([str(tmp_path)], str(tmp_path / "out"))
+    done, failed = colorize_files(Unsure(), jobs, True, 2, True)
+    assert failed == 0
+    stems = ("a", "scan-1", "scan-2")
+    assert [os.path.basename(target) for _, target in done] == ["a.png", "scan-1.tif", "scan-2.tif"]
+    kinds = ("{}{}", "{}-alternative-2{}", "{}-alternatives.jpg", "{}-uncertainty.png")
+    expected = {k.format(s, ".png" if s == "a" else ".tif") for s in stems for k in kinds}
+    assert set(os.listdir(tmp_path / "out")) == expected
+    for name in ("scan-1.tif", "scan-2-alternative-2.tif"):
+        assert tifffile.imread(tmp_path / "out" / name).dtype == np.uint16
+    with Image.open(tmp_path / "out" / "a-alternative-2.png") as second:
+        assert np.array_equal(np.asarray(second)[..., 3], alpha)
+        assert second.info["dpi"] == pytest.approx((300, 150), abs=0.1)
+    with Image.open(tmp_path / "out" / "a-uncertainty.png") as uncertain:
+        assert uncertain.mode == "RGB"
+        assert uncertain.size == (80, 60)
+
+
+@pytest.mark.parametrize(
+    "other", ["a-alternative-2.png", "a-alternatives.jpg", "a-uncertainty.png"]
+)
+def test_no_photo_is_overwritten_by_another_ones_pictures(photos, tmp_path, capsys, other):
+    for name in ("a.png", other):
+        images.write(tmp_path / name, photos["coffee"][:40, :60])
+    before = (tmp_path / other).read_bytes()
+    sources = [str(tmp_path / name) for name in ("a.png", other)]
+    jobs = [(source, str(tmp_path / "out" / os.path.basename(source))) for source in sources]
+    done, failed = colorize_files(Unsure(), jobs, False, 2, True)
+    assert (done, failed) == (jobs[:1], 1)
+    assert "another photo's result" in "".join(capsys.readouterr())
+    done, failed = colorize_files(Unsure(), jobs[::-1], False, 2, True)
+    assert (done, failed) == (jobs[1:], 1)
+    assert (tmp_path / other).read_bytes() == before
+
+
+def test_no_source_is_overwritten_by_another_ones_pictures(photos, tmp_path, capsys):
+    folder = tmp_path / "album"
+    for name in ("a.png", "b-uncertainty.png"):
+        images.write(folder / name, photos["coffee"][:40, :60])
+    before = (folder / "b-uncertainty.png").read_bytes()
+    jobs = [(str(folder / "a.png"), str(folder / "b.png"))]
+    jobs.append((str(folder / "b-uncertainty.png"), str(tmp_path / "c.png")))
+    assert colorize_files(Unsure(), jobs, with_map=True) == (jobs[1:], 1)
+    assert "would overwrite a photo" in "".join(capsys.readouterr())
+    assert (folder / "b-uncertainty.png").read_bytes() == before
+    assert not (folder / "b.png").exists()
+
+
+def test_fewer_colourings_than_asked_for_are_said_in_one_line(paint, photos, tmp_path, capsys):
+    source, target = str(tmp_path / "a.png"), str(tmp_path / "b.png")
+    images.write(source, photos["coffee"][:40, :60])
+    assert colorize_files(paint, [(source, target)], count=3) == ([(source, target)], 0)
+    assert sorted(os.listdir(tmp_path)) == ["a.png", "b-alternatives.jpg", "b.png"]
+    said = "".join(capsys.readouterr())
+    assert said.count("no more than 1 distinct") == 1
+    assert "b.png" in said
+    colorize_files(Unsure(), [(source, target)], count=3)
+    assert "no more" not in "".join(capsys.readouterr())
+
+
+def test_one_picture_is_in_memory_at_a_time(photos, tmp_path, monkeypatch):
+    source = str(tmp_path / "a.png")
+    images.write(source, photos["coffee"][:40, :60])
+    written, write = [], images.write
+
+    def watched(path, rgb, photo=None):
+        assert not any(earlier() is not None for earlier in written)
+        written.append(weakref.ref(rgb))
+        write(path, rgb, photo)
+
+    made = colorize.add_colour
+
+    def watched_too(*arguments):
+        assert not any(earlier() is not None for earlier in written)
+        return made(*arguments)
+
+    monkeypatch.setattr(images, "write", watched)
+    monkeypatch.setattr(colorize, "add_colour", watched_too)
+    done, _ = colorize_files(Unsure(), [(source, str(tmp_path / "b.png"))], False, 3, True)
+    assert len(done) == 1
+    assert len(written) == 5
+
+
+def test_true_ab_is_that_of_training_targets(paint, photos, tmp_path):
+    Image.fromarray(photos["coffee"]).save(tmp_path / "a.png")
+    expected = photo_ab(tmp_path / "a.png", load_size=64)
+    image = Image.fromarray(photos["coffee"])
+    np.testing.assert_array_equal(paint.true_ab(image), expected)
+    assert paint.true_ab(image).shape == paint.ab(image).shape
+
+
+def test_the_tool_writes_alternatives_and_the_map(photos, tmp_path):
+    images.write(tmp_path / "old.png", photos["rocket"][:64, :220])
+    tool = Path(__file__).parent.parent / "tools" / "colorize.py"
+    command = [sys.executable, str(tool), "old.png", "-o", "new.png", "--alternatives", "3"]
+    run = subprocess.run([*command, "--uncertainty"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert sorted(os.listdir(tmp_path)) == [
+        *("new-alternative-2.png", "new-alternative-3.png", "new-alternatives.jpg"),
+        *("new-uncertainty.png", "new.png", "old.png"),
+    ]
+    assert images.read(tmp_path / "new-alternative-3.png").shape == (64, 220, 3)

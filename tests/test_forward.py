@@ -9,7 +9,7 @@ from cic import checkpoint, networks
 from cic.forward import apply, forward, moments
 from cic.initialize import initialize
 from cic.lab import lightness
-from cic.layers import BatchNorm, Conv, ConvTranspose, ReLU
+from cic.layers import BatchNorm, Conv, ConvTranspose, Flatten, Linear, MaxPool, ReLU
 from cic.networks import Network
 
 GEOMETRY = {
@@ -154,3 +154,58 @@ def test_the_backends_equal_it_on_other_layers(stride, padding, dilation):
         backend = backends.get(name)
         logits = backend.forward(backend.build(network, state, dtype="float64"), x)
         np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+
+
+@given(
+    size=st.integers(2, 8),
+    kernel=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    seed=st.integers(0, 1000),
+)
+def test_a_pool_is_the_largest_of_each_window(size, kernel, stride, seed):
+    assume(size >= kernel)
+    layer, x = (
+        MaxPool(kernel, stride),
+        np.random.default_rng(seed).normal(size=(2, 3, size, size + 1)),
+    )
+    _, height, width = layer.output((3, size, size + 1))
+    y = apply(layer, {}, x)
+    assert y.shape == (2, 3, height, width)
+    for n, c, i, j in np.ndindex(y.shape):
+        window = x[n, c, i * stride : i * stride + kernel, j * stride : j * stride + kernel]
+        assert y[n, c, i, j] == window.max()
+
+
+def test_flattening_and_linear_layers_are_their_sums():
+    random = np.random.default_rng(0)
+    x, layer = random.normal(size=(2, 3, 4, 5)), Linear("fc", 60, 7)
+    state = random_arrays(layer, random)
+    y = apply(layer, state, apply(Flatten(), {}, x))
+    for n, o in np.ndindex(2, 7):
+        kernel = state["fc.weight"][o].reshape(3, 4, 5)
+        assert y[n, o] == pytest.approx((x[n] * kernel).sum() + state["fc.bias"][o])
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(2, 2), (3, 2), (2, 1)])
+def test_the_backends_equal_it_on_a_classifiers_layers(backend, kernel, stride):
+    pool = MaxPool(kernel, stride)
+    inside = (Conv("a", 3, 4), ReLU(), pool, Flatten())
+    (features,) = Network("inside", inside).output((3, 9, 8))
+    network = Network("other", (*inside, Linear("b", features, 6), ReLU(), Linear("c", 6, 5)))
+    random = np.random.default_rng(0)
+    state = {name: random.normal(size=shape) for name, shape in network.parameters.items()}
+    x = random.standard_normal((2, 3, 9, 8))
+    expected = forward(network, state, x)
+    net = backend.build(network, state, dtype="float64")
+    logits = backend.forward(net, x)
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+    for name, array in backend.export_state(net).items():
+        np.testing.assert_array_equal(array, state[name])
+
+
+@given(shape=st.tuples(st.integers(1, 9), st.integers(1, 5)))
+def test_moments_of_features_are_those_of_each(shape):
+    x = np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+    mean, variance = moments(x)
+    np.testing.assert_allclose(mean, x.astype(float).mean(0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(variance, x.astype(float).var(0), rtol=1e-9, atol=1e-12)

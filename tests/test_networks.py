@@ -1,7 +1,7 @@
 """Layers, networks, initial weights and recipes: shapes and numbers counted out by hand."""
 
 from dataclasses import FrozenInstanceError, replace
-from math import cos, pi, prod
+from math import cos, inf, nan, pi, prod
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cic import networks, recipes
 from cic.initialize import initialize, random_for
-from cic.layers import BatchNorm, Conv, ConvTranspose, ReLU
+from cic.layers import BatchNorm, Conv, ConvTranspose, Flatten, Linear, MaxPool, ReLU
 from cic.networks import Network
 from cic.recipes import Recipe, learning_rate
 
@@ -188,7 +188,7 @@ def test_prepare_centres_the_lightness():
 
 
 def test_prepare_scales_where_a_network_wants_it():
-    scaled = Network("x", (), l_mean=10.0, l_scale=2.0)
+    scaled = Network("x", (), mean=10.0, scale=2.0)
     assert scaled.prepare(np.float32([0, 10, 100])).tolist() == [-5, 0, 45]
 
 
@@ -315,14 +315,32 @@ def test_recipes_are_frozen_and_changes_are_copies():
         (lambda: recipes.get("full", rebalance="false"), "rebalance is 'false': it must be bool"),
         (lambda: recipes.get("full", NN=True), "NN is True: it must be int"),
         (lambda: recipes.get("full", lr="1e-3"), "lr is '1e-3': it must be float"),
-        (lambda: recipes.get("full", accumulate=0), "accumulate 0"),
-        (lambda: recipes.get("full", clip_norm=-1.0), "clip_norm -1.0"),
+        (lambda: recipes.get("full", NN=False), "NN is False: it must be int"),
+        (lambda: recipes.get("full", lr=True), "lr is True: it must be float"),
         (lambda: Recipe("mine", schedule=""), "schedule is ''"),
     ],
 )
 def test_unknown_names_fields_and_schedules(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("names", "values"),
+    [
+        ("load_size crop_size batch_size num_epochs accumulate lr_step", (0, -3)),
+        ("lr lr_factor sigma", (0.0, -1.0, inf, nan)),
+        ("weight_decay clip_norm", (-1.0, inf, nan)),
+        ("beta1 beta2", (-0.1, 1.0, nan)),
+        ("gamma", (1.1, -0.1, nan)),
+        ("NN", (0, 314)),
+    ],
+)
+def test_a_setting_that_no_run_can_have_is_refused_by_name(names, values):
+    for name in names.split():
+        for value in values:
+            with pytest.raises(ValueError, match=f"^{name} is {value:g}"):
+                recipes.get("full", **{name: value})
 
 
 @pytest.mark.parametrize(
@@ -356,3 +374,72 @@ def test_a_short_cosine_run_has_no_step_at_0(steps):
     recipe = Recipe("c", lr=1.0, schedule="cosine")
     assert learning_rate(recipe, 0, steps) == 1
     assert all(learning_rate(recipe, step, steps) > 0 for step in range(steps))
+
+
+def test_pools_flattening_and_linear_layers():
+    assert MaxPool().output((3, 7, 9)) == (3, 3, 4)
+    assert MaxPool(3, 1).output((3, 7, 9)) == (3, 5, 7)
+    assert Flatten().output((3, 7, 9)) == (189,)
+    layer = Linear("fc", 189, 10)
+    assert layer.parameters == {"fc.weight": (10, 189), "fc.bias": (10,)}
+    assert layer.output((189,)) == (10,)
+    assert layer.multiply_adds((189,)) == 1890
+    assert MaxPool().parameters == Flatten().parameters == layer.statistics == {}
+    with pytest.raises(ValueError, match=r"fc takes 189 features, not an input of \(190,\)"):
+        layer.output((190,))
+
+
+def test_vgg16_is_the_published_one():
+    """Parameters and multiply-adds as counted out; 138,357,544 is also what torchvision says."""
+    network = networks.get("vgg16")
+    sizes = ((3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256))
+    sizes += ((256, 512), *[(512, 512)] * 5)
+    sides = (224, 224, 112, 112, 56, 56, 56, 28, 28, 28, 14, 14, 14)
+    linear = ((25088, 4096), (4096, 4096), (4096, 1000))
+    total = sum(9 * i * o + o for i, o in sizes) + sum(i * o + o for i, o in linear)
+    assert total == network.parameter_count == 138_357_544
+    costs = sum(9 * i * o * side**2 for (i, o), side in zip(sizes, sides))
+    assert network.multiply_adds((3, 224, 224)) == costs + sum(i * o for i, o in linear)
+    assert network.output((3, 224, 224)) == (1000,)
+    names = [name.removesuffix(".weight") for name in network.parameters if "weight" in name]
+    assert names[0] == "conv1_1"
+    assert names[-4:] == ["conv5_3", "fc6", "fc7", "fc8"]
+    with pytest.raises(ValueError, match="fc6 takes 25088 features"):
+        network.output((3, 256, 256))
+
+
+def test_its_input_is_normalised_as_torchvisions():
+    network = networks.get("vgg16")
+    pixels = np.float32([[[0, 0.5, 1], [0.485, 0.456, 0.406]]])
+    prepared = network.prepare(pixels)
+    assert prepared.dtype == np.float32
+    expected = [[[-0.485 / 0.229, 0.044 / 0.224, 0.594 / 0.225], [0, 0, 0]]]
+    np.testing.assert_allclose(prepared, expected, atol=1e-6)
+
+
+def test_a_classifier_does_not_colorize():
+    assert networks.get("vgg16").is_classifier
+    assert not networks.get("cic").is_classifier
+    with pytest.raises(ValueError, match=r"vgg16\(.*\) is a classifier: it does not colorize"):
+        _ = networks.get("vgg16").stride
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classes": 0}, "classes is 0"),
+        ({"classes": 2.5}, "classes is 2.5"),
+        ({"width": 0}, "width is 0"),
+        ({"channels": 3}, "'vgg16'.*channels"),
+    ],
+)
+def test_unknown_options_of_vgg16(options, message):
+    with pytest.raises(ValueError, match=message):
+        networks.get("vgg16", **options)
+
+
+def test_linear_layers_have_hes_variance():
+    layer = Linear("fc", 500, 300)
+    scaled = initialize(Network("one", (layer,)))["fc.weight"].astype(float) / np.sqrt(2 / 500)
+    assert abs(scaled.mean()) < 5 / np.sqrt(scaled.size)
+    assert abs(scaled.var() - 1) < 5 * np.sqrt(2 / scaled.size)

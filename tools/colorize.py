@@ -1,6 +1,12 @@
 """Colorize photos and folders of photos, at their full resolution.
 
 python tools/colorize.py old.jpg album/ -o coloured
+python tools/colorize.py old.jpg -o new.jpg --alternatives 4 --uncertainty
+
+The second also writes new-alternative-2.jpg to new-alternative-4.jpg, the next most likely distinct
+colourings, new-alternatives.jpg, all side by side, and new-uncertainty.png, a map of where the
+network is unsure of the colours. The bits on the sheet say how far a colouring is from what the
+network holds most likely.
 """
 
 import os
@@ -26,6 +32,14 @@ def parse_arguments():
         type=console.positive,
         help="short side the network sees, pixels (the weights' own)",
     )
+    add(
+        "--alternatives",
+        type=console.positive,
+        default=1,
+        metavar="K",
+        help="the K most likely distinct colourings, and a sheet of them (%(default)s: no others)",
+    )
+    add("--uncertainty", action="store_true", help="a map of where the network is unsure, too")
     add("--all_pages", action="store_true", help="every page or frame, each to a file of its own")
     console.add_max_pixels(parser)
     return parser.parse_args()
@@ -42,7 +56,9 @@ def main():
     colorizer = backends.colorizer(args.weights, args.backend, args.device)
     colorizer.temperature = colorizer.temperature if args.temperature is None else args.temperature
     colorizer.size = args.size or colorizer.size
-    done, failed = colorize_files(colorizer, jobs, args.all_pages)
+    done, failed = colorize_files(
+        colorizer, jobs, args.all_pages, args.alternatives, args.uncertainty
+    )
     return report(args.output, done, failed + len(problems))
 
 

@@ -58,6 +58,18 @@ class BatchNorm2D(nn.BatchNorm2D):
         running.set_value(running * (1 - share) + batch * share)
 
 
+class _Linear(nn.Layer):
+    """Linear layer whose weight is (out, in), as PyTorch's and the neutral one; Paddle's is not."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.weight = self.create_parameter([layer.outputs, layer.inputs], attr=_ZERO)
+        self.bias = self.create_parameter([layer.outputs], is_bias=True)
+
+    def forward(self, x):
+        return paddle.matmul(x, self.weight, transpose_y=True) + self.bias
+
+
 _BUILD = {
     layers.Conv: lambda layer: nn.Conv2D(
         layer.inputs,
@@ -80,6 +92,9 @@ _BUILD = {
         layer.channels, epsilon=layer.epsilon, momentum=1 - layer.momentum
     ),
     layers.ReLU: lambda layer: nn.ReLU(),
+    layers.MaxPool: lambda layer: nn.MaxPool2D(layer.kernel, layer.stride),
+    layers.Flatten: lambda layer: nn.Flatten(),
+    layers.Linear: _Linear,
 }
 
 

@@ -54,6 +54,9 @@ _BUILD = {
         layer.channels, eps=layer.epsilon, momentum=layer.momentum
     ),
     layers.ReLU: lambda layer: nn.ReLU(inplace=True),
+    layers.MaxPool: lambda layer: nn.MaxPool2d(layer.kernel, layer.stride),
+    layers.Flatten: lambda layer: nn.Flatten(),
+    layers.Linear: lambda layer: nn.utils.skip_init(nn.Linear, layer.inputs, layer.outputs),
 }
 
 
@@ -87,7 +90,8 @@ def import_state(net, state):
     """Put the neutral `state` into `net`; raises CheckpointError unless it fits exactly."""
     check(net.network, state)
     for name, tensor in arrays(net).items():
-        tensor.copy_(torch.from_numpy(np.ascontiguousarray(state[name])))
+        # of an array that cannot be written to PyTorch makes no tensor without a warning
+        tensor.copy_(torch.from_numpy(np.require(state[name], requirements="CW")))
 
 
 def export_state(net):

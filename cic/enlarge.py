@@ -1,0 +1,34 @@
+"""What the network says of its cells, at every pixel of the photo, a strip of rows at a time."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image
+
+STRIP = 1 << 18  # pixels worked on at once: their float32 scratch stays small whatever the photo
+
+
+def in_strips(cells, height, width, stride, use):
+    """Enlarge cells (h, w, C) float32 to (height, width): `use(rows, values)` for each strip.
+
+    `rows` is a slice, `values` (n, width, C) float32. The enlargement is bilinear; strips are
+    worked on in parallel. Training took the ab of every `stride`-th pixel, so a cell belongs to the
+    first pixel of its square, not to the middle.
+    """
+    step = max(1, STRIP // width)
+    padded = np.pad(cells, ((0, 1), (0, 1), (0, 0)), "edge")
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(padded, -1, 0)]
+    shift = 0.5 - 0.5 / stride
+    scale = len(cells) / height
+
+    def strip(top):
+        bottom = min(top + step, height)
+        box = (shift, shift + top * scale, shift + cells.shape[1], shift + bottom * scale)
+        size = (width, bottom - top)
+        large = [plane.resize(size, Image.Resampling.BILINEAR, box) for plane in planes]
+        use(slice(top, bottom), np.stack(large, axis=-1))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(strip, range(0, height, step)):
+            pass  # raises what a strip raised

@@ -1,0 +1,175 @@
+"""A pickle read as data: whoever wrote it, no code in it runs and nothing is imported for it.
+
+`pickletools` splits it into operations, which are carried out here on a stack of plain objects. A
+global that a pickle names is looked up in a table and nowhere else. Operations that no file of
+weights needs are not known.
+"""
+
+import os
+import pickletools
+from typing import Any, NamedTuple
+
+_VALUES = {  # operations that push their argument
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+    *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+}
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_SMALL_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
+class Refused(ValueError):
+    """A pickle that asks for what is not known here; the message names it."""
+
+
+class Global(NamedTuple):
+    """What a pickle named, and what stands for it here."""
+
+    name: str
+    value: Any
+
+
+def load(file, known, persistent=None):
+    """The object of the pickle that starts where the binary `file` stands; leaves it at its end.
+
+    `known`, {"module.name": value}, are the globals that it may name: a callable takes the
+    arguments that the pickle has for it. An object's `build` takes its state, if it has one;
+    `persistent` makes an object of what the pickle says of one that is kept outside.
+    Raises Refused for any other global or operation, ValueError for what is no pickle.
+    """
+    machine = _Machine(known, persistent)
+    try:
+        for operation, argument, _ in pickletools.genops(_Bounded(file)):
+            if operation.name == "STOP":
+                return machine.stack.pop()
+            machine.run(operation.name, argument)
+    except Refused:
+        raise
+    except _DAMAGE as error:
+        raise ValueError(f"a damaged pickle: {error}") from None
+
+
+def dictionary(items=()):
+    """A dict of (key, value) pairs, as the pickle of an OrderedDict has them."""
+    return _fill({}, items)
+
+
+def _fill(target, items):
+    """Add pairs to a dict. Only short keys: the hash of nested tuples can take for ever."""
+    for key, value in items:
+        if not isinstance(key, str | int):
+            raise TypeError(f"a key that is a {type(key).__name__}")
+        target[key] = value
+    return target
+
+
+class _Bounded:
+    """A file of which no more is asked than there is: a length in it may be absurd."""
+
+    def __init__(self, file):
+        self.file, self.tell, self.readline = file, file.tell, file.readline
+        here = file.tell()
+        self.size = file.seek(0, os.SEEK_END)
+        file.seek(here)
+
+    def read(self, count):
+        return self.file.read(min(count, self.size - self.file.tell()))
+
+
+class _Machine:
+    """The stack, its marks, and the memo of objects that are used again."""
+
+    def __init__(self, known, persistent):
+        self.known, self.persistent = known, persistent
+        self.stack, self.marks, self.memo = [], [], {}
+
+    def run(self, name, argument):
+        if name in _VALUES:
+            self.stack.append(argument)
+        elif name in _CONSTANTS:
+            self.stack.append(_CONSTANTS[name])
+        elif name in _SMALL_TUPLES:
+            self.stack.append(tuple(self._take(_SMALL_TUPLES[name])))
+        elif name in _OPERATIONS:
+            _OPERATIONS[name](self, argument)
+        else:
+            self._refuse_other(name, argument)
+
+    def _refuse_other(self, name, argument):
+        if name == "INST":
+            self.find(*argument.split(" "))
+        raise Refused(f"the pickle's operation {name} is not read here")
+
+    def _take(self, count):
+        """The last `count` objects, off the stack."""
+        if count > len(self.stack):
+            raise IndexError("the stack is empty")
+        start = len(self.stack) - count
+        taken = self.stack[start:]
+        del self.stack[start:]
+        return taken
+
+    def _marked(self):
+        """The objects above the last mark, off the stack."""
+        return self._take(len(self.stack) - self.marks.pop())
+
+    def find(self, module, name):
+        full = f"{module}.{name}"
+        if full not in self.known:
+            raise Refused(f"it names {full}, which no file of weights needs")
+        self.stack.append(Global(full, self.known[full]))
+
+    def reduce(self):
+        function, arguments = self._take(2)
+        if not (isinstance(function, Global) and callable(function.value)):
+            raise Refused(f"it calls {getattr(function, 'name', 'what is no function')}")
+        self.stack.append(function.value(*arguments))
+
+    def build(self):
+        (state,) = self._take(1)
+        build = getattr(self.stack[-1], "build", None)
+        if build:
+            build(state)
+
+    def append(self, items):
+        self.stack[-1].extend(items)
+
+    def set_items(self, items):
+        _fill(self.stack[-1], zip(items[::2], items[1::2], strict=True))
+
+    def persist(self):
+        if self.persistent is None:
+            raise Refused("it names an object outside of it")
+        self.stack.append(self.persistent(*self._take(1)))
+
+    def memoize(self, key):
+        self.memo[len(self.memo) if key is None else key] = self.stack[-1]
+
+    def recall(self, key):
+        self.stack.append(self.memo[key])
+
+
+_OPERATIONS = {
+    "PROTO": lambda machine, _: None,
+    "FRAME": lambda machine, _: None,
+    "MARK": lambda machine, _: machine.marks.append(len(machine.stack)),
+    "EMPTY_TUPLE": lambda machine, _: machine.stack.append(()),
+    "EMPTY_LIST": lambda machine, _: machine.stack.append([]),
+    "EMPTY_DICT": lambda machine, _: machine.stack.append({}),
+    "TUPLE": lambda machine, _: machine.stack.append(tuple(machine._marked())),
+    "APPEND": lambda machine, _: machine.append(machine._take(1)),
+    "APPENDS": lambda machine, _: machine.append(machine._marked()),
+    "SETITEM": lambda machine, _: machine.set_items(machine._take(2)),
+    "SETITEMS": lambda machine, _: machine.set_items(machine._marked()),
+    "GLOBAL": lambda machine, names: machine.find(*names.split(" ")),
+    "STACK_GLOBAL": lambda machine, _: machine.find(*machine._take(2)),
+    "REDUCE": lambda machine, _: machine.reduce(),
+    "BUILD": lambda machine, _: machine.build(),
+    "BINPERSID": lambda machine, _: machine.persist(),
+    "BINPUT": _Machine.memoize,
+    "LONG_BINPUT": _Machine.memoize,
+    "MEMOIZE": _Machine.memoize,
+    "BINGET": _Machine.recall,
+    "LONG_BINGET": _Machine.recall,
+}

@@ -1,0 +1,248 @@
+"""Accuracy of VGG-16 on colorized photos (paper, section 3.1), top-1 and top-5, beside baselines.
+
+python -m metric.acc --results_dir result --save_path figures --imgs_dir photos/val
+
+The results are in class folders, one for each output of the network in sorted order, or those that
+--classes names. As in Callifrey/Paddle-CIC (metrics_acc.py), the short side of a photo is resized
+to 224 pixels, bilinearly, and the middle square taken. Gray photos and those with alpha, which is
+dropped, count as any other. --imgs_dir adds the true photos and, beside them, these all gray.
+"""
+
+import importlib
+import os
+import sys
+from itertools import islice
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from cic import console, files, formats, images, pretrained, provenance, sources
+from cic.parallel import Pool
+from metric import baselines, pairs, record
+
+RANKS = (1, 5)
+RESULT = "colorized"
+UNCUT = pairs.Cut()
+CHUNK = 4  # photos that travel together between processes
+
+
+class Accuracy:
+    """Share of photos whose class is among the 1 and the 5 largest logits; mergeable."""
+
+    def __init__(self):
+        self.hits = np.zeros(len(RANKS), np.int64)
+        self.count = 0
+
+    def update(self, logits, labels):
+        """Add photos: logits (N, classes) and labels (N,), integers from 0.
+
+        Of equal logits the first is the larger. Raises ValueError for one that is no number, or a
+        label that is no class.
+        """
+        logits, labels = np.asarray(logits), np.asarray(labels)
+        if np.isnan(logits).any():
+            raise ValueError("a logit is not a number: check the weights")
+        if labels.size and not (labels.min() >= 0 and labels.max() < logits.shape[1]):
+            raise ValueError(f"labels to {labels.max()}, but {logits.shape[1]} classes")
+        own = np.take_along_axis(logits, labels[:, None], 1)
+        before = np.arange(logits.shape[1]) < labels[:, None]
+        rank = ((logits > own) | ((logits == own) & before)).sum(1)
+        self.hits += [(rank < limit).sum() for limit in RANKS]
+        self.count += len(labels)
+
+    def merge(self, other):
+        """Add what `other` has seen."""
+        self.hits += other.hits
+        self.count += other.count
+
+    def compute(self):
+        """{"top1": ..., "top5": ...}, percent; raises ValueError if no photo was seen."""
+        if not self.count:
+            raise ValueError("no photo, no accuracy")
+        return {f"top{k}": 100 * int(n) / self.count for k, n in zip(RANKS, self.hits)}
+
+
+def square(image, size):
+    """Middle of a Pillow image of mode RGB, its short side resized to `size`: (size, size, 3)."""
+    short = min(image.size)
+    width, height = (size * n // short for n in image.size)
+    left, top = (round((n - size) / 2) for n in (width, height))
+    resized = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized.crop((left, top, left + size, top + size)))
+
+
+def squares(size, job):
+    """({row: (size, size, 3) uint8} of what the network is to see, whether the result has alpha).
+
+    `job` is (result, true photo or None, label); of the true photo follow itself and it all gray.
+    Of a file that cannot be read only a message.
+    """
+    result, photo, _ = job
+    try:
+        picture, _, transparent = UNCUT.read(result)
+        pictures = {RESULT: picture}
+        if photo:
+            pictures |= baselines.pictures(UNCUT.read(photo)[0])
+    except images.PhotoError as error:
+        return str(error)
+    seen = {name: square(Image.fromarray(each), size) for name, each in pictures.items()}
+    return seen, transparent
+
+
+def read_classes(path):
+    """Names of class folders, one a line, from a file; raises ValueError if one comes twice."""
+    with open(path, encoding="utf-8") as file:
+        names = file.read().split("\n")
+    names = [name.strip() for name in names if name.strip()]
+    if len(set(names)) != len(names):
+        raise ValueError(f"{path}: a name comes twice")
+    return names
+
+
+def class_photos(folder):
+    """[(photo's path relative to `folder`, its class folder)], in a fixed order.
+
+    Raises ValueError if there is none, or one that lies in no class folder.
+    """
+    photos = [(name, name.partition(os.sep)[0]) for name in sources.walk(folder)]
+    if not photos:
+        raise ValueError(f"{folder}: no photo in there")
+    for name, entry in photos:
+        if name == entry:
+            raise ValueError(f"{os.path.join(folder, name)}: in no class folder")
+    return photos
+
+
+def labelled(folder, photos, outputs, classes=None):
+    """[(photo, label)] of `class_photos` of a folder, for a network of so many `outputs`.
+
+    `classes` are the class folders' names in the order of the outputs: by default all that there
+    are, sorted. Raises ValueError if they are not as many, naming the first folder of no class.
+    """
+    if classes is None:
+        classes = sorted(entry.name for entry in os.scandir(folder) if _is_class(entry))
+        if len(classes) != outputs:
+            raise ValueError(
+                f"{folder}: {len(classes)} class folders, but the network has {outputs} outputs: "
+                "--classes FILE says which they are"
+            )
+    if len(classes) != outputs:
+        raise ValueError(f"{len(classes)} classes are named, but the network has {outputs} outputs")
+    label = {name: number for number, name in enumerate(classes)}
+    for _, entry in photos:
+        if entry not in label:
+            raise ValueError(f"{os.path.join(folder, entry)}: no class is called {entry}")
+    return [(name, label[entry]) for name, entry in photos]
+
+
+def _is_class(entry):
+    return entry.is_dir() and not entry.name.startswith(".")
+
+
+def jobs_of(folder, photos, imgs_dir=None):
+    """Jobs for `squares`, (result, true photo or None, label), of `labelled` photos of a folder.
+
+    Raises ValueError unless the true photos have the same names, extensions aside: see pairs.find.
+    """
+    found = pairs.find(imgs_dir, folder) if imgs_dir else ()
+    truth = {pair.result: pair.photo for pair in found}
+    paths = [(os.path.join(folder, name), label) for name, label in photos]
+    return [(path, truth.get(path), label) for path, label in paths]
+
+
+def measure(network, predict, jobs, batch_size=10, workers=0):
+    """({row: Accuracy}, results with alpha, messages of photos that could not be read).
+
+    Rows are "colorized" and, with true photos, "all gray" and "truth". After the first message the
+    photos are only read. `predict` runs the network on (N, 3, S, S) float32.
+    """
+    rows, transparent, failures = {}, [], []
+    with Pool(workers, squares, network.size) as pool:
+        read = zip(jobs, tqdm(pool.map(jobs, CHUNK), total=len(jobs), unit="photo"))
+        while batch := list(islice(read, batch_size)):
+            failures += [seen for _, seen in batch if isinstance(seen, str)]
+            if failures:
+                continue
+            transparent += [job[0] for job, (_, has_alpha) in batch if has_alpha]
+            labels = [job[2] for job, _ in batch]
+            for name in batch[0][1][0]:
+                pixels = np.stack([seen[name] for _, (seen, _) in batch])
+                inputs = network.prepare(pixels / np.float32(255)).transpose(0, 3, 1, 2)
+                rows.setdefault(name, Accuracy()).update(predict(inputs), labels)
+    return rows, transparent, failures
+
+
+def card(network, weights, backend):
+    """How the figures came about, a JSON object."""
+    return {
+        "network": str(network),
+        "weights_sha256": pretrained.sha256(weights),
+        "input": f"{network.space}, less {network.mean}, divided by {network.scale}",
+        "resize": f"short side to {network.size} pixels, bilinear (Pillow)",
+        "crop": f"the middle {network.size} x {network.size} pixels",
+        "backend": backend,
+        **provenance.facts(backend),
+    }
+
+
+def parse_arguments(backends):
+    parser = console.parser(__doc__)
+    add = parser.add_argument
+    add("--results_dir", required=True, help="the colorized photos, in class folders")
+    add("--save_path", required=True, help="folder for acc.json")
+    add("--imgs_dir", help="the true photos, same folders and stems: adds the baselines")
+    add(
+        "--weights", help="VGG-16 of PyTorch or Paddle, or a checkpoint (torchvision's, downloaded)"
+    )
+    add("--classes", help="file of the class folders' names, one a line, in the outputs' order")
+    add("--batch_size", type=console.positive, default=10, help="photos at once (%(default)s)")
+    backends.add_flags(parser)
+    console.add_num_workers(parser)
+    console.add_max_pixels(parser)
+    return parser.parse_args()
+
+
+def main():
+    backends = importlib.import_module("backends")  # only the command needs a framework
+    args = parse_arguments(backends)
+    images.limit_pixels(args.max_pixels)
+    target = os.path.join(args.save_path, "acc.json")
+    files.check(target)
+    names = args.classes and read_classes(args.classes)
+    photos = class_photos(args.results_dir)
+    weights = args.weights or pretrained.fetch(pretrained.VGG16)
+    network, state = formats.load(weights)
+    if not network.is_classifier:
+        raise ValueError(f"{weights}: {network} is no classifier")
+    (outputs,) = network.output((network.channels, network.size, network.size))
+    photos = labelled(args.results_dir, photos, outputs, names)
+    jobs = jobs_of(args.results_dir, photos, args.imgs_dir)
+    backend = backends.get(args.backend)
+    predict = backend.predictor(network, state, args.device)
+    found = measure(network, predict, jobs, args.batch_size, args.num_workers)
+    rows, transparent, failures = found
+    for message in failures:
+        print(f"error: {message}", file=sys.stderr)
+    if failures:
+        return 1
+    protocol = card(network, weights, backend.NAME) | {"with_transparency": len(transparent)}
+    report(rows, protocol, target)
+    return 0
+
+
+def report(rows, protocol, target):
+    """Print the figures of {row: Accuracy} and write them, with their protocol, to `target`."""
+    figures = {name: accuracy.compute() for name, accuracy in rows.items()}
+    count, alpha = rows[RESULT].count, protocol["with_transparency"]
+    print(f"accuracy of {protocol['network']} on {count} photos in percent, higher is better")
+    for name, row in figures.items():
+        print(f"{name:12} top-1 {row['top1']:6.2f}   top-5 {row['top5']:6.2f}")
+    if alpha:
+        print(f"note: {alpha} of {count} have transparency, which is ignored")
+    facts = {"photos": count, "accuracy": figures, "protocol": protocol}
+    record.write({target: record.dumps(facts)})
+
+
+if __name__ == "__main__":
+    console.run(main)

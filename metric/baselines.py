@@ -1,0 +1,33 @@
+"""What every table is read against: all gray, the colours of another photo, and the truth."""
+
+import numpy as np
+from PIL import Image
+
+from cic.lab import recolor, rgb_to_lab
+from cic.seeding import random_for
+
+GRAY, RANDOM, TRUTH = "all gray", "random ab", "truth"
+
+
+def donors(count, seed=0):
+    """[index of another photo, for each of `count`], all on one random circle; [None] for one."""
+    if count == 1:
+        return [None]
+    order = random_for(seed).permutation(count)
+    donor = np.empty(count, np.int64)
+    donor[order] = np.roll(order, 1)
+    return donor.tolist()
+
+
+def pictures(photo, donor=None):
+    """{name: (H, W, 3) uint8} of a photo (H, W, 3) uint8; `donor` is another, of any size.
+
+    All keep the photo's lightness (see cic.lab.recolor); ab is 0; that of the donor, if there is
+    one, stretched to the photo's size; and the photo's own.
+    """
+    height, width = photo.shape[:2]
+    made = {GRAY: recolor(photo, np.zeros((height, width, 2), np.float32))}
+    if donor is not None:
+        stretched = Image.fromarray(donor).resize((width, height), Image.Resampling.BILINEAR)
+        made[RANDOM] = recolor(photo, rgb_to_lab(np.asarray(stretched))[..., 1:])
+    return made | {TRUTH: photo}

@@ -1,0 +1,144 @@
+"""Colorizers measured on photos without writing a picture: the figures are those of the files."""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from cic import images
+from cic.colorize import add_colour
+from cic.encode import decode
+from cic.parallel import Pool
+from metric import acc, baselines
+from metric.calibration import Calibration
+from metric.suite import Suite
+from metric.temperature import Temperatures
+
+
+class Protocol(NamedTuple):
+    """What a photo is measured by: AuC's `shares` (313,) and `strict`, and how pictures are `cut`.
+
+    `grid` has the temperatures to compare, none by default; `side` is that of a classifier's input,
+    pixels, None without one; `seed` that of the random baseline.
+    """
+
+    shares: np.ndarray
+    strict: bool
+    cut: object
+    grid: tuple = ()
+    side: int | None = None
+    seed: int = 0
+
+
+class Prediction(NamedTuple):
+    """What a colorizer says of a photo: ab (h, w, 2) and logits (313, h, w), and the true ab."""
+
+    ab: np.ndarray
+    logits: np.ndarray
+    true_ab: np.ndarray
+    stride: int
+
+
+class Row:
+    """All figures of one way to colorize, of a colorizer or a baseline; mergeable."""
+
+    def __init__(self, protocol):
+        self.pictures = Suite(protocol.shares, protocol.strict)
+        self.calibration = Calibration()
+        self.temperatures = Temperatures(protocol.grid, protocol.shares)
+        self.accuracy = acc.Accuracy()
+        self.errors = []  # of each photo, RMSE of ab
+
+    def update(self, photo, picture, prediction=None):
+        """Add a photo and the picture made of it, and the Prediction that it was made from."""
+        self.pictures.update(photo, picture)
+        self.errors.append(self.pictures.error())
+        if prediction:
+            self.calibration.update(prediction.logits, prediction.true_ab)
+            self.temperatures.update(prediction.logits, prediction.true_ab)
+
+    def merge(self, other):
+        """Add what `other` has seen."""
+        for part in ("pictures", "calibration", "temperatures", "accuracy"):
+            getattr(self, part).merge(getattr(other, part))
+        self.errors += other.errors
+
+    def compute(self):
+        """{name: figure}; of the distribution and the classes only what there is."""
+        figures = self.pictures.compute()
+        if self.accuracy.count:
+            figures |= self.accuracy.compute()
+        if self.calibration.cells.any():
+            distribution = self.calibration.compute()
+            figures |= {name: distribution[name] for name in ("nll", "ece")}
+        return figures
+
+
+def problems(paths, cut, workers=0):
+    """[message of each photo that cannot be read, None of the others], with a progress bar."""
+    with Pool(workers, _problem, cut) as pool:
+        return list(tqdm(pool.map(paths), total=len(paths), unit="photo", desc="reading"))
+
+
+def _problem(cut, path):
+    try:
+        cut.read(path)
+    except images.PhotoError as error:
+        return str(error)
+    return None
+
+
+def measure(paths, colorizers, protocol, workers=0, classify=None, labels=()):
+    """{name: Row} of {name: colorizer} and the baselines on photos, with a progress bar.
+
+    Networks run in this process, pictures are made and measured in `workers`; the figures do not
+    depend on their number. `classify` runs a classifier on (N, S, S, 3) uint8, `labels` are the
+    photos' classes. Raises images.PhotoError.
+    """
+    rows = {}
+    jobs = _predicted(paths, colorizers, protocol)
+    with Pool(workers, _measure_photo, protocol) as pool:
+        bar = tqdm(pool.map(jobs), total=len(paths), unit="photo", desc="measuring")
+        for number, (measured, views) in enumerate(bar):
+            if classify:
+                for row, logits in zip(measured.values(), classify(views)):
+                    row.accuracy.update(logits[None], labels[number : number + 1])
+            for name, row in measured.items():
+                rows.setdefault(name, Row(protocol)).merge(row)
+    return rows
+
+
+def _predicted(paths, colorizers, protocol):
+    """Yield the job of each photo: its path, that of the photo that lends it colours, and a
+    Prediction of each colorizer.
+    """
+    donors = baselines.donors(len(paths), protocol.seed)
+    for path, donor in zip(paths, donors):
+        image = Image.fromarray(protocol.cut.read(path)[0])
+        predictions = {name: predict(colorizer, image) for name, colorizer in colorizers.items()}
+        yield path, None if donor is None else paths[donor], predictions
+
+
+def predict(colorizer, image):
+    """Prediction for a Pillow image of mode RGB."""
+    # One layout, here and on arrival in a worker: sums depend on it.
+    logits = np.ascontiguousarray(colorizer.logits(image))
+    ab = decode(logits, colorizer.temperature, axis=0).transpose(1, 2, 0)
+    return Prediction(ab, logits, colorizer.true_ab(image), colorizer.stride)
+
+
+def _measure_photo(protocol, job):
+    """({name: Row}, what a classifier is to see of each picture, (n, S, S, 3) uint8, or None)."""
+    path, donor, predictions = job
+    photo = protocol.cut.read(path)[0]
+    pictures = {name: add_colour(photo, p.ab, p.stride) for name, p in predictions.items()}
+    pictures |= baselines.pictures(photo, donor and protocol.cut.read(donor)[0])
+    rows = {}
+    for name, picture in pictures.items():
+        rows[name] = Row(protocol)
+        rows[name].update(photo, picture, predictions.get(name))
+    if not protocol.side:
+        return rows, None
+    views = [acc.square(Image.fromarray(p), protocol.side) for p in pictures.values()]
+    return rows, np.stack(views)

@@ -1,0 +1,107 @@
+"""Photos and their results: paired by relative path and stem, read, and cut alike."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from cic import images, sources
+
+NAMED = 3  # files that a line names
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Paths of a photo and of its result."""
+
+    photo: str
+    result: str
+
+
+def find(imgs_dir, results_dir):
+    """[Pair] of the two folders, in the photos' order: equal relative paths, extensions aside.
+
+    Raises ValueError, naming files: a result without its photo, a photo without its result, two
+    files of one stem, or none at all.
+    """
+    photos, results = _by_stem(imgs_dir), _by_stem(results_dir)
+    extra = [path for stem, path in results.items() if stem not in photos]
+    missing = [path for stem, path in photos.items() if stem not in results]
+    problems = [
+        f"{len(paths)} without a {partner}: {named(paths)}"
+        for partner, paths in (("photo", extra), ("result", missing))
+        if paths
+    ]
+    if problems:
+        raise ValueError("; ".join(problems))
+    if not photos:
+        raise ValueError(f"{imgs_dir}: no photo in there")
+    return [Pair(photo, results[stem]) for stem, photo in photos.items()]
+
+
+def _by_stem(folder):
+    """{relative path without extension: path}."""
+    found = {}
+    for name in sources.walk(folder):
+        path, stem = os.path.join(folder, name), os.path.splitext(name)[0]
+        if stem in found:
+            raise ValueError(f"{found[stem]} and {path}: two files of one stem")
+        found[stem] = path
+    return found
+
+
+def named(paths):
+    """The first few of a list of paths, for a line of text."""
+    return ", ".join(paths[:NAMED]) + (", ..." if len(paths) > NAMED else "")
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How pictures are made smaller: short side at most `resize`, then the middle `crop` square.
+
+    None leaves them as they are.
+    """
+
+    resize: int | None = None
+    crop: int | None = None
+
+    def read(self, path):
+        """((H, W, 3) uint8, size (w, h) in the file, whether it has transparency: it is ignored).
+
+        Raises images.PhotoError, naming the file: see images.opened; or the crop is larger.
+        """
+        with images.opened(path) as image:
+            transparent = image.has_transparency_data
+            image = images.to_rgb(image)
+        size = image.size
+        if self.resize:
+            image = images.shrink(image, self.resize)
+        if self.crop:
+            image = self._middle(image, path)
+        return np.asarray(image), size, transparent
+
+    def _middle(self, image, path):
+        if min(image.size) < self.crop:
+            width, height = image.size
+            raise images.PhotoError(
+                f"{path}: {width} x {height} is smaller than --crop {self.crop}"
+            )
+        left, top = ((side - self.crop) // 2 for side in image.size)
+        return image.crop((left, top, left + self.crop, top + self.crop))
+
+    def read_pair(self, pair):
+        """(photo, result, whether either has transparency), pictures (H, W, 3) uint8 of one size.
+
+        Raises images.PhotoError, naming the file: see `read`; or the sizes differ.
+        """
+        photo, size, transparent = self.read(pair.photo)
+        result, result_size, also = self.read(pair.result)
+        if result_size != size:
+            (width, height), (w, h) = size, result_size
+            raise images.PhotoError(
+                f"{pair.result}: {w} x {h} beside a photo of {width} x {height}"
+            )
+        return photo, result, transparent or also
+
+
+WHOLE = Cut()

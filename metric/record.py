@@ -1,0 +1,36 @@
+"""Figures as files."""
+
+import json
+import math
+import re
+
+import numpy as np
+
+from cic.files import replacing
+
+
+def dumps(record):
+    """JSON of dicts, sequences, NumPy arrays and numbers; what is not finite becomes null.
+
+    A list of numbers takes one line.
+    """
+    text = json.dumps(_plain(record), indent=2, allow_nan=False)
+    return re.sub(r"\[[-+.,\deE\s]*\]", lambda found: " ".join(found[0].split()), text) + "\n"
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write(contents):
+    """Write {path: bytes or text}, each file whole or not at all."""
+    for path, content in contents.items():
+        data = content.encode() if isinstance(content, str) else content
+        with replacing(path) as fresh, open(fresh, "wb") as file:
+            file.write(data)

@@ -1,0 +1,140 @@
+"""All figures of colorized photos at once: AuC, RMSE of ab, PSNR, SSIM, colourfulness.
+
+python -m metric.report --imgs_dir photos/val --results_dir result --save_path figures
+
+Results are paired with photos by relative path, extensions aside; all must be there, each as large
+as its photo. A gray photo has no colour to find, but counts; transparency is ignored. Beside the
+results come the same photos all gray, with the colours of random other photos, and the truth.
+Writes report.json, with a protocol card, report.png (AuC's curves) and report.txt (the table).
+"""
+
+import os
+import sys
+
+from tqdm import tqdm
+
+from cic import console, files, images, prior, rebalance
+from cic.lab import rgb_to_lab
+from cic.parallel import Pool
+from metric import auc, baselines, curve, pairs, protocol, record, suite, table
+
+RESULT = "colorized"
+METRICS = {"auc": auc.AuC, "figures": suite.Suite}  # by the figures' name in the JSON file
+
+
+def parse_arguments(description=__doc__):
+    parser = console.parser(description)
+    add = parser.add_argument
+    add("--imgs_dir", required=True, help="the true photos, searched at any depth")
+    add("--results_dir", required=True, help="the colorized photos, same paths and stems")
+    add("--save_path", required=True, help="folder for the figures")
+    add("--prior", help=".npy file that rebalances (the bundled prior)")
+    add("--resize", type=console.positive, help="shrink both to this short side first")
+    add("--crop", type=console.positive, help="then take the middle square of this side of both")
+    add("--seed", type=console.natural, default=0, help="of the random baseline (%(default)s)")
+    add(
+        "--seed_compatible",
+        action="store_true",
+        help="AuC as Paddle-CIC counts: error < threshold; a perfect picture has 99.67 %%",
+    )
+    console.add_num_workers(parser)
+    console.add_max_pixels(parser)
+    return parser.parse_args()
+
+
+def measure(pair_list, metric, options=(), cut=pairs.WHOLE, seed=0, workers=0):
+    """({row: metric}, gray photos, pairs with transparency) of all pairs, with a progress bar.
+
+    `metric(*options)` is made for every picture of every row: the results', the baselines'. The
+    totals do not depend on the number of workers. Raises images.PhotoError, naming the file.
+    """
+    totals, gray, transparent = {}, [], []
+    jobs = [
+        (pair, None if donor is None else pair_list[donor].photo)
+        for pair, donor in zip(pair_list, baselines.donors(len(pair_list), seed))
+    ]
+    with Pool(workers, measure_pair, metric, options, cut) as pool:
+        results = tqdm(pool.map(jobs), total=len(jobs), unit="photo")
+        for (rows, is_gray, has_alpha), pair in zip(results, pair_list):
+            for name, measured in rows.items():
+                totals.setdefault(name, metric(*options)).merge(measured)
+            gray += [pair.photo] * is_gray
+            transparent += [pair.result] * has_alpha
+    return totals, gray, transparent
+
+
+def measure_pair(metric, options, cut, job):
+    """({row: metric}, whether it is gray, whether it has transparency) of (Pair, donor's path)."""
+    pair, donor = job
+    photo, result, has_alpha = cut.read_pair(pair)
+    pictures = {RESULT: result} | baselines.pictures(photo, donor and cut.read(donor)[0])
+    rows = {}
+    for name, picture in pictures.items():
+        rows[name] = metric(*options)
+        rows[name].update(photo, picture)
+    return rows, rebalance.is_gray(rgb_to_lab(photo)[..., 1:]), has_alpha
+
+
+def refuse_outputs(paths, folders):
+    """Raise ValueError or OSError, before any work, if a file to write is no good."""
+    for path in paths:
+        files.check(path)
+        for folder in folders:
+            if os.path.isdir(folder) and files.lies_in(path, folder):
+                raise ValueError(f"{path}: would be among the pictures: choose another --save_path")
+
+
+def read_prior(path):
+    """Shares (313,) of a prior that AuC can divide by; raises ValueError, naming the file."""
+    shares = prior.read(path)
+    try:
+        rebalance.weights(shares, gamma=0)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return shares
+
+
+def run(args, key="figures"):
+    """Measure with METRICS[key], write the files, print the table."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name may have any bytes
+    images.limit_pixels(args.max_pixels)
+    stem = os.path.join(args.save_path, "auc" if key == "auc" else "report")
+    paths = [stem + suffix for suffix in (".json", ".png", ".txt")]
+    refuse_outputs(paths, [args.imgs_dir, args.results_dir])
+    shares = read_prior(args.prior) if args.prior else prior.default()
+    cut = pairs.Cut(args.resize, args.crop)
+    found = pairs.find(args.imgs_dir, args.results_dir)
+    options = shares, args.seed_compatible
+    measured, gray, transparent = measure(
+        found, METRICS[key], options, cut, args.seed, args.num_workers
+    )
+    card = protocol.card(len(found), cut, args.seed, args.seed_compatible, args.prior)
+    card |= {"gray_photos": len(gray), "with_transparency": len(transparent)}
+    contents = rendered(key, measured, card)
+    record.write(dict(zip(paths, contents)))
+    print(contents[-1], end="")
+    show("photos are gray, with no colour to find", gray, len(found))
+    show("pairs have transparency, which is ignored", transparent, len(found))
+    print(f"have a look at {stem}.png")
+
+
+def rendered(key, measured, card):
+    """What the files hold, of {row: metric} and the protocol card: JSON, a PNG, and text."""
+    rows = {name: metric.compute() for name, metric in measured.items()}
+    curves = {name: metric.curve() for name, metric in measured.items()}
+    facts = {"photos": card["count"], key: rows, "curves": curves, "protocol": card}
+    return record.dumps(facts), curve.png(curves), table.text(rows)
+
+
+def show(what, paths, count):
+    """Print a line about some of `count` pairs, if there are any."""
+    if paths:
+        print(f"note: {len(paths)} of {count} {what}: {pairs.named(paths)}")
+
+
+def main():
+    return run(parse_arguments())
+
+
+if __name__ == "__main__":
+    console.run(main)

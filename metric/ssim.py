@@ -1,0 +1,48 @@
+"""Structural similarity of sRGB."""
+
+import numpy as np
+from skimage.metrics import structural_similarity
+
+WINDOW = 11  # pixels of the window's side, of a Gaussian of sigma 1.5 (Wang et al., section III.C)
+
+
+class SSIM:
+    """Mean over pictures of the structural similarity of sRGB, at most 1; mergeable.
+
+    scikit-image's with the settings of Wang et al. (IEEE TIP 13, 2004), mean over the channels. A
+    side below the window's 11 pixels is extended to it by reflection.
+    """
+
+    def __init__(self):
+        self.similarity, self.pictures = 0.0, 0
+
+    def update(self, photo, result):
+        """Add a picture: (H, W, 3) uint8 each."""
+        self.similarity += float(
+            structural_similarity(
+                _as_large_as_window(photo),
+                _as_large_as_window(result),
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
+                data_range=255,
+                channel_axis=-1,
+            )
+        )
+        self.pictures += 1
+
+    def merge(self, other):
+        """Add what `other` has seen."""
+        self.similarity += other.similarity
+        self.pictures += other.pictures
+
+    def compute(self):
+        """{"ssim": ...}."""
+        return {"ssim": self.similarity / self.pictures}
+
+
+def _as_large_as_window(picture):
+    height, width = (max(0, WINDOW - side) for side in picture.shape[:2])
+    if not height and not width:
+        return picture
+    return np.pad(picture, ((0, height), (0, width), (0, 0)), mode="symmetric")

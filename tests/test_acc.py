@@ -1,0 +1,322 @@
+"""Accuracy: the accumulator by brute force, the command against PyTorch alone."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import paddle
+import pytest
+import torch
+import zoo
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from cic import checkpoint, console, networks, pretrained
+from cic.initialize import initialize
+from cic.lab import recolor
+from metric import acc
+from metric.acc import Accuracy
+
+ROOT = Path(__file__).parent.parent
+CLASSES = [f"n0{i}" for i in range(10)]
+
+
+def by_sorting(logits, labels):
+    """Percent of top-1 and top-5, photo by photo."""
+    orders = [sorted(range(len(row)), key=lambda i: (-row[i], i)) for row in logits]
+    hits = [[label in order[:k] for order, label in zip(orders, labels)] for k in (1, 5)]
+    return [100 * sum(row) / len(row) for row in hits]
+
+
+LOGITS = st.integers(1, 12).flatmap(
+    lambda classes: st.lists(
+        st.tuples(
+            st.lists(st.integers(-3, 3), min_size=classes, max_size=classes),
+            st.integers(0, classes - 1),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+
+
+@given(photos=LOGITS)
+def test_it_is_the_place_in_the_sorted_logits(photos):
+    """Also of equal logits, and of fewer than five classes."""
+    logits, labels = map(list, zip(*photos))
+    measured = Accuracy()
+    measured.update(np.float32(logits), np.array(labels))
+    assert list(measured.compute().values()) == pytest.approx(by_sorting(logits, labels))
+
+
+@given(photos=LOGITS, cuts=st.lists(st.integers(0, 12), max_size=4))
+def test_shards_merge_to_the_same_number(photos, cuts):
+    logits, labels = (np.array(part) for part in zip(*photos))
+    whole, merged = Accuracy(), Accuracy()
+    whole.update(logits, labels)
+    for shard in zip(np.split(logits, sorted(cuts)), np.split(labels, sorted(cuts))):
+        part = Accuracy()
+        part.update(*shard)
+        merged.merge(part)
+    assert merged.compute() == whole.compute()
+
+
+def test_it_is_what_paddles_own_metric_and_pytorch_say():
+    random = np.random.default_rng(0)
+    logits, labels = random.standard_normal((200, 30), np.float32), random.integers(0, 30, 200)
+    measured = Accuracy()
+    measured.update(logits, labels)
+    theirs = paddle.metric.Accuracy(topk=(1, 5))
+    theirs.update(theirs.compute(paddle.to_tensor(logits), paddle.to_tensor(labels[:, None])))
+    ours = measured.compute()
+    assert [ours["top1"], ours["top5"]] == pytest.approx([100 * x for x in theirs.accumulate()])
+    top = torch.from_numpy(logits).topk(5).indices.numpy()
+    assert ours["top5"] == pytest.approx(100 * (top == labels[:, None]).any(1).mean())
+
+
+def test_nonsense_is_an_error_and_no_figure():
+    for logits, label in (([[0.0, np.nan]], 0), ([[0.0, 1]], 2), ([[0.0, 1]], -1)):
+        with pytest.raises(ValueError, match=r"not a number|labels"):
+            Accuracy().update(logits, [label])
+    with pytest.raises(ValueError, match="no photo"):
+        Accuracy().compute()
+
+
+@pytest.mark.parametrize("size", [(400, 300), (300, 401), (224, 224), (100, 67), (226, 300)])
+def test_squares_are_those_of_paddles_transforms(photos, size):
+    from paddle.vision import transforms
+
+    image = Image.fromarray(photos["coffee"]).resize(size)
+    steps = [transforms.Resize(224), transforms.CenterCrop(224)]
+    expected = transforms.Compose(steps)(image)
+    assert np.array_equal(acc.square(image, 224), np.asarray(expected))
+
+
+@pytest.fixture(scope="module")
+def net():
+    return zoo.seeded()
+
+
+@pytest.fixture(scope="module")
+def weights(net, tmp_path_factory):
+    """The same network of 10 classes as files of both frameworks."""
+    folder = tmp_path_factory.mktemp("weights")
+    torch.save(net.state_dict(), folder / "torch.pth", _use_new_zipfile_serialization=False)
+    paddle.save(zoo.to_paddle(net).state_dict(), str(folder / "paddle.pdparams"))
+    return {"torch": folder / "torch.pth", "paddle": folder / "paddle.pdparams"}
+
+
+@pytest.fixture
+def folders(tmp_path, photos):
+    """True photos and results in ten class folders, two of them empty: every size and mode."""
+    random = np.random.default_rng(0)
+    for i, (name, photo) in enumerate(sorted(photos.items()) * 3):
+        size = [(300, 240), (64, 80), (224, 224), (90, 333)][i % 4]
+        true = Image.fromarray(np.ascontiguousarray(photo[i:])).resize(size)
+        made = Image.fromarray(np.ascontiguousarray(np.asarray(true)[..., ::-1]))
+        if i == 5:
+            made = made.convert("L")
+        if i == 6:
+            made.putalpha(Image.fromarray(random.integers(0, 256, size[::-1], dtype=np.uint8)))
+        for kind, image, ending in (("photos", true, "jpg"), ("results", made, "png")):
+            path = tmp_path / kind / CLASSES[i % 8] / f"{name} {i}.{ending}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(path)
+    for name in CLASSES:
+        (tmp_path / "results" / name).mkdir(exist_ok=True)
+    return tmp_path
+
+
+@pytest.fixture
+def command(folders, monkeypatch, capsys):
+    """What the command does with these flags, in this process; of a flag twice the last holds."""
+    usual = ("--results_dir", folders / "results", "--save_path", folders / "figures")
+
+    def call(*flags):
+        flags = (*usual, "--num_workers", "0", *flags)
+        monkeypatch.setattr(sys, "argv", ["acc", *map(str, flags)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            console.run(acc.main)
+        return SimpleNamespace(status=stopped.value.code or 0, **capsys.readouterr()._asdict())
+
+    return call
+
+
+def by_torch(net, images, labels):
+    """Percent of top-1 and top-5 of Pillow images: the protocol, in PyTorch and Pillow alone."""
+    from torch.nn import functional as F
+
+    mean, std = (
+        torch.tensor(x)[:, None, None] for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+    hits = []
+    for image, label in zip(images, labels):
+        width, height = image.size
+        scale = 224 / min(width, height)
+        small = image.resize((max(224, int(width * scale)), max(224, int(height * scale))), 2)
+        x = torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 255
+        top, left = ((n - 224) / 2 for n in x.shape[1:])
+        x = x[:, round(top) : round(top) + 224, round(left) : round(left) + 224]
+        with torch.no_grad():
+            order = F.softmax(net(((x - mean) / std)[None]), 1)[0].argsort(descending=True)
+        hits.append([label in order[:k].tolist() for k in (1, 5)])
+    return (100 * np.mean(hits, 0)).tolist()
+
+
+def test_the_command_gives_the_figures_of_pytorch_alone(backend, command, folders, net, weights):
+    """On either backend, from either framework's file; gray, alpha and all sizes among them."""
+    names = sorted(path.relative_to(folders / "photos") for path in folders.glob("photos/*/*"))
+    truths = [Image.open(folders / "photos" / name) for name in names]
+    made = [Image.open(folders / "results" / name.with_suffix(".png")) for name in names]
+    gray = [
+        recolor(np.asarray(image), np.zeros((*image.size[::-1], 2), np.float32)) for image in truths
+    ]
+    labels = [CLASSES.index(str(name.parent)) for name in names]
+    expected = {
+        "colorized": by_torch(net, [image.convert("RGB") for image in made], labels),
+        "truth": by_torch(net, truths, labels),
+        "all gray": by_torch(net, list(map(Image.fromarray, gray)), labels),
+    }
+    other = weights["paddle" if backend.NAME == "torch" else "torch"]
+    run = command(
+        "--imgs_dir", folders / "photos", "--weights", other, "--backend", backend.NAME,
+        "--batch_size", "5", "--num_workers", "1",
+    )  # fmt: skip
+    assert run.status == 0, run.err
+    written = json.loads((folders / "figures" / "acc.json").read_text())
+    assert written["photos"] == 12
+    for name, figures in expected.items():
+        assert list(written["accuracy"][name].values()) == pytest.approx(figures), name
+        row = rf"{name} +top-1 +{figures[0]:.2f} +top-5 +{figures[1]:.2f}"
+        assert re.search(row, run.out), run.out
+    assert len({tuple(figures) for figures in expected.values()}) > 1
+    assert written["protocol"]["weights_sha256"] == pretrained.sha256(other)
+    assert written["protocol"]["backend"] == backend.NAME
+    assert "note: 1 of 12 have transparency" in run.out
+    assert "UserWarning" not in run.err
+
+
+def test_gray_results_have_the_figures_of_all_gray(folders, net, weights):
+    for path in folders.glob("photos/*/*"):
+        true = np.asarray(Image.open(path))
+        name = path.relative_to(folders / "photos").with_suffix(".png")
+        gray = recolor(true, np.zeros((*true.shape[:2], 2), np.float32))
+        Image.fromarray(gray).save(folders / "results" / name)
+    results = folders / "results"
+    photos = acc.labelled(results, acc.class_photos(results), 10)
+    jobs = acc.jobs_of(results, photos, folders / "photos")
+    network = networks.get("vgg16", classes=10, width=zoo.WIDTH)
+
+    def predict(inputs):
+        with torch.no_grad():
+            return net(torch.from_numpy(np.ascontiguousarray(inputs))).numpy()
+
+    figures, transparent, failures = acc.measure(network, predict, jobs)
+    assert transparent == failures == []
+    assert figures["colorized"].compute() == figures["all gray"].compute()
+    assert figures["colorized"].compute() != figures["truth"].compute()
+
+
+@pytest.mark.parametrize("which", ["results", "photos"])
+def test_bad_files_are_one_line_each_and_nothing_is_written(command, folders, weights, which):
+    first, second, third = sorted((folders / which).glob("*/*.*"))[:3]
+    first.write_bytes(b"")
+    second.write_bytes(second.read_bytes()[:200])
+    third.write_text("no photo")
+    run = command("--weights", weights["torch"], "--imgs_dir", folders / "photos")
+    lines = [line for line in run.err.splitlines() if line.startswith("error: ")]
+    assert run.status == 1
+    assert [path.name in line for path, line in zip((first, second, third), lines)] == [True] * 3
+    assert len(lines) == 3
+    assert "Traceback" not in run.err
+    assert not (folders / "figures").exists()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "arguments", "message"),
+    [
+        (
+            lambda f: (f / "results/loose.png").write_bytes(b""),
+            [],
+            r"loose\.png: in no class folder",
+        ),
+        (
+            lambda f: (f / "results/n0a").mkdir(),
+            [],
+            "11 class folders, but .* 10 outputs: --classes",
+        ),
+        (lambda f: (f / "c").write_text("a\nb"), ["--classes", "c"], "2 classes are named, .* 10"),
+        (lambda f: (f / "c").write_text("a\na"), ["--classes", "c"], "c: a name comes twice"),
+        (
+            lambda f: (f / "c").write_text("\n".join([*CLASSES[1:], "x"])),
+            ["--classes", "c"],
+            "results/n00: no class is called n00",
+        ),
+        (lambda f: None, ["--classes", "none"], "none"),
+        (lambda f: None, ["--imgs_dir", "results/n00"], "without a photo"),
+        (lambda f: None, ["--imgs_dir", "nowhere"], "nowhere: there is no such folder"),
+        (lambda f: None, ["--results_dir", "nowhere"], "nowhere: there is no such folder"),
+        (lambda f: None, ["--results_dir", "results/n09"], "n09: no photo in there"),
+        (lambda f: None, ["--weights", "none.pth"], r"none\.pth: there is no such file"),
+        (lambda f: (f / "w.pth").write_bytes(b""), ["--weights", "w.pth"], r"w\.pth: not a checkp"),
+        (lambda f: (f / "figures").write_bytes(b""), [], "figures is not a folder"),
+    ],
+)
+def test_errors_are_one_line(command, folders, weights, prepare, arguments, message):
+    prepare(folders)
+    paths = [x if x.startswith("--") else folders / x for x in arguments]
+    run = command("--weights", weights["torch"], *paths)
+    assert run.status == 1
+    assert len(run.err.splitlines()) == 1, run.err
+    assert re.match(f"error: .*{message}", run.err)
+    assert not (folders / "figures").is_dir()
+
+
+def test_a_network_that_colorizes_is_refused(command, folders):
+    network = networks.get("cic", width=0.1)
+    path = folders / "cic.safetensors"
+    checkpoint.save(path, initialize(network), checkpoint.network_meta(network))
+    run = command("--weights", path)
+    assert run.status == 1
+    assert re.fullmatch(r"error: .*cic\.safetensors: cic\(.*\) is no classifier\n", run.err)
+
+
+def test_without_a_network_the_default_weights_are_one_line(command, folders, monkeypatch):
+    """The proxy is a port that nobody listens at."""
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folders / "cache"))
+    run = command()
+    assert run.status == 1
+    assert re.fullmatch(
+        r"error: https://.*397923af\.pth: not downloaded: .*--weights FILE\n", run.err
+    )
+    assert list((folders / "cache").rglob("*.*")) == []
+
+
+def test_classes_name_the_outputs_in_their_order(folders):
+    """Of a few folders, and in another order than the sorted one."""
+    for name in CLASSES[8:]:
+        (folders / "results" / name).rmdir()
+    (folders / "c").write_text("\n".join(CLASSES[::-1]) + "\n\n")
+    photos = acc.class_photos(folders / "results")
+    named = acc.labelled(folders / "results", photos, 10, acc.read_classes(folders / "c"))
+    assert [label for _, label in named] == [9 - CLASSES.index(name[:3]) for name, _ in named]
+    assert [name for name, _ in named] == sorted(name for name, _ in named)
+
+
+def test_it_runs_as_a_module_without_importing_a_framework_for_its_help():
+    code = (
+        "import runpy, sys; sys.argv = ['acc', '--help']\n"
+        "try: runpy.run_module('metric.acc', run_name='__main__')\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "assert not {'torch', 'paddle'} & set(sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "--results_dir" in run.stdout

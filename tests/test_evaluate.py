@@ -1,0 +1,152 @@
+"""Measuring weights without writing pictures: the figures of the files, and what is shown."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import backends
+from cic import checkpoint, images, networks, prior
+from cic.initialize import initialize
+from metric import evaluation, pairs
+
+ROOT = Path(__file__).parent.parent
+BASELINES = ["all gray", "random ab", "truth"]
+
+
+def start(cwd, *command):
+    return subprocess.run(
+        [sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True
+    )
+
+
+def evaluate(cwd, *arguments):
+    return start(cwd, ROOT / "tools" / "evaluate.py", "--save_path", "figures", *arguments)
+
+
+def facts(folder):
+    return json.loads((folder / "figures" / "evaluation.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """Checkpoint of a network that was never trained."""
+    network = networks.get("cic", width=0.125)
+    path = tmp_path / "other weights.safetensors"
+    checkpoint.save(path, initialize(network), checkpoint.network_meta(network))
+    return path
+
+
+def test_figures_are_those_of_the_files(backend, photo_folder, tmp_path):
+    where = ("--image_dir", photo_folder, "--backend", backend.NAME)
+    run = evaluate(tmp_path, *where)
+    assert run.returncode == 0, run.stderr
+    run = start(tmp_path, ROOT / "tools" / "test.py", *where, "--result_path", "result")
+    assert run.returncode == 0, run.stderr
+    report = ("--imgs_dir", photo_folder, "--results_dir", tmp_path / "result")
+    run = start(ROOT, "-m", "metric.report", *report, "--save_path", tmp_path / "files")
+    assert run.returncode == 0, run.stderr
+    expected = json.loads((tmp_path / "files" / "report.json").read_text())["figures"]
+    found = facts(tmp_path)["figures"]
+    assert list(found) == ["bundled", *BASELINES]
+    assert found["bundled"].keys() - expected["colorized"].keys() == {"nll", "ece"}
+    for row, figures in expected.items():
+        for name, value in figures.items():
+            assert found[{"colorized": "bundled"}.get(row, row)][name] == value, (row, name)
+
+
+def test_weights_and_backends_side_by_side_with_pictures(photo_folder, weights, tmp_path):
+    (photo_folder / "broken.jpg").write_bytes(b"")
+    default = ROOT / "cic" / "data" / "compact.safetensors"
+    run = evaluate(
+        tmp_path,
+        *("--image_dir", photo_folder, "--weights", default, weights, "--names", "Full", "None"),
+        *("--backend", "torch", "paddle", "--resize", 64, "--crop", 40, "--size", 64),
+        *("--gallery", 1, "--alternatives", 2, "--uncertainty", "--compare", 2),
+        *("--temperatures", 0.2, 1, "--num_workers", 1),
+    )
+    assert run.returncode == 1
+    assert "skipped:" in run.stderr
+    assert run.stderr.count("broken.jpg") == 1
+    measured = facts(tmp_path)
+    rows = ["Full (torch)", "None (torch)", "Full (paddle)", "None (paddle)"]
+    assert list(measured["figures"]) == [*rows, *BASELINES]
+    assert measured["photos"] == 6
+    card = measured["protocol"]
+    assert (card["resize"], card["crop"], card["count"]) == (64, 40, 6)
+    assert "broken.jpg" in card["skipped"][0]
+    assert card["weights"]["Full (torch)"] == card["weights"]["Full (paddle)"]
+    assert card["weights"]["Full (torch)"]["sha256"] != card["weights"]["None (torch)"]["sha256"]
+    for figure in ("auc_raw", "auc_rebalanced", "nll"):
+        torch, paddle = (measured["figures"][row][figure] for row in rows[::2])
+        assert torch == pytest.approx(paddle, abs=0.02), figure
+    assert [one["temperature"] for one in measured["temperatures"][rows[0]]] == [0.2, 1]
+    assert "best for ab error" in run.stdout
+    page = (tmp_path / "figures" / "gallery.html").read_text(encoding="utf-8")
+    for caption in ("gray", *rows, "alternative 2", "uncertainty", "truth"):
+        assert f'alt="{caption}"' in page
+    for name in ("gallery.png", "comparison.png", "evaluation.png", "reliability.png"):
+        assert min(Image.open(tmp_path / "figures" / name).size) > 300, name
+
+
+def test_the_figures_do_not_depend_on_the_number_of_processes(photo_folder):
+    colorizers = {"bundled": backends.colorizer(backend="torch")}
+    paths = sorted(map(str, photo_folder.rglob("*.*")))
+    protocol = evaluation.Protocol(prior.default(), False, pairs.Cut(resize=48))
+    one, two = (evaluation.measure(paths, colorizers, protocol, n) for n in (0, 2))
+    assert {name: row.compute() for name, row in one.items()} == {
+        name: row.compute() for name, row in two.items()
+    }
+    assert one["bundled"].errors == two["bundled"].errors
+    assert len(one["bundled"].errors) == len(paths)
+
+
+def test_the_classes_of_what_was_made(photo_folder, tmp_path):
+    """Accuracy is that of metric.acc on the files."""
+    images.write(
+        photo_folder / "n02" / "b.png", np.asarray(Image.open(photo_folder / "chelsea.webp"))
+    )
+    (photo_folder / "chelsea.webp").unlink()
+    vgg = networks.get("vgg16", classes=6, width=0.05)
+    checkpoint.save(tmp_path / "vgg.safetensors", initialize(vgg, 3), checkpoint.network_meta(vgg))
+    (tmp_path / "classes.txt").write_text("a\nn01\nb\nn02\nc\nd\n")
+    more = ("--classes", tmp_path / "classes.txt")
+    where = ("--image_dir", photo_folder, "--backend", "torch")
+    run = evaluate(tmp_path, *where, "--vgg", tmp_path / "vgg.safetensors", *more)
+    assert run.returncode == 0, run.stderr
+    run = start(tmp_path, ROOT / "tools" / "test.py", *where, "--result_path", "result")
+    assert run.returncode == 0, run.stderr
+    pair = ("--imgs_dir", photo_folder, "--results_dir", tmp_path / "result", *more)
+    pair += ("--weights", tmp_path / "vgg.safetensors", "--backend", "torch")
+    run = start(ROOT, "-m", "metric.acc", *pair, "--save_path", tmp_path / "files")
+    assert run.returncode == 0, run.stderr
+    expected = json.loads((tmp_path / "files" / "acc.json").read_text())["accuracy"]
+    found = facts(tmp_path)["figures"]
+    for row in ("bundled", "all gray", "truth"):
+        other = {"bundled": "colorized"}.get(row, row)
+        assert {name: found[row][name] for name in ("top1", "top5")} == expected[other]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--names", "a", "b"), "2 --names for 1 --weights"),
+        (("--names", "truth"), "two rows are called truth"),
+        (("--weights", "nowhere.safetensors"), "nowhere.safetensors"),
+        (("--crop", 5000), "no photo in there that can be read"),
+        (("--save_path", "PHOTOS/n01"), "choose another --save_path"),
+        (("--vgg", "BUNDLED"), "is no classifier"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(photo_folder, tmp_path, arguments, message):
+    known = {"PHOTOS/n01": photo_folder / "n01"}
+    known["BUNDLED"] = ROOT / "cic" / "data" / "compact.safetensors"
+    run = evaluate(tmp_path, "--image_dir", photo_folder, *(known.get(a, a) for a in arguments))
+    assert run.returncode == 1
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "figures").exists()

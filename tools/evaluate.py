@@ -1,0 +1,253 @@
+"""Colorize and measure a folder of photos, several weights side by side; no picture is written.
+
+python tools/evaluate.py --image_dir photos/val --save_path figures
+python tools/evaluate.py --image_dir photos/val --save_path figures --gallery 6 \\
+    --weights full.safetensors no-rebalance.safetensors rebalance.safetensors \\
+    --names Full Non-rebalance Rebalance
+
+A row for each weights and backend, and for what they are read against: all gray, the colours of
+random other photos, the truth. Writes evaluation.json, with a protocol card, evaluation.txt (the
+table), evaluation.png (AuC's curves) and reliability.png (whether predicted probabilities come
+true); and what --gallery, --compare and --temperatures ask for.
+"""
+
+import os
+import sys
+from itertools import islice
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import numpy as np
+
+import backends
+from cic import console, formats, images, pretrained, prior, sources
+from cic.sheet import contact_sheet
+from metric import (
+    acc,
+    baselines,
+    calibration,
+    curve,
+    evaluation,
+    gallery,
+    pairs,
+    protocol,
+    record,
+    report,
+    table,
+    temperature,
+)
+
+COLUMN = 320  # pixels of a picture on the sheets
+
+
+def parse_arguments():
+    parser = console.parser(__doc__)
+    add = parser.add_argument
+    add("--image_dir", required=True, help="folder of photos, searched at any depth")
+    add("--save_path", required=True, help="folder for the figures")
+    add("--weights", nargs="+", default=[None], help="checkpoints (the bundled one)")
+    add("--names", nargs="+", help="their names in the table (those of the files)")
+    add("--backend", nargs="+", choices=backends.names(), help="frameworks (one that is installed)")
+    add("--device", default="auto", help="auto, cpu, gpu, gpu:1 (%(default)s)")
+    add("--temperature", type=float, help="of the annealed mean (the weights' own)")
+    add("--size", type=console.positive, help="short side the networks see (the weights' own)")
+    add("--resize", type=console.positive, help="shrink photos to this short side first")
+    add("--crop", type=console.positive, help="then take the middle square of this side")
+    add("--max_samples", type=console.positive, help="measure so many photos, the first")
+    add("--prior", help=".npy file that rebalances AuC (the bundled prior)")
+    add("--seed", type=console.natural, default=0, help="of the random baseline (%(default)s)")
+    add(
+        "--seed_compatible", action="store_true", help="AuC as Paddle-CIC counts: error < threshold"
+    )
+    add("--vgg", metavar="FILE", help="VGG-16 weights: adds its accuracy; photos in class folders")
+    add("--classes", help="names of the class folders, one a line, in the order of its outputs")
+    add(
+        "--gallery",
+        type=console.positive,
+        metavar="N",
+        help="the N best and worst photos of the first row: gallery.html and gallery.png",
+    )
+    add(
+        "--alternatives",
+        type=console.positive,
+        default=1,
+        metavar="K",
+        help="show the K most likely distinct colourings in the gallery",
+    )
+    add("--uncertainty", action="store_true", help="show where the network is unsure, too")
+    add(
+        "--compare", type=console.positive, metavar="N", help="N photos by all rows: comparison.png"
+    )
+    add(
+        "--temperatures",
+        type=float,
+        nargs="*",
+        metavar="T",
+        help="figures by temperature, and the best for each aim (a range of them)",
+    )
+    console.add_num_workers(parser)
+    console.add_max_pixels(parser)
+    return parser.parse_args()
+
+
+def open_colorizers(args):
+    """{row name: colorizer} of every weights and backend."""
+    names = args.names or [_stem(weights) for weights in args.weights]
+    if len(names) != len(args.weights):
+        raise ValueError(f"{len(names)} --names for {len(args.weights)} --weights")
+    colorizers = {}
+    for backend in args.backend or [None]:
+        for name, weights in zip(names, args.weights):
+            row = f"{name} ({backend})" if args.backend and len(args.backend) > 1 else name
+            if row in colorizers or row in (baselines.GRAY, baselines.RANDOM, baselines.TRUTH):
+                raise ValueError(f"two rows are called {row}: add --names")
+            colorizer = backends.colorizer(weights, backend, args.device)
+            colorizer.size = args.size or colorizer.size
+            if args.temperature is not None:
+                colorizer.temperature = args.temperature
+            colorizers[row] = colorizer
+    return colorizers
+
+
+def _stem(weights):
+    return os.path.splitext(os.path.basename(weights))[0] if weights else "bundled"
+
+
+def open_classifier(args, names):
+    """(function for evaluation.measure, side of its input, labels of the photos)."""
+    network, state = formats.load(args.vgg)
+    if not network.is_classifier:
+        raise ValueError(f"{args.vgg}: {network} is no classifier")
+    (outputs,) = network.output((network.channels, network.size, network.size))
+    photos = [(name, name.partition(os.sep)[0]) for name in names]
+    classes = args.classes and acc.read_classes(args.classes)
+    labels = [label for _, label in acc.labelled(args.image_dir, photos, outputs, classes)]
+    forward = backends.get(args.backend and args.backend[0]).predictor(network, state, args.device)
+
+    def classify(views):
+        inputs = network.prepare(views / np.float32(255))
+        return forward(inputs.transpose(0, 3, 1, 2))
+
+    return classify, network.size, np.array(labels)
+
+
+def find_photos(args, cut):
+    """(names of the photos that can be read, relative to the folder; messages of the others)."""
+    names = list(islice(sources.walk(args.image_dir), args.max_samples))
+    paths = [os.path.join(args.image_dir, name) for name in names]
+    problems = evaluation.problems(paths, cut, args.num_workers)
+    names = [name for name, problem in zip(names, problems) if not problem]
+    problems = list(filter(None, problems))
+    for problem in problems:
+        print(f"skipped: {problem}", file=sys.stderr)
+    if not names:
+        raise ValueError(f"{args.image_dir}: no photo in there that can be read")
+    return names, problems
+
+
+def card_of(args, cut, count, skipped, colorizers):
+    """The protocol card, a JSON object."""
+    card = protocol.card(count, cut, args.seed, args.seed_compatible, args.prior)
+    files = args.weights * len(args.backend or [None])
+    return card | {
+        "skipped": skipped,
+        "temperature": {name: one.temperature for name, one in colorizers.items()},
+        "network_size": {name: one.size for name, one in colorizers.items()},
+        "weights": {
+            name: {"name": _stem(file), "sha256": file and pretrained.sha256(file)}
+            for name, file in zip(colorizers, files)
+        },
+    }
+
+
+def by_temperature(rows):
+    """Text of figures by temperature, and the best for each aim, of {name: evaluation.Row}."""
+    parts = []
+    for name, row in rows.items():
+        figures = row.temperatures.compute()
+        by_value = {format(one["temperature"], "g"): one for one in figures}
+        aims = temperature.best(figures).items()
+        lines = "".join(f"best for {aim}: {value:g}\n" for aim, value in aims)
+        parts.append(f"{name}, by temperature\n{table.text(by_value)}{lines}")
+    return "\n".join(parts)
+
+
+def write_figures(rows, colorizers, card, folder):
+    """Print and write the table, curves and figures of rows: (its cells, {drawing: PNG bytes})."""
+    figures = {name: row.compute() for name, row in rows.items()}
+    curves = {name: row.pictures.curve() for name, row in rows.items()}
+    own = {name: rows[name] for name in colorizers}
+    facts = {"photos": card["count"], "figures": figures, "curves": curves, "protocol": card}
+    text = table.text(figures)
+    if any(row.temperatures.each for row in own.values()):
+        facts["temperatures"] = {name: row.temperatures.compute() for name, row in own.items()}
+        text += "\n" + by_temperature(own)
+    facts["reliability"] = {name: row.calibration.curve() for name, row in own.items()}
+    reliability = calibration.png({name: row.calibration for name, row in own.items()})
+    drawings = {"evaluation.png": curve.png(curves), "reliability.png": reliability}
+    texts = {"evaluation.json": record.dumps(facts), "evaluation.txt": text}
+    written = texts | drawings
+    record.write({os.path.join(folder, name): content for name, content in written.items()})
+    print(text, end="")
+    return table.cells(figures), drawings
+
+
+def write_gallery(args, names, show, errors, cells, drawings, card):
+    """Write gallery.html and gallery.png: the best and the worst photos by their `errors`."""
+    groups = {
+        heading: [
+            gallery.Exhibit(printable(names[i]), f"RMSE of ab {errors[i]:.1f}", show(names[i]))
+            for i in numbers
+        ]
+        for heading, numbers in zip(("Best", "Worst"), gallery.extremes(errors, args.gallery))
+    }
+    page = gallery.page("Colorized photos", cells, drawings, groups, card)
+    record.write({os.path.join(args.save_path, "gallery.html"): page})
+    images.write(os.path.join(args.save_path, "gallery.png"), gallery.sheet(groups, COLUMN))
+
+
+def printable(name):
+    """A file's name as text, whatever its bytes."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def write_comparison(args, names, show):
+    """Write comparison.png: photos evenly spread over the set, as every colorizer shows them."""
+    chosen = np.linspace(0, len(names) - 1, min(args.compare, len(names))).astype(int)
+    rows = [show(names[i]) for i in chosen]
+    sheet = contact_sheet([list(row.values()) for row in rows], list(rows[0]), COLUMN)
+    images.write(os.path.join(args.save_path, "comparison.png"), sheet)
+
+
+def main():
+    args = parse_arguments()
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name may have any bytes
+    images.limit_pixels(args.max_pixels)
+    report.refuse_outputs([os.path.join(args.save_path, "evaluation.json")], [args.image_dir])
+    shares = report.read_prior(args.prior) if args.prior else prior.default()
+    grid = () if args.temperatures is None else args.temperatures or temperature.GRID
+    cut = pairs.Cut(args.resize, args.crop)
+    colorizers = open_colorizers(args)
+    names, problems = find_photos(args, cut)
+    classify, side, labels = open_classifier(args, names) if args.vgg else (None, None, ())
+    how = evaluation.Protocol(shares, args.seed_compatible, cut, tuple(grid), side, args.seed)
+    paths = [os.path.join(args.image_dir, name) for name in names]
+    rows = evaluation.measure(paths, colorizers, how, args.num_workers, classify, labels)
+    card = card_of(args, cut, len(names), problems, colorizers)
+    cells, drawings = write_figures(rows, colorizers, card, args.save_path)
+
+    def show(name):
+        photo = cut.read(os.path.join(args.image_dir, name))[0]
+        return gallery.show(photo, colorizers, args.alternatives, args.uncertainty)
+
+    if args.gallery:
+        errors = rows[next(iter(colorizers))].errors
+        write_gallery(args, names, show, errors, cells, drawings, card)
+    if args.compare:
+        write_comparison(args, names, show)
+    print(f"have a look at {args.save_path}")
+    return int(bool(problems))
+
+
+if __name__ == "__main__":
+    console.run(main)
