@@ -105,11 +105,14 @@ def split(state):
     return weights, optimizer
 
 
+def default_path():
+    """Path of the bundled weights."""
+    return os.fspath(resources.files("cic") / "data" / f"{DEFAULT}.safetensors")
+
+
 def load_weights(path=None):
     """(network, weights, meta) from a file or, by default, the bundled one; checked strictly."""
-    if path is None:
-        with resources.as_file(resources.files("cic") / "data" / f"{DEFAULT}.safetensors") as file:
-            return load_weights(file)
+    path = default_path() if path is None else path
     state, meta = load(path)
     try:
         network = networks.get(meta["network"], **meta["options"])

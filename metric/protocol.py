@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from cic import pretrained, prior, provenance
+from cic import prior, provenance
 
 PAPER, SEED = "error <= threshold (paper)", "error < threshold (Paddle-CIC)"
 DEFINITIONS = {
@@ -16,11 +16,11 @@ DEFINITIONS = {
 }
 
 
-def card(count, cut, seed, strict=False, prior_path=None, temperature=None, weights=None):
+def card(count, cut, seed, strict=False, prior_path=None, *packages):
     """JSON object: how `count` pictures were measured.
 
-    `cut` is a pairs.Cut, `seed` that of the random baseline; temperature and weights (a path) are
-    those of the results, None where nobody knows, as of a folder of pictures.
+    `cut` is a pairs.Cut, `seed` that of the random baseline; `packages` have a version in it, too.
+    What the results were made with, temperature and weights, is to be added by who knows.
     """
     shares = prior.read(prior_path) if prior_path else prior.default()
     return {
@@ -31,10 +31,9 @@ def card(count, cut, seed, strict=False, prior_path=None, temperature=None, weig
             "name": os.path.basename(prior_path) if prior_path else "bundled",
             "sha256": hashlib.sha256(np.asarray(shares, "<f8").tobytes()).hexdigest(),
         },
-        "temperature": temperature,
-        "weights": weights
-        and {"name": os.path.basename(weights), "sha256": pretrained.sha256(weights)},
+        "temperature": None,
+        "weights": None,
         "random_ab_seed": seed,
         "definitions": {"auc": SEED if strict else PAPER} | DEFINITIONS,
-        **provenance.facts("skimage"),
+        **provenance.facts("skimage", *packages),
     }

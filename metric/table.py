@@ -15,6 +15,8 @@ COLUMNS = {  # figure's name: (title, format)
     "colourfulness_truth": ("of the truth", ".2f"),
     "colourfulness_mean_difference": ("mean |diff.|", ".2f"),
     "colourfulness_difference_of_means": ("|diff. of means|", ".2f"),
+    "chroma": ("chroma", ".2f"),
+    "true_chroma": ("of the truth", ".2f"),
     "nll": ("bits a cell", ".2f"),
     "ece": ("calibration error", ".3f"),
 }

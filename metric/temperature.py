@@ -44,7 +44,7 @@ class _At:
         areas, calibration = self.auc.compute(), self.calibration.compute()
         return {
             "temperature": self.temperature,
-            "rmse": (self.squared / (2 * self.cells)) ** 0.5,
+            "rmse_ab": (self.squared / (2 * self.cells)) ** 0.5,
             "raw": areas["raw"],
             "rebalanced": areas["rebalanced"],
             "chroma": self.chroma / self.cells,
@@ -84,7 +84,7 @@ class Temperatures:
     def compute(self):
         """One dict a temperature, in the order of the grid.
 
-        "rmse" and mean "chroma" of the decoded ab, CIELAB units, beside "true_chroma"; "raw" and
+        "rmse_ab" and mean "chroma" of the decoded ab, CIELAB units, beside "true_chroma"; "raw" and
         "rebalanced" AuC, percent; "nll", bits, and "ece" of softmax(logits / temperature).
         """
         return [one.compute() for one in self.each]
@@ -92,7 +92,7 @@ class Temperatures:
 
 # Each aim: what is least where it is met best.
 AIMS = {
-    "ab error": lambda row: row["rmse"],
+    "ab error": lambda row: row["rmse_ab"],
     "raw AuC": lambda row: -row["raw"],
     "rebalanced AuC": lambda row: -row["rebalanced"],
     "vividness of the truth": lambda row: abs(row["chroma"] - row["true_chroma"]),

@@ -79,8 +79,9 @@ def test_weights_and_backends_side_by_side_with_pictures(photo_folder, weights, 
     card = measured["protocol"]
     assert (card["resize"], card["crop"], card["count"]) == (64, 40, 6)
     assert "broken.jpg" in card["skipped"][0]
-    assert card["weights"]["Full (torch)"] == card["weights"]["Full (paddle)"]
-    assert card["weights"]["Full (torch)"]["sha256"] != card["weights"]["None (torch)"]["sha256"]
+    assert card["rows"]["Full (torch)"] == card["rows"]["Full (paddle)"]
+    assert card["rows"]["Full (torch)"]["sha256"] != card["rows"]["None (torch)"]["sha256"]
+    assert {"torch", "paddle"} <= card["versions"].keys()
     for figure in ("auc_raw", "auc_rebalanced", "nll"):
         torch, paddle = (measured["figures"][row][figure] for row in rows[::2])
         assert torch == pytest.approx(paddle, abs=0.02), figure

@@ -17,12 +17,13 @@ from tqdm import tqdm
 
 from cic import console
 from cic.files import replacing
-from tools.benchmark import colorizing, core, reading, training
+from tools.benchmark import colorizing, core, measures, reading, training
 from tools.benchmark.measuring import Row, machine
 
 MEASURED = (
     *(core.encode, core.lab, core.sample, reading.shards, reading.draft, training.loss),
     *(training.step, training.waiting, reading.prune, colorizing.colorize),
+    *(measures.auc, measures.measuring),
 )
 LINES = {function.__name__: function for function in MEASURED}  # (repeats, folder) -> rows
 

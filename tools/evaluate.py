@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
 import backends
-from cic import console, formats, images, pretrained, prior, sources
+from cic import checkpoint, console, formats, images, pretrained, prior, sources
 from cic.sheet import contact_sheet
 from metric import (
     acc,
@@ -147,17 +147,22 @@ def find_photos(args, cut):
 
 def card_of(args, cut, count, skipped, colorizers):
     """The protocol card, a JSON object."""
-    card = protocol.card(count, cut, args.seed, args.seed_compatible, args.prior)
-    files = args.weights * len(args.backend or [None])
-    return card | {
-        "skipped": skipped,
-        "temperature": {name: one.temperature for name, one in colorizers.items()},
-        "network_size": {name: one.size for name, one in colorizers.items()},
-        "weights": {
-            name: {"name": _stem(file), "sha256": file and pretrained.sha256(file)}
-            for name, file in zip(colorizers, files)
-        },
+    frameworks = args.backend or [backends.get().NAME]
+    card = protocol.card(
+        count, cut, args.seed, args.seed_compatible, args.prior, *dict.fromkeys(frameworks)
+    )
+    files = [weights or checkpoint.default_path() for weights in args.weights] * len(frameworks)
+    rows = {
+        name: {
+            "weights": os.path.basename(file),
+            "sha256": pretrained.sha256(file),
+            "temperature": one.temperature,
+            "short_side_that_the_network_sees": one.size,
+        }
+        for (name, one), file in zip(colorizers.items(), files)
     }
+    del card["weights"], card["temperature"]
+    return card | {"rows": rows, "device": args.device, "skipped": skipped}
 
 
 def by_temperature(rows):
@@ -165,7 +170,9 @@ def by_temperature(rows):
     parts = []
     for name, row in rows.items():
         figures = row.temperatures.compute()
-        by_value = {format(one["temperature"], "g"): one for one in figures}
+        by_value = {format(one["temperature"], "g"): dict(one) for one in figures}
+        for one in by_value.values():
+            del one["temperature"]
         aims = temperature.best(figures).items()
         lines = "".join(f"best for {aim}: {value:g}\n" for aim, value in aims)
         parts.append(f"{name}, by temperature\n{table.text(by_value)}{lines}")
