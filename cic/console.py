@@ -24,6 +24,14 @@ def natural(text):
     return _from(0, text)
 
 
+def seed(text):
+    """argparse type: an integer from 0 to 2^64 - 1, as seeding.random_for takes it."""
+    number = natural(text)
+    if number >= 2**64:
+        raise argparse.ArgumentTypeError(f"{text} is above 2^64 - 1")
+    return number
+
+
 def add_num_workers(parser):
     """The flag with which tools that read many photos choose their number of processes."""
     parser.add_argument(

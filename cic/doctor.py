@@ -114,15 +114,6 @@ def host_memory():
     return 1024 * int(sizes[0]) if sizes else None
 
 
-def restore(trainer, weights, optimizer):
-    """Put a trainer back to what its `state` was; the moments of none are zeros at step 0."""
-    if "steps" not in optimizer:
-        moments = trainer.state()[1]
-        zeros = {name: np.zeros_like(array) for name, array in moments.items()}
-        optimizer = zeros | optimizer
-    trainer.load(weights, optimizer)
-
-
 def _memory(trainer, recipe, loader):
     network, order = loader.dataset.network, loader.order
     photos = ceil(recipe.batch_size / order.world / recipe.accumulate)
@@ -160,7 +151,7 @@ def _load(loader, start, brief):
 
 def _try(trainer, recipe, batch, start, steps, repeats):
     """(loss of a first step, photos of all processes, seconds of a step); changes nothing."""
-    weights, optimizer = trainer.state()
+    before = trainer.state()
     lr = learning_rate(recipe, start, steps)
     losses, seconds = [], []
     for _ in range(1 + repeats):
@@ -168,7 +159,7 @@ def _try(trainer, recipe, batch, start, steps, repeats):
         loss, photos, _ = trainer.step(batch, lr)
         losses.append(loss.item())
         seconds.append(time.perf_counter() - begin)
-    restore(trainer, weights, optimizer)
+    trainer.load(*before)
     return losses[0], photos, float(np.median(seconds[1:] or seconds))
 
 

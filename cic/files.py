@@ -33,8 +33,10 @@ def replacing(path):
         os.umask(umask)
         os.chmod(fresh, 0o666 & ~umask)  # mkstemp's files are private
         os.replace(fresh, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(fresh)
+        if isinstance(error, OSError) and error.errno and not error.filename:  # the disk is full
+            raise OSError(error.errno, error.strerror, path) from None
         raise
 
 
@@ -62,12 +64,12 @@ def is_leftover(name):
     return bool(_LEFTOVER.fullmatch(name))
 
 
-def remove_leftovers(folder):
-    """Remove what `replacing` left below `folder` when it was killed; nobody may write there.
+def remove_leftovers(folder, deep=True):
+    """Remove what `replacing` left in `folder` when it was killed; nobody may write there.
 
-    Hidden folders are not entered: nothing is written in them.
+    Folders in it are entered if `deep`; never hidden ones: nothing is written in them.
     """
     for root, folders, names in os.walk(folder):
-        folders[:] = (name for name in folders if not name.startswith("."))
+        folders[:] = (name for name in folders if deep and not name.startswith("."))
         for name in filter(is_leftover, names):
             os.unlink(os.path.join(root, name))

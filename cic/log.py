@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import sys
 import time
 from collections import deque
 from contextlib import contextmanager
@@ -57,9 +58,9 @@ class Log:
 
     @property
     def loss(self):
-        """Mean loss of the recent steps; NaN before the first."""
+        """Mean loss of the recent steps; None before the first."""
         losses = [loss.item() for loss in self.losses]
-        return sum(losses) / len(losses) if losses else math.nan
+        return sum(losses) / len(losses) if losses else None
 
     @property
     def images_per_second(self):
@@ -83,18 +84,27 @@ class Log:
                 self.waited += time.perf_counter() - before
             yield batch
 
+    def say(self, line):
+        """Show a line above the bar."""
+        if self.path is not None:
+            self.bar.write(line, file=sys.stderr)
+
     def failures(self, messages):
-        """Name each unreadable photo once."""
+        """Name each unreadable photo once, and count those that a step went without."""
         self.skipped += len(messages)
+        self.name(messages)
+
+    def name(self, messages):
+        """Name each unreadable photo once."""
         for message in messages:
             if message not in self.reported:
                 self.reported.add(message)
-                self.bar.write(f"skipped: {message}")
+                self.say(f"skipped: {message}")
 
     def warn(self, step, messages):
         """Show and write what is wrong with the training, if anything."""
         for message in messages:
-            self.bar.write(f"watch: {message}")
+            self.say(f"watch: {message}")
             self._write_line({"step": step, "watch": message})
 
     def step(self, step, loss, images, lr):
@@ -110,11 +120,9 @@ class Log:
         self.write(step=step + 1, loss=mean, lr=lr, images_per_second=rate, waiting=self.waiting)
 
     def check(self, step):
-        """The recent loss; raises TrainingError if no photo was read, or no number is left."""
-        if not self.images:
-            raise TrainingError("not one photo could be read")
+        """The recent loss, None before the first; raises TrainingError if it is not finite."""
         loss = self.loss
-        if not math.isfinite(loss):
+        if loss is not None and not math.isfinite(loss):
             raise TrainingError(f"the loss is {loss} at step {step + 1}: try a lower --lr")
         return loss
 

@@ -21,7 +21,8 @@ def _start_worker(pixels, function, state):
     global _call
     _call = lambda item: function(*state, item)  # noqa: E731 - it closes over both
     images.limit_pixels(pixels)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # also where it is not inherited
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes; the main one decides
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -54,6 +55,8 @@ class Pool:
                 for _ in range(workers):
                     self.executor.submit(os.getpid)  # starts a process
             self.processes = set(multiprocessing.active_children()) - others
+            for process in self.processes:
+                process.terminate = process.kill  # for the executor: they ignore SIGTERM
             # While anyone can write, the end of a worker that is killed in the middle of a result
             # is not seen by the thread that reads it: it would wait for ever, and so would we.
             self.executor._result_queue._writer.close()

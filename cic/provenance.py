@@ -73,6 +73,11 @@ def _git(folder, end, *arguments):
         return None
 
 
+def array_fingerprint(array):
+    """16 hexadecimal digits of the numbers in an array."""
+    return hashlib.blake2b(np.asarray(array, "<f8", order="C"), digest_size=8).hexdigest()
+
+
 def fingerprint(photos):
     """16 hexadecimal digits of a sources.PhotoList: its photos' names, sizes in shards, and order.
 

@@ -1,7 +1,9 @@
 """One frozen record per experiment: the settings that were chosen, and what came out."""
 
 from dataclasses import dataclass, field, fields, replace
-from math import cos, pi
+from math import cos, inf, pi
+
+from cic.bins import COUNT
 
 
 @dataclass(frozen=True)
@@ -41,19 +43,21 @@ class Recipe:
         for entry in fields(self):
             value = getattr(self, entry.name)
             kinds = (int, float) if entry.type is float else entry.type
-            if not isinstance(value, kinds) or (entry.type is not bool and value is True):
+            if not isinstance(value, kinds) or isinstance(value, bool) != (entry.type is bool):
                 raise ValueError(f"{entry.name} is {value!r}: it must be {entry.type.__name__}")
-        if not (self.lr > 0 and self.weight_decay >= 0 and self.lr_factor > 0 and self.lr_step > 0):
-            raise ValueError(
-                f"lr {self.lr}, weight_decay {self.weight_decay}: they must be above 0"
-            )
-        if self.accumulate < 1 or self.clip_norm < 0:
-            raise ValueError(
-                f"accumulate {self.accumulate}, clip_norm {self.clip_norm}: "
-                "from 1 on, and not below 0"
-            )
-        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
-            raise ValueError(f"beta1 {self.beta1}, beta2 {self.beta2}: they must lie in 0 to 1")
+            if entry.type is int and value < 1:
+                raise ValueError(f"{entry.name} is {value}: it must be 1 or more")
+            if entry.type is float and not (0 <= value < inf):
+                raise ValueError(f"{entry.name} is {value}: it must be finite and not below 0")
+        for name in ("lr", "lr_factor", "sigma"):
+            if getattr(self, name) == 0:
+                raise ValueError(f"{name} is 0: it must be above 0")
+        for name in ("beta1", "beta2"):
+            if getattr(self, name) >= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be below 1")
+        for name, most in {"gamma": 1, "NN": COUNT}.items():
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at most {most}")
         if self.init not in INITS:
             raise ValueError(f"init is {self.init!r}; there are {', '.join(INITS)}")
         if self.schedule not in SCHEDULES:

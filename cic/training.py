@@ -1,5 +1,6 @@
 """The training loop, the same for every backend: step, log, evaluate, save, resume."""
 
+import hashlib
 import math
 import os
 import re
@@ -23,13 +24,16 @@ class Checkpoints:
     """The checkpoints of one run in `folder`, each with `meta`.
 
     There are the latest, those of the newest `keep` epochs, and the one of the epoch with the
-    lowest validation loss, if there is validation.
+    lowest validation loss, if there is validation. Where a run goes on from an earlier one, those
+    of later epochs do not count; they stay until they are replaced.
+    `before` is the meta of the checkpoint that was resumed, empty for a new run.
     """
 
     def __init__(self, folder, network, recipe, meta=None, keep=5):
         self.folder = os.fspath(folder)
         self.network, self.keep = network, keep
         self.meta = checkpoint.network_meta(network) | {"recipe": asdict(recipe)} | (meta or {})
+        self.before = {}
 
     def path(self, which=LATEST):
         """Path of the checkpoint of an epoch, or of the latest."""
@@ -45,19 +49,20 @@ class Checkpoints:
     def save_epoch(self, trainer, epoch, **progress):
         """Write the checkpoint of a finished epoch, again if it is the best; remove older ones."""
         self.save(trainer, epoch, **progress)
-        if "validation_loss" in progress and progress["validation_loss"] < self._lowest():
+        loss = progress.get("validation_loss", math.inf)
+        if loss < self._lowest(progress["step"]):
             self.save(trainer, BEST, **progress)
-        epochs = [
-            int(match[1]) for match in map(_EPOCH.fullmatch, os.listdir(self.folder)) if match
-        ]
-        for old in sorted(epochs)[: -self.keep]:
+        found = map(_EPOCH.fullmatch, os.listdir(self.folder))
+        epochs = sorted(int(match[1]) for match in found if match and int(match[1]) <= epoch)
+        for old in epochs[: -self.keep]:
             os.unlink(self.path(old))
 
-    def _lowest(self):
-        """The validation loss of the best checkpoint."""
+    def _lowest(self, step):
+        """The validation loss of the best checkpoint before `step`."""
         if not os.path.exists(self.path(BEST)):
             return math.inf
-        return checkpoint.load_meta(self.path(BEST))["validation_loss"]
+        meta = checkpoint.load_meta(self.path(BEST))
+        return meta["validation_loss"] if meta["step"] < step else math.inf
 
     def resume(self, trainer, which=LATEST):
         """Load a checkpoint into `trainer`; the number of steps it has made."""
@@ -75,14 +80,54 @@ class Checkpoints:
                     f"{self.path(which)}: {key} was {meta.get(key)} and is {now}: the order of the "
                     "photos follows from it; to begin anew from these weights, take --weights"
                 )
+        start = meta.get("weights")
+        if self.meta.get("weights") not in (None, start):
+            raise TrainingError(
+                f"{self.path(which)}: its run began from --weights {start}: "
+                "leave --weights away to go on with it"
+            )
         trainer.load(weights, optimizer)
+        self.before, self.meta["weights"] = meta, start
         return meta["step"]
 
+    def changes(self):
+        """Settings that are no longer those of the resumed checkpoint: "lr 0.1 -> 0.2", ..."""
+        before, now = (meta.get("recipe", {}) | meta for meta in (self.before, self.meta))
+        settings = self.meta["recipe"].keys() - {"name", "record"}
+        settings |= {"backend", "precision", "prior_fingerprint"}
+        return [
+            f"{key} {before[key]} -> {now[key]}"
+            for key in sorted(settings & before.keys() & now.keys())
+            if before[key] != now[key]
+        ]
 
-def evaluate(trainer, loader):
-    """Mean loss over all photos of the loaders of all processes, in evaluation mode."""
+
+def check_alike(trainer, rank, size, facts):
+    """Raise TrainingError, in all `size` processes of a run, if they have different `facts`.
+
+    These are {what they are: value}; the first that differ are named.
+    """
+    for name, value in facts.items():
+        digest = hashlib.blake2b(repr(value).encode(), digest_size=6).hexdigest()
+        number = int(digest, 16)  # float64, which is summed, holds it
+        if len(set(trainer.total(*(number * (rank == other) for other in range(size))))) > 1:
+            raise TrainingError(
+                f"the processes of this run have different {name}: process {rank} has {value}"
+            )
+
+
+def evaluate(trainer, loader, name=None, stop=()):
+    """Mean loss over all photos of the loaders of all processes, in evaluation mode.
+
+    None once any process asks to stop, its `stop` not being empty. `name` is called with the
+    messages of the unreadable photos of each batch.
+    """
     total, photos = 0.0, 0
     for batch in loader.batches(0, loader.order.steps_per_epoch):
+        if trainer.total(bool(stop))[0]:
+            return None
+        if name:
+            name(batch.failures)
         if len(batch.inputs):
             total += trainer.evaluate(batch) * len(batch.inputs)
             photos += len(batch.inputs)
@@ -90,6 +135,17 @@ def evaluate(trainer, loader):
     if not photos:
         raise TrainingError("not one photo to evaluate on could be read")
     return total / photos
+
+
+def _validate(trainer, validation, checkpoints, log, step, stop):
+    """{"validation_loss": loss}, which is logged; nothing if any process asks to stop meanwhile."""
+    if validation.order.rank == 0:
+        checkpoints.save(trainer, step=step)  # evaluating may take longer than a launcher waits
+    loss = evaluate(trainer, validation, log.name, stop)
+    if loss is None:
+        return {}
+    log.write(step=step, validation_loss=loss)
+    return {"validation_loss": loss}
 
 
 def train(
@@ -109,7 +165,8 @@ def train(
     A checkpoint is written after every epoch and, as the latest, every `save_latest` steps, at the
     end and when asked to stop: Ctrl-C then raises KeyboardInterrupt, SIGTERM SystemExit.
     `validation` is a Loader whose loss goes to the `log` after every epoch, when a `preview` is
-    shown on the log's board. Of several processes, only the first writes.
+    shown on the log's board; an epoch at whose end the run is stopped goes without. Of several
+    processes, only the first writes. Raises TrainingError if no photo of a whole epoch can be read.
     """
     if start >= steps:
         raise TrainingError(
@@ -117,13 +174,16 @@ def train(
         )
     figures = {}
     epoch_steps = loader.order.steps_per_epoch
-    first, guard = loader.order.rank == 0, watch.Watch()
+    first, guard, unread = loader.order.rank == 0, watch.Watch(), 0
     with log.opened(start, steps), interrupts.noted() as signals:
         for step, batch in enumerate(log.timed(loader.batches(start, steps)), start):
             log.failures(batch.failures)
             lr = learning_rate(recipe, step, steps)
             loss, photos, stops = trainer.step(batch, lr, signals)
-            if photos:  # none of them may have been readable
+            unread = 0 if photos else unread + 1
+            if unread == min(epoch_steps, steps):
+                raise TrainingError(f"not one photo of {unread:,} steps could be read")
+            if photos:
                 log.step(step, loss, photos, lr)
                 guard.note(loss, batch)
             done = step + 1
@@ -134,27 +194,31 @@ def train(
             if not (epoch_ends or last or stops or done % save_latest == 0):
                 continue
             log.check(step)
-            if validation and (epoch_ends or last):
-                figures["validation_loss"] = evaluate(trainer, validation)
-                log.write(step=done, **figures)
-            if preview and (epoch_ends or last):
-                preview.show(log.board, done, trainer.predict)
+            if epoch_ends or last:
+                figures = {}  # those that are there are of the epoch before
+                if validation and not stops:
+                    figures = _validate(trainer, validation, checkpoints, log, done, signals)
+                    stops = not figures
+                if preview and not stops:
+                    preview.show(log.board, done, trainer.predict)
             if first and epoch_ends:
                 checkpoints.save_epoch(trainer, done // epoch_steps, step=done, **figures)
             if first:
                 checkpoints.save(trainer, step=done, **figures)
-            if first and stops:
-                log.bar.write(
-                    f"stopped after step {done}, saved in {checkpoints.path()}: "
-                    "the same command with --continue_train goes on"
-                )
             if stops:
+                rest = "" if last else ": the same command with --continue_train goes on"
+                log.say(f"stopped after step {done}, saved in {checkpoints.path()}{rest}")
                 interrupts.stop(signals[0] if signals else signal.SIGTERM)
+        skipped = int(*trainer.total(log.skipped))
+        if skipped > log.skipped:
+            log.say(
+                f"skipped: photos that other processes could not read, {skipped - log.skipped:,}"
+            )
         return figures | {
             "loss": log.loss,
             "images_per_second": round(log.images_per_second, 2),
             "steps": steps,
             "waiting": round(log.waiting, 4),
-            "skipped": int(*trainer.total(log.skipped)),
+            "skipped": skipped,
             "checkpoint": checkpoints.path(),
         }

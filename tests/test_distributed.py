@@ -1,8 +1,10 @@
 """Training in several processes, started as a user starts it, by each framework's own launcher."""
 
+import importlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cic import checkpoint
 from cic.training import checkpoint_path
@@ -40,6 +43,7 @@ def start(backend, photo_folder, tmp_path):
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},  # as torchrun has it: sums round alike
         )
 
     return run
@@ -134,33 +138,84 @@ def test_a_process_that_is_killed_ends_the_run_within_seconds(start, backend, tm
     )
 
 
-def test_what_ends_a_process_is_said_on_the_console(start, tmp_path, backend):
-    code = (
-        "import os, runpy, sys\n"
-        "from cic import dataset\n"
-        "make = dataset.make_batch\n"
+@pytest.fixture
+def faulty(backend, photo_folder, tmp_path):
+    """Run training in two processes, with Python code that only the second executes first."""
+
+    def run(code, *more):
+        (tmp_path / "faulty.py").write_text(
+            "import os, runpy, sys\n"
+            "sys.argv = sys.argv[1:]\n"
+            "rank = os.environ.get('RANK', os.environ.get('PADDLE_TRAINER_ID'))\n"
+            f"if rank == '1': exec({code!r})\n"
+            "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        )
+        command = [sys.executable, "-m", *LAUNCHER[backend.NAME], tmp_path / "faulty.py", TRAIN]
+        command += ["--image_dir", "photos", "--model_path", "model", *SMALL, "--batch_size", 4]
+        command += ["--max_steps", 100_000, "--num_workers", 0, "--device", "cpu", *more]
+        return subprocess.run(
+            list(map(str, command)),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=os.environ | {"PYTHONPATH": str(TRAIN.parent.parent)},
+        )
+
+    return run
+
+
+def test_what_ends_a_process_is_said_on_the_console(faulty):
+    run = faulty(
         "def fail(*arguments):\n"
         "    raise OSError('the disk of this process is on fire')\n"
         "import cic.loader\n"
-        "rank = os.environ.get('RANK', os.environ.get('PADDLE_TRAINER_ID'))\n"
-        "if rank == '1': cic.loader.make_batch = fail\n"
-        "sys.argv = sys.argv[1:]\n"
-        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
-    )
-    (tmp_path / "faulty.py").write_text(code)
-    command = [sys.executable, "-m", *LAUNCHER[backend.NAME], tmp_path / "faulty.py", TRAIN]
-    command += ["--image_dir", "photos", "--model_path", "model", *SMALL, "--batch_size", 4]
-    command += ["--max_steps", 100_000, "--num_workers", 0]
-    run = subprocess.run(
-        list(map(str, command)),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ | {"PYTHONPATH": str(TRAIN.parent.parent)},
+        "cic.loader.make_batch = fail\n"
     )
     assert run.returncode != 0
     assert "the disk of this process is on fire" in run.stdout + run.stderr
+
+
+def test_processes_that_see_different_photos_do_not_begin(faulty, tmp_path, photo_folder):
+    shutil.copytree(photo_folder, tmp_path / "others")
+    (tmp_path / "others" / "chelsea.webp").unlink()
+    run = faulty("sys.argv[sys.argv.index('photos')] = 'others'")
+    assert run.returncode != 0
+    output = run.stdout + run.stderr
+    output += "".join(path.read_text() for path in tmp_path.glob("logs/workerlog.*"))
+    for rank, photos in enumerate((6, 5)):
+        assert f"this run have different photos: process {rank} has {photos} of" in output
+    assert not (tmp_path / "model").exists()
+
+
+def test_processes_that_go_on_from_different_checkpoints_do_not_begin(faulty, start, tmp_path):
+    for model, steps in (("model", 2), ("other", 1)):
+        finish(start(model, "--max_steps", steps, "--no-check", launched=False))
+    run = faulty("sys.argv[sys.argv.index('model')] = 'other'", "--continue_train")
+    assert run.returncode != 0
+    output = run.stdout + run.stderr
+    assert "this run have different checkpoints: process 0 has one of step 2" in output
+    assert len(log_of(tmp_path / "model", "loss")) == 2
+
+
+def test_a_sum_that_fails_names_its_reason_and_want_of_memory_itself(backend, monkeypatch):
+    module = importlib.import_module(f"backends.{backend.NAME}.distributed")
+    monkeypatch.setattr(module, "GRACE", 0)
+
+    def fail_with(error):
+        def fail(_):
+            raise error
+
+        monkeypatch.setattr(module.distributed, "all_reduce", fail)
+
+    for reason, said in (("", "RuntimeError"), ("\nlost\n", "lost")):
+        fail_with(RuntimeError(reason))
+        with pytest.raises(ConnectionError, match=f"has ended: {said}$"):
+            module._sum_(None)
+    if backend.NAME == "torch":  # Paddle's is no RuntimeError
+        fail_with(torch.cuda.OutOfMemoryError("full"))
+        with pytest.raises(torch.cuda.OutOfMemoryError):
+            module._sum_(None)
 
 
 def test_ctrl_c_stops_all_processes_and_the_run_goes_on_in_one(start, backend, tmp_path):
@@ -178,6 +233,20 @@ def test_ctrl_c_stops_all_processes_and_the_run_goes_on_in_one(start, backend, t
     assert figures_of(output)["steps"] == meta["step"] + 2
     steps = log_of(tmp_path / "model", "step")
     assert steps == list(range(1, meta["step"] + 3))
+
+
+def test_a_scheduler_that_ends_all_processes_at_once_lets_them_save(start, tmp_path):
+    """A batch system sends SIGTERM to the ranks and their workers alike: here to these first."""
+    process = start("model", "--max_steps", 100_000, launched=False)
+    wait_for_steps(tmp_path / "model", 3, process)
+    for worker in children(process.pid):
+        os.kill(worker, signal.SIGTERM)
+    wait_for_steps(tmp_path / "model", 9, process)
+    os.killpg(process.pid, signal.SIGTERM)
+    output = finish(process)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "--continue_train goes on" in output
+    assert checkpoint.load_meta(checkpoint_path(tmp_path / "model"))["step"] >= 3
 
 
 def test_the_other_frameworks_launcher_is_refused(start, backend):

@@ -38,6 +38,20 @@ def kill_yourself_while_answering(item):
     return bytes(1000)
 
 
+def kill_yourself_or_sleep(item):
+    if item == 0:
+        time.sleep(1)  # the other one is at work by then
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+def end_yourself(item):
+    if item == 3:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+    return item
+
+
 def limit(_):
     return images.pixel_limit()
 
@@ -81,6 +95,18 @@ def test_a_killed_worker_is_an_error_that_says_what_to_try():
                     time.sleep(pause * (item == 0))
             with pytest.raises(OSError, match="fewer --num_workers"):
                 list(pool.map(range(2)))
+
+
+def test_a_killed_worker_takes_a_busy_one_along():
+    before = time.monotonic()
+    with Pool(2, kill_yourself_or_sleep) as pool, pytest.raises(OSError, match="kill"):
+        list(pool.map(range(2)))
+    assert time.monotonic() - before < 30
+
+
+def test_workers_outlive_what_a_scheduler_sends_to_all_processes():
+    with Pool(2, end_yourself) as pool:
+        assert list(pool.map(range(9))) == list(range(9))
 
 
 def test_the_limit_of_pixels_holds_in_workers(monkeypatch):

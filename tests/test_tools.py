@@ -86,6 +86,29 @@ def test_a_checkup_says_what_to_do_and_writes_nothing(
     assert not (tmp_path / "model").exists()
 
 
+def test_a_checkup_leaves_a_running_run_alone_and_training_clears_its_own_folder(
+    tool, photo_folder, tmp_path
+):
+    torch = backends.get("torch")
+    (photo_folder / "broken.jpg").write_bytes(b"nothing")
+    partial = ".epoch_latest_model.abcdefgh.partial.safetensors"
+    places = [tmp_path / "model" / partial, tmp_path / "model" / "another" / partial]
+    for place in places:
+        place.parent.mkdir(exist_ok=True)
+        place.touch()
+    assert train(tool, torch, photo_folder, "--check").returncode == 0
+    assert all(place.exists() for place in places)
+    run = train(tool, torch, photo_folder, "--max_steps", 3)
+    assert run.returncode == 0, run.stderr
+    assert [place.exists() for place in places] == [False, True]
+    assert run.stderr.count("skipped: ") == 1
+    assert json.loads(run.stdout)["skipped"] == 1
+    more = ("--continue_train", "--max_steps", 4, "--lr", 1e-5)
+    run = train(tool, torch, photo_folder, *more)
+    assert run.returncode == 0, run.stderr
+    assert "settings differ from the checkpoint's: lr 3.16e-05 -> 1e-05\n" in run.stderr
+
+
 def test_a_checkpoint_says_where_it_comes_from(tool, photo_folder, tmp_path):
     torch = backends.get("torch")
     assert train(tool, torch, photo_folder, "--max_steps", 2).returncode == 0
@@ -201,7 +224,10 @@ def test_what_is_missing_is_named_in_one_line_and_nothing_is_written(
     [
         (("--crop_size", 50), "crop_size is 50"),
         (("--gamma", 2), "gamma is 2"),
-        (("--lr", -1), "lr -1"),
+        (("--lr", -1), "lr is -1"),
+        (("--NN", 400), "NN is 400"),
+        (("--which_epoch", 77), "add --continue_train"),
+        (("--model_path", "photos/chelsea.webp/model"), "chelsea.webp is not a folder"),
         (("--schedule", "magic"), "magic"),
         (("--precision", "float8"), "float8"),
         (("--option", "depth=3"), "depth"),
@@ -216,6 +242,12 @@ def test_a_flag_that_cannot_be_is_named_in_one_line(tool, photo_folder, flags, n
     assert run.returncode == 1
     assert named in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_seed_of_too_many_digits_is_refused(tool, photo_folder):
+    run = tool("train", "--image_dir", photo_folder, "--seed", 10**23)
+    assert run.returncode == 2
+    assert "2^64" in run.stderr
 
 
 def test_weights_of_another_network_are_refused(tool, photo_folder, tmp_path):

@@ -17,6 +17,7 @@ from cic import (
     checkpoint,
     console,
     doctor,
+    files,
     images,
     networks,
     prior,
@@ -27,7 +28,6 @@ from cic import (
 )
 from cic.board import Board
 from cic.dataset import Order, PhotoDataset, make_batch
-from cic.files import remove_leftovers
 from cic.initialize import initialize, scale_to_data
 from cic.loader import Loader
 from cic.log import Log
@@ -81,7 +81,11 @@ def parse_arguments():
     add("--prior", help="prior of the ab bins, .npy (the bundled one)")
     add("--max_steps", type=console.positive, help="make so many steps instead of epochs")
     add("--continue_train", action="store_true", help="go on from a checkpoint in --model_path")
-    add("--which_epoch", default=training.LATEST, help="the checkpoint to go on from (%(default)s)")
+    add(
+        "--which_epoch",
+        default=training.LATEST,
+        help="the checkpoint to go on from (%(default)s); those of later epochs are replaced",
+    )
     add(
         "--save_latest",
         type=console.positive,
@@ -102,7 +106,7 @@ def parse_arguments():
     )
     add(
         "--seed",
-        type=console.natural,
+        type=console.seed,
         default=0,
         help="of the first weights, the order and the crops",
     )
@@ -149,14 +153,15 @@ def count_steps(args, recipe, order):
     return args.max_steps if args.num_epochs is None else min(steps, args.max_steps)
 
 
-def name_problems(dataset):
-    for problem in dataset.photos.problems:
-        print(f"skipped: {problem}", file=sys.stderr)
+def name_problems(*datasets):
+    for dataset in filter(None, datasets):
+        for problem in dataset.photos.problems:
+            print(f"skipped: {problem}", file=sys.stderr)
 
 
 def first_state(args, recipe, dataset):
     network = dataset.network
-    if not args.weights:
+    if not args.weights or args.continue_train:
         state = initialize(network, args.seed)
         if recipe.init == "data" and not args.continue_train:
             order = Order(len(dataset), INIT_CROPS, args.seed)
@@ -169,7 +174,7 @@ def first_state(args, recipe, dataset):
     return state
 
 
-def start(args, recipe, backend, dataset, steps):
+def start(args, recipe, backend, dataset, shares, steps):
     """(trainer, checkpoints, first step) of a new run, or of one to go on with."""
     network = dataset.network
     facts = {
@@ -181,6 +186,7 @@ def start(args, recipe, backend, dataset, steps):
         "steps": steps,
         "weights": args.weights,
         "prior": args.prior,
+        "prior_fingerprint": provenance.array_fingerprint(shares),
         "fingerprint": provenance.fingerprint(dataset.photos),
         "provenance": provenance.facts(backend.NAME),
     }
@@ -190,16 +196,30 @@ def start(args, recipe, backend, dataset, steps):
             f"{args.model_path} holds a run: add --continue_train to go on with it, "
             "or choose another --model_path"
         )
-    if backend.rank() == 0:
-        remove_leftovers(args.model_path)
+    if backend.rank() == 0 and not args.check:
+        files.check(checkpoints.path())
+        files.remove_leftovers(args.model_path, deep=False)
     state = first_state(args, recipe, dataset)
     trainer = backend.Trainer(network, recipe, state, args.device, args.precision)
     step = checkpoints.resume(trainer, args.which_epoch) if args.continue_train else 0
-    trainer.agree()
     return trainer, checkpoints, step
 
 
-def introduce(args, recipe, dataset, trainer, size, step, steps):
+def agree(backend, trainer, checkpoints, held_out):
+    """Let all processes begin alike: with the first's weights, if nothing else differs."""
+    own = ("provenance", "weights", "prior")  # of this machine
+    facts = {key: value for key, value in checkpoints.meta.items() if key not in own}
+    facts["photos"] = f"{facts['photos']:,} of fingerprint {facts.pop('fingerprint')}"
+    facts["photos to evaluate on"] = held_out and provenance.fingerprint(held_out.photos)
+    if before := checkpoints.before:
+        time = before.get("provenance", {}).get("time")
+        facts["checkpoints"] = f"one of step {before['step']:,}, of a start at {time}"
+    facts |= facts.pop("recipe")
+    training.check_alike(trainer, backend.rank(), backend.size(), facts)
+    trainer.agree()
+
+
+def introduce(args, recipe, dataset, trainer, checkpoints, size, step, steps):
     """Say what is about to be trained, and how long."""
     network = dataset.network
     together = f" in {size} processes" if size > 1 else ""
@@ -208,14 +228,14 @@ def introduce(args, recipe, dataset, trainer, size, step, steps):
         f"{trainer.device}{together}; {len(dataset):,} photos, steps {step:,} to {steps:,}",
         file=sys.stderr,
     )
-    if args.continue_train and recipe.schedule == "cosine":
-        path = training.checkpoint_path(args.model_path, args.which_epoch)
-        before = checkpoint.load_meta(path).get("steps", steps)
-        if before != steps:
-            print(
-                f"the learning rate was to fall over {before:,} steps, now it is over {steps:,}",
-                file=sys.stderr,
-            )
+    if changes := checkpoints.changes():
+        print(f"settings differ from the checkpoint's: {', '.join(changes)}", file=sys.stderr)
+    before = checkpoints.before.get("steps", steps)
+    if recipe.schedule == "cosine" and before != steps:
+        print(
+            f"the learning rate was to fall over {before:,} steps, now it is over {steps:,}",
+            file=sys.stderr,
+        )
 
 
 def examine(args, recipe, loader, shares, trainer, step, steps):
@@ -232,9 +252,14 @@ def run(args, recipe, dataset, settings, shares, backend):
     rank, size = backend.rank(), backend.size()
     order = Order(len(dataset), recipe.batch_size, args.seed, rank=rank, world=size)
     steps = count_steps(args, recipe, order)
-    trainer, checkpoints, step = start(args, recipe, backend, dataset, steps)
+    held_out = None
+    if args.val_dir:
+        held_out = PhotoDataset(args.val_dir, dataset.network, *settings, augment=False)
+    trainer, checkpoints, step = start(args, recipe, backend, dataset, shares, steps)
+    agree(backend, trainer, checkpoints, held_out)
     if rank == 0:
-        introduce(args, recipe, dataset, trainer, size, step, steps)
+        name_problems(dataset, held_out)
+        introduce(args, recipe, dataset, trainer, checkpoints, size, step, steps)
     with ExitStack() as stack:
         loader = stack.enter_context(Loader(dataset, order, args.num_workers))
         if args.check is not False and step < steps:
@@ -242,15 +267,13 @@ def run(args, recipe, dataset, settings, shares, backend):
             if args.check:
                 return {"check": [finding._asdict() for finding in found]}
         validation = None
-        if args.val_dir:
-            held_out = PhotoDataset(args.val_dir, dataset.network, *settings, augment=False)
-            name_problems(held_out)
+        if held_out:
             held_order = Order(len(held_out), recipe.batch_size, 0, False, rank, size)
             validation = stack.enter_context(Loader(held_out, held_order, args.num_workers))
         board = preview = None
         if args.board and rank == 0:
             board = stack.enter_context(Board(args.board, step))
-            shown = choose(held_out if args.val_dir else dataset)
+            shown = choose(held_out or dataset)
             preview = Preview(dataset.network, shown, shares)
         path = os.path.join(args.log_path or args.model_path, "log.jsonl")
         log = Log(path if rank == 0 else None, args.loss_step, board)
@@ -270,6 +293,8 @@ def run(args, recipe, dataset, settings, shares, backend):
 
 def main():
     args = parse_arguments()
+    if args.which_epoch != training.LATEST and not args.continue_train:
+        raise ValueError(f"--which_epoch {args.which_epoch}: add --continue_train to go on from it")
     recipe = read_recipe(args)
     images.limit_pixels(args.max_pixels)
     network = networks.get(recipe.network, **recipe.options)
@@ -277,7 +302,6 @@ def main():
     bin_weights = rebalance.weights(shares, recipe.gamma) if recipe.rebalance else None
     settings = (recipe.load_size, recipe.crop_size, recipe.NN, recipe.sigma, bin_weights, args.seed)
     dataset = PhotoDataset(args.image_dir, network, *settings, augment=recipe.augment)
-    name_problems(dataset)
     backend = backends.get(args.backend)
     args.backend = backend.NAME
     args.device = backend.join(backend.resolve_device(args.device))

@@ -40,7 +40,7 @@ def _sum_(tensor):
         distributed.all_reduce(tensor)
     except RuntimeError as error:
         time.sleep(GRACE)
-        reason = str(error).splitlines()[0]
+        reason = next(filter(str.strip, str(error).splitlines()), type(error).__name__)
         raise ConnectionError(f"another process of this run has ended: {reason}") from None
     return tensor
 

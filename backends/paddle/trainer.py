@@ -125,13 +125,14 @@ class Trainer:
 
     def state(self):
         """(weights, optimizer): Adam's moments by parameter, its steps, the loss scale."""
-        optimizer = self.scale.state()
+        optimizer = self.scale.state() | {"steps": np.array(self.steps)}
         adam = self.optimizer.state_dict()
         for name, parameter in self.parameters.items():
-            if f"{parameter.name}_moment1_0" in adam:
-                for moment in ("moment1", "moment2"):
-                    optimizer[f"{moment}/{name}"] = np.array(adam[f"{parameter.name}_{moment}_0"])
-                optimizer["steps"] = np.array(self.steps)
+            for moment in ("moment1", "moment2"):
+                array = adam.get(f"{parameter.name}_{moment}_0")
+                if array is None:  # before the first step
+                    array = np.zeros(parameter.shape, self.dtype)
+                optimizer[f"{moment}/{name}"] = np.array(array)
         return export_state(self.net), optimizer
 
     def load(self, weights, optimizer):
@@ -141,11 +142,18 @@ class Trainer:
         if "steps" not in optimizer:
             return
         self.steps = int(optimizer["steps"])
+        powers = [self._power(beta) for beta in (self.recipe.beta1, self.recipe.beta2)]
         adam = {}
         for name, parameter in self.parameters.items():
             for moment in ("moment1", "moment2"):
                 adam[f"{parameter.name}_{moment}_0"] = optimizer[f"{moment}/{name}"]
-            for i, beta in enumerate((self.recipe.beta1, self.recipe.beta2), 1):
-                power = np.array([beta ** (self.steps + 1)], self.dtype)
+            for i, power in enumerate(powers, 1):
                 adam[f"{parameter.name}_beta{i}_pow_acc_0"] = power
         self.optimizer.set_state_dict(adam)
+
+    def _power(self, beta):
+        """Adam's factor `beta` to the power that the next step takes, (1,), rounded as Adam does.
+
+        It multiplies once a step: beta ** steps differs by some units in the last place.
+        """
+        return np.multiply.accumulate(np.full(self.steps + 1, beta, self.dtype))[-1:]

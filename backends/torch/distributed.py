@@ -37,9 +37,11 @@ def size():
 def _sum_(tensor):
     try:
         distributed.all_reduce(tensor)
+    except torch.cuda.OutOfMemoryError:
+        raise  # it is a RuntimeError
     except RuntimeError as error:
         time.sleep(GRACE)
-        reason = str(error).splitlines()[0]
+        reason = next(filter(str.strip, str(error).splitlines()), type(error).__name__)
         raise ConnectionError(f"another process of this run has ended: {reason}") from None
     return tensor
 

@@ -114,11 +114,10 @@ class Trainer:
         """(weights, optimizer): Adam's moments by parameter, its steps, the loss scale."""
         optimizer = self.scale.state()
         for name, parameter in self.parameters.items():
-            adam = self.optimizer.state.get(parameter)
-            if adam:
-                optimizer[f"moment1/{name}"] = adam["exp_avg"].numpy(force=True).copy()
-                optimizer[f"moment2/{name}"] = adam["exp_avg_sq"].numpy(force=True).copy()
-                optimizer["steps"] = adam["step"].numpy(force=True).astype("int64")
+            adam = self.optimizer.state.get(parameter) or self._adam(parameter)
+            optimizer[f"moment1/{name}"] = adam["exp_avg"].numpy(force=True).copy()
+            optimizer[f"moment2/{name}"] = adam["exp_avg_sq"].numpy(force=True).copy()
+            optimizer["steps"] = adam["step"].numpy(force=True).astype("int64")
         return export_state(self.net), optimizer
 
     def load(self, weights, optimizer):
@@ -128,12 +127,13 @@ class Trainer:
         if "steps" not in optimizer:
             return
         for name, parameter in self.parameters.items():
-            self.optimizer.state[parameter] = {
-                "step": torch.tensor(float(optimizer["steps"]), device=self.device),
-                "exp_avg": self._like(parameter, optimizer[f"moment1/{name}"]),
-                "exp_avg_sq": self._like(parameter, optimizer[f"moment2/{name}"]),
-            }
+            adam = self._adam(parameter, optimizer["steps"])
+            adam["exp_avg"].copy_(torch.from_numpy(optimizer[f"moment1/{name}"]))
+            adam["exp_avg_sq"].copy_(torch.from_numpy(optimizer[f"moment2/{name}"]))
+            self.optimizer.state[parameter] = adam
 
     @staticmethod
-    def _like(parameter, array):
-        return torch.empty_like(parameter, requires_grad=False).copy_(torch.from_numpy(array))
+    def _adam(parameter, steps=0):
+        """What Adam keeps of a parameter, before its first step, as PyTorch names it."""
+        moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+        return moments | {"step": torch.tensor(float(steps), device=parameter.device)}
