@@ -59,6 +59,7 @@ class PhotoDataset:
         seed=0,
         augment=True,
     ):
+        self.stride = network.stride  # refuses a network that does not colorize
         if crop_size % network.multiple or not 0 < crop_size <= load_size:
             raise ValueError(
                 f"crop_size is {crop_size}: it must be a multiple of {network.multiple} "
@@ -104,8 +105,7 @@ class PhotoDataset:
         photo has weight 0: it has no colour to teach.
         """
         square = self.crop(i, epoch)
-        stride = self.network.stride
-        ab = rgb_to_lab(square[::stride, ::stride])[..., 1:]
+        ab = rgb_to_lab(square[:: self.stride, :: self.stride])[..., 1:]
         index, weight = soft_encode(ab, self.neighbors, self.sigma)
         if is_gray(ab):
             weight[:] = 0
@@ -155,7 +155,7 @@ def make_batch(dataset, order, step):
             samples.append(dataset.sample(int(i), epoch))
         except images.PhotoError as error:
             failures.append(str(error))
-    side, target = dataset.crop_size, dataset.crop_size // dataset.network.stride
+    side, target = dataset.crop_size, dataset.crop_size // dataset.stride
     batch = Batch(
         np.empty((len(samples), 1, side, side), np.float32),
         np.empty((len(samples), dataset.neighbors, target, target), np.int16),

@@ -106,8 +106,8 @@ BLOCKS = (
 
 def _scaled(width):
     """The function that scales a number of channels by `width`, to a multiple of 8."""
-    if not 0 < width < inf:
-        raise ValueError(f"width is {width}; it must be above 0 and finite")
+    if isinstance(width, bool) or not 0 < width < inf:
+        raise ValueError(f"width is {width}; it must be a number above 0 and finite")
     return lambda channels: max(8, round(channels * width / 8) * 8)
 
 

@@ -31,7 +31,7 @@ def parse_arguments(description=__doc__):
     add("--prior", help=".npy file that rebalances (the bundled prior)")
     add("--resize", type=console.positive, help="shrink both to this short side first")
     add("--crop", type=console.positive, help="then take the middle square of this side of both")
-    add("--seed", type=console.natural, default=0, help="of the random baseline (%(default)s)")
+    add("--seed", type=console.seed, default=0, help="of the random baseline (%(default)s)")
     add(
         "--seed_compatible",
         action="store_true",

@@ -161,6 +161,11 @@ def test_photos_of_several_folders_in_order(photo_folder):
     assert len(data) == 5
 
 
+def test_a_network_that_does_not_colorize_is_refused(photo_folder):
+    with pytest.raises(ValueError, match="is a classifier: it does not colorize"):
+        PhotoDataset([photo_folder], networks.get("vgg16"))
+
+
 @pytest.mark.parametrize(
     ("load_size", "crop_size"), [(64, 36), (64, 63), (64, 72), (64, 0), (64, -8), (32, 40)]
 )

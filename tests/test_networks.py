@@ -171,6 +171,7 @@ def test_changed_options_rebuild_the_network(options):
         ("cic", {"depth": 3}, "depth"),
         ("cic", {"width": "wide"}, "'cic'"),
         ("cic", {"width": 0}, "width is 0"),
+        ("cic", {"width": True}, "width is True"),
         ("cic", {"width": -1}, "width is -1"),
         ("cic", {"width": float("nan")}, "width is nan"),
         ("cic", {"width": float("inf")}, "width is inf"),

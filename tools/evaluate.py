@@ -55,7 +55,7 @@ def parse_arguments():
     add("--crop", type=console.positive, help="then take the middle square of this side")
     add("--max_samples", type=console.positive, help="measure so many photos, the first")
     add("--prior", help=".npy file that rebalances AuC (the bundled prior)")
-    add("--seed", type=console.natural, default=0, help="of the random baseline (%(default)s)")
+    add("--seed", type=console.seed, default=0, help="of the random baseline (%(default)s)")
     add(
         "--seed_compatible", action="store_true", help="AuC as Paddle-CIC counts: error < threshold"
     )
