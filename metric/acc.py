@@ -5,7 +5,8 @@ python -m metric.acc --results_dir result --save_path figures --imgs_dir photos/
 The results are in class folders, one for each output of the network in sorted order, or those that
 --classes names. As in Callifrey/Paddle-CIC (metrics_acc.py), the short side of a photo is resized
 to 224 pixels, bilinearly, and the middle square taken. Gray photos and those with alpha, which is
-dropped, count as any other. --imgs_dir adds the true photos and, beside them, these all gray.
+dropped, count as any other. --imgs_dir adds the true photos and, beside them, these all gray and
+with the colours of random others. Writes acc.json and acc.png.
 """
 
 import importlib
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from cic import console, files, formats, images, pretrained, provenance, sources
 from cic.parallel import Pool
-from metric import baselines, pairs, record
+from metric import bars, baselines, pairs, record, table
 
 RANKS = (1, 5)
 RESULT = "colorized"
@@ -75,15 +76,15 @@ def square(image, size):
 def squares(size, job):
     """({row: (size, size, 3) uint8} of what the network is to see, whether the result has alpha).
 
-    `job` is (result, true photo or None, label); of the true photo follow itself and it all gray.
-    Of a file that cannot be read only a message.
+    `job` is (result, true photo or None, donor or None, label); of the true photo, and another that
+    lends it colours, follow the baselines. Of a file that cannot be read only a message.
     """
-    result, photo, _ = job
+    result, photo, donor, _ = job
     try:
         picture, _, transparent = UNCUT.read(result)
         pictures = {RESULT: picture}
         if photo:
-            pictures |= baselines.pictures(UNCUT.read(photo)[0])
+            pictures |= baselines.pictures(UNCUT.read(photo)[0], donor and UNCUT.read(donor)[0])
     except images.PhotoError as error:
         return str(error)
     seen = {name: square(Image.fromarray(each), size) for name, each in pictures.items()}
@@ -140,37 +141,43 @@ def _is_class(entry):
     return entry.is_dir() and not entry.name.startswith(".")
 
 
-def jobs_of(folder, photos, imgs_dir=None):
-    """Jobs for `squares`, (result, true photo or None, label), of `labelled` photos of a folder.
+def jobs_of(folder, photos, imgs_dir=None, seed=0):
+    """Jobs for `squares` of `labelled` photos of a folder; `seed` is the random baseline's.
 
     Raises ValueError unless the true photos have the same names, extensions aside: see pairs.find.
     """
     found = pairs.find(imgs_dir, folder) if imgs_dir else ()
     truth = {pair.result: pair.photo for pair in found}
-    paths = [(os.path.join(folder, name), label) for name, label in photos]
-    return [(path, truth.get(path), label) for path, label in paths]
+    results = [os.path.join(folder, name) for name, _ in photos]
+    others = (
+        i if i is None else truth.get(results[i]) for i in baselines.donors(len(photos), seed)
+    )
+    return [
+        (result, truth.get(result), other, label)
+        for result, other, (_, label) in zip(results, others, photos)
+    ]
 
 
 def measure(network, predict, jobs, batch_size=10, workers=0):
     """({row: Accuracy}, results with alpha, messages of photos that could not be read).
 
-    Rows are "colorized" and, with true photos, "all gray" and "truth". After the first message the
-    photos are only read. `predict` runs the network on (N, 3, S, S) float32.
+    Rows are "colorized" and, with true photos, the baselines. After the first message the photos
+    are only read. `predict` runs the network on (N, 3, S, S) float32.
     """
-    rows, transparent, failures = {}, [], []
+    rows, transparent, failures = {}, [], {}
     with Pool(workers, squares, network.size) as pool:
         read = zip(jobs, tqdm(pool.map(jobs, CHUNK), total=len(jobs), unit="photo"))
         while batch := list(islice(read, batch_size)):
-            failures += [seen for _, seen in batch if isinstance(seen, str)]
+            failures |= dict.fromkeys(seen for _, seen in batch if isinstance(seen, str))
             if failures:
                 continue
             transparent += [job[0] for job, (_, has_alpha) in batch if has_alpha]
-            labels = [job[2] for job, _ in batch]
+            labels = [job[-1] for job, _ in batch]
             for name in batch[0][1][0]:
                 pixels = np.stack([seen[name] for _, (seen, _) in batch])
                 inputs = network.prepare(pixels / np.float32(255)).transpose(0, 3, 1, 2)
                 rows.setdefault(name, Accuracy()).update(predict(inputs), labels)
-    return rows, transparent, failures
+    return rows, transparent, list(failures)
 
 
 def card(network, weights, backend):
@@ -197,6 +204,7 @@ def parse_arguments(backends):
     )
     add("--classes", help="file of the class folders' names, one a line, in the outputs' order")
     add("--batch_size", type=console.positive, default=10, help="photos at once (%(default)s)")
+    add("--seed", type=console.seed, default=0, help="of the random baseline (%(default)s)")
     backends.add_flags(parser)
     console.add_num_workers(parser)
     console.add_max_pixels(parser)
@@ -217,7 +225,7 @@ def main():
         raise ValueError(f"{weights}: {network} is no classifier")
     (outputs,) = network.output((network.channels, network.size, network.size))
     photos = labelled(args.results_dir, photos, outputs, names)
-    jobs = jobs_of(args.results_dir, photos, args.imgs_dir)
+    jobs = jobs_of(args.results_dir, photos, args.imgs_dir, args.seed)
     backend = backends.get(args.backend)
     predict = backend.predictor(network, state, args.device)
     found = measure(network, predict, jobs, args.batch_size, args.num_workers)
@@ -226,7 +234,10 @@ def main():
         print(f"error: {message}", file=sys.stderr)
     if failures:
         return 1
-    protocol = card(network, weights, backend.NAME) | {"with_transparency": len(transparent)}
+    protocol = card(network, weights, backend.NAME) | {
+        "random_ab_seed": args.seed,
+        "with_transparency": len(transparent),
+    }
     report(rows, protocol, target)
     return 0
 
@@ -236,12 +247,12 @@ def report(rows, protocol, target):
     figures = {name: accuracy.compute() for name, accuracy in rows.items()}
     count, alpha = rows[RESULT].count, protocol["with_transparency"]
     print(f"accuracy of {protocol['network']} on {count} photos in percent, higher is better")
-    for name, row in figures.items():
-        print(f"{name:12} top-1 {row['top1']:6.2f}   top-5 {row['top5']:6.2f}")
+    print(table.text(figures), end="")
     if alpha:
         print(f"note: {alpha} of {count} have transparency, which is ignored")
     facts = {"photos": count, "accuracy": figures, "protocol": protocol}
-    record.write({target: record.dumps(facts)})
+    picture = os.path.splitext(target)[0] + ".png"
+    record.write({target: record.dumps(facts), picture: bars.png(figures)})
 
 
 if __name__ == "__main__":

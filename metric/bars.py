@@ -1,0 +1,24 @@
+"""Picture of accuracies."""
+
+import io
+
+
+def png(rows):
+    """Bytes of a PNG, bars of {row name: {"top1": percent, "top5": percent}}."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure((8, 1.5 + 0.6 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for name, height, colour in (("top5", 0.8, "tab:blue"), ("top1", 0.5, "tab:orange")):
+        values = [row[name] for row in rows.values()]
+        bars = axes.barh(range(len(rows)), values, height, color=colour, label=name)
+        axes.bar_label(bars, fmt="%.1f", padding=3)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.set(xlim=(0, 105), xlabel="photos, %")
+    axes.invert_yaxis()
+    axes.legend(loc="lower right")
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    return file.getvalue()
