@@ -45,7 +45,7 @@ class Colouring(NamedTuple):
 def most_likely(logits, count, temperature=0.38, distance=DISTANCE):
     """Up to `count` Colourings of logits (313, h, w), the most likely first, `bits` ascending.
 
-    The first is the annealed mean. Each further one is the likeliest tilt that differs by
+    The first is the annealed mean. Each further one is the likeliest tilt that differs by about
     `distance` from every one before; there are fewer if it would take more than LEAST_LIKELY bits.
     """
     step = int(np.ceil((logits[0].size / CELLS) ** 0.5))

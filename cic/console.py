@@ -32,6 +32,17 @@ def seed(text):
     return number
 
 
+def temperature(text):
+    """argparse type: a number from 0.01 to 100."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0.01 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0.01 to 100")
+    return number
+
+
 def add_num_workers(parser):
     """The flag with which tools that read many photos choose their number of processes."""
     parser.add_argument(

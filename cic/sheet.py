@@ -17,6 +17,8 @@ def contact_sheet(rows, captions, width=480, labels=None):
     """
     scaled = [[_fit(picture, width) for picture in row] for row in rows]
     columns = len(captions)
+    if any(len(row) != columns for row in rows):
+        raise ValueError(f"{columns} captions for rows of {[len(row) for row in rows]} pictures")
     label = 2 * LINE if labels else 0
     height = CAPTION + sum(label + row[0].height + GAP for row in scaled)
     sheet = Image.new("RGB", (columns * (width + GAP) + GAP, height), "white")
@@ -24,7 +26,8 @@ def contact_sheet(rows, captions, width=480, labels=None):
     font = ImageFont.load_default(size=20)
     for column, caption in enumerate(captions):
         middle = GAP + column * (width + GAP) + width // 2
-        draw.text((middle, CAPTION // 2), caption, "black", font, anchor="mm")
+        short = _cut(caption, width, font)
+        draw.text((middle, CAPTION // 2), short, "black", font, anchor="mm")
     top = CAPTION
     small = ImageFont.load_default(size=14)
     for number, row in enumerate(scaled):

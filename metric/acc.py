@@ -81,10 +81,13 @@ def squares(size, job):
     """
     result, photo, donor, _ = job
     try:
-        picture, _, transparent = UNCUT.read(result)
-        pictures = {RESULT: picture}
         if photo:
-            pictures |= baselines.pictures(UNCUT.read(photo)[0], donor and UNCUT.read(donor)[0])
+            truth, picture, transparent = UNCUT.read_pair(pairs.Pair(photo, result))
+            other = donor and UNCUT.read(donor)[0]
+            pictures = {RESULT: picture} | baselines.pictures(truth, other)
+        else:
+            picture, _, transparent = UNCUT.read(result)
+            pictures = {RESULT: picture}
     except images.PhotoError as error:
         return str(error)
     seen = {name: square(Image.fromarray(each), size) for name, each in pictures.items()}
@@ -94,7 +97,10 @@ def squares(size, job):
 def read_classes(path):
     """Names of class folders, one a line, from a file; raises ValueError if one comes twice."""
     with open(path, encoding="utf-8") as file:
-        names = file.read().split("\n")
+        try:
+            names = file.read().split("\n")
+        except UnicodeDecodeError:
+            raise ValueError(f"{path}: not text in UTF-8") from None
     names = [name.strip() for name in names if name.strip()]
     if len(set(names)) != len(names):
         raise ValueError(f"{path}: a name comes twice")
@@ -180,8 +186,8 @@ def measure(network, predict, jobs, batch_size=10, workers=0):
     return rows, transparent, list(failures)
 
 
-def card(network, weights, backend):
-    """How the figures came about, a JSON object."""
+def facts(network, weights, backend):
+    """What the accuracy of a network with weights, a path, depends on, a JSON object."""
     return {
         "network": str(network),
         "weights_sha256": pretrained.sha256(weights),
@@ -189,7 +195,6 @@ def card(network, weights, backend):
         "resize": f"short side to {network.size} pixels, bilinear (Pillow)",
         "crop": f"the middle {network.size} x {network.size} pixels",
         "backend": backend,
-        **provenance.facts(backend),
     }
 
 
@@ -234,7 +239,9 @@ def main():
         print(f"error: {message}", file=sys.stderr)
     if failures:
         return 1
-    protocol = card(network, weights, backend.NAME) | {
+    protocol = facts(network, weights, backend.NAME) | {
+        **provenance.facts(backend.NAME),
+        "count": len(jobs),
         "random_ab_seed": args.seed,
         "with_transparency": len(transparent),
     }
@@ -248,11 +255,13 @@ def report(rows, protocol, target):
     count, alpha = rows[RESULT].count, protocol["with_transparency"]
     print(f"accuracy of {protocol['network']} on {count} photos in percent, higher is better")
     print(table.text(figures), end="")
+    if baselines.TRUTH not in rows:
+        print("note: --imgs_dir, the true photos, adds what these are to be read against")
     if alpha:
         print(f"note: {alpha} of {count} have transparency, which is ignored")
-    facts = {"photos": count, "accuracy": figures, "protocol": protocol}
+    written = {"photos": count, "accuracy": figures, "protocol": protocol}
     picture = os.path.splitext(target)[0] + ".png"
-    record.write({target: record.dumps(facts), picture: bars.png(figures)})
+    record.write({target: record.dumps(written), picture: bars.png(figures)})
 
 
 if __name__ == "__main__":

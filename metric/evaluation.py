@@ -1,4 +1,4 @@
-"""Colorizers measured on photos without writing a picture: the figures are those of the files."""
+"""Colorizers measured on photos, no picture written: the figures are those of lossless files."""
 
 from typing import NamedTuple
 
@@ -9,9 +9,12 @@ from tqdm import tqdm
 from cic import images
 from cic.colorize import add_colour
 from cic.encode import decode
+from cic.lab import rgb_to_lab
 from cic.parallel import Pool
+from cic.rebalance import is_gray
 from metric import acc, baselines
 from metric.calibration import Calibration
+from metric.report import NOTES
 from metric.suite import Suite
 from metric.temperature import Temperatures
 
@@ -90,23 +93,25 @@ def _problem(cut, path):
 
 
 def measure(paths, colorizers, protocol, workers=0, classify=None, labels=()):
-    """{name: Row} of {name: colorizer} and the baselines on photos, with a progress bar.
+    """({name: Row}, {note: paths}) of {name: colorizer} and the baselines, with a progress bar.
 
     Networks run in this process, pictures are made and measured in `workers`; the figures do not
     depend on their number. `classify` runs a classifier on (N, S, S, 3) uint8, `labels` are the
-    photos' classes. Raises images.PhotoError.
+    photos' classes; the notes are report.NOTES. Raises images.PhotoError.
     """
-    rows = {}
+    rows, notes = {}, {name: [] for name in NOTES}
     jobs = _predicted(paths, colorizers, protocol)
     with Pool(workers, _measure_photo, protocol) as pool:
         bar = tqdm(pool.map(jobs), total=len(paths), unit="photo", desc="measuring")
-        for number, (measured, views) in enumerate(bar):
+        for number, (measured, views, noted) in enumerate(bar):
+            for name in noted:
+                notes[name].append(paths[number])
             if classify:
                 for row, logits in zip(measured.values(), classify(views)):
                     row.accuracy.update(logits[None], labels[number : number + 1])
             for name, row in measured.items():
                 rows.setdefault(name, Row(protocol)).merge(row)
-    return rows
+    return rows, notes
 
 
 def _predicted(paths, colorizers, protocol):
@@ -129,9 +134,14 @@ def predict(colorizer, image):
 
 
 def _measure_photo(protocol, job):
-    """({name: Row}, what a classifier is to see of each picture, (n, S, S, 3) uint8, or None)."""
+    """({name: Row}, what a classifier is to see of each picture or None, names of notes).
+
+    A classifier sees (n, S, S, 3) uint8.
+    """
     path, donor, predictions = job
-    photo = protocol.cut.read(path)[0]
+    photo, _, transparent = protocol.cut.read(path)
+    seen = {"gray_photos": is_gray(rgb_to_lab(photo)[..., 1:]), "with_transparency": transparent}
+    notes = [name for name, holds in seen.items() if holds]
     pictures = {name: add_colour(photo, p.ab, p.stride) for name, p in predictions.items()}
     pictures |= baselines.pictures(photo, donor and protocol.cut.read(donor)[0])
     rows = {}
@@ -139,6 +149,6 @@ def _measure_photo(protocol, job):
         rows[name] = Row(protocol)
         rows[name].update(photo, picture, predictions.get(name))
     if not protocol.side:
-        return rows, None
+        return rows, None, notes
     views = [acc.square(Image.fromarray(p), protocol.side) for p in pictures.values()]
-    return rows, np.stack(views)
+    return rows, np.stack(views), notes

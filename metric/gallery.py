@@ -6,9 +6,10 @@ import io
 import json
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
-from cic.colorize import MAP, SHEET
+from cic.colorize import MAP
 from cic.sheet import contact_sheet
 from metric import baselines
 
@@ -31,36 +32,38 @@ pre { overflow-x: auto; }
 
 
 class Exhibit(NamedTuple):
-    """A photo to show: its name, its error in words, and pictures {caption: (h, w, 3) uint8}."""
+    """A photo to show: its name, its error in words, and [(caption, (h, w, 3) uint8)]."""
 
     name: str
     error: str
-    pictures: dict
+    pictures: list
 
 
 def show(photo, colorizers, alternatives=1, with_map=False):
-    """{caption: (H, W, 3) uint8} of a photo: gray, what {name: colorizer} make of it, the truth.
+    """[(caption, (H, W, 3) uint8)] of a photo: gray, what {name: colorizer} make of it, the truth.
 
-    The first's next `alternatives` and its map of uncertainty follow its colouring.
+    The first's next `alternatives` and its map of uncertainty follow its colouring; where there are
+    fewer alternatives the rest are white.
     """
-    pictures = {"gray": baselines.pictures(photo)[baselines.GRAY]}
-    for name, colorizer in colorizers.items():
-        captions = {1: name, MAP: "uncertainty"}
-        for kind, picture in colorizer.pictures(Image.fromarray(photo), alternatives, with_map):
-            if kind != SHEET:  # a map ends in its legend
-                pictures[captions.get(kind, f"alternative {kind}")] = picture[: len(photo)]
-        alternatives, with_map = 1, False
-    return pictures | {"truth": photo}
+    image, (first, *others) = Image.fromarray(photo), colorizers
+    made = dict(colorizers[first].pictures(image, alternatives, with_map))
+    white = np.full_like(photo, 255)
+    shown = [("gray", baselines.pictures(photo)[baselines.GRAY]), (first, made[1])]
+    shown += [(f"alternative {n}", made.get(n, white)) for n in range(2, alternatives + 1)]
+    if with_map:
+        shown.append(("uncertainty", made[MAP][: len(photo)]))  # without its legend
+    shown += [(name, colorizers[name](image)) for name in others]
+    return [*shown, ("truth", photo)]
 
 
 def extremes(errors, count):
     """Indices of the `count` lowest of `errors`, from the lowest, and of as many of the highest.
 
-    None is in both: of fewer than twice as many, each list has half. Equal errors keep their order.
+    None is in both: of fewer than twice as many, each list has half, the best the middle one.
     """
     order = sorted(range(len(errors)), key=errors.__getitem__)
-    count = min(count, len(order) // 2)
-    return order[:count], order[::-1][:count]
+    half = -(-len(order) // 2)
+    return order[: min(count, half)], order[half:][::-1][:count]
 
 
 def page(title, table, drawings, groups, card):
@@ -100,7 +103,7 @@ def _group(heading, exhibits):
 
 def _article(exhibit):
     pictures = "".join(
-        _figure(caption, "jpeg", _jpeg(picture)) for caption, picture in exhibit.pictures.items()
+        _figure(caption, "jpeg", _jpeg(picture)) for caption, picture in exhibit.pictures
     )
     title = f"{html.escape(exhibit.name)} &middot; {html.escape(exhibit.error)}"
     return f'<article><h3>{title}</h3><div class="pictures">{pictures}</div></article>'
@@ -126,7 +129,7 @@ def _jpeg(picture):
 def sheet(groups, width=240):
     """Contact sheet (H, W, 3) uint8 of the same groups, a row a photo, of one set of captions."""
     exhibits = [(heading, exhibit) for heading, shown in groups.items() for exhibit in shown]
-    captions = list(exhibits[0][1].pictures)
-    rows = [[exhibit.pictures[caption] for caption in captions] for _, exhibit in exhibits]
+    captions = [caption for caption, _ in exhibits[0][1].pictures]
+    rows = [[picture for _, picture in exhibit.pictures] for _, exhibit in exhibits]
     labels = [f"{heading}: {exhibit.name}, {exhibit.error}" for heading, exhibit in exhibits]
     return contact_sheet(rows, captions, width, labels)

@@ -45,14 +45,14 @@ def _by_stem(folder):
     for name in sources.walk(folder):
         path, stem = os.path.join(folder, name), os.path.splitext(name)[0]
         if stem in found:
-            raise ValueError(f"{found[stem]} and {path}: two files of one stem")
+            raise ValueError(f"{found[stem]!r} and {path!r}: two files of one stem")
         found[stem] = path
     return found
 
 
 def named(paths):
     """The first few of a list of paths, for a line of text."""
-    return ", ".join(paths[:NAMED]) + (", ..." if len(paths) > NAMED else "")
+    return ", ".join(map(repr, paths[:NAMED])) + (", ..." if len(paths) > NAMED else "")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Cut:
         if min(image.size) < self.crop:
             width, height = image.size
             raise images.PhotoError(
-                f"{path}: {width} x {height} is smaller than --crop {self.crop}"
+                f"{path!r}: {width} x {height} is smaller than --crop {self.crop}"
             )
         left, top = ((side - self.crop) // 2 for side in image.size)
         return image.crop((left, top, left + self.crop, top + self.crop))
@@ -99,7 +99,7 @@ class Cut:
         if result_size != size:
             (width, height), (w, h) = size, result_size
             raise images.PhotoError(
-                f"{pair.result}: {w} x {h} beside a photo of {width} x {height}"
+                f"{pair.result!r}: {w} x {h} beside a photo of {width} x {height}"
             )
         return photo, result, transparent or also
 

@@ -12,6 +12,8 @@ DEFINITIONS = {
     "rmse_ab": "root of the mean square over all pixels and both channels, CIELAB units",
     "psnr": "dB, sRGB, mean over pictures but the identical ones; null if there is no other",
     "ssim": "sRGB, Gaussian window of sigma 1.5, mean over pictures (Wang et al. 2004)",
+    "nll, ece": "of the 313 probabilities at temperature 1, on the cells that the network sees",
+    "temperatures": "on those cells, too, not on full-size pixels",
     "colourfulness": "M3, mean over pictures (Hasler and Suesstrunk 2003)",
 }
 

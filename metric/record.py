@@ -1,10 +1,12 @@
 """Figures as files."""
 
+import io
 import json
 import math
 import re
 
 import numpy as np
+from PIL import Image
 
 from cic.files import replacing
 
@@ -26,6 +28,13 @@ def _plain(value):
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def png(picture):
+    """Bytes of a PNG of a picture (H, W, 3) uint8."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "png")
+    return file.getvalue()
 
 
 def write(contents):

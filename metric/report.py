@@ -19,6 +19,10 @@ from cic.parallel import Pool
 from metric import auc, baselines, curve, pairs, protocol, record, suite, table
 
 RESULT = "colorized"
+NOTES = {  # what is said of some photos
+    "gray_photos": "are gray, with no colour to find",
+    "with_transparency": "have transparency, which is ignored",
+}
 METRICS = {"auc": auc.AuC, "figures": suite.Suite}  # by the figures' name in the JSON file
 
 
@@ -43,12 +47,12 @@ def parse_arguments(description=__doc__):
 
 
 def measure(pair_list, metric, options=(), cut=pairs.WHOLE, seed=0, workers=0):
-    """({row: metric}, gray photos, pairs with transparency) of all pairs, with a progress bar.
+    """({row: metric}, {note: paths}, see NOTES) of all pairs, with a progress bar.
 
     `metric(*options)` is made for every picture of every row: the results', the baselines'. The
     totals do not depend on the number of workers. Raises images.PhotoError, naming the file.
     """
-    totals, gray, transparent = {}, [], []
+    totals, notes = {}, {name: [] for name in NOTES}
     jobs = [
         (pair, None if donor is None else pair_list[donor].photo)
         for pair, donor in zip(pair_list, baselines.donors(len(pair_list), seed))
@@ -58,9 +62,9 @@ def measure(pair_list, metric, options=(), cut=pairs.WHOLE, seed=0, workers=0):
         for (rows, is_gray, has_alpha), pair in zip(results, pair_list):
             for name, measured in rows.items():
                 totals.setdefault(name, metric(*options)).merge(measured)
-            gray += [pair.photo] * is_gray
-            transparent += [pair.result] * has_alpha
-    return totals, gray, transparent
+            notes["gray_photos"] += [pair.photo] * is_gray
+            notes["with_transparency"] += [pair.result] * has_alpha
+    return totals, notes
 
 
 def measure_pair(metric, options, cut, job):
@@ -105,16 +109,13 @@ def run(args, key="figures"):
     cut = pairs.Cut(args.resize, args.crop)
     found = pairs.find(args.imgs_dir, args.results_dir)
     options = shares, args.seed_compatible
-    measured, gray, transparent = measure(
-        found, METRICS[key], options, cut, args.seed, args.num_workers
-    )
+    measured, notes = measure(found, METRICS[key], options, cut, args.seed, args.num_workers)
     card = protocol.card(len(found), cut, args.seed, args.seed_compatible, args.prior)
-    card |= {"gray_photos": len(gray), "with_transparency": len(transparent)}
+    card |= {name: len(noted) for name, noted in notes.items()}
     contents = rendered(key, measured, card)
     record.write(dict(zip(paths, contents)))
     print(contents[-1], end="")
-    show("photos are gray, with no colour to find", gray, len(found))
-    show("pairs have transparency, which is ignored", transparent, len(found))
+    show_notes(notes, len(found))
     print(f"have a look at {stem}.png")
 
 
@@ -126,10 +127,13 @@ def rendered(key, measured, card):
     return record.dumps(facts), curve.png(curves), table.text(rows)
 
 
-def show(what, paths, count):
-    """Print a line about some of `count` pairs, if there are any."""
-    if paths:
-        print(f"note: {len(paths)} of {count} {what}: {pairs.named(paths)}")
+def show_notes(notes, count):
+    """Print a line for each of {note: paths}, of `count` photos, that has any."""
+    for name, paths in notes.items():
+        if paths:
+            print(f"note: {len(paths)} of {count} {NOTES[name]}: {pairs.named(paths)}")
+    if count == 1:
+        print("note: there is no other photo whose colours could be taken: no random ab")
 
 
 def main():

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import backends
-from cic import checkpoint, images, networks, prior
+from cic import checkpoint, images, networks, pretrained, prior
 from cic.initialize import initialize
 from metric import evaluation, pairs
 
@@ -87,6 +87,7 @@ def test_weights_and_backends_side_by_side_with_pictures(photo_folder, weights, 
         assert torch == pytest.approx(paddle, abs=0.02), figure
     assert [one["temperature"] for one in measured["temperatures"][rows[0]]] == [0.2, 1]
     assert "best for ab error" in run.stdout
+    assert "by temperature, on the cells that the network sees" in run.stdout
     page = (tmp_path / "figures" / "gallery.html").read_text(encoding="utf-8")
     for caption in ("gray", *rows, "alternative 2", "uncertainty", "truth"):
         assert f'alt="{caption}"' in page
@@ -94,11 +95,24 @@ def test_weights_and_backends_side_by_side_with_pictures(photo_folder, weights, 
         assert min(Image.open(tmp_path / "figures" / name).size) > 300, name
 
 
+def test_a_single_gray_photo(photos, tmp_path):
+    images.write(tmp_path / "in" / "a.png", photos["chelsea"][:96, :96, :1].repeat(3, axis=2))
+    more = ("--gallery", 3, "--compare", 3, "--alternatives", 2, "--size", 64, "--num_workers", 0)
+    run = evaluate(tmp_path, "--image_dir", tmp_path / "in", "--backend", "torch", *more)
+    assert run.returncode == 0, run.stderr
+    assert "note: 1 of 1 are gray" in run.stdout
+    assert "no random ab" in run.stdout
+    assert facts(tmp_path)["protocol"]["gray_photos"] == 1
+    sheet = images.read(tmp_path / "figures" / "comparison.png")
+    assert sheet.shape[1] == 4 * (320 + 12) + 12  # gray, two colourings, the truth
+    assert np.array_equal(sheet[40:, 12:332], sheet[40:, -332:-12])
+
+
 def test_the_figures_do_not_depend_on_the_number_of_processes(photo_folder):
     colorizers = {"bundled": backends.colorizer(backend="torch")}
     paths = sorted(map(str, photo_folder.rglob("*.*")))
     protocol = evaluation.Protocol(prior.default(), False, pairs.Cut(resize=48))
-    one, two = (evaluation.measure(paths, colorizers, protocol, n) for n in (0, 2))
+    one, two = (evaluation.measure(paths, colorizers, protocol, n)[0] for n in (0, 2))
     assert {name: row.compute() for name, row in one.items()} == {
         name: row.compute() for name, row in two.items()
     }
@@ -126,8 +140,10 @@ def test_the_classes_of_what_was_made(photo_folder, tmp_path):
     run = start(ROOT, "-m", "metric.acc", *pair, "--save_path", tmp_path / "files")
     assert run.returncode == 0, run.stderr
     expected = json.loads((tmp_path / "files" / "acc.json").read_text())["accuracy"]
+    card = facts(tmp_path)["protocol"]["vgg"]
+    assert card["weights_sha256"] == pretrained.sha256(tmp_path / "vgg.safetensors")
     found = facts(tmp_path)["figures"]
-    for row in ("bundled", "all gray", "truth"):
+    for row in ("bundled", "all gray", "random ab", "truth"):
         other = {"bundled": "colorized"}.get(row, row)
         assert {name: found[row][name] for name in ("top1", "top5")} == expected[other]
 
@@ -135,6 +151,8 @@ def test_the_classes_of_what_was_made(photo_folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--names", "two\nlines"), "a name is one line of text"),
+        (("--uncertainty",), "--gallery and --compare"),
         (("--names", "a", "b"), "2 --names for 1 --weights"),
         (("--names", "truth"), "two rows are called truth"),
         (("--weights", "nowhere.safetensors"), "nowhere.safetensors"),

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from selenium import webdriver
 
-from metric.gallery import WIDEST, Exhibit, extremes, page, sheet
+from cic.colorize import MAP, SHEET
+from metric.gallery import WIDEST, Exhibit, extremes, page, sheet, show
 
 EVIL = 'it\'s <b>a</b> "cat" & café.jpg'
 FLAGS = (
@@ -40,8 +41,8 @@ def browser():
 def groups(photos):
     """Two groups of one photo each, one of them large, one with an awkward name."""
     gray = photos["chelsea"][..., :1].repeat(3, axis=-1)
-    pictures = {"gray": gray, "predicted": photos["chelsea"], "truth": photos["chelsea"]}
-    small = {caption: picture[::7, ::7] for caption, picture in pictures.items()}
+    pictures = [("gray", gray), ("predicted", photos["chelsea"]), ("truth", photos["chelsea"])]
+    small = [(caption, picture[::7, ::7]) for caption, picture in pictures]
     return {
         "Best": [Exhibit(EVIL, "ab RMSE 3.2", pictures)],
         "Worst": [Exhibit("n01/b.jpg", "ab RMSE 20.1", small)],
@@ -100,7 +101,7 @@ def test_pictures_on_the_page_are_those_given(groups, photos):
 
 def test_large_pictures_are_made_small(photos):
     large = np.kron(photos["chelsea"], np.ones((6, 6, 1), np.uint8))
-    text = page("x", TABLE, {}, {"Best": [Exhibit("a", "b", {"truth": large})]}, {})
+    text = page("x", TABLE, {}, {"Best": [Exhibit("a", "b", [("truth", large)])]}, {})
     [part] = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', text)
     assert Image.open(io.BytesIO(base64.b64decode(part))).width == WIDEST
 
@@ -114,10 +115,40 @@ def test_the_sheet_has_a_row_a_photo(groups, photos):
     assert (labels < 128).any()  # the photo's name stands above its row
 
 
+class Painter:
+    """A colorizer that finds two alternatives at the most."""
+
+    def __init__(self, shade):
+        self.shade = shade
+
+    def __call__(self, image):
+        return np.full((image.height, image.width, 3), self.shade, np.uint8)
+
+    def pictures(self, image, count, with_map):
+        for number in range(1, min(count, 2) + 1):
+            yield number, self(image) + np.uint8(number)
+        if count > 1:
+            yield SHEET, self(image)[:9]
+        if with_map:
+            yield MAP, np.concatenate([self(image), self(image)])
+
+
+def test_every_photo_is_shown_under_the_same_captions(photos):
+    """An alternative that there is not is white; names may be those of captions."""
+    photo = photos["coffee"][::9, ::9]
+    shown = show(photo, {"gray": Painter(10), "truth": Painter(20)}, 3, with_map=True)
+    captions = ("gray", "gray", "alternative 2", "alternative 3", "uncertainty", "truth", "truth")
+    assert tuple(caption for caption, _ in shown) == captions
+    assert [int(picture[0, 0, 0]) for _, picture in shown[1:6]] == [11, 12, 255, 10, 20]
+    assert {picture.shape for _, picture in shown} == {photo.shape}
+    assert np.array_equal(shown[-1][1], photo)
+
+
 @given(st.lists(st.floats(0, 100)), st.integers(0, 6))
 def test_the_extremes_are_the_lowest_and_the_highest(errors, count):
     best, worst = extremes(errors, count)
-    assert len(best) == len(worst) == min(count, len(errors) // 2)
+    assert len(best) == min(count, (len(errors) + 1) // 2)
+    assert len(worst) == min(count, len(errors) // 2)
     assert not set(best) & set(worst)
     ordered = sorted(errors)
     assert [errors[i] for i in best] == ordered[: len(best)]

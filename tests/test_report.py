@@ -180,9 +180,9 @@ def test_gray_and_transparent_pictures_are_told(folders, photos, tmp_path, capsy
     shown = capsys.readouterr().out.splitlines()
     (gray,) = (line for line in shown if "are gray" in line)
     (alpha,) = (line for line in shown if "transparency" in line)
-    assert gray.startswith("note: 1 of 6 photos")
-    assert gray.endswith("astronaut.jpg")
-    assert alpha.endswith("chelsea.png")
+    assert gray.startswith("note: 1 of 6 are gray")
+    assert gray.endswith("astronaut.jpg'")
+    assert alpha.endswith("chelsea.png'")
     card = json.loads((tmp_path / "figures" / "auc.json").read_text())["protocol"]
     assert (card["gray_photos"], card["with_transparency"]) == (1, 1)
 

@@ -26,7 +26,11 @@ def parse_arguments():
     add("-o", "--output", required=True, help="folder to write to; for one photo, also a file name")
     add("--weights", help="checkpoint (the bundled one)")
     backends.add_flags(parser)
-    add("--temperature", type=float, help="near 0 the mode, 1 the mean (the weights' own)")
+    add(
+        "--temperature",
+        type=console.temperature,
+        help="near 0 the mode, 1 the mean (the weights' own)",
+    )
     add(
         "--size",
         type=console.positive,

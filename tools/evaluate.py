@@ -49,7 +49,7 @@ def parse_arguments():
     add("--names", nargs="+", help="their names in the table (those of the files)")
     add("--backend", nargs="+", choices=backends.names(), help="frameworks (one that is installed)")
     add("--device", default="auto", help="auto, cpu, gpu, gpu:1 (%(default)s)")
-    add("--temperature", type=float, help="of the annealed mean (the weights' own)")
+    add("--temperature", type=console.temperature, help="of the annealed mean (the weights' own)")
     add("--size", type=console.positive, help="short side the networks see (the weights' own)")
     add("--resize", type=console.positive, help="shrink photos to this short side first")
     add("--crop", type=console.positive, help="then take the middle square of this side")
@@ -65,7 +65,7 @@ def parse_arguments():
         "--gallery",
         type=console.positive,
         metavar="N",
-        help="the N best and worst photos of the first row: gallery.html and gallery.png",
+        help="up to N best and N worst photos of the first row: gallery.html and gallery.png",
     )
     add(
         "--alternatives",
@@ -80,7 +80,7 @@ def parse_arguments():
     )
     add(
         "--temperatures",
-        type=float,
+        type=console.temperature,
         nargs="*",
         metavar="T",
         help="figures by temperature, and the best for each aim (a range of them)",
@@ -96,11 +96,13 @@ def open_colorizers(args):
     if len(names) != len(args.weights):
         raise ValueError(f"{len(names)} --names for {len(args.weights)} --weights")
     colorizers = {}
-    for backend in args.backend or [None]:
+    for backend in dict.fromkeys(args.backend or [None]):
         for name, weights in zip(names, args.weights):
             row = f"{name} ({backend})" if args.backend and len(args.backend) > 1 else name
             if row in colorizers or row in (baselines.GRAY, baselines.RANDOM, baselines.TRUTH):
-                raise ValueError(f"two rows are called {row}: add --names")
+                raise ValueError(f"two rows are called {row}: choose other --names")
+            if not row.isprintable():
+                raise ValueError(f"{row!r}: a name is one line of text")
             colorizer = backends.colorizer(weights, backend, args.device)
             colorizer.size = args.size or colorizer.size
             if args.temperature is not None:
@@ -114,26 +116,26 @@ def _stem(weights):
 
 
 def open_classifier(args, names):
-    """(function for evaluation.measure, side of its input, labels of the photos)."""
+    """(function for evaluation.measure, facts of its protocol, its side, {name: label})."""
     network, state = formats.load(args.vgg)
     if not network.is_classifier:
         raise ValueError(f"{args.vgg}: {network} is no classifier")
     (outputs,) = network.output((network.channels, network.size, network.size))
     photos = [(name, name.partition(os.sep)[0]) for name in names]
     classes = args.classes and acc.read_classes(args.classes)
-    labels = [label for _, label in acc.labelled(args.image_dir, photos, outputs, classes)]
-    forward = backends.get(args.backend and args.backend[0]).predictor(network, state, args.device)
+    labels = dict(acc.labelled(args.image_dir, photos, outputs, classes))
+    backend = backends.get(args.backend and args.backend[0])
+    forward = backend.predictor(network, state, args.device)
 
     def classify(views):
         inputs = network.prepare(views / np.float32(255))
         return forward(inputs.transpose(0, 3, 1, 2))
 
-    return classify, network.size, np.array(labels)
+    return classify, acc.facts(network, args.vgg, backend.NAME), network.size, labels
 
 
-def find_photos(args, cut):
-    """(names of the photos that can be read, relative to the folder; messages of the others)."""
-    names = list(islice(sources.walk(args.image_dir), args.max_samples))
+def read_all(args, cut, names):
+    """(those of the names whose photos can be read, messages of the others)."""
     paths = [os.path.join(args.image_dir, name) for name in names]
     problems = evaluation.problems(paths, cut, args.num_workers)
     names = [name for name, problem in zip(names, problems) if not problem]
@@ -145,12 +147,10 @@ def find_photos(args, cut):
     return names, problems
 
 
-def card_of(args, cut, count, skipped, colorizers):
+def card_of(args, cut, count, colorizers):
     """The protocol card, a JSON object."""
     frameworks = args.backend or [backends.get().NAME]
-    card = protocol.card(
-        count, cut, args.seed, args.seed_compatible, args.prior, *dict.fromkeys(frameworks)
-    )
+    card = protocol.card(count, cut, args.seed, args.seed_compatible, args.prior, *frameworks)
     files = [weights or checkpoint.default_path() for weights in args.weights] * len(frameworks)
     rows = {
         name: {
@@ -162,7 +162,7 @@ def card_of(args, cut, count, skipped, colorizers):
         for (name, one), file in zip(colorizers.items(), files)
     }
     del card["weights"], card["temperature"]
-    return card | {"rows": rows, "device": args.device, "skipped": skipped}
+    return card | {"rows": rows, "device": args.device}
 
 
 def by_temperature(rows):
@@ -175,12 +175,13 @@ def by_temperature(rows):
             del one["temperature"]
         aims = temperature.best(figures).items()
         lines = "".join(f"best for {aim}: {value:g}\n" for aim, value in aims)
-        parts.append(f"{name}, by temperature\n{table.text(by_value)}{lines}")
+        head = f"{name} by temperature, on the cells that the network sees, not on full-size pixels"
+        parts.append(f"{head}\n{table.text(by_value)}{lines}")
     return "\n".join(parts)
 
 
-def write_figures(rows, colorizers, card, folder):
-    """Print and write the table, curves and figures of rows: (its cells, {drawing: PNG bytes})."""
+def draw_figures(rows, colorizers, card):
+    """(table, text, {file: content}) of rows: the files are figures, curves and text."""
     figures = {name: row.compute() for name, row in rows.items()}
     curves = {name: row.pictures.curve() for name, row in rows.items()}
     own = {name: rows[name] for name in colorizers}
@@ -190,58 +191,78 @@ def write_figures(rows, colorizers, card, folder):
         facts["temperatures"] = {name: row.temperatures.compute() for name, row in own.items()}
         text += "\n" + by_temperature(own)
     facts["reliability"] = {name: row.calibration.curve() for name, row in own.items()}
-    reliability = calibration.png({name: row.calibration for name, row in own.items()})
-    drawings = {"evaluation.png": curve.png(curves), "reliability.png": reliability}
-    texts = {"evaluation.json": record.dumps(facts), "evaluation.txt": text}
-    written = texts | drawings
-    record.write({os.path.join(folder, name): content for name, content in written.items()})
-    print(text, end="")
-    return table.cells(figures), drawings
+    files = {
+        "evaluation.json": record.dumps(facts),
+        "evaluation.txt": text,
+        "evaluation.png": curve.png(curves),
+        "reliability.png": calibration.png({name: row.calibration for name, row in own.items()}),
+    }
+    return table.cells(figures), text, files
 
 
-def write_gallery(args, names, show, errors, cells, drawings, card):
-    """Write gallery.html and gallery.png: the best and the worst photos by their `errors`."""
+def draw_gallery(args, names, show, errors, cells, drawings, card):
+    """{file: content} of the gallery: the best and the worst photos by their `errors`."""
     groups = {
         heading: [
             gallery.Exhibit(printable(names[i]), f"RMSE of ab {errors[i]:.1f}", show(names[i]))
             for i in numbers
         ]
         for heading, numbers in zip(("Best", "Worst"), gallery.extremes(errors, args.gallery))
+        if numbers
     }
-    page = gallery.page("Colorized photos", cells, drawings, groups, card)
-    record.write({os.path.join(args.save_path, "gallery.html"): page})
-    images.write(os.path.join(args.save_path, "gallery.png"), gallery.sheet(groups, COLUMN))
+    return {
+        "gallery.html": gallery.page("Colorized photos", cells, drawings, groups, card),
+        "gallery.png": record.png(gallery.sheet(groups, COLUMN)),
+    }
 
 
 def printable(name):
-    """A file's name as text, whatever its bytes."""
-    return os.fsencode(name).decode(errors="backslashreplace")
+    """A file's name as text on one line, whatever its bytes."""
+    text = os.fsencode(name).decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def write_comparison(args, names, show):
-    """Write comparison.png: photos evenly spread over the set, as every colorizer shows them."""
+def draw_comparison(args, names, show):
+    """{file: content} of photos evenly spread over the set, as every colorizer shows them."""
     chosen = np.linspace(0, len(names) - 1, min(args.compare, len(names))).astype(int)
     rows = [show(names[i]) for i in chosen]
-    sheet = contact_sheet([list(row.values()) for row in rows], list(rows[0]), COLUMN)
-    images.write(os.path.join(args.save_path, "comparison.png"), sheet)
+    captions = [caption for caption, _ in rows[0]]
+    sheet = contact_sheet([[picture for _, picture in row] for row in rows], captions, COLUMN)
+    return {"comparison.png": record.png(sheet)}
+
+
+def check_outputs(args):
+    """Raise ValueError or OSError, before any work, for a file that cannot be written."""
+    names = ["evaluation.json", "evaluation.txt", "evaluation.png", "reliability.png"]
+    names += ["gallery.html", "gallery.png"] if args.gallery else []
+    names += ["comparison.png"] if args.compare else []
+    report.refuse_outputs([os.path.join(args.save_path, n) for n in names], [args.image_dir])
+    if (args.alternatives > 1 or args.uncertainty) and not (args.gallery or args.compare):
+        raise ValueError("--alternatives and --uncertainty are shown by --gallery and --compare")
 
 
 def main():
     args = parse_arguments()
     sys.stdout.reconfigure(errors="backslashreplace")  # a name may have any bytes
     images.limit_pixels(args.max_pixels)
-    report.refuse_outputs([os.path.join(args.save_path, "evaluation.json")], [args.image_dir])
+    check_outputs(args)
     shares = report.read_prior(args.prior) if args.prior else prior.default()
     grid = () if args.temperatures is None else args.temperatures or temperature.GRID
     cut = pairs.Cut(args.resize, args.crop)
+    names = list(islice(sources.walk(args.image_dir), args.max_samples))
     colorizers = open_colorizers(args)
-    names, problems = find_photos(args, cut)
-    classify, side, labels = open_classifier(args, names) if args.vgg else (None, None, ())
-    how = evaluation.Protocol(shares, args.seed_compatible, cut, tuple(grid), side, args.seed)
+    classify = vgg = side = None
+    labels = {}
+    if args.vgg:
+        classify, vgg, side, labels = open_classifier(args, names)
+    names, problems = read_all(args, cut, names)
     paths = [os.path.join(args.image_dir, name) for name in names]
-    rows = evaluation.measure(paths, colorizers, how, args.num_workers, classify, labels)
-    card = card_of(args, cut, len(names), problems, colorizers)
-    cells, drawings = write_figures(rows, colorizers, card, args.save_path)
+    how = evaluation.Protocol(shares, args.seed_compatible, cut, tuple(grid), side, args.seed)
+    classes = np.array([labels.get(name) for name in names])
+    rows, notes = evaluation.measure(paths, colorizers, how, args.num_workers, classify, classes)
+    card = card_of(args, cut, len(names), colorizers) | {"vgg": vgg, "skipped": problems}
+    card |= {name: len(found) for name, found in notes.items()}
+    cells, text, written = draw_figures(rows, colorizers, card)
 
     def show(name):
         photo = cut.read(os.path.join(args.image_dir, name))[0]
@@ -249,9 +270,13 @@ def main():
 
     if args.gallery:
         errors = rows[next(iter(colorizers))].errors
-        write_gallery(args, names, show, errors, cells, drawings, card)
+        drawings = {name: written[name] for name in ("evaluation.png", "reliability.png")}
+        written |= draw_gallery(args, names, show, errors, cells, drawings, card)
     if args.compare:
-        write_comparison(args, names, show)
+        written |= draw_comparison(args, names, show)
+    record.write({os.path.join(args.save_path, name): data for name, data in written.items()})
+    print(text, end="")
+    report.show_notes(notes, len(names))
     print(f"have a look at {args.save_path}")
     return int(bool(problems))
 
