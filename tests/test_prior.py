@@ -101,7 +101,8 @@ def test_divergence_equals_scipys():
 def test_the_bundled_prior_is_that_of_its_counts():
     bundled = Prior.load(Path(cic.__file__).parent / "data" / "prior.npy")
     assert bundled.photos > 30_000
-    assert np.array_equal(bundled.compute(), default())
+    # BLAS adds up in an order of its own on every machine.
+    np.testing.assert_allclose(bundled.compute(), default(), rtol=1e-12)
 
 
 def test_the_default_prior_is_one_and_read_only():
