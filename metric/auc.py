@@ -10,6 +10,7 @@ same for all metrics of pictures.
 import numpy as np
 
 from cic import console, prior, rebalance
+from cic.bins import COUNT
 from cic.encode import soft_encode
 from metric import ab_error
 
@@ -57,9 +58,11 @@ class AuC:
     def count(self, error, bins):
         """Add pixels by their error and the bin of their true colour, (n,) each."""
         first = np.floor(error) + 1 if self.strict else np.ceil(error)
-        first = np.minimum(first, THRESHOLDS).astype(np.intp)
-        self.first[0] += np.bincount(first, minlength=THRESHOLDS + 1)
-        self.first[1] += np.bincount(first, self.bin_weights.take(bins), THRESHOLDS + 1)
+        place = np.minimum(first, THRESHOLDS).astype(np.intp)
+        place *= COUNT
+        place += bins
+        pixels = np.bincount(place, minlength=(THRESHOLDS + 1) * COUNT).reshape(-1, COUNT)
+        self.first += pixels.sum(1), pixels @ self.bin_weights
 
     def merge(self, other):
         """Add what `other` has seen."""
