@@ -21,10 +21,10 @@ from tqdm import tqdm
 from cic import console, files, formats, images, pretrained, provenance, sources
 from cic.parallel import Pool
 from metric import bars, baselines, pairs, record, table
+from metric.pairs import WHOLE
+from metric.report import RESULT
 
 RANKS = (1, 5)
-RESULT = "colorized"
-UNCUT = pairs.Cut()
 CHUNK = 4  # photos that travel together between processes
 
 
@@ -82,11 +82,11 @@ def squares(size, job):
     result, photo, donor, _ = job
     try:
         if photo:
-            truth, picture, transparent = UNCUT.read_pair(pairs.Pair(photo, result))
-            other = donor and UNCUT.read(donor)[0]
+            truth, picture, transparent = WHOLE.read_pair(pairs.Pair(photo, result))
+            other = donor and WHOLE.read(donor)[0]
             pictures = {RESULT: picture} | baselines.pictures(truth, other)
         else:
-            picture, _, transparent = UNCUT.read(result)
+            picture, _, transparent = WHOLE.read(result)
             pictures = {RESULT: picture}
     except images.PhotoError as error:
         return str(error)
@@ -181,9 +181,26 @@ def measure(network, predict, jobs, batch_size=10, workers=0):
             labels = [job[-1] for job, _ in batch]
             for name in batch[0][1][0]:
                 pixels = np.stack([seen[name] for _, (seen, _) in batch])
-                inputs = network.prepare(pixels / np.float32(255)).transpose(0, 3, 1, 2)
-                rows.setdefault(name, Accuracy()).update(predict(inputs), labels)
+                logits = predict(inputs(network, pixels))
+                rows.setdefault(name, Accuracy()).update(logits, labels)
     return rows, transparent, list(failures)
+
+
+def load(weights):
+    """(network, state, number of classes) of a classifier's weights, a path.
+
+    Raises ValueError, naming the file, for another network.
+    """
+    network, state = formats.load(weights)
+    if not network.is_classifier:
+        raise ValueError(f"{weights}: {network} is no classifier")
+    (outputs,) = network.output((network.channels, network.size, network.size))
+    return network, state, outputs
+
+
+def inputs(network, views):
+    """What `network` takes, (N, 3, S, S) float32, of pictures (N, S, S, 3) uint8."""
+    return network.prepare(views / np.float32(255)).transpose(0, 3, 1, 2)
 
 
 def facts(network, weights, backend):
@@ -225,10 +242,7 @@ def main():
     names = args.classes and read_classes(args.classes)
     photos = class_photos(args.results_dir)
     weights = args.weights or pretrained.fetch(pretrained.VGG16)
-    network, state = formats.load(weights)
-    if not network.is_classifier:
-        raise ValueError(f"{weights}: {network} is no classifier")
-    (outputs,) = network.output((network.channels, network.size, network.size))
+    network, state, outputs = load(weights)
     photos = labelled(args.results_dir, photos, outputs, names)
     jobs = jobs_of(args.results_dir, photos, args.imgs_dir, args.seed)
     backend = backends.get(args.backend)

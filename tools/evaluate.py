@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
 import backends
-from cic import checkpoint, console, formats, images, pretrained, prior, sources
+from cic import checkpoint, console, images, pretrained, prior, sources
 from cic.sheet import contact_sheet
 from metric import (
     acc,
@@ -117,10 +117,7 @@ def _stem(weights):
 
 def open_classifier(args, names):
     """(function for evaluation.measure, facts of its protocol, its side, {name: label})."""
-    network, state = formats.load(args.vgg)
-    if not network.is_classifier:
-        raise ValueError(f"{args.vgg}: {network} is no classifier")
-    (outputs,) = network.output((network.channels, network.size, network.size))
+    network, state, outputs = acc.load(args.vgg)
     photos = [(name, name.partition(os.sep)[0]) for name in names]
     classes = args.classes and acc.read_classes(args.classes)
     labels = dict(acc.labelled(args.image_dir, photos, outputs, classes))
@@ -128,8 +125,7 @@ def open_classifier(args, names):
     forward = backend.predictor(network, state, args.device)
 
     def classify(views):
-        inputs = network.prepare(views / np.float32(255))
-        return forward(inputs.transpose(0, 3, 1, 2))
+        return forward(acc.inputs(network, views))
 
     return classify, acc.facts(network, args.vgg, backend.NAME), network.size, labels
 
