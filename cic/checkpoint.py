@@ -15,6 +15,7 @@ from safetensors.numpy import save as serialize
 
 from cic import networks
 from cic.files import replacing
+from cic.recipes import OPTIMIZERS
 
 OPTIMIZER = "optimizer/"  # prefix of the arrays that only training needs
 META = "cic"  # the one key of the file's own metadata
@@ -77,10 +78,11 @@ def check(network, state, source="state"):
             )
 
 
-def check_training(network, optimizer, meta, source):
+def check_training(network, optimizer, meta, source, kind="adam"):
     """Raise CheckpointError unless a run of `network` can go on from a checkpoint.
 
-    Equal shapes are not enough: options such as `extra_relu` have no arrays of their own.
+    Equal shapes are not enough: options such as `extra_relu` have no arrays of their own. `kind` is
+    the optimizer, one of recipes.OPTIMIZERS.
     """
     wanted = network_meta(network)
     has = {key: meta.get(key) for key in wanted}
@@ -89,9 +91,12 @@ def check_training(network, optimizer, meta, source):
     if "step" not in meta or "steps" not in optimizer:
         raise CheckpointError(f"{source}: weights alone: not resumable; start from --weights")
     for name, shape in network.parameters.items():
-        for moment in (f"moment1/{name}", f"moment2/{name}"):
-            if moment not in optimizer or optimizer[moment].shape != shape:
-                raise CheckpointError(f"{source}: not resumable: {moment} is not {shape}")
+        for slot in OPTIMIZERS[kind]:
+            array = optimizer.get(f"{slot}/{name}")
+            if array is None or array.shape != shape:
+                raise CheckpointError(
+                    f"{source}: not resumable with optimizer {kind}: {slot}/{name} is not {shape}"
+                )
 
 
 def split(state):

@@ -22,6 +22,7 @@ import numpy as np
 import backends
 from cic import checkpoint, console, images, pretrained, prior, sources
 from cic.sheet import contact_sheet
+from cic.targets import read_classes
 from metric import (
     acc,
     baselines,
@@ -119,7 +120,7 @@ def open_classifier(args, names):
     """(function for evaluation.measure, facts of its protocol, its side, {name: label})."""
     network, state, outputs = acc.load(args.vgg)
     photos = [(name, name.partition(os.sep)[0]) for name in names]
-    classes = args.classes and acc.read_classes(args.classes)
+    classes = args.classes and read_classes(args.classes)
     labels = dict(acc.labelled(args.image_dir, photos, outputs, classes))
     backend = backends.get(args.backend and args.backend[0])
     forward = backend.predictor(network, state, args.device)
