@@ -224,6 +224,7 @@ _RECIPES = {
             for name, loss in (("dlimage", "l2"), ("dlimage-focal", "focal_l2"))
         ),
         *_classifiers(),
+        _classifier("resnet18-masked-gated", "gated_resnet18"),
     )
 }
 

@@ -2,14 +2,22 @@
 
 from cic.networks.colorizers import cic, regression
 from cic.networks.network import AB, BINS, CLASSES, Network
-from cic.networks.resnet import resnet, special_resnet
+from cic.networks.resnet import gated_resnet18, resnet, special_resnet
 from cic.networks.vgg import special_vgg16, vgg16
 
 __all__ = ["AB", "BINS", "CLASSES", "Network", "get", "names"]
 
 _NETWORKS = {
     function.__name__: function
-    for function in (cic, regression, vgg16, special_vgg16, resnet, special_resnet)
+    for function in (
+        cic,
+        regression,
+        vgg16,
+        special_vgg16,
+        resnet,
+        special_resnet,
+        gated_resnet18,
+    )
 }
 
 

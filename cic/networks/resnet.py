@@ -10,7 +10,9 @@ from cic.layers import (
     LeakyReLU,
     Linear,
     MaxPool,
+    Product,
     ReLU,
+    Sigmoid,
     Sum,
 )
 from cic.networks.network import (
@@ -77,10 +79,30 @@ def _bottleneck(style, name, inputs, channels, stride):
     return layers[:-1]
 
 
-def _stages(style, depth, inputs, width):
+def _gated(style, name, inputs, channels, stride):
+    """As `_basic`, each convolution times a gate (Yu et al. 2019, equation 4).
+
+    The first gate sees what its convolution sees, the second what its convolution puts out.
+    """
+    first = _conv(f"{name}_conv1", inputs, channels, 3, stride)
+    gates = (
+        (_conv(f"{name}_conv1_gate", inputs, channels, 3, stride), Sigmoid()),
+        (_conv(f"{name}_conv2_gate", channels, channels, 3), Sigmoid()),
+    )
+    return [
+        Product(f"{name}_gated1", ((first,), gates[0])),
+        style.norm(f"{name}_norm1", channels),
+        style.activation(""),
+        _conv(f"{name}_conv2", channels, channels, 3),
+        Product(f"{name}_gated2", ((), gates[1])),
+        style.norm(f"{name}_norm2", channels),
+    ]
+
+
+def _stages(style, depth, inputs, width, basic=_basic):
     """(the residual blocks of all stages, channels that they put out)."""
     check_choice("depth", depth, DEPTHS)
-    block, expansion = (_bottleneck, EXPANSION) if depth >= 50 else (_basic, 1)
+    block, expansion = (_bottleneck, EXPANSION) if depth >= 50 else (basic, 1)
     layers = []
     for stage, (blocks, planes) in enumerate(zip(DEPTHS[depth], CHANNELS), 1):
         channels = scaled(width)(planes)
@@ -154,6 +176,31 @@ def special_resnet(
         options,
         multiple=SHRINKS,
         size=size,
+        predicts=CLASSES,
+        **fields,
+    )
+
+
+def gated_resnet18(classes=1000, width=1.0, size=224):
+    """ResNet-18 of gated convolutions on photos with parts hidden: sRGB (3, size, size) -> logits.
+
+    As zhaoyuzhi/PyTorch-Special-Pre-trained-Models means its "ResNet-18 RGB freeform IN", which
+    cannot run: there a gate strides where its convolution does not, and the last convolution is for
+    2048 channels, of which a ResNet-18 has 512.
+    """
+    check_classes(classes, size, SHRINKS)
+    fields = of_photos("RGB")
+    stem, channels = _stem(_Style(_instance, LeakyReLU), fields["channels"], width, 1)
+    blocks, inputs = _stages(_Style(_instance, ReLU), 18, channels, width, _gated)
+    last = _conv("last", inputs, scaled(width)(LAST), 3), LeakyReLU("lastrelu")
+    end = GlobalAverage("average"), Linear("classifier", scaled(width)(LAST), classes)
+    return Network(
+        "gated_resnet18",
+        (*stem, *blocks, *last, *end),
+        {"classes": classes, "width": width, "size": size},
+        multiple=SHRINKS,
+        size=size,
+        masked=True,
         predicts=CLASSES,
         **fields,
     )
