@@ -9,7 +9,8 @@ _LUMA = np.array([19595, 38470, 7471], np.uint32)
 
 
 def _gray(rgb):
-    return ((rgb @ _LUMA + 0x8000) >> 16)[..., None] / np.float32(255)
+    luma = (rgb @ _LUMA + 0x8000) >> 16
+    return luma[..., None].astype(np.float32) / 255
 
 
 # Space: function from (..., 3) uint8 sRGB to (..., C) float32.
