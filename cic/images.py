@@ -142,6 +142,7 @@ def to_rgb(image):
 def _upright(image):
     """Pillow image -> itself or a copy, upright, data loaded; if deep then of mode I;16."""
     deep.refuse_misread(image)
+    deep.mend_order(image)
     image.load()  # some formats turn the photo themselves
     turn = metadata.turn(image)
     if deep.is_deep(image):
