@@ -10,7 +10,8 @@ from cic.images import PhotoError
 
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"),
-    *(".ppm", ".pgm", ".pnm", ".jp2", ".tga", ".avif", ".heic", ".heif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".tga", ".mpo"),
+    *(".avif", ".heic", ".heif", ".hif"),
 )
 SHARD = ".tar"
 
