@@ -43,7 +43,7 @@ def focal_l2(prediction, target, largest=None):
     error = np.square(prediction - target)
     largest = error.max() if largest is None else largest
     relative = error / largest if largest else np.zeros_like(error)
-    mask = 0.5 + 0.5 * np.tanh(0.5 * FOCUS * (relative - 0.5))
+    mask = 1 / (1 + np.exp(-FOCUS * (relative - 0.5)))
     return (error * mask).sum(), mask.sum()
 
 

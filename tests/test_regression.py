@@ -95,6 +95,7 @@ def test_a_target_is_the_scaled_ab_of_every_pixel(photo_folder):
 
 @pytest.mark.parametrize("loss", ["l2", "focal_l2"])
 def test_training_steps_agree_between_backends(loss, photo_folder):
+    """Paddle computes the weights of its bicubic enlargement in float32."""
     dataset = PhotoDataset([photo_folder], SMALL, 64, 56)
     batches = [make_batch(dataset, Order(6, 2), step) for step in range(STEPS)]
     recipe = replace(recipes.get("dlimage"), loss=loss, batch_size=2, accumulate=2)
@@ -103,7 +104,7 @@ def test_training_steps_agree_between_backends(loss, photo_folder):
         trainer = backends.get(name).Trainer(SMALL, recipe, initialize(SMALL), "cpu", "float64")
         found.append([trainer.step(batch, 1e-5)[0].item() for batch in batches])
         assert trainer.evaluate(batches[0])[1] > 0
-    np.testing.assert_allclose(*found, rtol=1e-8)
+    np.testing.assert_allclose(*found, rtol=1e-6)
 
 
 def test_a_colorizer_takes_its_output_for_ab(photos):
