@@ -127,9 +127,10 @@ def _predicted(paths, colorizers, protocol):
 
 def predict(colorizer, image):
     """Prediction for a Pillow image of mode RGB."""
-    # One layout, here and on arrival in a worker: sums depend on it.
-    logits = np.ascontiguousarray(colorizer.logits(image))
+    logits = colorizer.logits(image)
+    # In the layout in which `colorizer.ab` has them: sums depend on it, and pictures on those.
     ab = decode(logits, colorizer.temperature, axis=0).transpose(1, 2, 0)
+    logits = np.ascontiguousarray(logits)  # here as on arrival in a worker, for the same reason
     return Prediction(ab, logits, colorizer.true_ab(image), colorizer.stride)
 
 
