@@ -129,10 +129,12 @@ def _predicted(paths, colorizers, protocol):
 
 def predict(colorizer, image):
     """Prediction for a Pillow image of mode RGB."""
-    # One layout, here and on arrival in a worker: sums depend on it.
-    output = np.ascontiguousarray(colorizer.output(image))
-    logits = output if colorizer.has_distribution else None
-    return Prediction(colorizer.ab_of(output), logits, colorizer.true_ab(image), colorizer.stride)
+    output = colorizer.output(image)
+    # In the layout in which `colorizer.ab` has it: sums depend on it, and pictures on those.
+    ab = colorizer.ab_of(output)
+    # One layout here and on arrival in a worker, for the same reason.
+    logits = np.ascontiguousarray(output) if colorizer.has_distribution else None
+    return Prediction(ab, logits, colorizer.true_ab(image), colorizer.stride)
 
 
 def _measure_photo(protocol, job):
