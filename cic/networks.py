@@ -111,15 +111,18 @@ def _scaled(width):
     return lambda channels: max(8, round(channels * width / 8) * 8)
 
 
-def cic(width=1.0, extra_relu=False):
+def cic(width=1.0, extra_relu=False, input_scale=1.0):
     """The paper's network: L (1, H, W) -> logits over the 313 bins (313, H / 4, W / 4).
 
     `width` scales the channels of every layer but the last, to multiples of 8: 1 is the paper's.
     `extra_relu` adds the ReLU between conv5_3norm and conv6_1 that Callifrey/Paddle-CIC and
     Epiphqny/Colorization have and the authors have not: the shapes are equal, the outputs are not.
+    The input is (L - 50) / `input_scale`: 1 in the authors' Caffe code, 100 in their PyTorch code.
     """
     if not isinstance(extra_relu, bool):
         raise ValueError(f"extra_relu is {extra_relu!r}; it must be true or false")
+    if isinstance(input_scale, bool) or not 0 < input_scale < inf:
+        raise ValueError(f"input_scale is {input_scale}; it must be a number above 0 and finite")
     scaled = _scaled(width)
     layers, inputs = [], 1
     for block, (convolutions, channels, stride, dilation) in enumerate(BLOCKS, 1):
@@ -143,7 +146,8 @@ def cic(width=1.0, extra_relu=False):
     layers += [ConvTranspose("conv8_1", inputs, last), ReLU()]
     layers += [Conv("conv8_2", last, last), ReLU(), Conv("conv8_3", last, last), ReLU()]
     layers.append(Conv("conv8_313", last, COUNT, kernel=1, padding=0))
-    return Network("cic", tuple(layers), {"width": width, "extra_relu": extra_relu})
+    options = {"width": width, "extra_relu": extra_relu, "input_scale": input_scale}
+    return Network("cic", tuple(layers), options, scale=input_scale)
 
 
 # Convolutions and channels of conv1 ... conv5 (Simonyan and Zisserman 2015, table 1, column D).
