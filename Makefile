@@ -18,7 +18,7 @@ demo: .venv-demo/$(BACKEND)
 	.venv-demo/bin/python tools/demo.py --backend $(BACKEND) $${PHOTO:+"--photo=$$PHOTO"}
 
 test: lint
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 lint: .venv/ready
 	.venv/bin/ruff check .

@@ -25,23 +25,23 @@ class Runner(Protocol):
 
 
 class Trainer(Protocol):
-    """A network in training, with its Adam optimizer."""
+    """A network in training, with its optimizer."""
 
     def step(self, batch: Batch, lr: float, stop: Sequence = ()) -> tuple[Any, int, bool]:
         """One step at learning rate `lr` on this process's part of a batch: (loss, photos, stop).
 
-        All of all processes: the mean loss as a native scalar that has `item()`, the number of
-        photos, and whether any process asks to stop, its `stop` being no longer empty.
+        All of all processes: the loss as a native scalar that has `item()`, the number of photos,
+        and whether any process asks to stop, its `stop` being no longer empty.
         """
 
     def agree(self) -> None:
         """Take the weights of the first process."""
 
-    def evaluate(self, batch: Batch) -> float:
-        """The loss of this process's `batch` in evaluation mode."""
+    def evaluate(self, batch: Batch) -> tuple[float, float]:
+        """(total, count) of the loss of this process's `batch` in evaluation mode."""
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
-        """Logits (N, 313, h, w) float32 for inputs (N, 1, H, W), in evaluation mode."""
+        """The output, float32, for inputs (N, C, H, W), in evaluation mode."""
 
     def total(self, *values: float) -> list[float]:
         """Each number summed over all processes."""
@@ -91,8 +91,14 @@ class Backend(Runner, Protocol):
     def forward(self, net: Any, array: np.ndarray) -> np.ndarray:
         """The output of `net` in evaluation mode for (N, C, H, W)."""
 
-    def cross_entropy(self, logits: Any, index: Any, weight: Any) -> Any:
-        """`cic.losses.cross_entropy` on native tensors."""
+    def features(self, net: Any, array: np.ndarray, names: Sequence[str]) -> State:
+        """{name: output of that layer} of `net` in evaluation mode for (N, C, H, W).
+
+        `net.features(tensor, names)` is the same on native tensors, and lets gradients through.
+        """
+
+    def loss(self, name: str) -> Callable[..., tuple[Any, Any]]:
+        """The loss of `cic.losses` of that name on native tensors: (total, count)."""
 
     def Trainer(
         self,

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from cic import networks
 from cic.files import replacing
+from cic.recipes import OPTIMIZERS
 
 OPTIMIZER = "optimizer/"  # prefix of the arrays that only training needs
 META, CHECKS = "cic", "crc32"  # the keys of the file's own metadata
@@ -131,10 +132,11 @@ def check(network, state, source="state"):
             )
 
 
-def check_training(network, optimizer, meta, source):
+def check_training(network, optimizer, meta, source, kind="adam"):
     """Raise CheckpointError unless a run of `network` can go on from a checkpoint.
 
-    Equal shapes are not enough: options such as `extra_relu` have no arrays of their own.
+    Equal shapes are not enough: options such as `extra_relu` have no arrays of their own. `kind` is
+    the optimizer, one of recipes.OPTIMIZERS.
     """
     has = network_of(meta, source)
     if has != network:
@@ -142,9 +144,12 @@ def check_training(network, optimizer, meta, source):
     if "step" not in meta or "steps" not in optimizer:
         raise CheckpointError(f"{source}: weights alone: not resumable; start from --weights")
     for name, shape in network.parameters.items():
-        for moment in (f"moment1/{name}", f"moment2/{name}"):
-            if moment not in optimizer or optimizer[moment].shape != shape:
-                raise CheckpointError(f"{source}: not resumable: {moment} is not {shape}")
+        for slot in OPTIMIZERS[kind]:
+            array = optimizer.get(f"{slot}/{name}")
+            if array is None or array.shape != shape:
+                raise CheckpointError(
+                    f"{source}: not resumable with optimizer {kind}: {slot}/{name} is not {shape}"
+                )
 
 
 def split(state):

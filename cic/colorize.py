@@ -1,6 +1,7 @@
 """Photo -> photo: colours come from a small copy, the lightness stays the photo's own at full size.
 
-Photo -> `network_input` -> network -> logits -> `decode` -> ab -> `add_colour` -> photo
+Photo -> `network_input` -> network -> logits -> `decode` -> ab -> `add_colour` -> photo; a network
+of regression gives the ab themselves.
 """
 
 import os
@@ -12,7 +13,8 @@ from tqdm import tqdm
 from cic import alternatives, images, sources, uncertainty
 from cic.encode import decode
 from cic.enlarge import in_strips
-from cic.lab import lightness, recolor, rgb_to_lab
+from cic.lab import recolor, rgb_to_lab
+from cic.networks import BINS
 from cic.sheet import contact_sheet
 
 # Formats that results keep; others become PNG.
@@ -44,6 +46,11 @@ class Colorizer:
         self.stride = network.stride  # refuses a network that does not colorize
         self.size, self.temperature = size, temperature
 
+    @property
+    def has_distribution(self):
+        """Whether the network gives probabilities of the 313 bins, and not one colour."""
+        return self.network.predicts == BINS
+
     def __call__(self, photo):
         pixels, image = self._opened(photo)
         return add_colour(pixels, self.ab(image), self.stride)
@@ -55,8 +62,16 @@ class Colorizer:
         may be fewer), the first as `__call__` gives it. Of several SHEET shows all side by side,
         small. MAP is where the network is unsure (see `uncertainty`). Each is made when asked for.
         """
+        if count == 1 and not with_map:
+            yield 1, self(photo)
+            return
+        if not self.has_distribution:
+            raise ValueError(
+                f"{self.network} gives one colour a pixel: alternatives and uncertainty need a "
+                "network of 313 probabilities"
+            )
         pixels, image = self._opened(photo)
-        logits, stride = self.logits(image), self.stride
+        logits, stride = self.output(image), self.stride
         found = alternatives.most_likely(logits, count, self.temperature)
         for number, colouring in enumerate(found, start=1):
             yield number, add_colour(pixels, colouring.ab, stride)
@@ -91,22 +106,33 @@ class Colorizer:
 
     def network_input(self, image):
         """What the network sees of a Pillow image of mode RGB, (1, 1, h, w) float32."""
-        return self.network.prepare(lightness(self.shrunk(image)))[None, None]
+        return self.network.inputs(self.shrunk(image))[None]
 
     def true_ab(self, image):
         """ab of a Pillow image of mode RGB as training targets are taken, shaped as `ab`'s.
 
-        For measuring what `ab` and `logits` say.
+        For measuring what `ab` and `output` say.
         """
         return rgb_to_lab(self.shrunk(image)[:: self.stride, :: self.stride])[..., 1:]
 
-    def logits(self, image):
-        """What the network says of a Pillow image of mode RGB, (313, h / 4, w / 4) float32."""
+    def output(self, image):
+        """What the network says of a Pillow image of mode RGB, float32.
+
+        Logits (313, h / 4, w / 4), or of a network of regression what `ab_of` takes for ab.
+        """
         return self.predict(self.network_input(image))[0]
 
+    def ab_of(self, output):
+        """ab (h', w', 2) float32, CIELAB units, of what the network puts out for a photo."""
+        if self.has_distribution:
+            ab = decode(output, self.temperature, axis=0)
+        else:
+            ab = self.network.unscale_ab(output)
+        return ab.transpose(1, 2, 0)
+
     def ab(self, image):
-        """Predicted ab of a Pillow image of mode RGB, (h / 4, w / 4, 2) float32, CIELAB units."""
-        return decode(self.logits(image), self.temperature, axis=0).transpose(1, 2, 0)
+        """Predicted ab of a Pillow image of mode RGB, (h', w', 2) float32, CIELAB units."""
+        return self.ab_of(self.output(image))
 
 
 def add_colour(photo, ab, stride=4):

@@ -10,40 +10,46 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from cic import images, sources
-from cic.encode import soft_encode
-from cic.lab import lightness, rgb_to_lab
-from cic.rebalance import is_gray
-from cic.seeding import random_for
+from cic import images
+from cic.masks import free_form
+from cic.seeding import noise_of, random_for
+from cic.sources import PhotoList
+from cic.targets import class_names, target_of
 
-ORDER = 1  # the last word of the order's random stream; those of the crops have 0
+ORDER, MASK = 1, 4  # the last words of the random streams of order and masks; the crops' is 0
 
 
 class Batch(NamedTuple):
     """Samples of one step; N is smaller where photos could not be read.
 
-    inputs (N, 1, C, C) float32, the network's input; index (N, K, c, c) int16 bins and
-    weight (N, K, c, c) float32, the sparse soft target times the pixel's rebalancing weight;
+    inputs (N, C, S, S) float32, the network's input; targets, a tuple of arrays of N (see
+    `cic.targets`); noise (N,) int64, from which follows what is random inside the network;
     failures: one message for each unreadable photo.
     """
 
     inputs: np.ndarray
-    index: np.ndarray
-    weight: np.ndarray
-    failures: tuple
+    targets: tuple
+    noise: np.ndarray
+    failures: tuple = ()
 
     def parts(self, count):
         """`count` Batches of nearly equal numbers of the photos, in order; some may have none."""
-        arrays = zip(*(np.array_split(array, count) for array in self[:3]))
-        return [Batch(*part, ()) for part in arrays]
+        return [self.map(lambda array, n=n: np.array_split(array, count)[n]) for n in range(count)]
+
+    def map(self, function):
+        """Batch of what `function` makes of each array; failures are left out."""
+        targets = tuple(function(array) for array in self.targets)
+        return Batch(function(self.inputs), targets, function(self.noise))
 
 
 class PhotoDataset:
-    """Photos of folders and tar shards, `places`, as samples for `network`.
+    """Photos of folders and tar shards, `places` or a PhotoList of them, as samples for `network`.
 
     A photo is taken at a short side of `load_size` (never enlarged, unless smaller than the crop),
     then a square of `crop_size` is cut out and mirrored: at random when `augment`, else the middle,
-    unmirrored. `bin_weights` (313,) are the rebalancing weights, None for none.
+    unmirrored. `bin_weights` (313,) are the rebalancing weights, None for none. A classifier's
+    `classes` are the names of the class folders in the order of its outputs, by default all that
+    there are, sorted.
     Raises PhotoError if the places hold no photo, ValueError for sizes that do not fit.
     """
 
@@ -58,21 +64,26 @@ class PhotoDataset:
         bin_weights=None,
         seed=0,
         augment=True,
+        classes=None,
     ):
-        self.stride = network.stride  # refuses a network that does not colorize
+        if network.size not in (None, crop_size):
+            raise ValueError(f"crop_size is {crop_size}: {network} takes {network.size}")
         if crop_size % network.multiple or not 0 < crop_size <= load_size:
             raise ValueError(
                 f"crop_size is {crop_size}: it must be a multiple of {network.multiple} "
                 f"and at most load_size, {load_size}"
             )
-        self.photos = sources.PhotoList(places)
+        self.photos = places if isinstance(places, PhotoList) else PhotoList(places)
         if not self.photos:
-            raise images.PhotoError(f"{', '.join(map(str, places))}: no photo in there")
-        self.network = network
+            raise images.PhotoError(f"{', '.join(self.photos.searched)}: no photo in there")
+        if network.is_classifier and classes is None:
+            classes = class_names(self.photos)
+        self.network, self.classes = network, classes
         self.load_size, self.crop_size = load_size, crop_size
         self.neighbors, self.sigma = neighbors, sigma
         self.bin_weights = bin_weights
         self.seed, self.augment = seed, augment
+        self.target = target_of(network, self.photos, neighbors, sigma, bin_weights, classes)
 
     def __len__(self):
         return len(self.photos)
@@ -99,20 +110,12 @@ class PhotoDataset:
         return photo.resize(size, Image.Resampling.BICUBIC, (*corner, *far), reducing_gap=2.0)
 
     def sample(self, i, epoch=0):
-        """(input, index, weight) of photo `i`: `Batch`'s arrays without their first axis.
-
-        The target is the ab of every stride-th pixel (4th, as in the authors' training). A gray
-        photo has weight 0: it has no colour to teach.
-        """
+        """(input, target, noise) of photo `i`: `Batch`'s arrays without their first axis."""
         square = self.crop(i, epoch)
-        ab = rgb_to_lab(square[:: self.stride, :: self.stride])[..., 1:]
-        index, weight = soft_encode(ab, self.neighbors, self.sigma)
-        if is_gray(ab):
-            weight[:] = 0
-        elif self.bin_weights is not None:
-            weight *= self.bin_weights[index[..., :1]]  # a pixel's weight is its nearest bin's
-        inputs = self.network.prepare(lightness(square))
-        return inputs[None], index.transpose(2, 0, 1), weight.transpose(2, 0, 1)
+        inputs = self.network.inputs(square)
+        if self.network.masked:
+            inputs[:, free_form(random_for(self.seed, epoch, i, MASK), self.crop_size)] = 0
+        return inputs, self.target.of(square, i), noise_of(self.seed, epoch, i)
 
 
 @lru_cache(maxsize=2)
@@ -155,14 +158,11 @@ def make_batch(dataset, order, step):
             samples.append(dataset.sample(int(i), epoch))
         except images.PhotoError as error:
             failures.append(str(error))
-    side, target = dataset.crop_size, dataset.crop_size // dataset.stride
-    batch = Batch(
-        np.empty((len(samples), 1, side, side), np.float32),
-        np.empty((len(samples), dataset.neighbors, target, target), np.int16),
-        np.empty((len(samples), dataset.neighbors, target, target), np.float32),
-        tuple(failures),
-    )
-    for n, sample in enumerate(samples):
-        for array, part in zip(batch, sample):
+    side, count = dataset.crop_size, len(samples)
+    inputs = np.empty((count, dataset.network.channels, side, side), np.float32)
+    targets, noise = dataset.target.empty(count, side), np.empty(count, np.int64)
+    for n, (values, target, number) in enumerate(samples):
+        inputs[n], noise[n] = values, number
+        for array, part in zip(targets, target):
             array[n] = part
-    return batch
+    return Batch(inputs, targets, noise, tuple(failures))

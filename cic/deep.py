@@ -54,8 +54,7 @@ def refuse_misread(image):
     """Raise Unsupported for a Pillow image, not loaded yet, that Pillow would read as garbage."""
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(tiff.BITSPERSAMPLE, (1,))
-    raw = image.info.get("compression") == "raw"
-    if raw and tags.get(tiff.PLANAR_CONFIGURATION) == _PLANAR:
+    if image.info.get("compression") == "raw" and tags.get(tiff.PLANAR_CONFIGURATION) == _PLANAR:
         # Of the name of the samples' layout Pillow takes one letter for each plane, such as "R" of
         # "RGB;16L". What else the name says, of their width, order or sign, is lost.
         colours = tags.get(tiff.PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO)
@@ -63,10 +62,21 @@ def refuse_misread(image):
         if colours == _WHITE_IS_ZERO or not plain or tags.get(tiff.FILLORDER, 1) != 1:
             kind = f"an uncompressed planar TIFF of {max(bits)} bits a sample"
             raise Unsupported(f"{kind}, a kind that Pillow cannot read")
-    # Libtiff hands over numbers in the machine's order, but Pillow swaps these once more.
-    if not raw and tags and tags.prefix == b"MM" and image.mode in ("I", "F"):
-        kind = f"a compressed big-endian TIFF of {max(bits)}-bit numbers"
-        raise Unsupported(f"{kind}, a kind that Pillow cannot read")
+
+
+def mend_order(image):
+    """Name the order of the bytes right that a Pillow image, not loaded yet, would swap wrongly.
+
+    Of a compressed TIFF libtiff hands over numbers in the machine's order, whatever the file's;
+    big-endian ones of mode I or F Pillow swaps once more.
+    """
+    tiles = getattr(image, "tile", ()) if image.mode in ("I", "F") else ()
+    for n, tile in enumerate(tiles):
+        codec, box, offset, args = tile
+        if codec == "libtiff":
+            layout, *rest = args  # such as "F;32BF"; B is big-endian, N native
+            mended = codec, box, offset, (layout.replace("B", "N"), *rest)
+            image.tile[n] = getattr(tile, "_make", tuple)(mended)
 
 
 def _scaled(values, white, slack=0.0):

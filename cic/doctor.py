@@ -6,11 +6,12 @@ Each finding says what was measured, how bad that is, and what to do about it.
 import os
 import time
 from dataclasses import dataclass
-from math import ceil, inf, isfinite, prod
+from math import ceil, inf, isfinite
 
 import numpy as np
 
-from cic import sample
+from cic import layers, sample
+from cic.networks import BINS
 from cic.recipes import learning_rate
 from cic.sample import BAD, OK, WARN, Finding
 from cic.watch import constant_loss, mean_target
@@ -68,9 +69,10 @@ def checkup(trainer, recipe, loader, shares, steps, start=0, brief=False):
         return [*found, Finding("step", "not tried: it would not fit into the memory", WARN)]
     if trainer.total(len(batch.inputs))[0] == 0:
         return [*found, Finding("step", "not tried: no photo of a batch can be read", BAD)]
-    loss, photos, seconds = _try(trainer, recipe, batch, start, steps, 0 if brief else REPEATS)
+    lr = learning_rate(recipe, start, steps, loader.order.steps_per_epoch)
+    loss, photos, seconds = _try(trainer, batch, lr, 0 if brief else REPEATS)
     speed = Speed(*trainer.total(rate), photos / seconds, loader.workers)
-    found += [_step(loss, batch, seconds), _loader(speed, seen, loader)]
+    found += [_step(loss, batch, seconds, dataset.network), _loader(speed, seen, loader)]
     return [*found, _time((steps - start) * recipe.batch_size / speed.together, speed)]
 
 
@@ -92,13 +94,10 @@ def worrying(findings):
 def memory_needed(network, crop_size, photos, precision="float32"):
     """Estimate of the bytes that training takes, of which KEPT says how good it is.
 
-    Of each parameter: value, gradient and Adam's two moments, and a copy in 16 bits; of each of the
-    photos computed at once: what all layers put out.
+    Of each parameter: value, gradient and two more for the optimizer, and a copy in 16 bits; of
+    each of the photos computed at once: what all layers put out.
     """
-    shape, outputs = (network.channels, crop_size, crop_size), 0
-    for layer in network.layers:
-        shape = layer.output(shape)
-        outputs += prod(shape)
+    outputs = layers.size(network.layers, (network.channels, crop_size, crop_size))
     size = _BYTES[precision]
     each = 4 * max(size, 4) + (size if size < 4 else 0)
     return network.parameter_count * each + int(KEPT * outputs * photos * size)
@@ -149,10 +148,9 @@ def _load(loader, start, brief):
     return first, max(1, photos) / (time.perf_counter() - begin)
 
 
-def _try(trainer, recipe, batch, start, steps, repeats):
+def _try(trainer, batch, lr, repeats):
     """(loss of a first step, photos of all processes, seconds of a step); changes nothing."""
     before = trainer.state()
-    lr = learning_rate(recipe, start, steps)
     losses, seconds = [], []
     for _ in range(1 + repeats):
         begin = time.perf_counter()
@@ -163,12 +161,14 @@ def _try(trainer, recipe, batch, start, steps, repeats):
     return losses[0], photos, float(np.median(seconds[1:] or seconds))
 
 
-def _step(loss, batch, seconds):
+def _step(loss, batch, seconds, network):
     if not isfinite(loss):
         advice = "check --weights; --precision float32 reaches further"
         return Finding("step", f"the loss is {loss}", BAD, advice)
-    same = constant_loss(mean_target(batch))
-    measured = f"loss {loss:.2f}; {same:.2f} is that of predicting the same everywhere"
+    measured = f"loss {loss:.3g}"
+    if network.predicts == BINS:
+        same = constant_loss(mean_target(batch))
+        measured += f"; {same:.2f} is that of predicting the same everywhere"
     return Finding("step", f"{measured}; {seconds:.3g} s each")
 
 

@@ -4,9 +4,13 @@ One photo at a time is spread out into the columns of a matrix, so that memory s
 the work is left to one matrix product a photo and layer.
 """
 
+from functools import reduce
+
 import numpy as np
 
-from cic import layers
+from cic import layers, seeding, spectral
+
+BICUBIC = -0.75  # Keys's a: PyTorch's and Paddle's
 
 
 def _each(values, photo):
@@ -40,11 +44,16 @@ def _columns(layer, photo):
     return windows.reshape(-1, windows.shape[3] * windows.shape[4])
 
 
-def _convolve(layer, x, training, weight, bias):
+def _convolve(layer, x, training, weight, bias=None, weight_u=None, weight_v=None):
+    if layer.spectral:
+        if training:
+            weight_u, weight_v = spectral.iterate(weight, weight_u)
+        weight = spectral.normalised(weight, weight_u, weight_v)
     y = np.empty((len(x), *layer.output(x.shape[1:])), x.dtype)
     for photo, out in zip(x, y.reshape(len(x), layer.outputs, -1)):
         np.matmul(weight.reshape(layer.outputs, -1), _columns(layer, photo), out=out)
-    y += bias[:, None, None]
+    if bias is not None:
+        y += bias[:, None, None]
     return y
 
 
@@ -69,37 +78,85 @@ def _batch_norm(layer, x, training, weight, bias, running_mean, running_var):
     return affine(x, scale, bias - mean * scale)
 
 
-def _max_pool(layer, x, training):
+def _instance_norm(layer, x, training):
+    centred = x - x.mean((2, 3), keepdims=True)
+    return centred / np.sqrt(np.square(centred).mean((2, 3), keepdims=True) + layer.epsilon)
+
+
+def _windows(layer, x, fill):
+    pad = layer.padding
+    x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)), constant_values=fill)
     windows = np.lib.stride_tricks.sliding_window_view(x, (layer.kernel, layer.kernel), (2, 3))
-    return windows[:, :, :: layer.stride, :: layer.stride].max((4, 5))
+    return windows[:, :, :: layer.stride, :: layer.stride]
+
+
+def _bicubic(size, scale):
+    """Matrix (size * scale, size) that enlarges a line of pixels; the edge pixels go on for ever.
+
+    Keys 1981, equation 4, with a = BICUBIC.
+    """
+    matrix, a = np.zeros((size * scale, size)), BICUBIC
+    at = (np.arange(size * scale) + 0.5) / scale - 0.5
+    first = np.floor(at).astype(int)
+    for neighbour in range(-1, 3):
+        d = np.abs(at - (first + neighbour))
+        near = (a + 2) * d**3 - (a + 3) * d**2 + 1
+        far = a * (d**3 - 5 * d**2 + 8 * d - 4)
+        column = np.clip(first + neighbour, 0, size - 1)
+        np.add.at(matrix, (np.arange(len(at)), column), np.where(d <= 1, near, far))
+    return matrix
+
+
+def _upsample(layer, x, training):
+    rows, columns = (_bicubic(n, layer.scale).astype(x.dtype) for n in x.shape[2:])
+    return rows @ x @ columns.T
 
 
 _APPLY = {
     layers.Conv: _convolve,
     layers.ConvTranspose: _convolve_transposed,
     layers.BatchNorm: _batch_norm,
+    layers.InstanceNorm: _instance_norm,
     layers.ReLU: lambda layer, x, training: np.maximum(x, 0),
-    layers.MaxPool: _max_pool,
+    layers.LeakyReLU: lambda layer, x, training: np.where(x < 0, layer.slope * x, x),
+    layers.Sigmoid: lambda layer, x, training: 0.5 + 0.5 * np.tanh(0.5 * x),
+    layers.MaxPool: lambda layer, x, training: _windows(layer, x, -np.inf).max((4, 5)),
+    layers.AveragePool: lambda layer, x, training: _windows(layer, x, 0).mean((4, 5)),
+    layers.GlobalAverage: lambda layer, x, training: x.mean((2, 3)),
+    layers.Upsample: _upsample,
     layers.Flatten: lambda layer, x, training: x.reshape(len(x), -1),
     layers.Linear: lambda layer, x, training, weight, bias: x @ weight.T + bias,
 }
+_COMBINE = {layers.Sum: np.add, layers.Product: np.multiply}
 
 
-def apply(layer, state, x, training=False):
+def apply(layer, state, x, training=False, noise=None):
     """Output (N, C', H', W') of one layer for x (N, C, H, W) float, in the precision of x.
 
-    From Flatten on, both are (N, F).
+    From Flatten on, both are (N, F). `noise` (N,) is that of the photos: see `seeding.kept`.
     """
+    if isinstance(layer, layers.Dropout):
+        if not training or noise is None:
+            return x
+        return x * seeding.kept(noise, layer.name, x.shape[1:], layer.rate)
+    if isinstance(layer, layers.Branches):
+        outputs = (_through(branch, state, x, training, noise) for branch in layer.branches)
+        return reduce(_COMBINE[type(layer)], outputs)
     names = layer.parameters | layer.statistics
     arrays = {name.rpartition(".")[2]: np.asarray(state[name], x.dtype) for name in names}
     return _APPLY[type(layer)](layer, x, training, **arrays)
 
 
-def forward(network, state, inputs, training=False):
+def _through(sequence, state, x, training, noise):
+    for layer in sequence:
+        x = apply(layer, state, x, training, noise)
+    return x
+
+
+def forward(network, state, inputs, training=False, noise=None):
     """Output (N, C', H', W') for inputs (N, C, H, W), float32 or float64 as the inputs are.
 
-    Batch norm takes the running statistics of `state`, or those of the inputs in `training`.
+    Batch norm takes the running statistics of `state`, or those of the inputs in `training`, where
+    photos of `noise` (N,) have some of their numbers dropped.
     """
-    for layer in network.layers:
-        inputs = apply(layer, state, inputs, training)
-    return inputs
+    return _through(network.layers, state, inputs, training, noise)

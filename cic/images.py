@@ -19,6 +19,7 @@ from cic.files import replacing
 QUALITY = 95  # of written JPEG and WebP files; higher grows them faster than it shows
 DEEP = frozenset(deep.WRITERS)  # extensions of the formats that are written at 16 bits a channel
 _TRANSPARENT = {".png", ".tif", ".tiff", ".webp", ".avif"}  # those that keep alpha
+_NO_DPI = {".webp", ".avif"}  # those that have a place for it in EXIF alone
 _ONE_PHOTO = {"MPO", "PSD"}  # formats whose further pictures are previews or layers
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}  # ISO 23008-12
 _AVIF = {b"avif", b"avis"}
@@ -142,6 +143,7 @@ def to_rgb(image):
 def _upright(image):
     """Pillow image -> itself or a copy, upright, data loaded; if deep then of mode I;16."""
     deep.refuse_misread(image)
+    deep.mend_order(image)
     image.load()  # some formats turn the photo themselves
     turn = metadata.turn(image)
     if deep.is_deep(image):
@@ -261,7 +263,10 @@ def write(path, rgb, photo=None):
     if photo:
         alpha = photo.alpha if suffix in _TRANSPARENT else None
         profile = profiles.srgb() if photo.profiled else None
-        kept = {"exif": photo.exif, "dpi": photo.dpi, "icc_profile": profile}
+        exif = photo.exif
+        if suffix in _NO_DPI and photo.dpi and not exif:
+            exif = metadata.of_resolution(photo.dpi)
+        kept = {"exif": exif, "dpi": photo.dpi, "icc_profile": profile}
         kept = {name: value for name, value in kept.items() if value}
     try:
         with replacing(path) as fresh:

@@ -4,8 +4,9 @@ import zlib
 
 import numpy as np
 
+from cic import spectral
 from cic.forward import affine, apply, moments
-from cic.layers import BatchNorm, Conv, ConvTranspose, Linear
+from cic.layers import BatchNorm, Branches, Conv, ConvTranspose, Linear
 from cic.seeding import random_for
 
 # The layers with a kernel, and its axis of output channels.
@@ -18,24 +19,31 @@ def initialize(network, seed=0):
 
     Kernels: normal with variance 2 / fan-in (He et al. 2015, equation 10); the rest is what its
     layer says. Each kernel has its own random stream, keyed by its name, so that it does not depend
-    on the other layers.
+    on the other layers; so has the vector from which a spectral norm is found.
     """
     state = {}
-    for layer in network.layers:
+    for layer in network.flat:
+        if isinstance(layer, Branches):
+            continue  # its layers come by themselves
         for name, shape in (layer.parameters | layer.statistics).items():
             part = name.rpartition(".")[2]
             if part in layer.constants:
                 state[name] = np.full(shape, layer.constants[part], np.float32)
-            else:
+            elif part in ("weight", "weight_u"):
                 draw = random_for(seed, zlib.crc32(name.encode())).standard_normal(shape)
                 state[name] = (draw * np.sqrt(2 / layer.fan_in)).astype(np.float32)
-    return state
+        if isinstance(layer, Conv) and layer.spectral:
+            weight, u = (state[f"{layer.name}.{part}"] for part in ("weight", "weight_u"))
+            u, v = spectral.iterate(weight, u, spectral.FIRST)
+            state[f"{layer.name}.weight_u"], state[f"{layer.name}.weight_v"] = u, v
+    return {name: state[name] for name in network.state_shapes}
 
 
 def _standardise(layer, state, x, deviation):
     """Scale the kernel of `layer` and set its bias by its output x (N, C, ...); the new output.
 
-    Every channel gets mean 0 and standard deviation `deviation`. One that (nearly) does not vary
+    Every channel gets the mean that its bias starts with, 0 but for the last layer of some
+    networks, and standard deviation `deviation`. One that (nearly) does not vary
     is scaled as a usual channel of the layer would be: what it does on other photos is not known.
     """
     mean, variance = moments(x)
@@ -44,8 +52,9 @@ def _standardise(layer, state, x, deviation):
     weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
     shape = np.where(np.arange(state[weight].ndim) == _OUTPUTS[type(layer)], len(scale), 1)
     state[weight] = (state[weight] * scale.reshape(shape)).astype(np.float32)
-    state[bias] = ((state[bias] - mean) * scale).astype(np.float32)
-    return affine(x, scale, -mean * scale)
+    start = layer.constants["bias"]
+    state[bias] = ((state[bias] - mean) * scale + start).astype(np.float32)
+    return affine(x, scale, start - mean * scale)
 
 
 def _keep_statistics(layer, state, x):
@@ -67,7 +76,7 @@ def scale_to_data(network, state, inputs, output_deviation=0.1):
     for training to undo. Their default of the bias, 0.1, is 0 here. Batch norms' running statistics
     become those of the inputs: evaluation has the same output as training from the start.
 
-    The channels of the last layer, the logits, get `output_deviation` instead of 1, so that the
+    The channels of the last kernel, the logits, get `output_deviation` instead of 1, so that the
     first guess is nearly uniform; it is this that helps. Training loss, the mean of steps 181 to
     200, of two seeds of cic(width=0.25), 40 crops of 56 pixels a step (recipe compact-64):
 
@@ -85,12 +94,14 @@ def scale_to_data(network, state, inputs, output_deviation=0.1):
     """
     if not len(inputs):
         raise ValueError("no photo to scale the initial weights to")
+    if any(isinstance(layer, Branches) or getattr(layer, "spectral", 0) for layer in network.flat):
+        raise ValueError(f"{network}: weights of blocks and spectral norms are not scaled to data")
     state, x = dict(state), inputs
+    last = [layer for layer in network.layers if type(layer) in _OUTPUTS][-1]
     for layer in network.layers:
         if isinstance(layer, BatchNorm):
             _keep_statistics(layer, state, x)
         x = apply(layer, state, x, training=True)
         if type(layer) in _OUTPUTS:
-            last = layer is network.layers[-1]
-            x = _standardise(layer, state, x, output_deviation if last else 1.0)
+            x = _standardise(layer, state, x, output_deviation if layer is last else 1.0)
     return state

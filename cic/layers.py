@@ -1,8 +1,10 @@
 """The few layers that networks are made of, as data: names, shapes and costs, no arithmetic.
 
 Every record knows `parameters` and `statistics` ({neutral name: shape}, trained and running),
-`output(shape)` for a (C, H, W) input, (F,) after Flatten, and `multiply_adds(shape)`. Arrays have
-PyTorch's orientation: convolution OIHW, transposed convolution IOHW, linear layer (out, in).
+`output(shape)` for a (C, H, W) input, (F,) after Flatten or GlobalAverage, and
+`multiply_adds(shape)`. Arrays have PyTorch's orientation: convolution OIHW, transposed convolution
+IOHW, linear layer (out, in). Every layer has a `name`, which those without arrays may leave empty;
+what a layer with one puts out can be asked for by it.
 """
 
 from dataclasses import dataclass
@@ -27,10 +29,18 @@ class Layer:
     def multiply_adds(self, shape):
         return 0
 
+    def flat(self):
+        """Yield this layer and those inside it."""
+        yield self
+
 
 @dataclass(frozen=True)
 class Conv(Layer):
-    """Convolution with a square kernel, (inputs, H, W) -> (outputs, H', W')."""
+    """Convolution with a square kernel, (inputs, H, W) -> (outputs, H', W').
+
+    Its kernel is divided by its spectral norm if it is `spectral` (see `cic.spectral`). `start` is
+    the initial bias.
+    """
 
     name: str
     inputs: int
@@ -39,13 +49,24 @@ class Conv(Layer):
     stride: int = 1
     padding: int = 1
     dilation: int = 1
+    bias: bool = True
+    spectral: bool = False
+    start: float = 0.0
 
-    constants: ClassVar[dict] = {"bias": 0.0}
+    @property
+    def constants(self):
+        return {"bias": self.start}
 
     @property
     def parameters(self):
-        weight = (self.outputs, self.inputs, self.kernel, self.kernel)
-        return {f"{self.name}.weight": weight, f"{self.name}.bias": (self.outputs,)}
+        shapes = {f"{self.name}.weight": (self.outputs, self.inputs, self.kernel, self.kernel)}
+        return shapes | ({f"{self.name}.bias": (self.outputs,)} if self.bias else {})
+
+    @property
+    def statistics(self):
+        if not self.spectral:
+            return {}
+        return {f"{self.name}.weight_u": (self.outputs,), f"{self.name}.weight_v": (self.fan_in,)}
 
     @property
     def fan_in(self):
@@ -124,8 +145,47 @@ class BatchNorm(Layer):
 
 
 @dataclass(frozen=True)
+class InstanceNorm(Layer):
+    """Each channel of each photo less its mean, divided by its deviation; without parameters."""
+
+    name: str = ""
+    epsilon: float = 1e-5
+
+    def multiply_adds(self, shape):
+        return prod(shape)
+
+
+@dataclass(frozen=True)
 class ReLU(Layer):
     """max(x, 0), any shape."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Layer):
+    """x, or `slope` times x where it is negative, any shape."""
+
+    name: str = ""
+    slope: float = 0.2
+
+
+@dataclass(frozen=True)
+class Sigmoid(Layer):
+    """1 / (1 + exp(-x)), any shape."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """In training each number becomes 0 with probability `rate`; the others grow by 1 / (1 - rate).
+
+    Which ones follows from the photo and the layer's name: see `cic.seeding.kept`.
+    """
+
+    name: str
+    rate: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -134,14 +194,52 @@ class MaxPool(Layer):
 
     kernel: int = 2
     stride: int = 2
+    padding: int = 0
+    name: str = ""
 
     def output(self, shape):
-        return shape[0], *((n - self.kernel) // self.stride + 1 for n in shape[1:])
+        reach = 2 * self.padding - self.kernel
+        return shape[0], *((n + reach) // self.stride + 1 for n in shape[1:])
+
+
+@dataclass(frozen=True)
+class AveragePool(MaxPool):
+    """Mean of each square window, (C, H, W) -> (C, H', W'); what fills no window is left out."""
+
+
+@dataclass(frozen=True)
+class GlobalAverage(Layer):
+    """Mean over the whole picture, (C, H, W) -> (C,)."""
+
+    name: str = ""
+
+    def output(self, shape):
+        return shape[:1]
+
+
+@dataclass(frozen=True)
+class Upsample(Layer):
+    """Bicubic enlargement, (C, H, W) -> (C, scale H, scale W).
+
+    Pixels are squares, their middles half a pixel from the edge; Keys's kernel with a = -0.75, as
+    PyTorch and Paddle have it.
+    """
+
+    scale: int = 4
+    name: str = ""
+
+    def output(self, shape):
+        return shape[0], *(n * self.scale for n in shape[1:])
+
+    def multiply_adds(self, shape):
+        return 16 * prod(self.output(shape))
 
 
 @dataclass(frozen=True)
 class Flatten(Layer):
     """(C, H, W) -> (C H W,), the channels outermost."""
+
+    name: str = ""
 
     def output(self, shape):
         return (prod(shape),)
@@ -174,3 +272,73 @@ class Linear(Layer):
 
     def multiply_adds(self, shape):
         return self.inputs * self.outputs
+
+
+@dataclass(frozen=True)
+class Branches(Layer):
+    """Several sequences of layers on one input, put together; an empty one is the input itself."""
+
+    name: str
+    branches: tuple
+
+    @property
+    def parameters(self):
+        return {n: s for layer in self._inside() for n, s in layer.parameters.items()}
+
+    @property
+    def statistics(self):
+        return {n: s for layer in self._inside() for n, s in layer.statistics.items()}
+
+    def _inside(self):
+        return (layer for branch in self.branches for layer in branch)
+
+    def flat(self):
+        yield self
+        for layer in self._inside():
+            yield from layer.flat()
+
+    def output(self, shape):
+        outputs = {through(branch, shape) for branch in self.branches}
+        if len(outputs) > 1:
+            raise ValueError(f"the branches of {self.name} put out {sorted(outputs)}")
+        return outputs.pop()
+
+    def multiply_adds(self, shape):
+        return sum(cost(branch, shape) for branch in self.branches)
+
+
+@dataclass(frozen=True)
+class Sum(Branches):
+    """Sum of the branches' outputs: a residual block."""
+
+
+@dataclass(frozen=True)
+class Product(Branches):
+    """Product of the branches' outputs: a gate."""
+
+
+def through(layers, shape):
+    """Shape of the output of a sequence of layers for an input of `shape`."""
+    for layer in layers:
+        shape = layer.output(shape)
+    return shape
+
+
+def size(layers, shape):
+    """How many numbers all of a sequence of layers put out together for an input of `shape`."""
+    total = 0
+    for layer in layers:
+        if isinstance(layer, Branches):
+            total += sum(size(branch, shape) for branch in layer.branches)
+        shape = layer.output(shape)
+        total += prod(shape)
+    return total
+
+
+def cost(layers, shape):
+    """Multiply-adds of a sequence of layers for an input of `shape`."""
+    total = 0
+    for layer in layers:
+        total += layer.multiply_adds(shape)
+        shape = layer.output(shape)
+    return total

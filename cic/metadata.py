@@ -90,10 +90,21 @@ def kept(image, size, dpi=None):
     if not len(result):
         return None
     if dpi:
-        resolution = (Fraction(value).limit_denominator(1000) for value in dpi)
-        result[Base.XResolution], result[Base.YResolution] = map(float, resolution)
-        result[Base.ResolutionUnit] = 2
+        result.update(_resolution(dpi))
     return result.tobytes()
+
+
+def of_resolution(dpi):
+    """EXIF that says no more than (x, y) dots per inch, as bytes."""
+    exif = Image.Exif()
+    exif.update(_resolution(dpi))
+    return exif.tobytes()
+
+
+def _resolution(dpi):
+    """{tag: value} of (x, y) dots per inch."""
+    x, y = (float(Fraction(value).limit_denominator(1000)) for value in dpi)
+    return {Base.XResolution: x, Base.YResolution: y, Base.ResolutionUnit: 2}
 
 
 def with_words_as_bytes(data):

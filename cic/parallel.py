@@ -17,13 +17,14 @@ PATIENCE = 1  # seconds after which the workers are looked at
 _call = None  # of this worker process: item -> result
 
 
-def _start_worker(pixels, function, state):
+def _start_worker(ready, pixels, function, state):
     global _call
     _call = lambda item: function(*state, item)  # noqa: E731 - it closes over both
     images.limit_pixels(pixels)
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes; the main one decides
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    ready.wait()
 
 
 def _end_with_parent():
@@ -48,7 +49,8 @@ class Pool:
         self.executor = None
         if workers:
             context = multiprocessing.get_context("spawn")  # a fork would copy a framework's locks
-            start = images.pixel_limit(), function, state
+            ready = context.Event()  # until it is set no worker is idle, so each job starts one
+            start = ready, images.pixel_limit(), function, state
             self.executor = ProcessPoolExecutor(workers, context, _start_worker, start)
             others = set(multiprocessing.active_children())
             with interrupts.ignored():
@@ -60,6 +62,7 @@ class Pool:
             # While anyone can write, the end of a worker that is killed in the middle of a result
             # is not seen by the thread that reads it: it would wait for ever, and so would we.
             self.executor._result_queue._writer.close()
+            ready.set()
 
     def __enter__(self):
         return self

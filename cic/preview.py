@@ -6,9 +6,9 @@ import numpy as np
 
 from cic import ab_plane, images, rebalance
 from cic.bins import COUNT
-from cic.colorize import add_colour
-from cic.encode import decode
-from cic.lab import lightness, recolor, rgb_to_lab
+from cic.colorize import Colorizer, add_colour
+from cic.encode import soft_encode
+from cic.lab import recolor, rgb_to_lab
 from cic.sheet import contact_sheet
 
 CAPTIONS = ("gray", "predicted", "truth")
@@ -40,13 +40,13 @@ def _first_readable(dataset, stretch):
     return None
 
 
-def panel(photos, logits, temperature=0.38, stride=4):
+def panel(photos, predicted, stride=4):
     """Sheet (H, W, 3) uint8, a row a photo: gray | predicted | truth.
 
-    Photos (n, C, C, 3) uint8, logits (n, 313, c, c); `temperature` is that of the annealed mean.
+    Photos (n, C, C, 3) uint8, `predicted` ab (n, c, c, 2) of every `stride`-th pixel.
     """
     rows = []
-    for photo, ab in zip(photos, decode(logits, temperature).transpose(0, 2, 3, 1)):
+    for photo, ab in zip(photos, predicted):
         gray = recolor(photo, np.zeros((*photo.shape[:2], 2), np.float32))
         rows.append((gray, add_colour(photo, ab, stride), photo))
     return contact_sheet(rows, CAPTIONS, max(NARROWEST, photos.shape[2]))
@@ -60,22 +60,25 @@ class Preview:
     """
 
     def __init__(self, network, photos, prior, temperature=0.38):
-        self.network, self.photos, self.prior = network, photos, prior
-        self.temperature = temperature
-        self.inputs = network.prepare(lightness(photos))[:, None]
+        self.photos, self.prior = photos, prior
+        self.colorizer = Colorizer(network, None, temperature=temperature)
+        self.inputs = network.inputs(photos)
         stride = network.stride
         self.truth = _shares(rebalance.count(rgb_to_lab(photos[:, ::stride, ::stride])[..., 1:]))
 
     def show(self, board, step, predict):
         """Put panel, bins on the ab plane, and their histogram on `board`.
 
-        `predict` runs the network on (1, 1, C, C) float32; a bin counts where it is the likeliest.
+        `predict` runs the network on (1, 1, C, C) float32. A bin counts where it is the likeliest
+        or, if the network gives ab, the nearest.
         """
-        logits = np.concatenate([predict(x[None]) for x in self.inputs])
-        bins = logits.argmax(1)
+        outputs = np.concatenate([predict(x[None]) for x in self.inputs])
+        ab = np.stack([self.colorizer.ab_of(output) for output in outputs])
+        distributed = self.colorizer.has_distribution
+        bins = outputs.argmax(1) if distributed else soft_encode(ab, neighbors=1)[0]
         predicted = _shares(np.bincount(bins.ravel(), minlength=COUNT))
         planes = {"predicted": predicted, "truth": self.truth, "prior": self.prior}
-        sheet = panel(self.photos, logits, self.temperature, self.network.stride)
+        sheet = panel(self.photos, ab, self.colorizer.stride)
         board.picture(step, "photos", sheet)
         board.picture(step, "bins", ab_plane.draw(planes))
         board.histogram(step, "predicted bins", bins, EDGES)

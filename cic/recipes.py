@@ -4,6 +4,10 @@ from dataclasses import dataclass, field, fields, replace
 from math import cos, inf, pi
 
 from cic.bins import COUNT
+from cic.losses import NEEDS
+from cic.networks.network import INPUTS
+from cic.networks.resnet import DEPTHS, NORMS
+from cic.networks.vgg import VARIANTS
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class Recipe:
     name: str
     network: str = "cic"
     options: dict = field(default_factory=dict)
+    loss: str = "cross_entropy"
     load_size: int = 256
     crop_size: int = 176
     batch_size: int = 40
@@ -25,7 +30,10 @@ class Recipe:
     lr: float = 3.16e-5
     schedule: str = "step"
     lr_step: int = 215_000
+    lr_epochs: int = 30
     lr_factor: float = 0.316
+    optimizer: str = "adam"
+    momentum: float = 0.9
     beta1: float = 0.9
     beta2: float = 0.99
     weight_decay: float = 1e-3  # coupled: added to the gradient, as Caffe's and plain Adam's L2
@@ -52,38 +60,88 @@ class Recipe:
         for name in ("lr", "lr_factor", "sigma"):
             if getattr(self, name) == 0:
                 raise ValueError(f"{name} is 0: it must be above 0")
-        for name in ("beta1", "beta2"):
+        for name in ("beta1", "beta2", "momentum"):
             if getattr(self, name) >= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be below 1")
         for name, most in {"gamma": 1, "NN": COUNT}.items():
             if getattr(self, name) > most:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at most {most}")
-        if self.init not in INITS:
-            raise ValueError(f"init is {self.init!r}; there are {', '.join(INITS)}")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"schedule is {self.schedule!r}; there are {', '.join(SCHEDULES)}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; there are {', '.join(choices)}"
+                )
 
 
-def _step(recipe, step, steps):
+def _step(recipe, step, steps, epoch_steps):
     return recipe.lr_factor ** (step // recipe.lr_step)
 
 
-def _cosine(recipe, step, steps):
+def _epoch(recipe, step, steps, epoch_steps):
+    return recipe.lr_factor ** (step // epoch_steps // recipe.lr_epochs)
+
+
+def _cosine(recipe, step, steps, epoch_steps):
     warmup = max(1, steps // 50)
     return min(1.0, (step + 1) / warmup) * 0.5 * (1 + cos(pi * step / steps))
 
 
 INITS = ("data", "plain")
-SCHEDULES = {"step": _step, "cosine": _cosine}
+SCHEDULES = {"step": _step, "epoch": _epoch, "cosine": _cosine}
+# What each optimizer keeps of a parameter, in an array of its shape.
+OPTIMIZERS = {"adam": ("moment1", "moment2"), "sgd": ("velocity",)}
+CHOICES = {"loss": NEEDS, "init": INITS, "schedule": SCHEDULES, "optimizer": OPTIMIZERS}
 
 
-def learning_rate(recipe, step, steps):
-    """Learning rate of `step` (from 0) in a run of `steps`.
+def learning_rate(recipe, step, steps, epoch_steps):
+    """Learning rate of `step` (from 0) in a run of `steps`, of which an epoch has `epoch_steps`.
 
-    "step" drops by `lr_factor` every `lr_step` steps, as the authors' solver does; "cosine" rises
-    over the first fiftieth and falls to 0 at the end (Loshchilov and Hutter 2017).
+    "step" drops by `lr_factor` every `lr_step` steps, as the authors' solver does, "epoch" every
+    `lr_epochs` epochs; "cosine" rises over the first fiftieth and falls to 0 at the end (Loshchilov
+    and Hutter 2017).
     """
-    return recipe.lr * SCHEDULES[recipe.schedule](recipe, step, steps)
+    return recipe.lr * SCHEDULES[recipe.schedule](recipe, step, steps, epoch_steps)
+
+
+def _classifier(name, network, **options):
+    """How zhaoyuzhi/PyTorch-Special-Pre-trained-Models trains its classifiers (its main.py)."""
+    return Recipe(
+        name,
+        network=network,
+        options=options,
+        loss="class_entropy",
+        crop_size=224,
+        batch_size=32,
+        num_epochs=120,
+        lr=0.01,
+        schedule="epoch",
+        lr_epochs=30,
+        lr_factor=0.1,
+        optimizer="sgd",
+        momentum=0.9,
+        weight_decay=5e-4,
+        rebalance=False,
+        init="plain",
+    )
+
+
+def _classifiers():
+    for space in INPUTS:
+        for variant in VARIANTS:
+            end = "" if variant == "plain" else f"-{variant}"
+            yield _classifier(
+                f"vgg16-{space.lower()}{end}", "special_vgg16", space=space, variant=variant
+            )
+    for space in ("Gray", "RGB"):
+        for depth in DEPTHS:
+            for norm in NORMS:
+                yield _classifier(
+                    f"resnet{depth}-{space.lower()}-{norm}",
+                    "special_resnet",
+                    depth=depth,
+                    space=space,
+                    norm=norm,
+                )
 
 
 _RECIPES = {
@@ -146,6 +204,27 @@ _RECIPES = {
             87.94 and 59.86 (all gray 88.68 and 57.16); bundled as cic/data/compact.safetensors.
             """,
         ),
+        # Pedromacedo41/DLimage_colorization as its main.py has it, but for the photos, which it
+        # squashes to squares; "focal" is its --focal.
+        *(
+            Recipe(
+                name,
+                network="regression",
+                loss=loss,
+                crop_size=256,
+                batch_size=224,
+                num_epochs=100,
+                lr=1e-4,
+                lr_factor=1.0,
+                beta2=0.999,
+                weight_decay=0.0,
+                rebalance=False,
+                augment=False,
+            )
+            for name, loss in (("dlimage", "l2"), ("dlimage-focal", "focal_l2"))
+        ),
+        *_classifiers(),
+        _classifier("resnet18-masked-gated", "gated_resnet18"),
     )
 }
 

@@ -40,7 +40,8 @@ fail() {
     failed=$((failed + 1))
 }
 
-# prune FOLDER NAME: remove the file NAME of FOLDER, which is empty or ends in a slash.
+# prune FOLDER NAME [link]: remove the file NAME of FOLDER, which is empty or ends in a slash. It
+# may be a link only if it was one to a photo in here when it was found.
 prune() {
     if ! cd -P -- "$root/$1" 2>/dev/null; then
         if [ -d "$root/$1" ]; then
@@ -59,6 +60,8 @@ prune() {
     esac
     if [ ! -e "./$2" ] && [ ! -L "./$2" ]; then
         gone=$((gone + 1))
+    elif [ -L "./$2" ] && [ "${3-}" != link ]; then
+        fail "$1$2" "it has become a link"
     elif [ -d "./$2" ] && [ ! -L "./$2" ]; then
         fail "$1$2" "it is a folder"
     elif [ -n "$dry" ]; then
@@ -87,14 +90,15 @@ class Script:
 
     def __init__(self, file, root):
         self.file = file
-        root = os.path.abspath(root)
-        self.file.write(_START % quoted(root))
+        self.root = os.path.abspath(root)
+        self.file.write(_START % quoted(self.root))
 
     def remove(self, name):
         """Add a file by its name relative to the folder."""
         folder, base = os.path.split(name)
         folder = os.path.join(folder, "") if folder else ""
-        self.file.write(b"prune %s %s\n" % (quoted(folder), quoted(base)))
+        link = b" link" if os.path.islink(os.path.join(self.root, name)) else b""
+        self.file.write(b"prune %s %s%s\n" % (quoted(folder), quoted(base), link))
 
     def end(self):
         self.file.write(_END)

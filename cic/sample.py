@@ -14,11 +14,13 @@ from cic import images, prior
 from cic.bins import COUNT
 from cic.encode import soft_encode
 from cic.lab import rgb_to_lab
+from cic.networks import BINS
 from cic.rebalance import is_gray, smooth
 from cic.seeding import random_for
 
 OK, WARN, BAD = "ok", "warn", "bad"
 STREAM = 2  # the last word of the sample's random stream; dataset.ORDER has 1, the crops 0
+STRIDE = 4  # pixels between those whose colours are looked at, as those of targets are
 NAMED = 3  # unreadable photos that are named
 UNREADABLE = 0.05  # share that is bad
 GRAY = (0.1, 0.5)  # shares that are worth a look and bad; of ImageNet's photos 3 % are
@@ -32,6 +34,7 @@ FEW_BINS = 70  # nearest to some pixel; 64 photos of either cover 101 or more, e
 # and 0.66.
 CHANCE = 4.0
 FAR, TOO_FAR = 0.1, 0.4
+UNEVEN = 10  # times as many photos of one class as of another
 ENOUGH = 32  # photos in colour, below which nothing is said of their colours
 PLAIN = ("readable", "gray", "sizes")  # findings that need no more
 LEAST = 8  # photos that are looked at, however long it takes
@@ -64,7 +67,7 @@ class Sample:
         """Look at photo `i`; raises PhotoError."""
         with images.opened(dataset.photos[i]) as image:
             short = min(image.size)
-        lab = rgb_to_lab(dataset.crop(i)[:: dataset.network.stride, :: dataset.network.stride])
+        lab = rgb_to_lab(dataset.crop(i)[::STRIDE, ::STRIDE])
         index, weight = soft_encode(lab[..., 1:], dataset.neighbors, dataset.sigma)
         self.photos += 1
         self.enlarged += short < dataset.crop_size
@@ -97,14 +100,28 @@ def findings(sample, dataset, shares):
     """Findings of all that a Sample of `dataset` shows; `shares` (313,) is the prior in use."""
     found = [_readable(sample)]
     if sample.photos:
-        found += [_gray(sample), _sizes(sample, dataset)]
+        found.append(_sizes(sample, dataset))
+    if dataset.network.is_classifier:
+        return [*found, _classes(dataset)]
+    if sample.photos:
+        found.insert(1, _gray(sample))
     if sample.lab:
         lab = np.concatenate([one.reshape(-1, 3) for one in sample.lab])
         found += [_lightness(lab[:, 0]), _colours(lab[:, 1:]), _coverage(sample)]
-        found.append(_prior(sample, shares, dataset.bin_weights is not None))
+        if dataset.network.predicts == BINS:
+            found.append(_prior(sample, shares, dataset.bin_weights is not None))
     if len(sample.lab) < ENOUGH:
         found = [one if one.name in PLAIN else one._replace(verdict=OK, advice="") for one in found]
     return found
+
+
+def _classes(dataset):
+    counts = np.bincount([dataset.target.of(None, i)[0] for i in range(len(dataset))])
+    few, many = counts.min(), counts.max()
+    measured = f"{len(counts)} classes of {few:,} to {many:,} photos"
+    if many <= UNEVEN * few:
+        return Finding("classes", measured)
+    return Finding("classes", measured, WARN, "the rare ones will be taken for the common ones")
 
 
 def _graded(value, warn, bad=np.inf):

@@ -10,7 +10,8 @@ from cic.images import PhotoError
 
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"),
-    *(".ppm", ".pgm", ".pnm", ".jp2", ".tga", ".avif", ".heic", ".heif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".tga", ".mpo"),
+    *(".avif", ".heic", ".heif", ".hif"),
 )
 SHARD = ".tar"
 
@@ -129,14 +130,16 @@ def report_name(photo, places):
 class PhotoList(Sequence):
     """The photos of `places` by number, a few bytes each: a million travel to every worker.
 
-    `problems` has a message for each folder or shard that could not be read, or not to its end.
+    Only those that are `wanted`, a function of the photo, all by default. `problems` has a message
+    for each folder or shard that could not be read, or not to its end; `searched` are the places.
     """
 
-    def __init__(self, places):
+    def __init__(self, places, wanted=None):
+        self.searched = [os.fspath(place) for place in places]
         problems, names, numbers = [], [], {}
         self.place, self.end, self.offset, self.size = (array("q") for _ in range(4))
         end = 0
-        for photo in photos(places, problems.append):
+        for photo in filter(wanted, photos(self.searched, problems.append)):
             self.place.append(numbers.setdefault((type(photo), photo[0]), len(numbers)))
             names.append(os.fsencode(photo.name))
             end += len(names[-1])

@@ -7,8 +7,12 @@ import re
 import signal
 from dataclasses import asdict
 
-from cic import checkpoint, interrupts, watch
+import numpy as np
+
+from cic import checkpoint, interrupts, ranks, watch
 from cic.log import TrainingError
+from cic.losses import class_entropy
+from cic.networks import BINS
 from cic.recipes import learning_rate
 
 LATEST, BEST = "latest", "best"
@@ -72,7 +76,8 @@ class Checkpoints:
             raise TrainingError(f"{self.path(which)}: of recipe {recipe}: add --recipe {recipe}")
         weights, optimizer = checkpoint.split(state)
         checkpoint.check(self.network, weights, self.path(which))
-        checkpoint.check_training(self.network, optimizer, meta, self.path(which))
+        kind = self.meta["recipe"]["optimizer"]
+        checkpoint.check_training(self.network, optimizer, meta, self.path(which), kind)
         for key in ("seed", "photos", "fingerprint", "batch_size"):
             now = self.meta.get(key)
             if meta.get(key) != now:
@@ -80,6 +85,8 @@ class Checkpoints:
                     f"{self.path(which)}: {key} was {meta.get(key)} and is {now}: the order of the "
                     "photos follows from it; to begin anew from these weights, take --weights"
                 )
+        if meta.get("classes") != self.meta.get("classes"):
+            raise TrainingError(f"{self.path(which)}: its class folders are others than these")
         start = meta.get("weights")
         if self.meta.get("weights") not in (None, start):
             raise TrainingError(
@@ -117,35 +124,43 @@ def check_alike(trainer, rank, size, facts):
 
 
 def evaluate(trainer, loader, name=None, stop=()):
-    """Mean loss over all photos of the loaders of all processes, in evaluation mode.
+    """Figures of all photos of the loaders of all processes, in evaluation mode.
 
-    None once any process asks to stop, its `stop` not being empty. `name` is called with the
-    messages of the unreadable photos of each batch.
+    {"validation_loss": ...} and, of a classifier, "top1" and "top5", percent. None once any process
+    asks to stop, its `stop` not being empty. `name` is called with the messages of the unreadable
+    photos of each batch.
     """
-    total, photos = 0.0, 0
+    classifies = loader.dataset.network.is_classifier
+    sums = np.zeros(2 + (1 + len(ranks.RANKS)) * classifies)  # total, count, photos, hits
     for batch in loader.batches(0, loader.order.steps_per_epoch):
         if trainer.total(bool(stop))[0]:
             return None
         if name:
             name(batch.failures)
-        if len(batch.inputs):
-            total += trainer.evaluate(batch) * len(batch.inputs)
-            photos += len(batch.inputs)
-    total, photos = trainer.total(total, photos)
-    if not photos:
+        if not len(batch.inputs):
+            continue
+        if classifies:
+            logits = trainer.predict(batch.inputs)
+            hits = ranks.hits(logits, *batch.targets)
+            sums += (*class_entropy(logits, *batch.targets), len(logits), *hits)
+        else:
+            sums += trainer.evaluate(batch)
+    total, count, *rest = trainer.total(*sums.tolist())
+    if not count:
         raise TrainingError("not one photo to evaluate on could be read")
-    return total / photos
+    shares = {f"top{k}": 100 * n / rest[0] for k, n in zip(ranks.RANKS, rest[1:])}
+    return {"validation_loss": total / count} | shares
 
 
 def _validate(trainer, validation, checkpoints, log, step, stop):
-    """{"validation_loss": loss}, which is logged; nothing if any process asks to stop meanwhile."""
+    """What `evaluate` gives, which is logged; nothing if any process asks to stop meanwhile."""
     if validation.order.rank == 0:
         checkpoints.save(trainer, step=step)  # evaluating may take longer than a launcher waits
-    loss = evaluate(trainer, validation, log.name, stop)
-    if loss is None:
+    figures = evaluate(trainer, validation, log.name, stop)
+    if figures is None:
         return {}
-    log.write(step=step, validation_loss=loss)
-    return {"validation_loss": loss}
+    log.write(step=step, **figures)
+    return figures
 
 
 def train(
@@ -174,20 +189,22 @@ def train(
         )
     figures = {}
     epoch_steps = loader.order.steps_per_epoch
-    first, guard, unread = loader.order.rank == 0, watch.Watch(), 0
+    first, unread = loader.order.rank == 0, 0
+    guard = watch.Watch() if loader.dataset.network.predicts == BINS else None
     with log.opened(start, steps), interrupts.noted() as signals:
         for step, batch in enumerate(log.timed(loader.batches(start, steps)), start):
             log.failures(batch.failures)
-            lr = learning_rate(recipe, step, steps)
+            lr = learning_rate(recipe, step, steps, epoch_steps)
             loss, photos, stops = trainer.step(batch, lr, signals)
             unread = 0 if photos else unread + 1
             if unread == min(epoch_steps, steps):
                 raise TrainingError(f"not one photo of {unread:,} steps could be read")
             if photos:
                 log.step(step, loss, photos, lr)
+            if photos and guard:
                 guard.note(loss, batch)
             done = step + 1
-            if first and len(batch.inputs) and done % watch.EVERY == 0:
+            if guard and first and len(batch.inputs) and done % watch.EVERY == 0:
                 logits = trainer.predict(batch.inputs[: watch.PHOTOS])
                 log.warn(done, guard.look(logits, batch))
             epoch_ends, last = done % epoch_steps == 0, done == steps

@@ -38,8 +38,9 @@ def mean_target(batch):
 
     It sums to the pixels' mean rebalancing weight, gray photos counting 0.
     """
-    total = np.bincount(batch.index.ravel(), batch.weight.ravel(), COUNT)
-    return total / max(1, batch.index[:, 0].size)
+    index, weight = batch.targets
+    total = np.bincount(index.ravel(), weight.ravel(), COUNT)
+    return total / max(1, index[:, 0].size)
 
 
 def constant_loss(target):
@@ -103,7 +104,7 @@ class Watch:
         """
         if not len(logits) or not np.isfinite(logits).all() or not self.targets:
             return []
-        found = self._of_loss() | _of_colours(logits, batch.index[: len(logits), 0])
+        found = self._of_loss() | _of_colours(logits, batch.targets[0][: len(logits), 0])
         messages = []
         for name, patience in PATIENCE.items():
             if self.looks[name] < patience:

@@ -20,11 +20,12 @@ from tqdm import tqdm
 
 from cic import console, files, formats, images, pretrained, provenance, sources
 from cic.parallel import Pool
+from cic.ranks import RANKS, hits
+from cic.targets import read_classes
 from metric import bars, baselines, pairs, record, table
 from metric.pairs import WHOLE
 from metric.report import RESULT
 
-RANKS = (1, 5)
 CHUNK = 4  # photos that travel together between processes
 
 
@@ -46,10 +47,7 @@ class Accuracy:
             raise ValueError("a logit is not a number: check the weights")
         if labels.size and not (labels.min() >= 0 and labels.max() < logits.shape[1]):
             raise ValueError(f"labels to {labels.max()}, but {logits.shape[1]} classes")
-        own = np.take_along_axis(logits, labels[:, None], 1)
-        before = np.arange(logits.shape[1]) < labels[:, None]
-        rank = ((logits > own) | ((logits == own) & before)).sum(1)
-        self.hits += [(rank < limit).sum() for limit in RANKS]
+        self.hits += hits(logits, labels)
         self.count += len(labels)
 
     def merge(self, other):
@@ -92,19 +90,6 @@ def squares(size, job):
         return str(error)
     seen = {name: square(Image.fromarray(each), size) for name, each in pictures.items()}
     return seen, transparent
-
-
-def read_classes(path):
-    """Names of class folders, one a line, from a file; raises ValueError if one comes twice."""
-    with open(path, encoding="utf-8") as file:
-        try:
-            names = file.read().split("\n")
-        except UnicodeDecodeError:
-            raise ValueError(f"{path}: not text in UTF-8") from None
-    names = [name.strip() for name in names if name.strip()]
-    if len(set(names)) != len(names):
-        raise ValueError(f"{path}: a name comes twice")
-    return names
 
 
 def class_photos(folder):
@@ -199,8 +184,8 @@ def load(weights):
 
 
 def inputs(network, views):
-    """What `network` takes, (N, 3, S, S) float32, of pictures (N, S, S, 3) uint8."""
-    return network.prepare(views / np.float32(255)).transpose(0, 3, 1, 2)
+    """What `network` takes, (N, C, S, S) float32, of pictures (N, S, S, 3) uint8."""
+    return network.inputs(views)
 
 
 def facts(network, weights, backend):

@@ -8,7 +8,6 @@ from tqdm import tqdm
 
 from cic import images
 from cic.colorize import add_colour
-from cic.encode import decode
 from cic.lab import rgb_to_lab
 from cic.parallel import Pool
 from cic.rebalance import is_gray
@@ -35,10 +34,13 @@ class Protocol(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a colorizer says of a photo: ab (h, w, 2) and logits (313, h, w), and the true ab."""
+    """What a colorizer says of a photo: ab (h, w, 2), and the true ab.
+
+    `logits` (313, h, w) are None of a network that gives no probabilities.
+    """
 
     ab: np.ndarray
-    logits: np.ndarray
+    logits: np.ndarray | None
     true_ab: np.ndarray
     stride: int
 
@@ -57,7 +59,7 @@ class Row:
         """Add a photo and the picture made of it, and the Prediction that it was made from."""
         self.pictures.update(photo, picture)
         self.errors.append(self.pictures.error())
-        if prediction:
+        if prediction and prediction.logits is not None:
             self.calibration.update(prediction.logits, prediction.true_ab)
             self.temperatures.update(prediction.logits, prediction.true_ab)
 
@@ -127,9 +129,11 @@ def _predicted(paths, colorizers, protocol):
 
 def predict(colorizer, image):
     """Prediction for a Pillow image of mode RGB."""
-    # One layout, here and on arrival in a worker: sums depend on it.
-    logits = np.ascontiguousarray(colorizer.logits(image))
-    ab = decode(logits, colorizer.temperature, axis=0).transpose(1, 2, 0)
+    output = colorizer.output(image)
+    # In the layout in which `colorizer.ab` has it: sums depend on it, and pictures on those.
+    ab = colorizer.ab_of(output)
+    # One layout here and on arrival in a worker, for the same reason.
+    logits = np.ascontiguousarray(output) if colorizer.has_distribution else None
     return Prediction(ab, logits, colorizer.true_ab(image), colorizer.stride)
 
 

@@ -5,7 +5,7 @@ COLUMNS = {  # figure's name: (title, format)
     "rebalanced": ("rebalanced %", ".2f"),
     "auc_raw": ("AuC raw %", ".2f"),
     "auc_rebalanced": ("rebalanced %", ".2f"),
-    "top1": ("VGG top-1 %", ".1f"),
+    "top1": ("top-1 %", ".1f"),
     "top5": ("top-5 %", ".1f"),
     "rmse_ab": ("RMSE ab", ".3f"),
     "psnr": ("PSNR dB", ".2f"),

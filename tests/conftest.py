@@ -1,5 +1,11 @@
 """Fixtures that several test files share."""
 
+import os
+
+# One thread: beside other processes, and with the threads of two frameworks in one, more mostly
+# wait for each other (a training step of Torch's then takes 10 times as long). Read at import.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from hypothesis import settings

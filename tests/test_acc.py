@@ -19,6 +19,7 @@ from PIL import Image
 from cic import checkpoint, console, networks, pretrained
 from cic.initialize import initialize
 from cic.lab import recolor
+from cic.targets import read_classes
 from metric import acc
 from metric.acc import Accuracy
 
@@ -307,7 +308,7 @@ def test_classes_name_the_outputs_in_their_order(folders):
         (folders / "results" / name).rmdir()
     (folders / "c").write_text("\n".join(CLASSES[::-1]) + "\n\n")
     photos = acc.class_photos(folders / "results")
-    named = acc.labelled(folders / "results", photos, 10, acc.read_classes(folders / "c"))
+    named = acc.labelled(folders / "results", photos, 10, read_classes(folders / "c"))
     assert [label for _, label in named] == [9 - CLASSES.index(name[:3]) for name, _ in named]
     assert [name for name, _ in named] == sorted(name for name, _ in named)
 

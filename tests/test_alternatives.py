@@ -20,7 +20,7 @@ def logits():
 
     colorizer = backends.colorizer(backend="torch")
     names = ("astronaut", "chelsea", "coffee", "rocket")
-    return {name: colorizer.logits(Image.fromarray(getattr(data, name)())) for name in names}
+    return {name: colorizer.output(Image.fromarray(getattr(data, name)())) for name in names}
 
 
 def divergence(logits, tilt):

@@ -50,7 +50,7 @@ def test_a_sample_equals_one_computed_by_hand(tmp_path, photos, bin_weights, nei
         bin_weights=bin_weights,
         **options,
     )
-    inputs, index, weight = data.sample(0)
+    inputs, (index, weight), _ = data.sample(0)
 
     lab = color.rgb2lab(photo[:, 15 : 15 + 128])  # of the 31 spare columns
     assert inputs.shape == (1, 128, 128)
@@ -72,7 +72,7 @@ def test_a_sample_equals_one_computed_by_hand(tmp_path, photos, bin_weights, nei
 def test_a_gray_photo_has_weight_0(tmp_path, photos):
     gray = photos["coffee"][:48, :48, :1].repeat(3, axis=2)
     data = PhotoDataset([one_photo(tmp_path / "in", gray)], NETWORK, **SMALL)
-    inputs, _, weight = data.sample(0)
+    inputs, (_, weight), _ = data.sample(0)
     assert (weight == 0).all()
     assert inputs.std() > 0
 
@@ -80,7 +80,7 @@ def test_a_gray_photo_has_weight_0(tmp_path, photos):
 def test_a_colourful_photo_has_weight(photo_folder):
     data = PhotoDataset([photo_folder], NETWORK, **SMALL)
     for i in range(len(data)):
-        _, _, weight = data.sample(i)
+        _, (_, weight), _ = data.sample(i)
         assert np.abs(weight.sum(0) - 1).max() < 1e-6
 
 
@@ -161,9 +161,10 @@ def test_photos_of_several_folders_in_order(photo_folder):
     assert len(data) == 5
 
 
-def test_a_network_that_does_not_colorize_is_refused(photo_folder):
-    with pytest.raises(ValueError, match="is a classifier: it does not colorize"):
-        PhotoDataset([photo_folder], networks.get("vgg16"))
+def test_a_classifier_takes_crops_of_its_own_size(photo_folder):
+    network = networks.get("special_vgg16", size=64, width=0.125)
+    with pytest.raises(ValueError, match=r"crop_size is 96: special_vgg16\(.*\) takes 64"):
+        PhotoDataset([photo_folder / "n01"], network, 96, 96)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +264,10 @@ def test_a_batch_is_its_samples(photo_folder):
         batch = make_batch(data, order, step)
         epoch, chosen = order.batch(step)
         samples = [data.sample(i, epoch) for i in chosen]
-        assert_same(batch[:3], [np.stack(part) for part in zip(*samples, strict=True)])
+        assert_same(batch.inputs, [inputs for inputs, _, _ in samples])
+        assert batch.noise.tolist() == [noise for _, _, noise in samples]
+        for array, parts in zip(batch.targets, zip(*(target for _, target, _ in samples))):
+            assert_same(array, parts)
         assert batch.failures == ()
 
 
@@ -272,15 +276,17 @@ def test_shapes_and_dtypes_of_a_batch(photo_folder, neighbors):
     data = PhotoDataset([photo_folder], NETWORK, **SMALL, neighbors=neighbors)
     batch = make_batch(data, Order(6, 4), 0)
     assert (batch.inputs.shape, batch.inputs.dtype) == ((4, 1, 32, 32), np.float32)
-    assert (batch.index.shape, batch.index.dtype) == ((4, neighbors, 8, 8), np.int16)
-    assert (batch.weight.shape, batch.weight.dtype) == ((4, neighbors, 8, 8), np.float32)
+    index, weight = batch.targets
+    assert (index.shape, index.dtype) == ((4, neighbors, 8, 8), np.int16)
+    assert (weight.shape, weight.dtype) == ((4, neighbors, 8, 8), np.float32)
 
 
 def test_float64_bin_weights_leave_a_batch_in_float32(photo_folder):
     data = PhotoDataset([photo_folder], NETWORK, **SMALL, bin_weights=np.full(COUNT, 3.0))
     batch = make_batch(data, Order(6, 6), 0)
-    assert batch.weight.dtype == np.float32
-    assert np.abs(batch.weight.sum(1) - 3).max() < 1e-5
+    _, weight = batch.targets
+    assert weight.dtype == np.float32
+    assert np.abs(weight.sum(1) - 3).max() < 1e-5
 
 
 def test_unreadable_photos_are_reported_and_the_rest_is_there(damaged):
@@ -302,7 +308,7 @@ def test_a_batch_of_unreadable_photos_is_empty(tmp_path):
     data = PhotoDataset([tmp_path], NETWORK, **SMALL)
     batch = make_batch(data, Order(1, 4), 0)
     assert batch.inputs.shape == (0, 1, 32, 32)
-    assert batch.index.shape == batch.weight.shape == (0, 5, 8, 8)
+    assert [array.shape for array in batch.targets] == [(0, 5, 8, 8)] * 2
     assert len(batch.failures) == 1
 
 

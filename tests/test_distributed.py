@@ -89,6 +89,17 @@ def test_two_processes_train_as_one_does(start, photo_folder, tmp_path, precisio
         assert distance < near, name
 
 
+def test_a_focal_loss_of_two_processes_is_that_of_one(start, tmp_path):
+    """Its largest error and the sum of its mask are those of the whole batch."""
+    more = ("--recipe", "dlimage-focal", "--max_steps", 6, "--precision", "float64")
+    losses = []
+    for model in ("one", "two"):
+        figures = figures_of(finish(start(model, *more, launched=model == "two")))
+        losses.append(log_of(tmp_path / model, "loss"))
+        assert figures["steps"] == 6
+    np.testing.assert_allclose(*losses, rtol=1e-7)
+
+
 def test_a_photo_that_only_one_process_has_and_one_that_none_can_read(
     start, photo_folder, tmp_path
 ):

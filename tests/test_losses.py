@@ -1,16 +1,30 @@
-"""cic.losses against dense float64 formulas."""
+"""cic.losses against dense float64 formulas, and both backends against cic.losses."""
 
 import warnings
 
 import numpy as np
+import paddle
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
+import backends
+from cic import losses
 from cic.bins import COUNT
 from cic.encode import soft_encode
-from cic.losses import cross_entropy, log_softmax
+from cic.losses import log_softmax
+
+
+def mean(loss):
+    """The loss that (total, count) stand for."""
+    total, count = loss
+    return total / count
+
+
+def cross_entropy(*batch):
+    return mean(losses.cross_entropy(*batch))
 
 
 def a_batch(seed=0, photos=2, height=3, width=4, neighbors=5, size=3.0):
@@ -97,3 +111,94 @@ def test_inputs_are_left_alone():
     cross_entropy(*batch)
     for array, copy in zip(batch, copies, strict=True):
         assert np.array_equal(array, copy)
+
+
+def pair(seed=0, photos=3, side=5, size=0.1):
+    """(prediction, target) float32 of scaled ab, (photos, 2, side, side)."""
+    rng = np.random.default_rng(seed)
+    target = rng.uniform(0.3, 0.7, (photos, 2, side, side))
+    return tuple(
+        a.astype(np.float32) for a in (target + size * rng.normal(size=target.shape), target)
+    )
+
+
+def published_focal(prediction, target):
+    """DLimage_colorization's definition, pixel by pixel in float64."""
+    errors = [(float(p) - float(t)) ** 2 for p, t in zip(prediction.flat, target.flat)]
+    masks = [special.expit(40 * (error / max(errors) - 0.5)) for error in errors]
+    return sum(e * m for e, m in zip(errors, masks)) / sum(masks)
+
+
+def test_l2_is_the_mean_over_all_numbers():
+    prediction, target = pair()
+    expected = np.square(prediction.astype(float) - target).mean()
+    assert mean(losses.l2(prediction, target)) == pytest.approx(expected, rel=1e-6)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 1000), side=st.integers(1, 6), size=st.sampled_from([1e-3, 0.1, 3]))
+def test_focal_l2_is_as_published(seed, side, size):
+    batch = pair(seed, side=side, size=size)
+    assert mean(losses.focal_l2(*batch)) == pytest.approx(published_focal(*batch), rel=1e-4)
+
+
+def test_focal_l2_looks_at_the_largest_errors_alone():
+    target = np.zeros((1, 2, 10, 10), np.float32)
+    prediction = np.full_like(target, 0.1)
+    prediction[0, 0, 0, 0] = 1
+    assert mean(losses.focal_l2(prediction, target)) == pytest.approx(1, abs=1e-4)
+    assert mean(losses.focal_l2(target, target)) == 0
+
+
+def test_focal_l2_adds_up_over_parts_with_the_largest_error_of_all():
+    prediction, target = pair()
+    largest = np.square(prediction - target).max()
+    parts = [losses.focal_l2(p[None], t[None], largest) for p, t in zip(prediction, target)]
+    assert mean(np.sum(parts, 0)) == pytest.approx(mean(losses.focal_l2(prediction, target)))
+
+
+def test_class_entropy_is_minus_the_logarithm_of_the_probability():
+    logits = np.random.default_rng(0).normal(size=(4, 7)) * 5
+    label = np.array([0, 6, 3, 3])
+    expected = -special.log_softmax(logits, 1)[range(4), label].mean()
+    assert mean(losses.class_entropy(logits, label)) == pytest.approx(expected, rel=1e-12)
+
+
+def cases():
+    logits = np.random.default_rng(1).normal(size=(3, 9)).astype(np.float32)
+    return {
+        "cross_entropy": a_batch(),
+        "l2": pair(),
+        "focal_l2": pair(size=0.5),
+        "class_entropy": (logits, np.array([8, 0, 4])),
+    }
+
+
+@pytest.mark.parametrize("name", losses.NEEDS)
+def test_both_backends_equal_the_oracle_and_their_gradients_its_slope(name):
+    """The slope of total / count where the mask of focal_l2 stays as it is."""
+    output, *targets = (
+        np.asarray(a, np.float64 if a.dtype.kind == "f" else a.dtype) for a in cases()[name]
+    )
+    expected = getattr(losses, name)(output, *targets)
+    gradients = []
+    for framework in backends.available():
+        leaf, *rest = (as_tensor(framework, array) for array in (output, *targets))
+        total, count = backends.get(framework).loss(name)(leaf, *rest)
+        assert total.item() == pytest.approx(expected[0], rel=1e-9)
+        assert float(count) == pytest.approx(expected[1], rel=1e-9)
+        total.backward()
+        gradients.append(np.asarray(leaf.grad))
+    np.testing.assert_allclose(*gradients, atol=1e-12)
+    if name == "focal_l2":
+        error = np.square(output - targets[0])
+        mask = special.expit(40 * (error / error.max() - 0.5))
+        np.testing.assert_allclose(gradients[0], 2 * (output - targets[0]) * mask, atol=1e-9)
+
+
+def as_tensor(framework, array):
+    """A tensor; of floats, one that gathers gradients."""
+    if framework == "torch":
+        tensor = torch.from_numpy(array.copy())
+        return tensor.requires_grad_(array.dtype.kind == "f")
+    return paddle.to_tensor(array, stop_gradient=array.dtype.kind != "f")

@@ -87,6 +87,18 @@ def test_the_resolution_is_found_in_exif_alone(tmp_path, image):
     assert images.open_photo(tmp_path / "x.webp").dpi == pytest.approx((254, 127))
 
 
+@pytest.mark.parametrize("suffix", [".webp", ".avif"])
+@pytest.mark.parametrize("words", [{}, {0x010E: "a cat"}])
+def test_the_resolution_is_kept_in_formats_that_have_it_in_exif_alone(
+    tmp_path, image, suffix, words
+):
+    block = Image.Exif()
+    block.update(words)
+    photo, _ = through(tmp_path, image, suffix, "source.tif", dpi=(300, 150), exif=block.tobytes())
+    assert photo.dpi == (300, 150)
+    assert images.open_photo(tmp_path / f"result{suffix}").dpi == (300, 150)
+
+
 @pytest.mark.parametrize("options", [{}, {"resolution": (300, 300), "resolutionunit": 1}])
 @pytest.mark.parametrize("shape", [(30, 40, 3), (30, 40)])
 def test_a_tiff_that_names_no_resolution_has_none(tmp_path, options, shape):

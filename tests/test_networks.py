@@ -134,7 +134,7 @@ def test_layers_fit_each_other():
 def test_extra_relu_is_one_more_layer_with_no_arrays():
     plain, extra = networks.get("cic"), networks.get("cic", extra_relu=True)
     assert extra.state_shapes == plain.state_shapes
-    names = [getattr(layer, "name", "relu") for layer in extra.layers]
+    names = [layer.name or "relu" for layer in extra.layers]
     after = names.index("conv5_3norm") + 1
     assert names[after : after + 2] == ["relu", "conv6_1"]
     assert extra.layers[:after] + extra.layers[after + 1 :] == plain.layers
@@ -297,7 +297,7 @@ def test_the_three_variants_of_the_paper_and_the_seeds_choices():
     seed = recipes.get("paddle-cic")
     assert networks.get(seed.network, **seed.options) == networks.get("cic", extra_relu=True)
     assert (seed.NN, seed.augment, seed.load_size, seed.crop_size) == (1, False, 224, 224)
-    assert learning_rate(seed, 40_000, 10**6) == pytest.approx(0.81 * 3.16e-5)
+    assert learning_rate(seed, 40_000, 10**6, 1) == pytest.approx(0.81 * 3.16e-5)
 
 
 def test_recipes_are_frozen_and_changes_are_copies():
@@ -312,7 +312,7 @@ def test_recipes_are_frozen_and_changes_are_copies():
     [
         (lambda: recipes.get("ful"), "'ful'; there are full"),
         (lambda: recipes.get("full", learning_rate=1), "'learning_rate'; it has .*lr"),
-        (lambda: recipes.get("full", schedule="linear"), "'linear'; there are step, cosine"),
+        (lambda: recipes.get("full", schedule="linear"), "'linear'; there are step, epoch, cosine"),
         (lambda: recipes.get("full", rebalance="false"), "rebalance is 'false': it must be bool"),
         (lambda: recipes.get("full", NN=True), "NN is True: it must be int"),
         (lambda: recipes.get("full", lr="1e-3"), "lr is '1e-3': it must be float"),
@@ -356,12 +356,12 @@ def test_a_setting_that_no_run_can_have_is_refused_by_name(names, values):
 )
 def test_the_authors_learning_rate_drops_every_215_000_steps(step, lr):
     for steps in (1, 450_000):
-        assert learning_rate(recipes.get("full"), step, steps) == pytest.approx(lr, rel=1e-12)
+        assert learning_rate(recipes.get("full"), step, steps, 1) == pytest.approx(lr, rel=1e-12)
 
 
 def test_cosine_rises_over_the_first_fiftieth_and_falls_to_0():
     recipe, steps = Recipe("c", lr=2.0, schedule="cosine"), 1000
-    rates = np.array([learning_rate(recipe, step, steps) for step in range(steps + 1)])
+    rates = np.array([learning_rate(recipe, step, steps, 1) for step in range(steps + 1)])
     expected = np.array([1 + cos(pi * step / steps) for step in range(steps + 1)])
     expected[:20] *= np.arange(1, 21) / 20
     assert np.abs(rates - expected).max() < 1e-12
@@ -373,8 +373,8 @@ def test_cosine_rises_over_the_first_fiftieth_and_falls_to_0():
 @pytest.mark.parametrize("steps", [1, 2, 49])
 def test_a_short_cosine_run_has_no_step_at_0(steps):
     recipe = Recipe("c", lr=1.0, schedule="cosine")
-    assert learning_rate(recipe, 0, steps) == 1
-    assert all(learning_rate(recipe, step, steps) > 0 for step in range(steps))
+    assert learning_rate(recipe, 0, steps, 1) == 1
+    assert all(learning_rate(recipe, step, steps, 1) > 0 for step in range(steps))
 
 
 def test_pools_flattening_and_linear_layers():

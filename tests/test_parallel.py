@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from concurrent.futures import ProcessPoolExecutor
 from itertools import count
 from multiprocessing.connection import Connection
 
@@ -107,6 +108,20 @@ def test_a_killed_worker_takes_a_busy_one_along():
 def test_workers_outlive_what_a_scheduler_sends_to_all_processes():
     with Pool(2, end_yourself) as pool:
         assert list(pool.map(range(9))) == list(range(9))
+
+
+def test_all_workers_start_however_busy_the_machine(monkeypatch):
+    def slowly(*arguments):
+        future = submit(*arguments)
+        time.sleep(0.7)  # the worker that this started could be idle by now
+        return future
+
+    submit = ProcessPoolExecutor.submit
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", slowly)
+    with Pool(3, weighted, 7) as pool:
+        monkeypatch.undo()
+        assert len(pool.processes) == 3
+        assert list(pool.map(range(30))) == [7 * n for n in range(30)]
 
 
 def test_the_limit_of_pixels_holds_in_workers(monkeypatch):

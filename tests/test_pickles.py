@@ -202,10 +202,10 @@ def test_absurd_lengths_and_memo_keys_take_no_memory(tmp_path):
 def test_nested_tuples_as_a_key_do_not_hang():
     """Each holds the one before twice: hashing the last would take 2^60 steps."""
     code = b"\x80\x02}K\x01" + b"q\x00h\x00\x86" * 60 + b"K\x01s."
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(ValueError, match="a key that is a tuple"):
         pickles.load(io.BytesIO(code), {})
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 def test_pickletools_agrees_on_the_operations():

@@ -11,7 +11,7 @@ from cic import ab_plane, images, networks, prior, rebalance
 from cic.bins import COUNT
 from cic.board import Board
 from cic.dataset import PhotoDataset
-from cic.encode import soft_encode
+from cic.encode import decode, soft_encode
 from cic.initialize import initialize
 from cic.lab import lightness, rgb_to_lab
 from cic.preview import Preview, choose, panel
@@ -34,6 +34,11 @@ def truth(photos):
     return np.log(share).transpose(0, 3, 1, 2)
 
 
+def decoded(logits, temperature=0.38):
+    """ab (n, c, c, 2) of logits."""
+    return decode(logits, temperature).transpose(0, 2, 3, 1)
+
+
 def columns(sheet, rows):
     """The pictures of a panel, (3, rows, side, side, 3), cut out by where they must lie."""
     gap, caption, side = 12, 36, 176
@@ -46,7 +51,7 @@ def columns(sheet, rows):
 
 def test_the_panel_shows_gray_and_predicted_and_truth(dataset):
     photos = choose(dataset)
-    sheet = panel(photos, truth(photos), temperature=1)
+    sheet = panel(photos, decoded(truth(photos), 1))
     gray, predicted, shown = columns(sheet, len(photos))
     assert sheet.shape == (36 + 188 * len(photos), 3 * 188 + 12, 3)
     assert np.ptp(gray.astype(int), axis=-1).max() <= 3
@@ -64,7 +69,7 @@ def test_the_temperature_is_that_of_the_annealed_mean(dataset):
     photos = choose(dataset, 2)
     logits = 0.2 * truth(photos)
     vivid, pale = (
-        np.abs(rgb_to_lab(columns(panel(photos, logits, t), 2)[1])[..., 1:]).mean()
+        np.abs(rgb_to_lab(columns(panel(photos, decoded(logits, t)), 2)[1])[..., 1:]).mean()
         for t in (0.1, 1)
     )
     assert vivid > 1.3 * pale
@@ -99,7 +104,7 @@ def test_a_network_that_knows_predicts_the_bins_of_the_truth(dataset, tmp_path):
     shares = counts / counts.sum()
     planes = {"predicted": shares, "truth": shares, "prior": prior.default()}
     assert (pictures["bins"] == ab_plane.draw(planes)).all()
-    assert (pictures["photos"] == panel(photos, truth(photos))).all()
+    assert (pictures["photos"] == panel(photos, decoded(truth(photos)))).all()
 
 
 def test_either_backend_previews(backend, dataset, tmp_path):

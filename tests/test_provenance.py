@@ -165,6 +165,6 @@ def test_a_million_photos_take_no_time():
     photos.names = b"n01440764/n01440764_10026.JPEG" * 1_000_000
     for numbers in (photos.end, photos.size):
         numbers.extend(range(1_000_000))
-    start = time.perf_counter()
+    start = time.process_time()
     provenance.fingerprint(photos)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

@@ -21,7 +21,7 @@ from cic import images, removal, sheet, validity
 
 ROOT = Path(__file__).parent.parent
 TOOL = runpy.run_path(str(ROOT / "tools" / "get_invalid_images.py"))
-SHELLS = [shell for shell in ("dash", "bash", "sh") if shutil.which(shell)]
+SHELLS = [shell for shell in ("dash", "bash", "ash", "ksh93", "mksh", "sh") if shutil.which(shell)]
 EVIL = [
     b"plain.jpg",
     b"with space.jpg",
@@ -160,12 +160,14 @@ def test_an_unknown_argument_removes_nothing(tmp_path, shell, arguments):
     assert files(tmp_path / "photos") == {b"a.jpg"}
 
 
-def test_a_folder_that_has_become_a_link_elsewhere_is_left_alone(tmp_path, shell):
+def test_what_has_become_a_link_or_a_folder_is_left_alone(tmp_path, shell):
     photos, elsewhere = tmp_path / "photos", tmp_path / "photos elsewhere"
     fill(photos, [b"n01/a.jpg", b"n02/a.jpg", b"n03/a.jpg", b"b.jpg"])
     fill(elsewhere, [b"a.jpg", b"b.jpg"])
+    (photos / "link.jpg").symlink_to("n02/a.jpg")
     script = tmp_path / "remove.sh"
-    write_script(photos, [b"n01/a.jpg", b"n02/a.jpg", b"n03/a.jpg", b"b.jpg", b"n01"], script)
+    names = [b"n01/a.jpg", b"n02/a.jpg", b"n03/a.jpg", b"b.jpg", b"n01", b"link.jpg"]
+    write_script(photos, names, script)
     shutil.rmtree(photos / "n01")
     (photos / "n01").symlink_to(elsewhere)
     (photos / "n03/a.jpg").unlink()
@@ -174,10 +176,14 @@ def test_a_folder_that_has_become_a_link_elsewhere_is_left_alone(tmp_path, shell
     (photos / "b.jpg").symlink_to(elsewhere / "b.jpg")
     run = start(shell, script, cwd=tmp_path)
     assert run.returncode == 1
-    assert run.stdout == b"removed 3, already gone 0, failed 2\n"  # the links themselves
-    assert run.stderr.count(b"\n") == 2
+    assert run.stdout == b"removed 2, already gone 0, failed 4\n"  # n02/a.jpg and the link to it
+    assert run.stderr.count(b"\n") == 4
+    assert run.stderr.count(b"it has become a link") == 2
     assert files(elsewhere) == {b"a.jpg", b"b.jpg"}
+    assert (photos / "n01").is_symlink()
+    assert (photos / "b.jpg").is_symlink()
     assert (photos / "n03/a.jpg").is_dir()
+    assert files(photos) == {b"b.jpg"}
 
 
 def test_links_that_lead_outside_are_known(tmp_path):

@@ -267,4 +267,4 @@ def test_a_truncated_shard_costs_its_missing_members_only(both, tmp_path):
 def test_every_known_extension_is_a_photo_for_pillow_or_a_plugin():
     known = Image.registered_extensions()
     missing = {suffix for suffix in sources.EXTENSIONS if suffix not in known}
-    assert missing <= {".heic", ".heif", ".avif"}
+    assert missing <= {".heic", ".heif", ".hif", ".avif"}

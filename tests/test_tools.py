@@ -122,9 +122,11 @@ def test_a_checkpoint_says_where_it_comes_from(tool, photo_folder, tmp_path):
 
 
 def test_a_run_continued_in_the_middle_of_an_epoch_ends_as_one_in_one_go(
-    backend, tool, photo_folder, tmp_path
+    backend, tool, photo_folder, tmp_path, monkeypatch
 ):
-    """Epochs of two steps: the third begins one."""
+    """Epochs of two steps: the third begins one. Threads must not change the order of sums."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # other processes are at work
     more = ("--precision", "float64", "--lr", 1e-4, "--no-check")
     for flags in (
         ("--model_path", "whole", "--max_steps", 5),

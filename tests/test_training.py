@@ -425,9 +425,9 @@ def test_photos_to_evaluate_on_none_of_which_can_be_read_are_an_error(run, tmp_p
 
 def test_evaluation_is_the_mean_over_photos_and_changes_nothing(run):
     before = run.trainer.state()[0]
-    loss = training.evaluate(run.trainer, run.loader)
+    figures = training.evaluate(run.trainer, run.loader)
     batches = list(run.loader.batches(0, run.loader.order.steps_per_epoch))
-    total = sum(run.trainer.evaluate(batch) * len(batch.inputs) for batch in batches)
-    assert loss == pytest.approx(total / len(run.loader.dataset))
+    total = sum(run.trainer.evaluate(batch)[0] for batch in batches)
+    assert figures == {"validation_loss": pytest.approx(total / len(run.loader.dataset))}
     for name, array in run.trainer.state()[0].items():
         np.testing.assert_array_equal(array, before[name])

@@ -7,7 +7,7 @@ import pytest
 
 from cic import networks, prior, rebalance, recipes, watch
 from cic.bins import AB, COUNT
-from cic.dataset import Batch, Order, PhotoDataset, make_batch
+from cic.dataset import Order, PhotoDataset, make_batch
 from cic.initialize import initialize
 from cic.losses import cross_entropy
 from cic.watch import PATIENCE, Watch
@@ -25,8 +25,8 @@ def batch(photo_folder):
 
 def truth(batch):
     """Logits (N, 313, h, w) that are right everywhere."""
-    logits = np.zeros((len(batch.inputs), COUNT, *batch.index.shape[2:]), np.float32)
-    np.put_along_axis(logits, batch.index[:, :1].astype(np.int64), 30, axis=1)
+    logits = np.zeros((len(batch.inputs), COUNT, *batch.targets[0].shape[2:]), np.float32)
+    np.put_along_axis(logits, batch.targets[0][:, :1].astype(np.int64), 30, axis=1)
     return logits
 
 
@@ -50,13 +50,14 @@ def watched(batch, logits, share, looks=30):
 def test_the_constant_loss_is_what_fitting_constant_logits_comes_to(photo_folder, weights):
     dataset = PhotoDataset([photo_folder], NETWORK, 64, 56, bin_weights=weights)
     batch = make_batch(dataset, Order(len(dataset), len(dataset)), 0)
-    batch.weight[0] = 0  # as a gray photo's
+    batch.targets[1][0] = 0  # as a gray photo's
     target, logits = watch.mean_target(batch), np.zeros(COUNT)
     for _ in range(3000):
         shares = np.exp(logits - logits.max())
         logits -= 2 * (target.sum() * shares / shares.sum() - target)
     everywhere = np.broadcast_to(logits[:, None, None], truth(batch).shape)
-    fitted = cross_entropy(everywhere, batch.index, batch.weight)
+    total, count = cross_entropy(everywhere, *batch.targets)
+    fitted = total / count
     expected = watch.constant_loss(target)
     assert expected <= fitted == pytest.approx(expected, rel=0.01)
 
@@ -68,9 +69,10 @@ def test_the_reference_is_of_the_recent_steps_and_of_what_all_steps_showed(batch
     for _ in range(watch.RECENT):
         guard.note(1.0, halves[1])
     shares = guard.total / guard.total.sum()
-    picked = np.log(np.where(shares > 0, shares, 1))[halves[1].index]
-    size = halves[1].index[:, 0].size
-    assert guard.reference() == pytest.approx(-(halves[1].weight * picked).sum() / size, rel=1e-5)
+    index, weight = halves[1].targets
+    picked = np.log(np.where(shares > 0, shares, 1))[index]
+    size = index[:, 0].size
+    assert guard.reference() == pytest.approx(-(weight * picked).sum() / size, rel=1e-5)
 
 
 def test_a_run_that_is_well_is_left_alone(batch):
@@ -86,8 +88,8 @@ def test_a_collapse_is_named_once(batch, bin, name):
 
 
 def test_photos_that_have_one_colour_may_be_predicted_so(batch):
-    index = np.full_like(batch.index, BROWN)
-    batch = Batch(batch.inputs, index, batch.weight, ())
+    index, weight = batch.targets
+    batch = batch._replace(targets=(np.full_like(index, BROWN), weight))
     assert not any("takes over" in line for line in watched(batch, constant(batch, BROWN), 0.99))
 
 
@@ -122,7 +124,7 @@ def test_a_loss_far_above_is_said_early(batch):
 
 
 def test_photos_that_are_all_gray_are_said(batch):
-    batch = batch._replace(weight=np.zeros_like(batch.weight))
+    batch.targets[1][:] = 0
     said = watched(batch, truth(batch), 1.0)
     assert len(said) == 1
     assert "every photo is gray" in said[0]

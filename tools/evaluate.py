@@ -9,6 +9,9 @@ A row for each weights and backend, and for what they are read against: all gray
 random other photos, the truth. Writes evaluation.json, with a protocol card, evaluation.txt (the
 table), evaluation.png (AuC's curves) and reliability.png (whether predicted probabilities come
 true); and what --gallery, --compare and --temperatures ask for.
+
+Of weights of classifiers, whose photos lie in class folders, it gives top-1 and top-5 accuracy, in
+all and by class, beside chance.
 """
 
 import os
@@ -22,10 +25,12 @@ import numpy as np
 import backends
 from cic import checkpoint, console, images, pretrained, prior, sources
 from cic.sheet import contact_sheet
+from cic.targets import read_classes
 from metric import (
     acc,
     baselines,
     calibration,
+    classification,
     curve,
     evaluation,
     gallery,
@@ -36,8 +41,10 @@ from metric import (
     table,
     temperature,
 )
+from tools.evaluating import classifiers
 
 COLUMN = 320  # pixels of a picture on the sheets
+TAKEN = (baselines.GRAY, baselines.RANDOM, baselines.TRUTH, classification.CHANCE)
 
 
 def parse_arguments():
@@ -90,25 +97,41 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def open_colorizers(args):
-    """{row name: colorizer} of every weights and backend."""
+def rows_of(args):
+    """{row name: (weights, backend's name or None)} of every weights and backend."""
     names = args.names or [_stem(weights) for weights in args.weights]
     if len(names) != len(args.weights):
         raise ValueError(f"{len(names)} --names for {len(args.weights)} --weights")
-    colorizers = {}
+    rows = {}
     for backend in dict.fromkeys(args.backend or [None]):
         for name, weights in zip(names, args.weights):
             row = f"{name} ({backend})" if args.backend and len(args.backend) > 1 else name
-            if row in colorizers or row in (baselines.GRAY, baselines.RANDOM, baselines.TRUTH):
+            if row in rows or row in TAKEN:
                 raise ValueError(f"two rows are called {row}: choose other --names")
             if not row.isprintable():
                 raise ValueError(f"{row!r}: a name is one line of text")
-            colorizer = backends.colorizer(weights, backend, args.device)
-            colorizer.size = args.size or colorizer.size
-            if args.temperature is not None:
-                colorizer.temperature = args.temperature
-            colorizers[row] = colorizer
+            rows[row] = weights, backend
+    return rows
+
+
+def open_colorizers(args):
+    """{row name: colorizer} of every weights and backend."""
+    colorizers = {}
+    for row, (weights, backend) in rows_of(args).items():
+        colorizer = backends.colorizer(weights, backend, args.device)
+        colorizer.size = args.size or colorizer.size
+        if args.temperature is not None:
+            colorizer.temperature = args.temperature
+        colorizers[row] = colorizer
     return colorizers
+
+
+def are_classifiers(args):
+    """Whether the weights are those of classifiers; raises ValueError if only some are."""
+    found = {checkpoint.load_weights(weights)[0].is_classifier for weights in args.weights}
+    if len(found) > 1:
+        raise ValueError("some of the --weights are of classifiers, others are not")
+    return found.pop()
 
 
 def _stem(weights):
@@ -119,7 +142,7 @@ def open_classifier(args, names):
     """(function for evaluation.measure, facts of its protocol, its side, {name: label})."""
     network, state, outputs = acc.load(args.vgg)
     photos = [(name, name.partition(os.sep)[0]) for name in names]
-    classes = args.classes and acc.read_classes(args.classes)
+    classes = args.classes and read_classes(args.classes)
     labels = dict(acc.labelled(args.image_dir, photos, outputs, classes))
     backend = backends.get(args.backend and args.backend[0])
     forward = backend.predictor(network, state, args.device)
@@ -242,6 +265,8 @@ def main():
     sys.stdout.reconfigure(errors="backslashreplace")  # a name may have any bytes
     images.limit_pixels(args.max_pixels)
     check_outputs(args)
+    if are_classifiers(args):
+        return classifiers.evaluate(args, rows_of(args))
     shares = report.read_prior(args.prior) if args.prior else prior.default()
     grid = () if args.temperatures is None else args.temperatures or temperature.GRID
     cut = pairs.Cut(args.resize, args.crop)

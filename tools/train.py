@@ -1,6 +1,9 @@
-"""Train a colorization network on folders of photos, under PaddlePaddle or PyTorch.
+"""Train a network on folders of photos, under PaddlePaddle or PyTorch.
 
 python tools/train.py --image_dir photos/train --model_path model --recipe compact
+python tools/train.py --image_dir imagenet/train --model_path vgg --recipe vgg16-lab-fc
+
+The second trains a classifier: its photos lie in class folders.
 """
 
 import argparse
@@ -24,6 +27,7 @@ from cic import (
     provenance,
     rebalance,
     recipes,
+    targets,
     training,
 )
 from cic.board import Board
@@ -31,11 +35,14 @@ from cic.dataset import Order, PhotoDataset, make_batch
 from cic.initialize import initialize, scale_to_data
 from cic.loader import Loader
 from cic.log import Log
+from cic.losses import NEEDS
 from cic.preview import Preview, choose
+from cic.sources import PhotoList
 
 INIT_CROPS = 8  # that the first weights are scaled to: 40,000 pixels a channel at the least
 HELP = {
     "network": f"network to train: {', '.join(networks.names())}",
+    "loss": f"what is made small: {', '.join(NEEDS)}",
     "load_size": "short side that photos are shrunk to, pixels",
     "crop_size": "side of the square that is cut out, pixels",
     "batch_size": "photos a step, over all processes",
@@ -43,7 +50,10 @@ HELP = {
     "lr": "learning rate at the start",
     "schedule": f"how the learning rate falls: {', '.join(recipes.SCHEDULES)}",
     "lr_step": "schedule step: steps between drops",
-    "lr_factor": "schedule step: factor of each drop",
+    "lr_epochs": "schedule epoch: epochs between drops",
+    "lr_factor": "schedules step and epoch: factor of each drop",
+    "optimizer": f"how steps are made: {', '.join(recipes.OPTIMIZERS)}",
+    "momentum": "sgd: share of the last step in the next",
     "beta1": "Adam's first decay",
     "beta2": "Adam's second decay",
     "weight_decay": "coupled L2 penalty",
@@ -75,9 +85,15 @@ def parse_arguments():
         "--recipe",
         default="full",
         choices=recipes.names(),
-        help="settings to start from (%(default)s)",
+        metavar="NAME",
+        help=f"settings to start from (%(default)s): {', '.join(recipes.names())}",
     )
     add("--weights", help="weights to start from, a checkpoint of the same network")
+    add(
+        "--classes",
+        metavar="FILE",
+        help="class folders to tell apart, one a line, in the order of the outputs (all, sorted)",
+    )
     add("--prior", help="prior of the ab bins, .npy (the bundled one)")
     add("--max_steps", type=console.positive, help="make so many steps instead of epochs")
     add("--continue_train", action="store_true", help="go on from a checkpoint in --model_path")
@@ -147,6 +163,33 @@ def count_steps(args, recipe, order):
     return args.max_steps if args.num_epochs is None else min(steps, args.max_steps)
 
 
+def read_photos(args):
+    """(the photos to train on, those to evaluate on or None, names of the classes or None)."""
+    classes = args.classes and targets.read_classes(args.classes)
+    wanted = classes and (lambda photo: targets.class_of(photo) in classes)
+    photos, held_out = (
+        places and PhotoList(places, wanted) for places in (args.image_dir, args.val_dir)
+    )
+    return photos, held_out, classes
+
+
+def open_network(recipe, photos, classes):
+    """(network, its classes or None): a classifier's outputs and size follow from the photos.
+
+    An option that says otherwise is refused by the data set.
+    """
+    network = networks.get(recipe.network, **recipe.options)
+    if network.predicts != NEEDS[recipe.loss]:
+        fit = ", ".join(name for name, need in NEEDS.items() if need == network.predicts)
+        raise ValueError(f"{network} cannot be trained with loss {recipe.loss}: take {fit}")
+    if not network.is_classifier:
+        return network, None
+    classes = classes or targets.class_names(photos)
+    derived = {"classes": len(classes), "size": recipe.crop_size}
+    options = {key: value for key, value in derived.items() if key in network.options}
+    return networks.get(recipe.network, **(options | recipe.options)), classes
+
+
 def name_problems(*datasets):
     for dataset in filter(None, datasets):
         for problem in dataset.photos.problems:
@@ -182,6 +225,7 @@ def start(args, recipe, backend, dataset, shares, steps):
         "prior": args.prior,
         "prior_fingerprint": provenance.array_fingerprint(shares),
         "fingerprint": provenance.fingerprint(dataset.photos),
+        "classes": dataset.classes,
         "provenance": provenance.facts(backend.NAME),
     }
     checkpoints = training.Checkpoints(args.model_path, network, recipe, facts, args.keep)
@@ -241,14 +285,11 @@ def examine(args, recipe, loader, shares, trainer, step, steps):
     return found
 
 
-def run(args, recipe, dataset, settings, shares, backend):
+def run(args, recipe, dataset, held_out, shares, backend):
     """The figures of the run in this process, one of those that train together."""
     rank, size = backend.rank(), backend.size()
     order = Order(len(dataset), recipe.batch_size, args.seed, rank=rank, world=size)
     steps = count_steps(args, recipe, order)
-    held_out = None
-    if args.val_dir:
-        held_out = PhotoDataset(args.val_dir, dataset.network, *settings, augment=False)
     trainer, checkpoints, step = start(args, recipe, backend, dataset, shares, steps)
     agree(backend, trainer, checkpoints, held_out)
     if rank == 0:
@@ -267,8 +308,8 @@ def run(args, recipe, dataset, settings, shares, backend):
         board = preview = None
         if args.board and rank == 0:
             board = stack.enter_context(Board(args.board, step))
-            shown = choose(held_out or dataset)
-            preview = Preview(dataset.network, shown, shares)
+            if not dataset.network.is_classifier:
+                preview = Preview(dataset.network, choose(held_out or dataset), shares)
         path = os.path.join(args.log_path or args.model_path, "log.jsonl")
         log = Log(path if rank == 0 else None, args.loss_step, board)
         return training.train(
@@ -291,16 +332,19 @@ def main():
         raise ValueError(f"--which_epoch {args.which_epoch}: add --continue_train to go on from it")
     recipe = read_recipe(args)
     images.limit_pixels(args.max_pixels)
-    network = networks.get(recipe.network, **recipe.options)
+    photos, held_out, classes = read_photos(args)
+    network, classes = open_network(recipe, photos, classes)
     shares = prior.read(args.prior) if args.prior else prior.default()
     bin_weights = rebalance.weights(shares, recipe.gamma) if recipe.rebalance else None
     settings = (recipe.load_size, recipe.crop_size, recipe.NN, recipe.sigma, bin_weights, args.seed)
-    dataset = PhotoDataset(args.image_dir, network, *settings, augment=recipe.augment)
+    dataset = PhotoDataset(photos, network, *settings, augment=recipe.augment, classes=classes)
+    if held_out is not None:
+        held_out = PhotoDataset(held_out, network, *settings, augment=False, classes=classes)
     backend = backends.get(args.backend)
     args.backend = backend.NAME
     args.device = backend.join(backend.resolve_device(args.device))
     try:
-        figures = run(args, recipe, dataset, settings, shares, backend)
+        figures = run(args, recipe, dataset, held_out, shares, backend)
         if backend.rank() == 0:
             print(json.dumps(figures, allow_nan=False))
     finally:

@@ -35,9 +35,9 @@ def size():
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def _sum_(tensor):
+def _reduce_(tensor, operation=distributed.ReduceOp.SUM):
     try:
-        distributed.all_reduce(tensor)
+        distributed.all_reduce(tensor, operation)
     except RuntimeError as error:
         time.sleep(GRACE)
         reason = next(filter(str.strip, str(error).splitlines()), type(error).__name__)
@@ -48,7 +48,7 @@ def _sum_(tensor):
 class _Total(PyLayer):
     @staticmethod
     def forward(ctx, tensor):
-        return _sum_(tensor.clone())
+        return _reduce_(tensor.clone())
 
     @staticmethod
     def backward(ctx, gradient):
@@ -60,12 +60,18 @@ def total(tensor):
     return _Total.apply(tensor) if size() > 1 else tensor
 
 
+def largest(tensor):
+    """The largest number of all processes' tensors, none of which is below 0; a 0-d tensor."""
+    number = tensor.max() if tensor.size else paddle.zeros([], tensor.dtype)
+    return _reduce_(number, distributed.ReduceOp.MAX) if size() > 1 else number
+
+
 def total_(tensors):
     """Replace each of the tensors by its sum over all processes, in one message."""
     if size() == 1:
         return
     flat = paddle.concat([tensor.reshape([-1]) for tensor in tensors])
-    _sum_(flat)
+    _reduce_(flat)
     for tensor, part in zip(tensors, flat.split([tensor.size for tensor in tensors])):
         tensor.set_value(part.reshape(tensor.shape))
 

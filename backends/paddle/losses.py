@@ -1,13 +1,65 @@
-"""The losses of cic.losses on tensors."""
+"""The losses of cic.losses on tensors: each is (total, count)."""
 
+from math import prod
+
+import numpy as np
 import paddle
+from paddle.nn import functional as F
+
+from backends.paddle import distributed
+from cic.losses import FOCUS
+
+
+def _exact(tensor):
+    low = tensor.dtype in (paddle.float16, paddle.bfloat16)
+    return tensor.astype("float32") if low else tensor
+
+
+def _log_likelihood(logits, index):
+    """Logarithm of the softmax over axis 1 at `index`.
+
+    Paddle's log_softmax over axis 1 is a hundred times slower on the CPU, and clamped at -64.
+    """
+    logits = _exact(logits)
+    picked = paddle.take_along_axis(logits, index.astype("int64"), axis=1, broadcast=False)
+    return picked - paddle.logsumexp(logits, axis=1, keepdim=True)
 
 
 def cross_entropy(logits, index, weight):
-    """`cic.losses.cross_entropy`: sparse soft labels, (N, K, H, W), mean over all pixels."""
-    if logits.dtype in (paddle.float16, paddle.bfloat16):
-        logits = logits.astype("float32")
-    # Paddle's log_softmax over axis 1 is a hundred times slower on the CPU, and clamped at -64.
-    picked = paddle.take_along_axis(logits, index.astype("int64"), axis=1, broadcast=False)
-    normalizer = paddle.logsumexp(logits, axis=1, keepdim=True)
-    return (weight * (normalizer - picked)).sum() / max(1, logits.size // logits.shape[1])
+    """`cic.losses.cross_entropy`: sparse soft labels, (N, K, H, W)."""
+    picked = _log_likelihood(logits, index)
+    return -(weight * picked).sum() / prod(logits.shape[2:]), len(logits)
+
+
+def l2(prediction, target):
+    """`cic.losses.l2`: both (N, 2, H, W), scaled ab."""
+    error = (_exact(prediction) - target).square()
+    return error.sum() / prod(target.shape[1:]), len(target)
+
+
+def focal_l2(prediction, target):
+    """`cic.losses.focal_l2`: both (N, 2, H, W); the largest error is that of all processes."""
+    error = (_exact(prediction) - target).square()
+    largest = distributed.largest(error.detach())
+    tiny = float(np.finfo(str(error.dtype).removeprefix("paddle.")).tiny)
+    relative = error.detach() / largest.clip(min=tiny)
+    mask = F.sigmoid(FOCUS * (relative - 0.5))
+    return (error * mask).sum(), mask.sum()
+
+
+def class_entropy(logits, label):
+    """`cic.losses.class_entropy`: logits (N, classes), label (N,)."""
+    return -_log_likelihood(logits, label[:, None]).sum(), len(label)
+
+
+_LOSSES = {
+    "cross_entropy": cross_entropy,
+    "l2": l2,
+    "focal_l2": focal_l2,
+    "class_entropy": class_entropy,
+}
+
+
+def loss(name):
+    """The loss of that name: a function of a network's output and the target's tensors."""
+    return _LOSSES[name]

@@ -1,4 +1,6 @@
-"""From a spec to a paddle.nn.Layer and its state under the neutral names, and back."""
+"""From a spec to a paddle.nn.Layer, its state under the neutral names, and back."""
+
+from functools import reduce
 
 import numpy as np
 import paddle
@@ -10,9 +12,11 @@ from backends.paddle.device import resolve_device
 from cic import layers
 from cic.checkpoint import check
 from cic.initialize import initialize
+from cic.seeding import kept
+from cic.spectral import EPSILON
 
 _ZERO = paddle.ParamAttr(initializer=nn.initializer.Constant(0.0))  # import_state fills them
-_PADDLE_NAMES = {"running_mean": "_mean", "running_var": "_variance"}
+_NEUTRAL_NAMES = {"_mean": "running_mean", "_variance": "running_var"}
 
 
 class BatchNorm2D(nn.BatchNorm2D):
@@ -58,6 +62,75 @@ class BatchNorm2D(nn.BatchNorm2D):
         running.set_value(running * (1 - share) + batch * share)
 
 
+class InstanceNorm2D(nn.Layer):
+    """Instance norm of any number of channels, without parameters."""
+
+    def __init__(self, epsilon):
+        super().__init__()
+        self.epsilon = epsilon
+
+    def forward(self, x):
+        return F.instance_norm(x, eps=self.epsilon)
+
+
+class _LeakyReLU(nn.Layer):
+    """x, or `slope` times x where it is negative.
+
+    Paddle's inference engine crashes where its own follows a convolution (3.3.1, oneDNN).
+    """
+
+    def __init__(self, slope):
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x):
+        return paddle.maximum(x, self.slope * x)
+
+
+class SpectralConv2D(nn.Conv2D):
+    """Convolution by the kernel divided by its spectral norm; one power iteration a training step.
+
+    See `cic.spectral`.
+    """
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        outputs, *rest = self.weight.shape
+        self.register_buffer("weight_u", paddle.zeros([outputs], self.weight.dtype))
+        self.register_buffer("weight_v", paddle.zeros([int(np.prod(rest))], self.weight.dtype))
+
+    def forward(self, x):
+        matrix = self.weight.flatten(1)
+        if self.training:
+            self._iterate(matrix)
+        u, v = self.weight_u.clone(), self.weight_v.clone()  # another step changes them in place
+        weight = self.weight / paddle.dot(u, paddle.mv(matrix, v))
+        return F.conv2d(
+            x, weight, self.bias, self._stride, self._padding, self._dilation, self._groups
+        )
+
+    @paddle.no_grad()
+    def _iterate(self, matrix):
+        v = paddle.mv(matrix.T, self.weight_u)
+        self.weight_v.set_value(v / (paddle.linalg.norm(v) + EPSILON))
+        u = paddle.mv(matrix, self.weight_v)
+        self.weight_u.set_value(u / (paddle.linalg.norm(u) + EPSILON))
+
+
+class Dropout(nn.Layer):
+    """Dropout that follows from the photos' noise: see `cic.seeding.kept`."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.spec, self.noise = layer, None
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        factors = kept(self.noise, self.spec.name, x.shape[1:], self.spec.rate)
+        return x * paddle.to_tensor(factors, dtype=x.dtype, place=x.place)
+
+
 class _Linear(nn.Layer):
     """Linear layer whose weight is (out, in), as PyTorch's and the neutral one; Paddle's is not."""
 
@@ -70,8 +143,31 @@ class _Linear(nn.Layer):
         return paddle.matmul(x, self.weight, transpose_y=True) + self.bias
 
 
-_BUILD = {
-    layers.Conv: lambda layer: nn.Conv2D(
+class Branches(nn.Layer):
+    """The branches of a spec, put together by an operation."""
+
+    def __init__(self, layer, operation):
+        super().__init__()
+        self.branches = nn.LayerList([Sequence(branch) for branch in layer.branches])
+        self.operation = operation
+
+    def forward(self, x):
+        return reduce(self.operation, [branch(x) for branch in self.branches])
+
+
+class Sequence(nn.Sequential):
+    """Layers of a spec one after the other."""
+
+    def __init__(self, specs):
+        super().__init__()
+        for i, layer in enumerate(specs):
+            module = _BUILD[type(layer)](layer)
+            module.spec = layer
+            self.add_sublayer(layer.name or f"layer{i}", module)
+
+
+def _convolution(layer):
+    return (SpectralConv2D if layer.spectral else nn.Conv2D)(
         layer.inputs,
         layer.outputs,
         layer.kernel,
@@ -79,7 +175,12 @@ _BUILD = {
         padding=layer.padding,
         dilation=layer.dilation,
         weight_attr=_ZERO,
-    ),
+        bias_attr=None if layer.bias else False,
+    )
+
+
+_BUILD = {
+    layers.Conv: _convolution,
     layers.ConvTranspose: lambda layer: nn.Conv2DTranspose(
         layer.inputs,
         layer.outputs,
@@ -91,21 +192,51 @@ _BUILD = {
     layers.BatchNorm: lambda layer: BatchNorm2D(
         layer.channels, epsilon=layer.epsilon, momentum=1 - layer.momentum
     ),
+    layers.InstanceNorm: lambda layer: InstanceNorm2D(layer.epsilon),
     layers.ReLU: lambda layer: nn.ReLU(),
-    layers.MaxPool: lambda layer: nn.MaxPool2D(layer.kernel, layer.stride),
+    layers.LeakyReLU: lambda layer: _LeakyReLU(layer.slope),
+    layers.Sigmoid: lambda layer: nn.Sigmoid(),
+    layers.MaxPool: lambda layer: nn.MaxPool2D(layer.kernel, layer.stride, layer.padding),
+    layers.AveragePool: lambda layer: nn.AvgPool2D(
+        layer.kernel, layer.stride, layer.padding, exclusive=False
+    ),
+    layers.GlobalAverage: lambda layer: nn.Sequential(nn.AdaptiveAvgPool2D(1), nn.Flatten()),
+    layers.Upsample: lambda layer: nn.Upsample(scale_factor=layer.scale, mode="bicubic"),
     layers.Flatten: lambda layer: nn.Flatten(),
     layers.Linear: _Linear,
+    layers.Dropout: Dropout,
+    layers.Sum: lambda layer: Branches(layer, paddle.add),
+    layers.Product: lambda layer: Branches(layer, paddle.multiply),
 }
 
 
-class Net(nn.Sequential):
-    """The layers of a spec, each under its neutral name."""
+class Net(Sequence):
+    """The layers of a network."""
 
     def __init__(self, network):
-        super().__init__()
+        super().__init__(network.layers)
         self.network = network
-        for i, layer in enumerate(network.layers):
-            self.add_sublayer(getattr(layer, "name", f"layer{i}"), _BUILD[type(layer)](layer))
+
+    def set_noise(self, noise):
+        """Take the photos' noise (N,) for the next pass in training."""
+        for module in self.sublayers():
+            if isinstance(module, Dropout):
+                module.noise = noise
+
+    def features(self, x, names):
+        """{name: output of that layer} for a tensor x (N, C, H, W); gradients flow through them.
+
+        Raises ValueError for a name that is not among the network's `taps`.
+        """
+        self.network.check_taps(names)
+        found = {}
+        for module in self:
+            x = module(x)
+            if module.spec.name in names:
+                found[module.spec.name] = x
+            if len(found) == len(set(names)):
+                break
+        return found
 
 
 def build(network, state=None, device="cpu", dtype="float32"):
@@ -117,32 +248,48 @@ def build(network, state=None, device="cpu", dtype="float32"):
     return net
 
 
-def arrays(net):
-    """{neutral name: tensor}."""
-    state = net.state_dict()
-    tensors = {}
-    for name in net.network.state_shapes:
-        layer, _, part = name.rpartition(".")
-        tensors[name] = state[f"{layer}.{_PADDLE_NAMES.get(part, part)}"]
-    return tensors
+def tensors(net):
+    """{neutral name: tensor}, the net's own."""
+    modules = [module for module in net.sublayers() if hasattr(module, "spec")]
+    found = {
+        f"{module.spec.name}.{_NEUTRAL_NAMES.get(part, part)}": tensor
+        for module in modules
+        for part, tensor in (module._parameters | module._buffers).items()
+    }
+    return {name: found[name] for name in net.network.state_shapes}
 
 
 def import_state(net, state):
     """Put the neutral `state` into `net`; raises CheckpointError unless it fits exactly."""
     check(net.network, state)
-    for name, tensor in arrays(net).items():
+    for name, tensor in tensors(net).items():
         dtype = str(tensor.dtype).removeprefix("paddle.")
         tensor.set_value(np.ascontiguousarray(state[name], dtype))
 
 
 def export_state(net):
     """Neutral state {name: array} of `net`, in its precision."""
-    return {name: tensor.numpy().copy() for name, tensor in arrays(net).items()}
+    return {name: tensor.numpy().copy() for name, tensor in tensors(net).items()}
+
+
+def _tensor(net, array):
+    weight = net.parameters()[0]
+    return paddle.to_tensor(array, dtype=weight.dtype, place=weight.place)
 
 
 @paddle.no_grad()
 def forward(net, array):
     """Output of `net` in evaluation mode for an array (N, C, H, W), an array in its precision."""
-    weight = net.parameters()[0]
     net.eval()
-    return net(paddle.to_tensor(array, dtype=weight.dtype, place=weight.place)).numpy()
+    return net(_tensor(net, array)).numpy()
+
+
+@paddle.no_grad()
+def features(net, array, names):
+    """{name: output of that layer} of `net` in evaluation mode for an array (N, C, H, W), arrays.
+
+    Raises ValueError for a name that is not among the network's `taps`.
+    """
+    net.eval()
+    found = net.features(_tensor(net, array), names)
+    return {name: tensor.numpy() for name, tensor in found.items()}

@@ -2,8 +2,8 @@
 
 from backends.torch.device import resolve_device
 from backends.torch.distributed import join, leave, rank, size
-from backends.torch.losses import cross_entropy
-from backends.torch.network import build, export_state, forward, import_state
+from backends.torch.losses import loss
+from backends.torch.network import build, export_state, features, forward, import_state
 from backends.torch.predictor import predictor
 from backends.torch.trainer import PRECISIONS, Trainer
 
@@ -14,12 +14,13 @@ __all__ = [
     "PRECISIONS",
     "Trainer",
     "build",
-    "cross_entropy",
     "export_state",
+    "features",
     "forward",
     "import_state",
     "join",
     "leave",
+    "loss",
     "predictor",
     "rank",
     "resolve_device",

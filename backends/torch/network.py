@@ -1,14 +1,19 @@
-"""From a spec to an nn.Module whose state_dict has the neutral names, and back."""
+"""From a spec to an nn.Module, its state under the neutral names, and back."""
+
+from functools import reduce
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from backends.torch import distributed
 from backends.torch.device import resolve_device
 from cic import layers
 from cic.checkpoint import check
 from cic.initialize import initialize
+from cic.seeding import kept
+from cic.spectral import EPSILON
 
 
 class BatchNorm2D(nn.BatchNorm2d):
@@ -32,16 +37,90 @@ class BatchNorm2D(nn.BatchNorm2d):
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
-_BUILD = {
-    layers.Conv: lambda layer: nn.utils.skip_init(
-        nn.Conv2d,
+class InstanceNorm2D(nn.Module):
+    """Instance norm of any number of channels, without parameters."""
+
+    def __init__(self, epsilon):
+        super().__init__()
+        self.epsilon = epsilon
+
+    def forward(self, x):
+        return F.instance_norm(x, eps=self.epsilon)
+
+
+class SpectralConv2D(nn.Conv2d):
+    """Convolution by the kernel divided by its spectral norm; one power iteration a training step.
+
+    See `cic.spectral`.
+    """
+
+    def __init__(self, *args, device=None, dtype=None, **options):
+        super().__init__(*args, device=device, dtype=dtype, **options)
+        self.register_buffer("weight_u", self.weight.new_empty(self.out_channels))
+        self.register_buffer("weight_v", self.weight.new_empty(self.weight[0].numel()))
+
+    def forward(self, x):
+        matrix = self.weight.flatten(1)
+        if self.training:
+            with torch.no_grad():
+                self.weight_v.copy_(F.normalize(matrix.T @ self.weight_u, dim=0, eps=EPSILON))
+                self.weight_u.copy_(F.normalize(matrix @ self.weight_v, dim=0, eps=EPSILON))
+        u, v = self.weight_u.clone(), self.weight_v.clone()  # another step changes them in place
+        return self._conv_forward(x, self.weight / (u @ (matrix @ v)), self.bias)
+
+
+class Dropout(nn.Module):
+    """Dropout that follows from the photos' noise: see `cic.seeding.kept`."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.spec, self.noise = layer, None
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        factors = kept(self.noise, self.spec.name, x.shape[1:], self.spec.rate)
+        return x * torch.from_numpy(factors).to(x)
+
+
+class Branches(nn.Module):
+    """The branches of a spec, put together by an operation."""
+
+    def __init__(self, layer, operation):
+        super().__init__()
+        self.branches = nn.ModuleList(Sequence(branch) for branch in layer.branches)
+        self.operation = operation
+
+    def forward(self, x):
+        return reduce(self.operation, [branch(x) for branch in self.branches])
+
+
+class Sequence(nn.Sequential):
+    """Layers of a spec one after the other."""
+
+    def __init__(self, specs):
+        super().__init__()
+        for i, layer in enumerate(specs):
+            module = _BUILD[type(layer)](layer)
+            module.spec = layer
+            self.add_module(layer.name or f"layer{i}", module)
+
+
+def _convolution(layer):
+    return nn.utils.skip_init(
+        SpectralConv2D if layer.spectral else nn.Conv2d,
         layer.inputs,
         layer.outputs,
         layer.kernel,
         stride=layer.stride,
         padding=layer.padding,
         dilation=layer.dilation,
-    ),
+        bias=layer.bias,
+    )
+
+
+_BUILD = {
+    layers.Conv: _convolution,
     layers.ConvTranspose: lambda layer: nn.utils.skip_init(
         nn.ConvTranspose2d,
         layer.inputs,
@@ -53,21 +132,49 @@ _BUILD = {
     layers.BatchNorm: lambda layer: BatchNorm2D(
         layer.channels, eps=layer.epsilon, momentum=layer.momentum
     ),
-    layers.ReLU: lambda layer: nn.ReLU(inplace=True),
-    layers.MaxPool: lambda layer: nn.MaxPool2d(layer.kernel, layer.stride),
+    layers.InstanceNorm: lambda layer: InstanceNorm2D(layer.epsilon),
+    layers.ReLU: lambda layer: nn.ReLU(),
+    layers.LeakyReLU: lambda layer: nn.LeakyReLU(layer.slope),
+    layers.Sigmoid: lambda layer: nn.Sigmoid(),
+    layers.MaxPool: lambda layer: nn.MaxPool2d(layer.kernel, layer.stride, layer.padding),
+    layers.AveragePool: lambda layer: nn.AvgPool2d(layer.kernel, layer.stride, layer.padding),
+    layers.GlobalAverage: lambda layer: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    layers.Upsample: lambda layer: nn.Upsample(scale_factor=layer.scale, mode="bicubic"),
     layers.Flatten: lambda layer: nn.Flatten(),
     layers.Linear: lambda layer: nn.utils.skip_init(nn.Linear, layer.inputs, layer.outputs),
+    layers.Dropout: Dropout,
+    layers.Sum: lambda layer: Branches(layer, torch.add),
+    layers.Product: lambda layer: Branches(layer, torch.mul),
 }
 
 
-class Net(nn.Sequential):
-    """The layers of a spec, each under its neutral name."""
+class Net(Sequence):
+    """The layers of a network."""
 
     def __init__(self, network):
-        super().__init__()
+        super().__init__(network.layers)
         self.network = network
-        for i, layer in enumerate(network.layers):
-            self.add_module(getattr(layer, "name", f"layer{i}"), _BUILD[type(layer)](layer))
+
+    def set_noise(self, noise):
+        """Take the photos' noise (N,) for the next pass in training."""
+        for module in self.modules():
+            if isinstance(module, Dropout):
+                module.noise = noise
+
+    def features(self, x, names):
+        """{name: output of that layer} for a tensor x (N, C, H, W); gradients flow through them.
+
+        Raises ValueError for a name that is not among the network's `taps`.
+        """
+        self.network.check_taps(names)
+        found = {}
+        for module in self:
+            x = module(x)
+            if module.spec.name in names:
+                found[module.spec.name] = x
+            if len(found) == len(set(names)):
+                break
+        return found
 
 
 def build(network, state=None, device="cpu", dtype="float32"):
@@ -79,29 +186,47 @@ def build(network, state=None, device="cpu", dtype="float32"):
     return net.eval()
 
 
-def arrays(net):
-    """{neutral name: tensor}; batch norm's count of batches is PyTorch's alone."""
-    state = net.state_dict()
-    return {name: state[name] for name in net.network.state_shapes}
+def tensors(net):
+    """{neutral name: tensor}, the net's own: batch norm's count of batches is PyTorch's alone."""
+    modules = [module for module in net.modules() if hasattr(module, "spec")]
+    found = {
+        f"{module.spec.name}.{part}": tensor
+        for module in modules
+        for part, tensor in (module._parameters | module._buffers).items()
+    }
+    return {name: found[name] for name in net.network.state_shapes}
 
 
 @torch.no_grad()
 def import_state(net, state):
     """Put the neutral `state` into `net`; raises CheckpointError unless it fits exactly."""
     check(net.network, state)
-    for name, tensor in arrays(net).items():
+    for name, tensor in tensors(net).items():
         # of an array that cannot be written to PyTorch makes no tensor without a warning
         tensor.copy_(torch.from_numpy(np.require(state[name], requirements="CW")))
 
 
 def export_state(net):
     """Neutral state {name: array} of `net`, in its precision."""
-    return {name: tensor.numpy(force=True).copy() for name, tensor in arrays(net).items()}
+    return {name: tensor.numpy(force=True).copy() for name, tensor in tensors(net).items()}
+
+
+def _tensor(net, array):
+    weight = next(net.parameters())
+    return torch.from_numpy(np.ascontiguousarray(array)).to(weight)
 
 
 @torch.inference_mode()
 def forward(net, array):
     """Output of `net` in evaluation mode for an array (N, C, H, W), an array in its precision."""
-    weight = next(net.parameters())
-    net.eval()
-    return net(torch.from_numpy(np.ascontiguousarray(array)).to(weight)).numpy(force=True)
+    return net.eval()(_tensor(net, array)).numpy(force=True)
+
+
+@torch.inference_mode()
+def features(net, array, names):
+    """{name: output of that layer} of `net` in evaluation mode for an array (N, C, H, W), arrays.
+
+    Raises ValueError for a name that is not among the network's `taps`.
+    """
+    found = net.eval().features(_tensor(net, array), names)
+    return {name: tensor.numpy(force=True) for name, tensor in found.items()}

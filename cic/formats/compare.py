@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from cic.layers import Branches
+
 
 def paired(ours, theirs):
     """{our array: theirs} of two networks whose arrays are alike and in the same order."""
@@ -20,7 +22,7 @@ def difference(ours, theirs, inputs=True):
     pairs = [_nameless(network.layers) for network in (ours, theirs)]
     for place, (mine, other) in enumerate(zip(*pairs)):
         if mine != other:
-            before = getattr(ours.layers[place - 1], "name", "the layer before")
+            before = ours.layers[place - 1].name or "the layer before"
             kinds = [type(layer).__name__ for layer in (mine, other)]
             return f"after {before} it has {kinds[0]}, theirs has {kinds[1]}"
     if len(pairs[0]) != len(pairs[1]):
@@ -35,4 +37,11 @@ def difference(ours, theirs, inputs=True):
 
 
 def _nameless(layers):
-    return [replace(layer, name="") if hasattr(layer, "name") else layer for layer in layers]
+    return [_blank(layer) for layer in layers]
+
+
+def _blank(layer):
+    if isinstance(layer, Branches):
+        inner = tuple(tuple(_nameless(branch)) for branch in layer.branches)
+        return replace(layer, name="", branches=inner)
+    return replace(layer, name="")

@@ -4,8 +4,9 @@ from cic import networks
 from cic.formats import paddle_file, torch_file
 from cic.formats.layout import Layout, transposed, without_prefix
 from cic.formats.trunk import numbered
-from cic.layers import Conv, Flatten, Linear, MaxPool, ReLU
-from cic.networks import IMAGENET_MEAN, IMAGENET_STD, Network
+from cic.layers import Conv, Dropout, Flatten, Linear, MaxPool, ReLU
+from cic.networks import CLASSES, Network
+from cic.networks.vgg import IMAGENET_MEAN, IMAGENET_STD
 
 CONVOLUTIONS = (2, 2, 3, 3, 3)  # of each block (torchvision/models/vgg.py, configuration D)
 FULL = 4096  # numbers between the linear layers of the network as published
@@ -54,15 +55,16 @@ class Zoo(Layout):
         layers = [*numbered(layers, "features"), Flatten()]
         sizes = [inputs * 7 * 7, *(shapes[f"{name}.bias"][0] for name in ("fc6", "fc7", "fc8"))]
         for place, name in enumerate(LINEAR):
-            layers += [Linear(name, sizes[place], sizes[place + 1]), ReLU()]
+            layers += [Linear(name, sizes[place], sizes[place + 1]), ReLU(), Dropout("", 0.5)]
         return Network(
             "vgg16",
-            tuple(layers[:-1]),
+            tuple(layers[:-2]),
             channels=3,
             size=224,
             space="RGB",
             mean=IMAGENET_MEAN,
             scale=IMAGENET_STD,
+            predicts=CLASSES,
         )
 
     def tensors(self, theirs, arrays):

@@ -27,6 +27,20 @@ NEAR = 1e-5  # relative difference of one loss computed in two ways
 TRAIN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "train.py")
 
 
+def mean(total, count):
+    """The loss that (total, count) stand for."""
+    return total / count
+
+
+def the_batch(photos, size):
+    """Batch of so many crops of the one photo of a data set."""
+    order = dataset.Order(1, 1)
+    batches = [dataset.make_batch(photos, order, step) for step in range(size)]
+    inputs, targets, noise, _ = zip(*batches)
+    targets = tuple(map(np.concatenate, zip(*targets)))
+    return dataset.Batch(np.concatenate(inputs), targets, np.concatenate(noise))
+
+
 def torch_losses(logits, index, weight, dense):
     """(dense, sparse): functions without arguments that run forward and backward."""
     import torch
@@ -35,29 +49,35 @@ def torch_losses(logits, index, weight, dense):
     logits, index, weight, dense = map(torch.from_numpy, (logits, index, weight, dense))
     logits.requires_grad_()
 
-    def run(cross_entropy, *target):
+    def run(loss, *target):
         logits.grad = None
-        value = cross_entropy(logits, *target)
+        value = loss(logits, *target)
         value.backward()
         return value.item()
 
-    ours = backends.get("torch").cross_entropy
+    def ours(*arguments):
+        return mean(*backends.get("torch").loss("cross_entropy")(*arguments))
+
     return lambda: run(F.cross_entropy, dense), lambda: run(ours, index, weight)
 
 
 def paddle_losses(logits, index, weight, dense):
     """(dense, sparse): functions without arguments that run forward and backward."""
-    ours = backends.get("paddle").cross_entropy
+    backend = backends.get("paddle")
     import paddle
     from paddle.nn import functional as F
 
     logits, index, weight, dense = map(paddle.to_tensor, (logits, index, weight, dense))
     logits.stop_gradient = False
+
+    def ours(*arguments):
+        return mean(*backend.loss("cross_entropy")(*arguments))
+
     theirs = partial(F.cross_entropy, soft_label=True, axis=1)
 
-    def run(cross_entropy, *target):
+    def run(loss, *target):
         logits.clear_gradient(set_to_zero=False)
-        value = cross_entropy(logits, *target)
+        value = loss(logits, *target)
         value.backward()
         return value.item()
 
@@ -79,8 +99,7 @@ def compare_losses(backend, index, weight, repeats):
 def loss(repeats, folder):
     """The target and the loss of a batch, sparse and dense."""
     photos = photo_dataset(folder)
-    samples = [photos.sample(0, epoch) for epoch in range(BATCH)]
-    index, weight = (np.stack(arrays) for arrays in list(zip(*samples))[1:])
+    index, weight = the_batch(photos, BATCH).targets
     dense = weight.itemsize * BATCH * bins.COUNT * TARGET**2
     sparse = index.nbytes + weight.nbytes
     rows = [compared(f"target of {BATCH} crops, dense", dense, sparse, megabytes, 20)]
@@ -100,11 +119,11 @@ def eager_step(batch):
 
     net = torch_backend.build(networks.get("cic")).to(memory_format=torch.contiguous_format)
     optimizer = torch.optim.Adam(net.train().parameters(), weight_decay=1e-3)
-    inputs, index, weight = map(torch.from_numpy, batch[:3])
+    inputs, index, weight = map(torch.from_numpy, (batch.inputs, *batch.targets))
 
     def step():
         optimizer.zero_grad()
-        loss = torch_backend.cross_entropy(net(inputs), index, weight)
+        loss = mean(*torch_backend.loss("cross_entropy")(net(inputs), index, weight))
         loss.backward()
         optimizer.step()
         return loss.item()
@@ -130,8 +149,7 @@ def measure_step(batch, make, *arguments):
 def step(repeats, folder):
     """A training step of the paper's network, 4 crops of 176 pixels."""
     photos = photo_dataset(folder)
-    samples = [photos.sample(0, epoch) for epoch in range(4)]
-    batch = dataset.Batch(*(np.stack(arrays) for arrays in zip(*samples)), ())
+    batch = the_batch(photos, 4)
     ways = [(eager_step,), (our_step, "torch", "bf16"), (our_step, "torch", "float32")]
     ways += [(our_step, "paddle", "float32")]
     rounds = [[fresh(measure_step, batch, *way) for way in ways] for _ in range(repeats)]

@@ -1,0 +1,98 @@
+"""The optimizers of cic.recipes, their state under the neutral names.
+
+The weight decay of all is coupled: added to the gradient.
+"""
+
+import numpy as np
+import paddle
+
+
+class _Optimizer:
+    """What a native optimizer keeps of {neutral name: parameter}; `SLOTS` {ours: Paddle's}."""
+
+    SLOTS = {}  # noqa: RUF012 - each class has its own
+
+    def __init__(self, parameters, native):
+        self.parameters, self.native, self.steps = parameters, native, 0
+
+    def step(self, lr):
+        """Change the parameters by their gradients at learning rate `lr`."""
+        self.native.set_lr(lr)
+        self.native.step()
+        self.steps += 1
+
+    def state(self):
+        """{name: array} of what it keeps, and the number of steps."""
+        arrays, kept = {"steps": np.array(self.steps)}, self.native.state_dict()
+        for name, parameter in self.parameters.items():
+            for slot, theirs in self.SLOTS.items():
+                array = kept.get(f"{parameter.name}_{theirs}_0")
+                if array is None:  # before the first step
+                    array = np.zeros(parameter.shape, str(parameter.dtype).removeprefix("paddle."))
+                arrays[f"{slot}/{name}"] = np.array(array)
+        return arrays
+
+    def load(self, arrays):
+        """Go on from what `state` gave."""
+        self.steps, kept = int(arrays["steps"]), {}
+        for name, parameter in self.parameters.items():
+            for slot, theirs in self.SLOTS.items():
+                kept[f"{parameter.name}_{theirs}_0"] = arrays[f"{slot}/{name}"]
+            kept |= self._more(parameter)
+        self.native.set_state_dict(kept)
+
+    def _more(self, parameter):
+        """What else Paddle's keeps of a parameter, by its name for it, after so many steps."""
+        return {}
+
+
+class Adam(_Optimizer):
+    """Adam of {neutral name: parameter}; keeps moment1 and moment2."""
+
+    SLOTS = {"moment1": "moment1", "moment2": "moment2"}  # noqa: RUF012
+
+    def __init__(self, parameters, recipe):
+        self.betas = recipe.beta1, recipe.beta2
+        native = paddle.optimizer.Adam(
+            parameters=list(parameters.values()),
+            beta1=recipe.beta1,
+            beta2=recipe.beta2,
+            weight_decay=recipe.weight_decay,
+        )
+        super().__init__(parameters, native)
+
+    def _more(self, parameter):
+        dtype = str(parameter.dtype).removeprefix("paddle.")
+        return {
+            f"{parameter.name}_beta{i}_pow_acc_0": self._power(beta, dtype)
+            for i, beta in enumerate(self.betas, 1)
+        }
+
+    def _power(self, beta, dtype):
+        """Adam's factor `beta` to the power that the next step takes, (1,), rounded as Adam does.
+
+        It multiplies once a step: beta ** steps differs by some units in the last place.
+        """
+        return np.multiply.accumulate(np.full(self.steps + 1, beta, dtype))[-1:]
+
+
+class SGD(_Optimizer):
+    """Gradient descent with momentum of {neutral name: parameter}; keeps the velocity."""
+
+    SLOTS = {"velocity": "velocity"}  # noqa: RUF012
+
+    def __init__(self, parameters, recipe):
+        native = paddle.optimizer.Momentum(
+            parameters=list(parameters.values()),
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+        )
+        super().__init__(parameters, native)
+
+
+_OPTIMIZERS = {"adam": Adam, "sgd": SGD}
+
+
+def optimizer(recipe, parameters):
+    """The recipe's optimizer of {neutral name: parameter}."""
+    return _OPTIMIZERS[recipe.optimizer](parameters, recipe)

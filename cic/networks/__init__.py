@@ -1,0 +1,36 @@
+"""Named networks as data, built from layers: what both backends build from."""
+
+from cic.networks.colorizers import cic, regression
+from cic.networks.network import AB, BINS, CLASSES, Network
+from cic.networks.resnet import gated_resnet18, resnet, special_resnet
+from cic.networks.vgg import special_vgg16, vgg16
+
+__all__ = ["AB", "BINS", "CLASSES", "Network", "get", "names"]
+
+_NETWORKS = {
+    function.__name__: function
+    for function in (
+        cic,
+        regression,
+        vgg16,
+        special_vgg16,
+        resnet,
+        special_resnet,
+        gated_resnet18,
+    )
+}
+
+
+def names():
+    """Names that `get` knows."""
+    return tuple(_NETWORKS)
+
+
+def get(name, **options):
+    """Network by name, with its options; raises ValueError for an unknown name or option."""
+    if name not in _NETWORKS:
+        raise ValueError(f"no network is called {name!r}; there are {', '.join(names())}")
+    try:
+        return _NETWORKS[name](**options)
+    except TypeError as error:
+        raise ValueError(f"network {name!r}: {error}") from None

@@ -1,0 +1,162 @@
+"""What a network is: its layers, and what a user of it must know."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import inf, prod
+
+import numpy as np
+
+from cic import layers, spaces
+
+BINS, AB, CLASSES = "bins", "ab", "classes"  # what a network can predict
+DROPOUT = 0.5  # of the classifiers between their linear layers, as all their sources have it
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network's layers in order, with what a user of it must know.
+
+    `options` are the arguments that `get(name, **options)` rebuilds it from. `channels` is the
+    number of input channels, `multiple` what the input's sides must be multiples of, so that every
+    stride divides evenly, `size` the side of a square input, None for any. The input is `space`
+    (see `cic.spaces`) less `mean`, divided by `scale`, for which those of several channels have an
+    entry each; some of it is hidden if the network is `masked` (see `cic.masks`).
+
+    It `predicts` BINS, logits over the 313 bins (313, h, w); AB, the ab themselves (2, h, w), less
+    `out_mean`, divided by `out_scale`; or CLASSES, a logit a class (classes,).
+    """
+
+    name: str
+    layers: tuple
+    options: dict = field(default_factory=dict)
+    channels: int = 1
+    multiple: int = 8
+    size: int | None = None
+    space: str = "L"
+    mean: float | tuple = 50.0
+    scale: float | tuple = 1.0
+    masked: bool = False
+    predicts: str = BINS
+    out_mean: float = 0.0
+    out_scale: float = 1.0
+
+    def __str__(self):
+        options = ", ".join(f"{key}={value}" for key, value in self.options.items())
+        return f"{self.name}({options})"
+
+    @cached_property
+    def flat(self):
+        """All layers, those inside others too."""
+        return tuple(inner for layer in self.layers for inner in layer.flat())
+
+    @property
+    def parameters(self):
+        """Trained arrays, {neutral name: shape}."""
+        return {name: shape for layer in self.layers for name, shape in layer.parameters.items()}
+
+    @property
+    def statistics(self):
+        """Arrays that training follows but no gradient changes, {neutral name: shape}."""
+        return {name: shape for layer in self.layers for name, shape in layer.statistics.items()}
+
+    @property
+    def state_shapes(self):
+        """Everything a checkpoint of the weights holds, {neutral name: shape}."""
+        return self.parameters | self.statistics
+
+    @property
+    def parameter_count(self):
+        """Number of trained numbers."""
+        return sum(prod(shape) for shape in self.parameters.values())
+
+    @property
+    def taps(self):
+        """Names of the layers whose output `features` gives."""
+        return tuple(layer.name for layer in self.layers if layer.name)
+
+    def output(self, shape):
+        """(C, H, W) of the output for an input (C, H, W); (classes,) of a classifier's."""
+        return layers.through(self.layers, shape)
+
+    def multiply_adds(self, shape):
+        """Multiply-adds of one forward pass of an input (C, H, W)."""
+        return layers.cost(self.layers, shape)
+
+    @property
+    def is_classifier(self):
+        """Whether the output is one logit a class, (classes,), and no picture."""
+        return self.predicts == CLASSES
+
+    @cached_property
+    def stride(self):
+        """Input pixels a side for one output pixel; raises ValueError if the output is none."""
+        if self.is_classifier:
+            raise ValueError(f"{self} is a classifier: it does not colorize")
+        side = self.size or 8 * self.multiple
+        return side // self.output((self.channels, side, side))[1]
+
+    def prepare(self, values):
+        """Network input for values of its `space`, (...) or (..., C) of several, float32."""
+        return (values - _exact(self.mean)) / _exact(self.scale)
+
+    def inputs(self, rgb):
+        """Network input (..., C, H, W) float32 for photos (..., H, W, 3) uint8 sRGB."""
+        return np.moveaxis(self.prepare(spaces.READ[self.space](rgb)), -1, -3)
+
+    def scale_ab(self, ab):
+        """What the network is to put out for ab, any shape, CIELAB units, float32."""
+        return (ab - self.out_mean) / self.out_scale
+
+    def unscale_ab(self, output):
+        """ab, CIELAB units, float32, of the network's output, any shape."""
+        return output * self.out_scale + self.out_mean
+
+    def check_taps(self, names):
+        """Raise ValueError unless all of the names are those of layers."""
+        for name in names:
+            if name not in self.taps:
+                raise ValueError(f"{self} has no layer {name!r}; it has {', '.join(self.taps)}")
+
+
+def _exact(value):
+    return np.float32(value) if isinstance(value, tuple) else value
+
+
+def scaled(width):
+    """The function that scales a number of channels by `width`, to a multiple of 8."""
+    if isinstance(width, bool) or not 0 < width < inf:
+        raise ValueError(f"width is {width}; it must be a number above 0 and finite")
+    return lambda channels: max(8, round(channels * width / 8) * 8)
+
+
+def check_classes(classes, size, multiple=32):
+    """Raise ValueError unless these are a number of classes and a side of a classifier's input."""
+    if not isinstance(classes, int) or classes < 1:
+        raise ValueError(f"classes is {classes!r}; it must be a whole number from 1 on")
+    if not isinstance(size, int) or size < multiple or size % multiple:
+        raise ValueError(f"size is {size!r}; it must be a multiple of {multiple}")
+
+
+def check_choice(name, value, choices):
+    """Raise ValueError unless an option has one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}; there are {', '.join(map(str, choices))}")
+
+
+def of_photos(space):
+    """The Network's fields for an input of a colour space, as zhaoyuzhi's classifiers take it.
+
+    Gray and RGB to [-1, 1]; L / 50 - 1 and ab / 110 (the dataset files of
+    PyTorch-Special-Pre-trained-Models).
+    """
+    check_choice("space", space, INPUTS)
+    mean, scale = INPUTS[space]
+    return {"channels": spaces.CHANNELS[space], "space": space, "mean": mean, "scale": scale}
+
+
+INPUTS = {  # mean and scale of each space
+    "Gray": (0.5, 0.5),
+    "Lab": ((50.0, 0.0, 0.0), (50.0, 110.0, 110.0)),
+    "ab": (0.0, 110.0),
+    "RGB": (0.5, 0.5),
+}

@@ -1,0 +1,28 @@
+"""Spectral norm of a kernel, followed by power iteration (Miyato et al. 2018, algorithm 1).
+
+A kernel counts as a matrix (outputs, the rest). `u` (outputs,) and `v` (the rest,) are its first
+singular vectors, as near as the iterations have come; its spectral norm is u . (W v).
+"""
+
+import numpy as np
+
+EPSILON = 1e-12  # added to a vector's length
+FIRST = 15  # iterations that follow a fresh u
+
+
+def _unit(vector):
+    return vector / (np.linalg.norm(vector) + EPSILON)
+
+
+def iterate(weight, u, steps=1):
+    """(u, v) after so many steps of power iteration of a kernel (O, ...) from u (O,)."""
+    matrix = weight.reshape(len(weight), -1)
+    for _ in range(steps):
+        v = _unit(matrix.T @ u)
+        u = _unit(matrix @ v)
+    return u, v
+
+
+def normalised(weight, u, v):
+    """The kernel (O, ...) divided by its spectral norm u . (W v)."""
+    return weight / (u @ (weight.reshape(len(weight), -1) @ v))

@@ -1,0 +1,98 @@
+"""Top-1 and top-5 accuracy of classifiers on photos in class folders, beside chance."""
+
+from tqdm import tqdm
+
+from cic.dataset import Order, PhotoDataset
+from cic.loader import Loader
+from cic.ranks import RANKS
+from metric.acc import Accuracy
+
+CHANCE = "chance"
+BATCH = 16  # photos at once
+
+
+class ByClass:
+    """Accuracy over all photos and within each of the `classes`; mergeable."""
+
+    def __init__(self, classes):
+        self.total, self.each = Accuracy(), {name: Accuracy() for name in classes}
+
+    def update(self, logits, labels):
+        """Add photos: logits (N, classes) and labels (N,), integers from 0."""
+        self.total.update(logits, labels)
+        for label, accuracy in enumerate(self.each.values()):
+            chosen = labels == label
+            accuracy.update(logits[chosen], labels[chosen])
+
+    def merge(self, other):
+        """Add what `other` has seen."""
+        self.total.merge(other.total)
+        for mine, theirs in zip(self.each.values(), other.each.values()):
+            mine.merge(theirs)
+
+    def compute(self):
+        """{"top1": ..., "top5": ...}, percent; raises ValueError if no photo was seen."""
+        return self.total.compute()
+
+    def by_class(self):
+        """{class: {"top1": ..., "top5": ...}}, percent, of the classes with photos."""
+        return {name: each.compute() for name, each in self.each.items() if each.count}
+
+
+def dataset(folder, network, meta, classes=None, load_size=None):
+    """PhotoDataset of a folder for a classifier with the `meta` of its checkpoint.
+
+    The classes are those of the checkpoint or, of one that names none, `classes`, or all the
+    folders there are. Photos are seen as in training: the middle, at the recipe's load_size.
+    Raises ValueError if the classes are not as many as the network's outputs.
+    """
+    recipe = meta.get("recipe", {})
+    load_size = load_size or max(recipe.get("load_size", 256), network.size)
+    found = PhotoDataset(
+        [folder],
+        network,
+        load_size,
+        network.size,
+        augment=False,
+        classes=classes or meta.get("classes"),
+    )
+    (outputs,) = network.output((network.channels, network.size, network.size))
+    if len(found.classes) != outputs:
+        raise ValueError(
+            f"{folder}: {len(found.classes)} classes, but the network has {outputs} outputs: "
+            "--classes FILE says which they are"
+        )
+    return found
+
+
+def measure(photos, predict, workers=0):
+    """(ByClass, messages of photos that cannot be read) of a PhotoDataset, with a progress bar.
+
+    `predict` runs the network on (N, C, S, S) float32.
+    """
+    accuracy, failures = ByClass(photos.classes), []
+    order = Order(len(photos), BATCH, shuffle=False)
+    with Loader(photos, order, workers) as loader, tqdm(total=len(photos), unit="photo") as bar:
+        for batch in loader.batches(0, order.steps_per_epoch):
+            failures += batch.failures
+            if len(batch.inputs):
+                accuracy.update(predict(batch.inputs), *batch.targets)
+            bar.update(len(batch.inputs) + len(batch.failures))
+    return accuracy, failures
+
+
+def chance(classes):
+    """What guessing among so many classes comes to, {"top1": ..., "top5": ...}, percent."""
+    return {f"top{k}": 100 * min(1.0, k / classes) for k in RANKS}
+
+
+def facts(network, photos):
+    """What the accuracy of a network depends on, a JSON object."""
+    return {
+        "network": str(network),
+        "input": f"{network.space}, less {network.mean}, divided by {network.scale}",
+        "masked": network.masked,
+        "resize": f"short side to {photos.load_size} pixels, bicubic (Pillow)",
+        "crop": f"the middle {photos.crop_size} x {photos.crop_size} pixels",
+        "classes": len(photos.classes),
+    }

@@ -1,0 +1,81 @@
+"""Classes of photos: folders, shards, files of names."""
+
+import io
+import shutil
+import tarfile
+
+import numpy as np
+import pytest
+
+from cic import networks, targets
+from cic.dataset import Order, PhotoDataset, make_batch
+from cic.images import PhotoError
+from cic.sources import PhotoList
+
+NETWORK = networks.get("special_vgg16", width=0.125, classes=2, size=64)
+
+
+@pytest.fixture
+def folder(photo_folder):
+    (photo_folder / "chelsea.webp").unlink()
+    return photo_folder
+
+
+def test_the_class_is_the_outermost_folder(folder):
+    photos = PhotoList([folder])
+    assert targets.class_names(photos) == ["n01", "n02"]
+    assert [targets.class_of(photo) for photo in photos] == ["n01"] * 2 + ["n02"] * 3
+
+
+def test_classes_of_a_shard_are_those_of_its_folders(folder, tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for path in sorted(folder.rglob("*.*")):
+            data = path.read_bytes()
+            info = tarfile.TarInfo(f"./{path.relative_to(folder)}")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    shard, files = PhotoList([tmp_path / "a.tar"]), PhotoList([folder])
+    assert targets.class_names(shard) == targets.class_names(files)
+    assert sorted(map(targets.class_of, shard)) == sorted(map(targets.class_of, files))
+
+
+def test_a_photo_in_no_class_folder_is_named(photo_folder):
+    with pytest.raises(PhotoError, match=r"chelsea\.webp': in no class folder"):
+        targets.class_names(PhotoList([photo_folder]))
+
+
+def test_labels_are_numbers_of_the_classes_in_their_order(folder):
+    options = {"load_size": 64, "crop_size": 64}
+    for classes, expected in ((None, [0, 0, 1, 1, 1]), (["n02", "n01"], [1, 1, 0, 0, 0])):
+        dataset = PhotoDataset([folder], NETWORK, **options, classes=classes)
+        batch = make_batch(dataset, Order(5, 5, shuffle=False), 0)
+        (labels,) = batch.targets
+        assert labels.dtype == np.int64
+        assert labels.tolist() == expected
+        assert batch.inputs.shape == (5, 1, 64, 64)
+
+
+def test_a_photo_of_an_unknown_class_is_a_failure(folder):
+    dataset = PhotoDataset([folder], NETWORK, 64, 64, classes=["n01", "n03"])
+    batch = make_batch(dataset, Order(5, 5, shuffle=False), 0)
+    assert len(batch.inputs) == 2
+    assert len(batch.failures) == 3
+    assert all("no class is called 'n02'" in failure for failure in batch.failures)
+
+
+def test_only_wanted_photos_are_listed(folder):
+    wanted = PhotoList([folder], lambda photo: targets.class_of(photo) == "n02")
+    assert len(wanted) == 3
+    assert targets.class_names(wanted) == ["n02"]
+
+
+def test_names_are_read_a_line_each(tmp_path):
+    (tmp_path / "c").write_text("n02\n\n n01 \n", encoding="utf-8")
+    assert targets.read_classes(tmp_path / "c") == ["n02", "n01"]
+    (tmp_path / "twice").write_text("n02\nn02\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="twice: a name comes twice"):
+        targets.read_classes(tmp_path / "twice")
+    shutil.copy(__file__, tmp_path / "not")
+    (tmp_path / "not").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="not text in UTF-8"):
+        targets.read_classes(tmp_path / "not")

@@ -1,0 +1,45 @@
+"""Classifiers on photos in class folders: top-1 and top-5, in all and by class, beside chance."""
+
+import os
+import sys
+
+import backends
+from cic import checkpoint, pretrained, provenance
+from cic.targets import read_classes
+from metric import bars, classification, record, table
+
+
+def evaluate(args, rows):
+    """Measure {row name: (weights, backend)} by the tool's arguments; the exit status."""
+    classes = args.classes and read_classes(args.classes)
+    found, protocols, failures = {}, {}, {}
+    for row, (weights, name) in rows.items():
+        network, state, meta = checkpoint.load_weights(weights)
+        photos = classification.dataset(args.image_dir, network, meta, classes, args.resize)
+        backend = backends.get(name)
+        predict = backend.predictor(network, state, args.device)
+        found[row], messages = classification.measure(photos, predict, args.num_workers)
+        failures |= dict.fromkeys(messages)
+        protocols[row] = classification.facts(network, photos) | {
+            "weights": os.path.basename(weights),
+            "sha256": pretrained.sha256(weights),
+            **provenance.facts(backend.NAME),
+        }
+    for failure in failures:
+        print(f"skipped: {failure}", file=sys.stderr)
+    figures = {row: accuracy.compute() for row, accuracy in found.items()}
+    figures[classification.CHANCE] = classification.chance(len(photos.classes))
+    facts = {
+        "photos": next(iter(found.values())).total.count,
+        "figures": figures,
+        "by_class": {row: accuracy.by_class() for row, accuracy in found.items()},
+        "protocol": {"rows": protocols, "skipped": list(failures)},
+    }
+    text = table.text(figures)
+    drawn = {"json": record.dumps(facts), "txt": text, "png": bars.png(figures)}
+    record.write(
+        {os.path.join(args.save_path, f"evaluation.{end}"): data for end, data in drawn.items()}
+    )
+    print(text, end="")
+    print(f"have a look at {args.save_path}")
+    return int(bool(failures))
