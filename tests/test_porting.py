@@ -11,6 +11,7 @@ import paddle
 import pytest
 import torch
 
+import backends
 from cic import checkpoint, formats, networks
 from cic.checkpoint import CheckpointError
 from cic.encode import decode
@@ -381,3 +382,10 @@ def test_the_papers_network_moves_quickly_and_in_little_memory(tmp_path):
         seconds, memory = map(float, run.stdout.split()[-2:])
         assert memory < 3 * source.stat().st_size
         assert seconds < 3
+
+
+def test_every_tools_weights_may_be_theirs(backend, files, photo):
+    """The colorizer takes a file as it is, with its own decoding."""
+    colorize = backends.colorizer(files["eccv16"], backend.NAME, "cpu")
+    assert colorize.temperature == 1
+    assert colorize(photo).shape == photo.shape
