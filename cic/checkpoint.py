@@ -1,25 +1,29 @@
 """Checkpoints: safetensors with neutral names; written whole or not at all, loaded strictly.
 
 A file holds the weights under their neutral names and, for a training run, the optimizer's arrays
-under `optimizer/...`. Its metadata is one JSON object: the network's name and options, and whatever
-the writer adds. Nothing in a file can run code.
+under `optimizer/...`. Its metadata is one JSON object, the network's name and options and whatever
+the writer adds, and the CRC-32 of that and of every array. Nothing in a file can run code.
+`load` and `load_weights` read other projects' files too: see `cic.formats`.
 """
 
 import json
 import os
+import struct
+import zlib
 from importlib import resources
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as serialize
 
 from cic import networks
 from cic.files import replacing
 from cic.recipes import OPTIMIZERS
 
 OPTIMIZER = "optimizer/"  # prefix of the arrays that only training needs
-META = "cic"  # the one key of the file's own metadata
+META, CHECKS = "cic", "crc32"  # the keys of the file's own metadata
 DEFAULT = "compact"  # bundled weights
+LARGEST = 1e30  # no weight is: bytes in the wrong order are such numbers
+_KINDS = {"f": "F", "i": "I", "u": "U"}  # safetensors' names of NumPy's kinds of numbers
 
 
 class CheckpointError(ValueError):
@@ -28,17 +32,66 @@ class CheckpointError(ValueError):
 
 def save(path, state, meta):
     """Write state {name: array} and meta (a JSON object) to `path`, atomically."""
-    # safetensors writes whatever memory an array that is not contiguous points into.
-    state = {name: np.asarray(array, order="C") for name, array in state.items()}
-    # Its own writer of files leaves temporary ones of its own when it is killed.
-    data = serialize(state, {META: json.dumps(meta)})
+    # array by array, so that no copy of them all is in memory
+    sizes = sorted(state.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
+    arrays = {name: np.require(array, requirements="C") for name, array in sizes}
+    text = json.dumps(meta)
+    checks = {META: zlib.crc32(text.encode())}
+    checks |= {name: zlib.crc32(_bytes(array)) for name, array in arrays.items()}
+    header, end = {"__metadata__": {META: text, CHECKS: json.dumps(checks)}}, 0
+    for name, array in arrays.items():
+        start, end = end, end + array.nbytes
+        kind = "BOOL" if array.dtype.kind == "b" else None
+        kind = kind or f"{_KINDS[array.dtype.kind]}{8 * array.itemsize}"
+        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": (start, end)}
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
     with replacing(path) as fresh, open(fresh, "wb") as file:
-        file.write(data)
+        file.write(struct.pack("<Q", len(head)) + head)
+        for array in arrays.values():
+            file.write(_bytes(array))
+
+
+def _bytes(array):
+    """The bytes of an array that is contiguous, little-endian, without a copy if it can be."""
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return array.reshape(-1).view(np.uint8).data
 
 
 def load(path):
-    """(state {name: array}, meta) from a file; raises CheckpointError if it is not a checkpoint."""
-    return _read(path, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 - no dict
+    """(state {name: array}, meta) of a file of weights in any format that `cic.formats` knows.
+
+    Arrays are under their neutral names; of a training checkpoint of this project all are there.
+    Raises CheckpointError, naming the file, if it is none.
+    """
+    from cic import formats  # which is built on what is here
+
+    if formats.is_foreign(path):
+        found = formats.read(path)
+        return found.state, found.meta
+    return load_own(path)
+
+
+def load_own(path):
+    """(state {name: array}, meta) of a checkpoint of this project; raises CheckpointError."""
+
+    def read(file):
+        if unknown := file.metadata().keys() - {META, CHECKS}:
+            raise ValueError(f"metadata called {', '.join(sorted(unknown))}")
+        checks = json.loads(file.metadata().get(CHECKS, "{}"))  # version 0.1 had none
+        state = {}
+        for name in file.keys():  # noqa: SIM118 - no dict
+            state[name] = file.get_tensor(name)
+            _check(name, _bytes(state[name]), checks)
+        _check(META, file.metadata()[META].encode(), checks)
+        return state
+
+    return _read(path, read)
+
+
+def _check(name, data, checks):
+    if checks and zlib.crc32(data) != checks.get(name):
+        raise ValueError(f"damaged: {name} is not what was written")
 
 
 def _read(path, arrays):
@@ -53,8 +106,9 @@ def _read(path, arrays):
         raise CheckpointError(f"{path}: there is no such file") from None
     except KeyError:
         raise CheckpointError(f"{path}: not written by this project: no metadata") from None
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint: {error}") from None
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: not a checkpoint: {reason}") from None
 
 
 def load_meta(path):
@@ -84,10 +138,9 @@ def check_training(network, optimizer, meta, source, kind="adam"):
     Equal shapes are not enough: options such as `extra_relu` have no arrays of their own. `kind` is
     the optimizer, one of recipes.OPTIMIZERS.
     """
-    wanted = network_meta(network)
-    has = {key: meta.get(key) for key in wanted}
-    if has != wanted:
-        raise CheckpointError(f"{source}: not of this network: {has} instead of {wanted}")
+    has = network_of(meta, source)
+    if has != network:
+        raise CheckpointError(f"{source}: not of this network: {has} instead of {network}")
     if "step" not in meta or "steps" not in optimizer:
         raise CheckpointError(f"{source}: weights alone: not resumable; start from --weights")
     for name, shape in network.parameters.items():
@@ -119,18 +172,35 @@ def load_weights(path=None):
     """(network, weights, meta) from a file or, by default, the bundled one; checked strictly."""
     path = default_path() if path is None else path
     state, meta = load(path)
-    try:
-        network = networks.get(meta["network"], **meta["options"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: its metadata names no known network: {error}") from None
+    network = network_of(meta, path)
     weights, _ = split(state)
     check(network, weights, path)
-    for name, array in weights.items():
-        if not np.isfinite(array).all():
-            raise CheckpointError(f"{path}: {name} holds numbers that are not finite")
+    check_numbers(weights, path)
     return network, weights, meta
 
 
+def check_numbers(state, source):
+    """Raise CheckpointError, naming the array, unless all numbers are real ones, and believable."""
+    for name, array in state.items():
+        if array.dtype.kind != "f":
+            raise CheckpointError(f"{source}: {name} holds {array.dtype} numbers")
+        low, high = float(array.min(initial=0)), float(array.max(initial=0))  # NaN stays NaN
+        if not np.isfinite([low, high]).all():
+            raise CheckpointError(f"{source}: {name} holds numbers that are not finite")
+        if (largest := max(high, -low)) > LARGEST:
+            raise CheckpointError(
+                f"{source}: {name} holds numbers of {largest:.0e}, as bytes in the wrong order are"
+            )
+
+
+def network_of(meta, source):
+    """The network that a file's meta names; raises CheckpointError if there is none such."""
+    try:
+        return networks.get(meta["network"], **meta["options"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{source}: its metadata names no known network: {error}") from None
+
+
 def network_meta(network):
-    """The metadata from which `load_weights` rebuilds the network."""
+    """The metadata from which `network_of` rebuilds the network."""
     return {"network": network.name, "options": dict(network.options)}

@@ -1,6 +1,7 @@
 """What every command does at its ends: flags and help, one line for an error, a status."""
 
 import argparse
+import json
 import os
 import sys
 
@@ -61,6 +62,25 @@ def add_max_pixels(parser):
         default=images.pixel_limit(),
         help="most pixels that a photo may have (%(default)s)",
     )
+
+
+def add_option(parser):
+    """The flag with which tools that make a network take its options: see `options`."""
+    parser.add_argument(
+        "--option", action="append", default=[], help="of the network, KEY=VALUE: width=0.5"
+    )
+
+
+def options(texts):
+    """{key: value} of texts KEY=VALUE, the values JSON; raises ValueError for any other."""
+    found = {}
+    for text in texts:
+        key, _, value = text.partition("=")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            raise ValueError(f"--option {text}: write width=0.5 or extra_relu=true") from None
+    return found
 
 
 def _from(least, text):

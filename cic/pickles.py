@@ -14,6 +14,7 @@ _VALUES = {  # operations that push their argument
     *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING"),
     *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
 }
+FRAME = 9  # bytes of the operation that says how many bytes until the next, or the end
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _SMALL_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
@@ -28,20 +29,28 @@ class Global(NamedTuple):
 
     name: str
     value: Any
+    is_class: bool = False
 
 
-def load(file, known, persistent=None):
+def load(file, known, persistent=None, stand_in=None):
     """The object of the pickle that starts where the binary `file` stands; leaves it at its end.
 
     `known`, {"module.name": value}, are the globals that it may name: a callable takes the
     arguments that the pickle has for it. An object's `build` takes its state, if it has one;
-    `persistent` makes an object of what the pickle says of one that is kept outside.
+    `persistent` makes an object of what the pickle says of one that is kept outside. For a class
+    that is not known, `stand_in(name)` gives one that its objects are of here instead, or None.
     Raises Refused for any other global or operation, ValueError for what is no pickle.
     """
-    machine = _Machine(known, persistent)
+    machine, bounded, end = _Machine(known, persistent, stand_in), _Bounded(file), None
     try:
-        for operation, argument, _ in pickletools.genops(_Bounded(file)):
+        for operation, argument, place in pickletools.genops(bounded):
+            if operation.name == "FRAME":
+                end = place + FRAME + argument
+            if end is not None and end > bounded.size:
+                raise ValueError("cut off")
             if operation.name == "STOP":
+                if end not in (None, file.tell()):
+                    raise ValueError("its end is not that of its last frame")
                 return machine.stack.pop()
             machine.run(operation.name, argument)
     except Refused:
@@ -80,8 +89,8 @@ class _Bounded:
 class _Machine:
     """The stack, its marks, and the memo of objects that are used again."""
 
-    def __init__(self, known, persistent):
-        self.known, self.persistent = known, persistent
+    def __init__(self, known, persistent, stand_in):
+        self.known, self.persistent, self.stand_in = known, persistent, stand_in
         self.stack, self.marks, self.memo = [], [], {}
 
     def run(self, name, argument):
@@ -116,15 +125,26 @@ class _Machine:
 
     def find(self, module, name):
         full = f"{module}.{name}"
-        if full not in self.known:
+        if full in self.known:
+            self.stack.append(Global(full, self.known[full]))
+        elif self.stand_in and (stand_in := self.stand_in(full)):
+            self.stack.append(Global(full, stand_in, is_class=True))
+        else:
             raise Refused(f"it names {full}, which no file of weights needs")
-        self.stack.append(Global(full, self.known[full]))
 
     def reduce(self):
         function, arguments = self._take(2)
-        if not (isinstance(function, Global) and callable(function.value)):
-            raise Refused(f"it calls {getattr(function, 'name', 'what is no function')}")
+        if not (isinstance(function, Global) and callable(function.value)) or function.is_class:
+            name = getattr(function, "name", "what is no function")
+            raise Refused(f"it calls {name}, which no file of weights does")
         self.stack.append(function.value(*arguments))
+
+    def new(self):
+        """An object of a class for which another stands in; its arguments are left away."""
+        kind, _ = self._take(2)
+        if not (isinstance(kind, Global) and kind.is_class):
+            raise Refused(f"it makes a {getattr(kind, 'name', 'thing of no class')}")
+        self.stack.append(kind.value())
 
     def build(self):
         (state,) = self._take(1)
@@ -158,13 +178,16 @@ _OPERATIONS = {
     "EMPTY_LIST": lambda machine, _: machine.stack.append([]),
     "EMPTY_DICT": lambda machine, _: machine.stack.append({}),
     "TUPLE": lambda machine, _: machine.stack.append(tuple(machine._marked())),
+    "EMPTY_SET": lambda machine, _: machine.stack.append([]),
     "APPEND": lambda machine, _: machine.append(machine._take(1)),
     "APPENDS": lambda machine, _: machine.append(machine._marked()),
+    "ADDITEMS": lambda machine, _: machine.append(machine._marked()),
     "SETITEM": lambda machine, _: machine.set_items(machine._take(2)),
     "SETITEMS": lambda machine, _: machine.set_items(machine._marked()),
     "GLOBAL": lambda machine, names: machine.find(*names.split(" ")),
     "STACK_GLOBAL": lambda machine, _: machine.find(*machine._take(2)),
     "REDUCE": lambda machine, _: machine.reduce(),
+    "NEWOBJ": lambda machine, _: machine.new(),
     "BUILD": lambda machine, _: machine.build(),
     "BINPERSID": lambda machine, _: machine.persist(),
     "BINPUT": _Machine.memoize,

@@ -1,5 +1,9 @@
 """VGG-16 from files of PyTorch and Paddle: the same network and state, and strict."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import paddle
 import pytest
@@ -8,10 +12,12 @@ import zoo
 
 from cic import checkpoint, formats, networks
 from cic.checkpoint import CheckpointError
-from cic.formats import frameworks, vgg
+from cic.formats import frameworks
+from cic.formats.compare import paired
 from cic.forward import forward
 from cic.initialize import initialize
 
+ROOT = Path(__file__).parents[1]
 NETWORK = networks.get("vgg16", classes=10, width=zoo.WIDTH)
 
 
@@ -54,7 +60,7 @@ def test_every_file_gives_the_same_network_and_state(saved, net, kind):
     assert network == NETWORK
     assert list(state) == list(NETWORK.state_shapes)
     checkpoint.check(network, state)
-    theirs = vgg.names(network)
+    theirs = theirs_of(network)
     for name, array in net.state_dict().items():
         (neutral,) = (mine for mine, other in theirs.items() if other == name)
         assert state[neutral].dtype == np.float32
@@ -66,7 +72,7 @@ def test_the_names_are_those_of_paddles_own_model():
         model = paddle.vision.models.vgg16()
     network = networks.get("vgg16")
     shapes = {name: tuple(array.shape) for name, array in model.state_dict().items()}
-    theirs = vgg.names(network)
+    theirs = theirs_of(network)
     assert sorted(theirs.values()) == sorted(shapes)
     for name, other in theirs.items():
         shape = network.state_shapes[name]
@@ -112,6 +118,11 @@ def test_a_checkpoint_that_starts_like_a_pickle_is_none(tmp_path, length):
     assert formats.load(path)[0] == network
 
 
+def theirs_of(network):
+    """{neutral name: torchvision's}."""
+    return paired(network, formats.get("torchvision").theirs(network))
+
+
 def without(state, *names):
     return {name: array for name, array in state.items() if name not in names}
 
@@ -138,8 +149,11 @@ def without(state, *names):
             lambda s: s | {f"features.{i}.x": s["features.0.bias"] for i in range(50)},
             "and 45 more$",
         ),
-        (lambda s: s | {"features.0.bias": s["features.0.bias"].long()}, "conv1_1.bias holds what"),
-        (lambda s: s | {"features.0.bias": s["features.0.bias"] / 0}, "conv1_1.bias holds what"),
+        (
+            lambda s: s | {"features.0.bias": s["features.0.bias"].long()},
+            "conv1_1.bias holds int64",
+        ),
+        (lambda s: s | {"features.0.bias": s["features.0.bias"] / 0}, "conv1_1.bias holds numbers"),
         (lambda s: {"fc.weight": s["features.0.bias"]}, "of no known network: fc.weight"),
     ],
 )
@@ -180,3 +194,44 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
     for path in (tmp_path / "none.pth", tmp_path):
         with pytest.raises(CheckpointError, match=path.name):
             formats.load(path)
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(
+        one[name].shape == other[name].shape and one[name].tobytes() == other[name].tobytes()
+        for name in one
+    )
+
+
+@pytest.mark.parametrize("name", ["torchvision", "paddle-vision"])
+def test_neutral_to_a_zoo_and_back_is_bit_identical(tmp_path, saved, name):
+    network, state = formats.load(saved["zip.pth"])
+    state = {key: np.ascontiguousarray(array) for key, array in state.items()}
+    meta = checkpoint.network_meta(network)
+    formats.get(name).save(tmp_path / "zoo", network, state, meta)
+    found = formats.read(tmp_path / "zoo")
+    assert found.form.name == name
+    assert (found.network, found.meta) == (network, meta)
+    assert same({key: np.ascontiguousarray(a) for key, a in found.state.items()}, state)
+
+
+def test_between_the_zoos_and_their_own_code_loads_it_strictly(tmp_path, saved, net, squares):
+    """From PyTorch to Paddle and back by the tool, its linear layers turned twice."""
+    theirs, back = tmp_path / "vgg16.pdparams", tmp_path / "vgg16.pth"
+    for source, target in ((saved["zip.pth"], theirs), (theirs, back)):
+        command = [sys.executable, ROOT / "tools" / "port_weights.py", source, target, "--verify"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("passes") == 3
+    other = zoo.PaddleVGG()
+    assert other.set_state_dict(paddle.load(str(theirs))) == ([], [])
+    other.eval()
+    again = zoo.TorchVGG()
+    again.load_state_dict(torch.load(back, weights_only=True), strict=True)
+    squares = np.ascontiguousarray(squares)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(squares)).numpy()
+        logits = again.eval()(torch.from_numpy(squares)).numpy()
+    assert np.array_equal(logits, expected)
+    scale = 1e-4 * np.abs(expected).max()
+    np.testing.assert_allclose(other(paddle.to_tensor(squares)), expected, rtol=0, atol=scale)

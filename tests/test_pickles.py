@@ -96,7 +96,7 @@ def evil(marker):
         "nested": ("builtins.exec", OrderedDict(a=[1, (2, {"b": Calls(exec, code)})])),
         "getattr": ("builtins.getattr", Calls(getattr, Calls(__import__, "os"), "system")),
         "open": ("io.open", Calls(open, str(marker), "w")),
-        "class": (f"{__name__}.Calls", Calls(Calls, exec, code)),
+        "class": (f"{__name__}.Calls", Calls(Calls, "exec", code)),
         "torch": ("torch.serialization.load", Calls(torch.load, str(marker))),
         "numpy": ("numpy.load", Calls(np.load, str(marker))),
     }
@@ -148,7 +148,7 @@ def test_every_way_to_name_a_global_is_closed(code):
     ("code", "message"),
     [
         (b"\x80\x02\x82\x01.", "EXT1"),
-        (b"\x80\x02cnumpy\nndarray\n)\x81.", "NEWOBJ"),
+        (b"\x80\x02cnumpy\nndarray\n)\x81.", "makes a numpy.ndarray"),
         (b"\x80\x02cnumpy\nndarray\n)R.", "calls numpy.ndarray"),
         (b"\x80\x02ctorch\nFloatStorage\n)R.", "calls torch.FloatStorage"),
         (b"\x80\x02K\x01)R.", "calls what is no function"),

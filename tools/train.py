@@ -135,7 +135,7 @@ def parse_arguments():
         default=2,
         help="processes that read photos (%(default)s)",
     )
-    add("--option", action="append", default=[], help="of the network, KEY=VALUE: width=0.5")
+    console.add_option(parser)
     group = parser.add_argument_group(
         "recipe", "each replaces what the recipe has; in brackets, what recipe full has"
     )
@@ -151,13 +151,7 @@ def parse_arguments():
 
 def read_recipe(args):
     recipe = recipes.get(args.recipe)
-    options = dict(recipe.options)
-    for option in args.option:
-        key, _, value = option.partition("=")
-        try:
-            options[key] = json.loads(value)
-        except ValueError:
-            raise ValueError(f"--option {option}: write width=0.5 or extra_relu=true") from None
+    options = recipe.options | console.options(args.option)
     changes = {name: getattr(args, name) for name in HELP if getattr(args, name) is not None}
     return recipes.get(args.recipe, options=options, **changes)
 

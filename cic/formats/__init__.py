@@ -1,39 +1,79 @@
-"""Files of weights in every known format, told by what is in them, not by their names."""
+"""Files of weights in every known format, told by what is in them, not by their names.
 
-import numpy as np
+`layout` says what a format is; each of the others is a file here. `frameworks` and `caffe` read
+what those wrote, without them and without running any code in a file.
+"""
 
-from cic import checkpoint
+import os
+
 from cic.checkpoint import CheckpointError
-from cic.formats import frameworks, vgg
+from cic.formats import caffe, eccv16, features, frameworks, neutral, vgg
 
-_STATE_DICTS = (vgg,)  # formats of the state dicts of other projects, by their names
+NEUTRAL = neutral.FORMAT
+_PICKLED = (eccv16.FORMAT, *features.FORMATS, *vgg.FORMATS)  # in files of PyTorch and Paddle
+FORMATS = (NEUTRAL, *_PICKLED, caffe.FORMAT)
+
+
+def names():
+    """Names that `get` knows."""
+    return tuple(form.name for form in FORMATS)
+
+
+def get(name):
+    """The format of that name; raises ValueError for another."""
+    for form in FORMATS:
+        if form.name == name:
+            return form
+    raise ValueError(f"no format is called {name!r}; there are {', '.join(names())}")
 
 
 def load(path):
-    """(network, neutral state) from a file of weights; raises CheckpointError, naming the file.
-
-    Known are this project's own checkpoints and the state dicts of PyTorch and Paddle of VGG-16.
-    """
-    if not _is_foreign(path):
-        return checkpoint.load_weights(path)[:2]
-    arrays = frameworks.read(path)
-    for names in _STATE_DICTS:
-        if names.recognises(arrays):
-            network, state = names.convert(arrays, path)
-            _check_numbers(state, path)
-            return network, state
-    raise CheckpointError(f"{path}: weights of no known network: {', '.join(list(arrays)[:3])}")
+    """(network, neutral state) from a file of weights; raises CheckpointError, naming the file."""
+    found = read(path)
+    return found.network, found.state
 
 
-def _is_foreign(path):
+def read(path):
+    """Found of a file in any format; raises CheckpointError, naming it, for anything else."""
+    kind = _kind(path)
+    if kind is None:
+        return NEUTRAL.read(path)
+    arrays, note = kind.read_noted(path)
+    for form in _PICKLED if kind is frameworks else (caffe.FORMAT,):
+        if form.recognises(form.bare(arrays)):
+            return form.convert(arrays, path, note)
+    some = ", ".join(list(arrays)[:3]) or "there are none"
+    raise CheckpointError(f"{path}: weights of no known network: {some}")
+
+
+def is_foreign(path):
+    """Whether a file is of PyTorch, Paddle or Caffe; one that cannot be read is not."""
+    return _kind(path) is not None
+
+
+def _kind(path):
+    """The module that reads a file, None for the checkpoints' own."""
     try:
         with open(path, "rb") as file:
-            return frameworks.is_one(file.read(9))
+            start = file.read(9)
+            length = int.from_bytes(start[:8], "little")
+            if start[8:] == b"{" and length <= os.fstat(file.fileno()).st_size:
+                return None
+            if frameworks.is_one(start):
+                return frameworks
+            return caffe if caffe.is_one(file) else None
     except OSError:
-        return False  # the checkpoint's reader says why
+        return None  # the checkpoint's reader says why
 
 
-def _check_numbers(state, path):
-    for name, array in state.items():
-        if array.dtype.kind != "f" or not np.isfinite(array).all():
-            raise CheckpointError(f"{path}: {name} holds what is not a finite number")
+def suited(suffix, network):
+    """The format of files that end so, ".pth", which holds `network`; ValueError if none does."""
+    reasons = []
+    for form in FORMATS:
+        if suffix in form.suffixes and network.name in form.networks:
+            try:
+                form.check_holds(network)
+                return form
+            except ValueError as error:
+                reasons.append(str(error))
+    raise ValueError("; ".join(reasons) or f"no format of {network.name} ends in {suffix!r}")

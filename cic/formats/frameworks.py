@@ -6,6 +6,7 @@ arrays. See `cic.pickles`: no code in them runs.
 """
 
 import io
+import json
 import re
 import struct
 import zipfile
@@ -16,6 +17,7 @@ import numpy as np
 
 from cic import pickles
 from cic.checkpoint import CheckpointError
+from cic.formats import modules, notes
 
 MAGIC = 0x1950A86A20F9469CFC6C  # of PyTorch's older format (torch/serialization.py)
 PADDLES_OWN = "StructuredToParameterName@@"  # a key of Paddle's that holds no array
@@ -111,6 +113,7 @@ KNOWN = {
     "builtins.tuple": tuple,
     "__builtin__.tuple": tuple,
 }
+_MODULES = KNOWN | modules.KNOWN  # what PyTorch's files may name, of whole modules too
 
 
 def is_one(start):
@@ -123,12 +126,18 @@ def read(path):
 
     Arrays may be views of each other; those of a pickle alone cannot be written to.
     """
+    return read_noted(path)[0]
+
+
+def read_noted(path):
+    """({name: array} as `read` gives it, a note of ours that is in the file, or None)."""
     try:
         with open(path, "rb") as file:
             zipped = file.read(2) == b"PK"
             size = file.seek(0, io.SEEK_END)
             file.seek(0)
-            return _named(_read_zip(file, size) if zipped else _read_pickles(file, size), size)
+            state, note = _read_zip(file, size) if zipped else _read_pickles(file, size)
+            return _named(state, size), json.loads(note) if note else None
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
     except pickles.Refused as error:
@@ -139,6 +148,8 @@ def read(path):
 
 
 def _named(state, size):
+    if isinstance(state, modules.Module):
+        state = modules.tensors(state)
     if not isinstance(state, dict):
         raise ValueError("no names in it")
     arrays, total = {}, 0
@@ -162,9 +173,13 @@ class _Storages(dict):
     order = "<"
 
     def __call__(self, description):
-        kind, dtype, key, _, size, *view = description
+        if description[0] == "module":  # until 1.5: a class, the name of its file, and its code
+            return description[1]
+        kind, dtype, key, place, size, *view = description
         if kind != "storage" or any(part is not None for part in view):
             raise pickles.Refused(f"it has a part of another kind: {kind!r}")
+        if not re.fullmatch(r"[a-z]+(:\d+)?", place):
+            raise ValueError(f"storage {key} on {place!r}")
         if not isinstance(dtype.value, np.dtype) or not isinstance(size, int):
             raise ValueError(f"storage {key} of {size} {dtype.name}")
         found = self.setdefault(key, Storage(dtype.value, size))
@@ -201,24 +216,27 @@ def _read_zip(file, size):
             raise ValueError("an archive without data.pkl")
         folder = tops[0].removesuffix("data.pkl")
         order = entries.get(f"{folder}byteorder")
-        if order and archive.read(order) == b"big":
-            storages.order = ">"
-        state = pickles.load(io.BytesIO(archive.read(tops[0])), KNOWN, storages)
+        if order:
+            storages.order = {b"little": "<", b"big": ">"}[archive.read(order)]
+        code = io.BytesIO(archive.read(tops[0]))
+        state = pickles.load(code, _MODULES, storages, modules.stand_in)
         for key in storages:
             entry = entries[f"{folder}data/{key}"]
             with archive.open(entry) as part:
                 storages.fill(key, part, entry.file_size)
-    return state
+        note = entries.get(folder + notes.NAME)
+        return state, note and archive.read(note)
 
 
 def _read_pickles(file, size):
     first = pickles.load(file, KNOWN)
     if first != MAGIC:
-        return first
+        behind = file.read(len(notes.NAME))
+        return first, file.read() if behind == notes.NAME.encode() else None
     storages = _Storages()
     pickles.load(file, KNOWN)  # the format's version
     storages.order = "<" if pickles.load(file, KNOWN)["little_endian"] else ">"
-    state = pickles.load(file, KNOWN, storages)
+    state = pickles.load(file, _MODULES, storages, modules.stand_in)
     keys = pickles.load(file, KNOWN)
     if set(keys) != set(storages):
         raise ValueError("its storages are not those of its tensors")
@@ -228,4 +246,4 @@ def _read_pickles(file, size):
         if there > size - file.tell():
             raise EOFError(f"cut off in storage {key}")
         storages.fill(key, file, there)
-    return state
+    return state, None

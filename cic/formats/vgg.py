@@ -1,78 +1,94 @@
-"""VGG-16 under the names of torchvision's and Paddle's model zoos: features.N, classifier.N."""
+"""VGG-16 of torchvision's and Paddle's model zoos: features.N, classifier.N."""
 
 from cic import networks
-from cic.checkpoint import CheckpointError
-from cic.layers import Conv, Linear
+from cic.formats import paddle_file, torch_file
+from cic.formats.layout import Layout, transposed, without_prefix
+from cic.formats.trunk import numbered
+from cic.layers import Conv, Dropout, Flatten, Linear, MaxPool, ReLU
+from cic.networks import CLASSES, Network
+from cic.networks.vgg import IMAGENET_MEAN, IMAGENET_STD
 
-SHOWN = 5  # names of each kind that a message has
-FULL = 4096  # numbers between fc6, fc7 and fc8 of the network as published
-
-
-def recognises(arrays):
-    """Whether a state dict {name: array} has names of this format."""
-    return any(name.startswith(("features.", "classifier.")) for name in arrays)
-
-
-def names(network):
-    """{neutral name: theirs}: convolutions are counted with ReLUs and pools, linear layers by 3."""
-    found = {}
-    linear = [layer for layer in network.layers if isinstance(layer, Linear)]
-    for position, layer in enumerate(network.layers):
-        if isinstance(layer, Conv):
-            theirs = f"features.{position}"
-        elif isinstance(layer, Linear):
-            theirs = f"classifier.{3 * linear.index(layer)}"  # a ReLU and a dropout between them
-        else:
-            continue
-        found |= {name: f"{theirs}.{name.rpartition('.')[2]}" for name in layer.parameters}
-    return found
+CONVOLUTIONS = (2, 2, 3, 3, 3)  # of each block (torchvision/models/vgg.py, configuration D)
+FULL = 4096  # numbers between the linear layers of the network as published
+LINEAR = ("classifier.0", "classifier.3", "classifier.6")  # a ReLU and a dropout between them
 
 
-def convert(arrays, source):
-    """(network, its neutral state) of a state dict; views of its arrays.
+class Zoo(Layout):
+    """vgg16: a Sequential called features, and one called classifier."""
 
-    Paddle's linear layers are (in, out), which the first one's shape tells. Raises CheckpointError,
-    naming `source`, and what is missing, not known or of another shape.
-    """
-    network = _network(arrays)
-    theirs = names(network)
-    first = arrays.get(theirs["fc6.weight"])
-    turned = first is not None and first.shape[::-1] == network.state_shapes["fc6.weight"]
-    state = {}
-    for name, other in theirs.items():
-        if other in arrays:
-            turn = turned and name.startswith("fc") and arrays[other].ndim == 2
-            state[name] = arrays[other].T if turn else arrays[other]
-    problems = _problems(network, theirs, arrays, state)
-    if problems:
-        raise CheckpointError(f"{source}: not weights of {network}: {'; '.join(problems)}")
-    return network, state
+    networks = ("vgg16",)
+
+    def recognises(self, arrays):
+        known = any(name.startswith(("features.", "classifier.")) for name in arrays)
+        return known and self.is_turned(arrays) == self.turned
+
+    def bare(self, arrays):
+        return without_prefix(arrays, "module.")
+
+    def is_turned(self, arrays):
+        """Whether the first linear layer that is not square is (in, out)."""
+        for name in LINEAR:
+            weight, bias = arrays.get(f"{name}.weight"), arrays.get(f"{name}.bias")
+            if weight is not None and bias is not None and weight.ndim == 2:
+                rows, columns = weight.shape
+                if rows != columns:
+                    return columns == bias.size
+        return False
+
+    def network(self, arrays):
+        """Classes and width are those of the last two biases."""
+        classes, hidden = (
+            arrays[name].size if name in arrays and arrays[name].size else usual
+            for name, usual in (("classifier.6.bias", 1000), ("classifier.3.bias", FULL))
+        )
+        return networks.get("vgg16", classes=classes, width=hidden / FULL)
+
+    def theirs(self, network):
+        shapes = network.state_shapes
+        layers, inputs = [], 3
+        for block, count in enumerate(CONVOLUTIONS, 1):
+            outputs = shapes[f"conv{block}_1.bias"][0]
+            for _ in range(count):
+                layers += [Conv("", inputs, outputs, 3, 1, 1), ReLU()]
+                inputs = outputs
+            layers.append(MaxPool(2, 2))
+        layers = [*numbered(layers, "features"), Flatten()]
+        sizes = [inputs * 7 * 7, *(shapes[f"{name}.bias"][0] for name in ("fc6", "fc7", "fc8"))]
+        for place, name in enumerate(LINEAR):
+            layers += [Linear(name, sizes[place], sizes[place + 1]), ReLU(), Dropout("", 0.5)]
+        return Network(
+            "vgg16",
+            tuple(layers[:-2]),
+            channels=3,
+            size=224,
+            space="RGB",
+            mean=IMAGENET_MEAN,
+            scale=IMAGENET_STD,
+            predicts=CLASSES,
+        )
+
+    def tensors(self, theirs, arrays):
+        found = super().tensors(theirs, arrays)
+        return transposed(theirs, found) if self.turned else found
 
 
-def _network(arrays):
-    """The VGG-16 whose classes and width are those of the last two biases."""
-    classes, hidden = (
-        arrays[name].size if name in arrays and arrays[name].size else usual
-        for name, usual in (("classifier.6.bias", 1000), ("classifier.3.bias", FULL))
-    )
-    return networks.get("vgg16", classes=classes, width=hidden / FULL)
+class Torchvision(Zoo):
+    name = "torchvision"
+    about = "vgg16 of torchvision (PyTorch)"
+    suffixes = (".pth", ".pt")
+    turned = False
+    write = staticmethod(torch_file.write)
 
 
-def _problems(network, theirs, arrays, state):
-    known = set(theirs.values())
-    wrong = [
-        f"{theirs[name]} {array.shape} instead of {network.state_shapes[name]}"
-        for name, array in state.items()
-        if array.shape != network.state_shapes[name]
-    ]
-    kinds = {
-        "missing": [other for other in theirs.values() if other not in arrays],
-        "not known": [other for other in arrays if other not in known],
-        "of another shape": wrong,
-    }
-    return [f"{kind}: {_some(found)}" for kind, found in kinds.items() if found]
+class PaddleVision(Zoo):
+    name = "paddle-vision"
+    about = "vgg16 of paddle.vision"
+    suffixes = (".pdparams",)
+    turned = True
+    write = staticmethod(paddle_file.write)
+
+    def export(self, network, state):
+        return transposed(self.theirs(network), super().export(network, state))
 
 
-def _some(found):
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return ", ".join(found[:SHOWN]) + more
+FORMATS = (PaddleVision(), Torchvision())

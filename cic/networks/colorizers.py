@@ -1,5 +1,7 @@
 """Networks that colorize: the paper's, and its trunk with the ab themselves as output."""
 
+from math import inf
+
 from cic.bins import COUNT
 from cic.layers import BatchNorm, Conv, ConvTranspose, ReLU, Upsample
 from cic.networks.network import AB, Network, scaled
@@ -43,18 +45,22 @@ def _trunk(width, extra_relu=False):
     return layers, last
 
 
-def cic(width=1.0, extra_relu=False):
+def cic(width=1.0, extra_relu=False, input_scale=1.0):
     """The paper's network: L (1, H, W) -> logits over the 313 bins (313, H / 4, W / 4).
 
     `width` scales the channels of every layer but the last, to multiples of 8: 1 is the paper's.
     `extra_relu` adds the ReLU between conv5_3norm and conv6_1 that Callifrey/Paddle-CIC and
     Epiphqny/Colorization have and the authors have not: the shapes are equal, the outputs are not.
+    The input is (L - 50) / `input_scale`: 1 in the authors' Caffe code, 100 in their PyTorch code.
     """
     if not isinstance(extra_relu, bool):
         raise ValueError(f"extra_relu is {extra_relu!r}; it must be true or false")
+    if isinstance(input_scale, bool) or not 0 < input_scale < inf:
+        raise ValueError(f"input_scale is {input_scale}; it must be a number above 0 and finite")
     layers, last = _trunk(width, extra_relu)
     layers.append(Conv("conv8_313", last, COUNT, kernel=1, padding=0))
-    return Network("cic", tuple(layers), {"width": width, "extra_relu": extra_relu})
+    options = {"width": width, "extra_relu": extra_relu, "input_scale": input_scale}
+    return Network("cic", tuple(layers), options, scale=input_scale)
 
 
 def regression(width=1.0):

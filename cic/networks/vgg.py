@@ -115,7 +115,7 @@ def special_vgg16(space="Gray", variant="fc", classes=1000, width=1.0, size=224,
         layers, last = _pooled(fields["channels"], width, variant == "bn", AveragePool)
     layers += _head(last * (size // SHRINKS) ** 2, scaled(width)(HIDDEN), classes)
     options = {"space": space, "variant": variant}
-    options |= {"classes": classes, "width": width, "size": size}
+    options |= {"classes": classes, "width": width, "size": size, "spectral": spectral}
     return Network(
         "special_vgg16",
         tuple(layers),

@@ -1,0 +1,25 @@
+"""The few pieces of which the pickles of PyTorch and Paddle are put together, written by hand.
+
+So that a file needs neither framework to be written, and names what every version of it knows.
+"""
+
+import pickle
+import pickletools
+
+EMPTY, MARK, TUPLE, CALL, BUILD = b"}", b"(", b"t", b"R", b"b"
+SET_ITEMS, STOP = b"u", b"."
+
+
+def protocol(number):
+    """The first operation of a pickle."""
+    return bytes([0x80, number])
+
+
+def plain(value):
+    """The operations that make a number, a text, a tuple, None or a bool."""
+    return pickletools.optimize(pickle.dumps(value, 2))[2:-1]
+
+
+def named(module, name):
+    """The operation that makes a global."""
+    return f"c{module}\n{name}\n".encode()

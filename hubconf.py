@@ -1,0 +1,54 @@
+"""Entry points for torch.hub and paddle.hub; each gives a network of the framework that asks.
+
+torch.hub.load("OWNER/REPOSITORY", "cic", pretrained=True)
+paddle.hub.load("OWNER/REPOSITORY", "cic", pretrained=True)
+
+With source="local" and a clone's path in place of the name, they take what is there.
+"""
+
+import os
+import sys
+
+dependencies = ["numpy", "PIL", "safetensors", "tqdm"]
+
+_ROOT = os.path.dirname(os.path.abspath(__file__))
+_HUBS = {"torch.hub": "torch", "paddle.hapi.hub": "paddle"}
+
+
+def cic(pretrained=False, weights=None, backend=None, device="cpu", **options):
+    """The paper's network, L (N, 1, H, W) less 50 -> logits over the 313 bins (N, 313, H/4, W/4).
+
+    `pretrained=True` takes the bundled weights, or those of `weights`: the path of a file in any
+    known format, or the address of one whose name ends in the first digits of its SHA-256,
+    "https://.../name-0123abcd.pth". Else the weights are untrained, and `options` those of the
+    network, such as width=0.25. `net.network` says what the input of the network is, and
+    `net.network.prepare(L)` makes it. `backend` is "torch" or "paddle", by default the one whose
+    hub asks.
+    """
+    if _ROOT not in sys.path:  # Paddle's hub takes it away before it calls
+        sys.path.insert(0, _ROOT)
+    import backends
+    from cic import checkpoint, networks
+    from cic import pretrained as published
+
+    if not pretrained:
+        if weights is not None:
+            raise ValueError(f"weights={weights!r} without pretrained=True")
+        network, state = networks.get("cic", **options), None
+    else:
+        if options:
+            raise ValueError(f"pretrained weights have their own options, not {options}")
+        if str(weights).startswith("https://"):
+            weights = published.fetch(weights)
+        network, state, _ = checkpoint.load_weights(weights)
+    return backends.get(backend or _asking()).build(network, state, device)
+
+
+def _asking():
+    """The framework whose hub is calling, None if neither is."""
+    frame = sys._getframe()
+    while frame:
+        if (name := frame.f_globals.get("__name__")) in _HUBS:
+            return _HUBS[name]
+        frame = frame.f_back
+    return None
