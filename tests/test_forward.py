@@ -2,14 +2,33 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from cic import checkpoint, networks
 from cic.forward import apply, forward, moments
 from cic.initialize import initialize
 from cic.lab import lightness
-from cic.layers import BatchNorm, Conv, ConvTranspose, Flatten, Linear, MaxPool, ReLU
+from cic.layers import (
+    AveragePool,
+    BatchNorm,
+    Conv,
+    ConvTranspose,
+    Dropout,
+    Flatten,
+    GlobalAverage,
+    InstanceNorm,
+    LeakyReLU,
+    Linear,
+    MaxPool,
+    Product,
+    ReLU,
+    Sigmoid,
+    Sum,
+    Upsample,
+)
 from cic.networks import Network
 
 GEOMETRY = {
@@ -201,6 +220,53 @@ def test_the_backends_equal_it_on_a_classifiers_layers(backend, kernel, stride):
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
     for name, array in backend.export_state(net).items():
         np.testing.assert_array_equal(array, state[name])
+
+
+FUNCTIONS = {  # what PyTorch has for each layer without arrays
+    "instance norm": (InstanceNorm(), lambda x: F.instance_norm(x)),
+    "leaky": (LeakyReLU(slope=0.3), lambda x: F.leaky_relu(x, 0.3)),
+    "sigmoid": (Sigmoid(), torch.sigmoid),
+    "padded pool": (MaxPool(3, 2, 1), lambda x: F.max_pool2d(x, 3, 2, 1)),
+    "mean": (AveragePool(2, 2), lambda x: F.avg_pool2d(x, 2)),
+    "padded mean": (AveragePool(3, 2, 1), lambda x: F.avg_pool2d(x, 3, 2, 1)),
+    "global": (GlobalAverage(), lambda x: x.mean((2, 3))),
+    "bicubic": (Upsample(4), lambda x: F.interpolate(x, scale_factor=4, mode="bicubic")),
+    "residual": (Sum("s", ((Sigmoid(),), ())), lambda x: torch.sigmoid(x) + x),
+    "gate": (Product("p", ((), (Sigmoid(),), (ReLU(),))), lambda x: x * x.sigmoid() * x.relu()),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_layers_without_arrays_equal_pytorchs_and_both_backends_them(backend, name):
+    layer, function = FUNCTIONS[name]
+    x = 3 * np.random.default_rng(0).standard_normal((2, 3, 7, 9))
+    expected = function(torch.from_numpy(x)).numpy()
+    found = apply(layer, {}, x)
+    assert found.shape[1:] == layer.output((3, 7, 9))
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    convolution = Conv("c", 3, 3, 1, padding=0)
+    network = Network("one", (convolution, layer))
+    state = {"c.weight": np.eye(3)[:, :, None, None], "c.bias": np.zeros(3)}
+    native = backend.forward(backend.build(network, state, dtype="float64"), x)
+    np.testing.assert_allclose(native, expected, rtol=0, atol=1e-6)
+
+
+def test_bicubic_weights_sum_to_1_and_leave_a_constant_alone():
+    x = np.full((1, 1, 3, 5), 0.7)
+    np.testing.assert_allclose(apply(Upsample(4), {}, x), 0.7, rtol=1e-12)
+
+
+def test_dropout_drops_what_the_noise_says_in_training_alone():
+    layer, x = Dropout("drop", 0.25), np.ones((3, 4000))
+    noise = np.array([1, 2, 1])
+    assert apply(layer, {}, x) is x
+    dropped = apply(layer, {}, x, training=True, noise=noise)
+    assert set(np.unique(dropped)) == {0, np.float64(np.float32(1 / 0.75))}
+    assert (dropped == 0).mean() == pytest.approx(0.25, abs=0.02)
+    np.testing.assert_array_equal(dropped[0], dropped[2])
+    assert not np.array_equal(dropped[0], dropped[1])
+    other = apply(Dropout("another", 0.25), {}, x, training=True, noise=noise)
+    assert not np.array_equal(dropped[0], other[0])
 
 
 @given(shape=st.tuples(st.integers(1, 9), st.integers(1, 5)))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cic import networks, recipes
+from cic import layers, networks, recipes
 from cic.initialize import initialize, random_for
-from cic.layers import BatchNorm, Conv, ConvTranspose, Flatten, Linear, MaxPool, ReLU
+from cic.layers import BatchNorm, Conv, ConvTranspose, Flatten, Linear, MaxPool, ReLU, Sum
 from cic.networks import Network
 from cic.recipes import Recipe, learning_rate
 
@@ -388,6 +388,41 @@ def test_pools_flattening_and_linear_layers():
     assert MaxPool().parameters == Flatten().parameters == layer.statistics == {}
     with pytest.raises(ValueError, match=r"fc takes 189 features, not an input of \(190,\)"):
         layer.output((190,))
+
+
+def test_blocks_have_the_arrays_the_shape_and_the_cost_of_what_is_inside():
+    main = Conv("a", 4, 6, 3, 2, 1, bias=False), BatchNorm("n", 6)
+    block = Sum("s", (main, (Conv("b", 4, 6, 1, 2, 0),)))
+    assert block.parameters == {
+        "a.weight": (6, 4, 3, 3),
+        "n.weight": (6,),
+        "n.bias": (6,),
+        "b.weight": (6, 4, 1, 1),
+        "b.bias": (6,),
+    }
+    assert set(block.statistics) == {"n.running_mean", "n.running_var"}
+    assert block.output((4, 8, 8)) == (6, 4, 4)
+    assert block.multiply_adds((4, 8, 8)) == 16 * 6 * (4 * 9 + 1 + 4)
+    assert [layer.name for layer in block.flat()] == ["s", "a", "n", "b"]
+    assert layers.size((block, ReLU()), (4, 8, 8)) == 16 * 6 * 5
+    with pytest.raises(ValueError, match="the branches of s put out"):
+        Sum("s", (main, ())).output((4, 8, 8))
+
+
+def test_spectral_convolutions_have_two_vectors_more():
+    layer = Conv("c", 3, 5, spectral=True)
+    assert layer.statistics == {"c.weight_u": (5,), "c.weight_v": (27,)}
+    state = initialize(Network("one", (layer,)))
+    matrix = state["c.weight"].reshape(5, -1)
+    sigma = state["c.weight_u"] @ matrix @ state["c.weight_v"]
+    assert sigma == pytest.approx(np.linalg.svd(matrix, compute_uv=False)[0], rel=0.02)
+
+
+def test_a_learning_rate_that_drops_by_epochs():
+    recipe = recipes.get("vgg16-lab-fc")
+    assert (recipe.lr, recipe.momentum, recipe.weight_decay) == (0.01, 0.9, 5e-4)
+    rates = [learning_rate(recipe, step, 1200, 10) for step in (0, 299, 300, 599, 600, 900)]
+    assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-5])
 
 
 def test_vgg16_is_the_published_one():
