@@ -282,3 +282,49 @@ def test_load_weights_names_a_file_of_another_width(tmp_path, state):
     save(path, state, network_meta(networks.get("cic")))
     with pytest.raises(CheckpointError, match=r"other\.safetensors: .*conv1_1\.weight"):
         load_weights(path)
+
+
+def by_hand(path, entries, data=b"\0" * 64):
+    """A file whose header has these entries, {name: (dtype, shape, offsets)}."""
+    header = {name: dict(zip(("dtype", "shape", "data_offsets"), e)) for name, e in entries.items()}
+    head = json.dumps({"__metadata__": {checkpoint.META: "{}"}} | header).encode()
+    path.write_bytes(len(head).to_bytes(8, "little") + head + data)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"a": ("F32", [8], [0, 32]), "b": ("F32", [12], [16, 64])},  # they overlap
+        {"a": ("F32", [16], [0, 64]), "b": ("F32", [16], [0, 64])},
+        {"a": ("F32", [8], [0, 32])},  # bytes that are no array's
+        {"a": ("F32", [8], [0, 32]), "b": ("F32", [7], [36, 64])},
+        {"a": ("F32", [2**31, 2**31], [0, 64])},
+        {"a": ("F32", [2**62, 2**62, 2**62], [0, 64])},
+        {"a": ("F32", [-16], [0, 64])},
+        {"a": ("F32", [16], [0, 2**63])},
+        {"a": ("F128", [4], [0, 64])},
+    ],
+    ids=str,
+)
+def test_absurd_headers_are_one_line(tmp_path, entries):
+    by_hand(tmp_path / "good.safetensors", {"a": ("F32", [16], [0, 64])})
+    assert load(tmp_path / "good.safetensors")[0]["a"].shape == (16,)
+    by_hand(tmp_path / "bad.safetensors", entries)
+    with pytest.raises(CheckpointError, match=r"bad\.safetensors: not a checkpoint: ") as caught:
+        load(tmp_path / "bad.safetensors")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_changed_number_and_a_changed_word_are_noticed(tmp_path, state):
+    path = tmp_path / "a.safetensors"
+    save(path, state, META | {"colorize": {"temperature": 0.38}})
+    whole = path.read_bytes()
+    for changed in (
+        whole[:-1000] + bytes([whole[-1000] ^ 1]) + whole[-999:],
+        whole.replace(b"0.38", b"0.39"),
+        whole.replace(b"crc32", b"crc33"),
+    ):
+        assert changed != whole
+        path.write_bytes(changed)
+        with pytest.raises(CheckpointError, match=r"a\.safetensors: not a checkpoint: "):
+            load(path)
