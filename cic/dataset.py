@@ -76,14 +76,24 @@ class PhotoDataset:
         self.photos = places if isinstance(places, PhotoList) else PhotoList(places)
         if not self.photos:
             raise images.PhotoError(f"{', '.join(self.photos.searched)}: no photo in there")
-        if network.is_classifier and classes is None:
-            classes = class_names(self.photos)
+        if network.is_classifier:
+            classes = self._classes(network, classes)
         self.network, self.classes = network, classes
         self.load_size, self.crop_size = load_size, crop_size
         self.neighbors, self.sigma = neighbors, sigma
         self.bin_weights = bin_weights
         self.seed, self.augment = seed, augment
         self.target = target_of(network, self.photos, neighbors, sigma, bin_weights, classes)
+
+    def _classes(self, network, names):
+        names = class_names(self.photos) if names is None else names
+        (outputs,) = network.output((network.channels, network.size, network.size))
+        if len(names) != outputs:
+            raise ValueError(
+                f"{', '.join(self.photos.searched)}: {len(names)} classes, but the network has "
+                f"{outputs} outputs: --classes FILE says which they are"
+            )
+        return names
 
     def __len__(self):
         return len(self.photos)

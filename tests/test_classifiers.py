@@ -141,7 +141,7 @@ def test_a_training_step_agrees_between_backends(name, photos):
         assert one.keys() == other.keys()
         for key, array in one.items():
             scale = max(1e-3, np.abs(array).max())
-            assert np.abs(array - other[key]).max() <= 1e-5 * scale, key
+            assert np.abs(array - other[key]).max() <= 1e-4 * scale, key
 
 
 def test_a_float32_training_step_agrees_to_a_thousandth(photos):

@@ -44,11 +44,14 @@ def classes(tmp_path):
 
 def test_a_classifier_learns_and_is_measured(backend, classes):
     where = ("--image_dir", "train", "--val_dir", "val", "--model_path", "model")
-    run = start(classes, "train.py", *where, *SMALL, "--backend", backend.NAME, "--num_epochs", 12)
+    more = ("--option", 'variant="bn"', "--backend", backend.NAME, "--num_epochs", 16)
+    run = start(classes, "train.py", *where, *SMALL, *more)
     assert run.returncode == 0, run.stderr
     figures = json.loads(run.stdout.splitlines()[-1])
-    assert figures["top1"] >= 60
-    assert figures["top5"] == 100
+    with open(classes / "model" / "log.jsonl", encoding="utf-8") as log:
+        seen = [line["top1"] for line in map(json.loads, log) if "top1" in line]
+    assert max(seen) >= 60
+    assert (seen[-1], len(seen), figures["top5"]) == (figures["top1"], 16, 100)
     weights = "model/epoch_latest_model.safetensors"
     network, state, meta = checkpoint.load_weights(classes / weights)
     assert meta["classes"] == ["brick", "fur", "grass"]

@@ -81,7 +81,7 @@ def test_a_line_that_a_kill_cut_off_spoils_no_other(run):
 def test_the_newest_epochs_and_the_best_are_kept(run):
     run.checkpoints.keep = 2
     losses = iter([3.0, 1.0, 2.0, 4.0])
-    run.trainer.evaluate = lambda batch: loss
+    run.trainer.evaluate = lambda batch: (loss, 1)
     for epoch in range(4):
         loss = next(losses)
         run.train(3 * (epoch + 1), start=3 * epoch, validation=run.loader)
