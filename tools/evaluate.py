@@ -8,7 +8,7 @@ python tools/evaluate.py --image_dir photos/val --save_path figures --gallery 6 
 A row for each weights and backend, and for what they are read against: all gray, the colours of
 random other photos, the truth. Writes evaluation.json, with a protocol card, evaluation.txt (the
 table), evaluation.png (AuC's curves) and reliability.png (whether predicted probabilities come
-true); and what --gallery, --compare and --temperatures ask for.
+true, of networks that give some); and what --gallery, --compare and --temperatures ask for.
 
 Of weights of classifiers, whose photos lie in class folders, it gives top-1 and top-5 accuracy, in
 all and by class, beside chance.
@@ -175,7 +175,7 @@ def card_of(args, cut, count, colorizers):
         name: {
             "weights": os.path.basename(file),
             "sha256": pretrained.sha256(file),
-            "temperature": one.temperature,
+            "temperature": one.temperature if one.has_distribution else None,
             "short_side_that_the_network_sees": one.size,
         }
         for (name, one), file in zip(colorizers.items(), files)
@@ -203,7 +203,7 @@ def draw_figures(rows, colorizers, card):
     """(table, text, {file: content}) of rows: the files are figures, curves and text."""
     figures = {name: row.compute() for name, row in rows.items()}
     curves = {name: row.pictures.curve() for name, row in rows.items()}
-    own = {name: rows[name] for name in colorizers}
+    own = {name: rows[name] for name, one in colorizers.items() if one.has_distribution}
     facts = {"photos": card["count"], "figures": figures, "curves": curves, "protocol": card}
     text = table.text(figures)
     if any(row.temperatures.each for row in own.values()):
@@ -214,8 +214,10 @@ def draw_figures(rows, colorizers, card):
         "evaluation.json": record.dumps(facts),
         "evaluation.txt": text,
         "evaluation.png": curve.png(curves),
-        "reliability.png": calibration.png({name: row.calibration for name, row in own.items()}),
     }
+    if own:
+        calibrations = {name: row.calibration for name, row in own.items()}
+        files["reliability.png"] = calibration.png(calibrations)
     return table.cells(figures), text, files
 
 
@@ -291,7 +293,7 @@ def main():
 
     if args.gallery:
         errors = rows[next(iter(colorizers))].errors
-        drawings = {name: written[name] for name in ("evaluation.png", "reliability.png")}
+        drawings = {name: data for name, data in written.items() if name.endswith(".png")}
         written |= draw_gallery(args, names, show, errors, cells, drawings, card)
     if args.compare:
         written |= draw_comparison(args, names, show)
