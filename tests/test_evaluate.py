@@ -169,3 +169,18 @@ def test_what_cannot_be_measured_is_one_line(photo_folder, tmp_path, arguments, 
     assert message in run.stderr
     assert "Traceback" not in run.stderr
     assert not (tmp_path / "figures").exists()
+
+
+def test_a_network_of_regression_is_measured_without_probabilities(photo_folder, tmp_path):
+    network = networks.get("regression", width=0.125)
+    path = tmp_path / "l2.safetensors"
+    checkpoint.save(path, initialize(network), checkpoint.network_meta(network))
+    where = ("--image_dir", photo_folder, "--weights", path, "--size", 40, "--max_samples", 2)
+    run = evaluate(tmp_path, *where, "--gallery", 1, "--backend", "torch", "--num_workers", 0)
+    assert run.returncode == 0, run.stderr
+    row = facts(tmp_path)["figures"]["l2"]
+    assert row["colourfulness"] > 0
+    assert "nll" not in row
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert "gallery.html" in names
+    assert "reliability.png" not in names

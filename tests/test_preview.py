@@ -131,3 +131,15 @@ def test_photos_are_chosen_evenly_and_unreadable_ones_passed_over(dataset, photo
             pass
     with pytest.raises(images.PhotoError, match="not one photo"):
         choose(dataset, 3)
+
+
+def test_a_network_of_regression_shows_the_bins_nearest_to_its_ab(dataset, tmp_path):
+    network, photos = networks.get("regression", width=0.125), choose(dataset, 2)
+    preview = Preview(network, photos, prior.default())
+    ab = rgb_to_lab(photos)[..., 1:]
+    outputs = iter(network.scale_ab(ab).transpose(0, 3, 1, 2)[:, None])
+    with Board(tmp_path) as board:
+        preview.show(board, 1, lambda inputs: next(outputs))
+    (path,) = (tmp_path / "from_step_0").iterdir()
+    (record,) = LogReader(file_path=str(path)).get_data("histogram", "predicted bins")
+    assert list(record.histogram.hist) == rebalance.count(ab).tolist()
