@@ -218,7 +218,7 @@ def test_a_sum_that_fails_names_its_reason_and_want_of_memory_itself(backend, mo
     monkeypatch.setattr(module, "GRACE", 0)
 
     def fail_with(error):
-        def fail(_):
+        def fail(*_):
             raise error
 
         monkeypatch.setattr(module.distributed, "all_reduce", fail)
