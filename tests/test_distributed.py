@@ -226,11 +226,11 @@ def test_a_sum_that_fails_names_its_reason_and_want_of_memory_itself(backend, mo
     for reason, said in (("", "RuntimeError"), ("\nlost\n", "lost")):
         fail_with(RuntimeError(reason))
         with pytest.raises(ConnectionError, match=f"has ended: {said}$"):
-            module._sum_(None)
+            module._reduce_(None)
     if backend.NAME == "torch":  # Paddle's is no RuntimeError
         fail_with(torch.cuda.OutOfMemoryError("full"))
         with pytest.raises(torch.cuda.OutOfMemoryError):
-            module._sum_(None)
+            module._reduce_(None)
 
 
 def test_ctrl_c_stops_all_processes_and_the_run_goes_on_in_one(start, backend, tmp_path):
