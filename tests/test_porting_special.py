@@ -179,12 +179,25 @@ def test_their_own_code_loads_it_strictly(tmp_path, name, photos):
     assert apart(output, forward(network, state, inputs)) < 1e-4
 
 
-def changed(tmp_path, name, change, options=None):
+def test_vectors_of_few_steps_go_back_to_where_they_came_from(tmp_path, photos):
+    """Theirs makes one step before the first pass: it must not be one more than ours has made."""
+    net, _, network = build("Gray fc")
+    first, back = tmp_path / "x.pth", tmp_path / "y.pth"
+    torch.save(net.state_dict(), first)
+    found = formats.read(first)
+    found.form.save(back, found.network, found.state, found.meta)
+    inputs, expected = seen(net, network, photos)
+    assert apart(seen(net, network, photos)[1], expected) > 1e-3  # the second pass is another
+    net.load_state_dict(torch.load(back, weights_only=True), strict=True)
+    assert apart(seen(net, network, photos)[1], expected) < 1e-4
+
+
+def changed(tmp_path, name, change):
     net, _, network = build(name)
     state = net.state_dict()
     change(state)
     torch.save(state, tmp_path / "x.pth")
-    return formats.read(tmp_path / "x.pth", told(network) | (options or {}))
+    return formats.read(tmp_path / "x.pth", told(network))
 
 
 FIRST = "conv1.0.module"
