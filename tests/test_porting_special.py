@@ -186,7 +186,7 @@ def test_vectors_of_few_steps_go_back_to_where_they_came_from(tmp_path, photos):
     torch.save(net.state_dict(), first)
     found = formats.read(first)
     found.form.save(back, found.network, found.state, found.meta)
-    inputs, expected = seen(net, network, photos)
+    _, expected = seen(net, network, photos)
     assert apart(seen(net, network, photos)[1], expected) > 1e-3  # the second pass is another
     net.load_state_dict(torch.load(back, weights_only=True), strict=True)
     assert apart(seen(net, network, photos)[1], expected) < 1e-4
