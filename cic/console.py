@@ -72,13 +72,16 @@ def add_option(parser):
 
 
 def options(texts):
-    """{key: value} of texts KEY=VALUE, the values JSON; raises ValueError for any other."""
+    """{key: value} of texts KEY=VALUE, the values JSON or a word; raises ValueError for others."""
     found = {}
     for text in texts:
         key, _, value = text.partition("=")
         try:
             found[key] = json.loads(value)
         except ValueError:
+            if value.isalpha():  # space=Lab
+                found[key] = value
+                continue
             raise ValueError(f"--option {text}: write width=0.5 or extra_relu=true") from None
     return found
 

@@ -6,6 +6,8 @@ singular vectors, as near as the iterations have come; its spectral norm is u . 
 
 import numpy as np
 
+from cic import networks
+
 EPSILON = 1e-12  # added to a vector's length
 FIRST = 15  # iterations that follow a fresh u
 
@@ -26,3 +28,25 @@ def iterate(weight, u, steps=1):
 def normalised(weight, u, v):
     """The kernel (O, ...) divided by its spectral norm u . (W v)."""
     return weight / (u @ (weight.reshape(len(weight), -1) @ v))
+
+
+def before(weight, v):
+    """u, from which one step of power iteration of a kernel (O, ...) leads to v, or nearest it."""
+    matrix = weight.reshape(len(weight), -1).astype(np.float64)
+    u, *_ = np.linalg.lstsq(matrix @ matrix.T, matrix @ v, rcond=None)
+    return _unit(u).astype(np.float32)
+
+
+def folded(network, state):
+    """(network without spectral norms, its state) that computes what `network` does with `state`.
+
+    Raises ValueError if it has none.
+    """
+    names = [layer.name for layer in network.flat if getattr(layer, "spectral", False)]
+    if not names:
+        raise ValueError(f"{network} has no spectral norm to fold")
+    state = dict(state)
+    for name in names:
+        u, v = state.pop(f"{name}.weight_u"), state.pop(f"{name}.weight_v")
+        state[f"{name}.weight"] = normalised(state[f"{name}.weight"], u, v)
+    return networks.get(network.name, **network.options | {"spectral": False}), state

@@ -206,9 +206,7 @@ def parse_arguments(backends):
     add("--results_dir", required=True, help="the colorized photos, in class folders")
     add("--save_path", required=True, help="folder for acc.json")
     add("--imgs_dir", help="the true photos, same folders and stems: adds the baselines")
-    add(
-        "--weights", help="VGG-16 of PyTorch or Paddle, or a checkpoint (torchvision's, downloaded)"
-    )
+    add("--weights", help="of a classifier, in any known format (torchvision's VGG-16, downloaded)")
     add("--classes", help="file of the class folders' names, one a line, in the outputs' order")
     add("--batch_size", type=console.positive, default=10, help="photos at once (%(default)s)")
     add("--seed", type=console.seed, default=0, help="of the random baseline (%(default)s)")

@@ -69,6 +69,30 @@ class ColorModel(torch.nn.Module):
         return self.features(centred) / 0.38
 
 
+class Deploy(torch.nn.Module):
+    """DLimage_colorization's colorization_deploy_v1: L / 100 -> (ab + 128) / 256, all layers twice.
+
+    Under its own name and, in the order of use, in `lin`.
+    """
+
+    def __init__(self, channels=CHANNELS):
+        super().__init__()
+        blocks = torch_blocks(channels, False)
+        blocks[-1][-1] = torch.nn.Conv2d(channels[-1], 2, 1)
+        for number, block in enumerate(blocks, 1):
+            kernels = [layer for layer in block if hasattr(layer, "kernel_size")]
+            names = [f"conv{number}_{place}" for place, _ in enumerate(kernels, 1)]
+            for name, layer in zip([*names[:3], "conv_ab"], kernels):
+                setattr(self, name, layer)
+        for number, block in enumerate(blocks[:-1], 1):
+            setattr(self, f"bn{number}", block[-1])
+        enlarge = torch.nn.Upsample(scale_factor=4, mode="bicubic")
+        self.lin = torch.nn.Sequential(*chain(*blocks), enlarge)
+
+    def forward(self, lightness):
+        return self.lin(lightness)
+
+
 class PaddleColorModel(paddle.nn.Layer):
     """Color_model of Callifrey/Paddle-CIC: (N, 1, H, W) L - 50 -> logits."""
 

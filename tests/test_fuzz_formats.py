@@ -14,6 +14,7 @@ import colorizers
 import numpy as np
 import paddle
 import pytest
+import special_zoo
 import torch
 
 from cic import checkpoint, formats, networks
@@ -76,6 +77,26 @@ def write_vgg(path):
     formats.get("paddle-vision").save(path, network, initialize(network), {})
 
 
+def write_special(path, new=True):
+    torch.manual_seed(0)
+    net = special_zoo.seeded(special_zoo.VGG16FC(2, 0.01, 3, 32))
+    torch.save(net.state_dict(), path, _use_new_zipfile_serialization=new)
+
+
+def write_whole(path):
+    torch.manual_seed(0)
+    torch.save(special_zoo.seeded(special_zoo.ResNet(18, 1, "batch", 0.01, 3, 2, False)), path)
+
+
+def write_dlimage(path):
+    torch.save(colorizers.fill(colorizers.Deploy(SMALL)).state_dict(), path)
+
+
+def write_resnet(path):
+    network = networks.get("resnet", depth=18, width=0.01, classes=3)
+    formats.get("paddle-vision-resnet").save(path, network, initialize(network), {})
+
+
 def write_caffe(path):
     path.write_bytes(caffemodel.encoded(caffemodel.layers(caffemodel.network(channels=SMALL))))
 
@@ -87,6 +108,11 @@ FILES = {  # {name: (writer, the format's own reader if it has no checksum)}
     "eccv16 before 1.6": (lambda path: write_torch(path, new=False), read_torch),
     "paddle-cic": (write_paddle, read_paddle),
     "paddle-vision with our note": (write_vgg, read_paddle),
+    "dlimage": (write_dlimage, None),
+    "zhaoyuzhi-vgg": (write_special, None),
+    "zhaoyuzhi-vgg before 1.6": (lambda path: write_special(path, new=False), read_torch),
+    "zhaoyuzhi-resnet, a module": (write_whole, None),
+    "paddle-vision-resnet with our note": (write_resnet, read_paddle),
     "caffe": (write_caffe, read_caffe),
 }
 

@@ -3,13 +3,13 @@
 import functools
 import subprocess
 import sys
-from pathlib import Path
 
 import colorizers
 import numpy as np
 import paddle
 import pytest
 import torch
+from ported import TOOL, random_state, run, same
 
 import backends
 from cic import checkpoint, formats, networks
@@ -18,9 +18,6 @@ from cic.encode import decode
 from cic.formats import verify
 from cic.initialize import initialize
 from cic.lab import lightness
-
-ROOT = Path(__file__).parents[1]
-TOOL = ROOT / "tools" / "port_weights.py"
 
 
 def save_eccv(net, path):
@@ -114,24 +111,6 @@ def test_the_colours_are_those_of_the_authors(files, photo_lightness):
 )
 def test_their_decoding_is_in_the_metadata(files, name, temperature):
     assert checkpoint.load(files[name])[1]["colorize"] == {"temperature": temperature}
-
-
-def random_state(network, seed=1):
-    """A state with statistics and affine parameters that are not trivial."""
-    random = np.random.default_rng(seed)
-    state = initialize(network, seed)
-    for name, array in state.items():
-        if array.ndim == 1:
-            state[name] = random.uniform(0.3, 2, array.shape).astype(np.float32)
-    return state
-
-
-def same(one, other):
-    return one.keys() == other.keys() and all(
-        (one[name].dtype, one[name].shape) == (other[name].dtype, other[name].shape)
-        and one[name].tobytes() == other[name].tobytes()
-        for name in one
-    )
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -292,11 +271,6 @@ def test_a_training_checkpoint_gives_its_weights_alone(tmp_path):
     found = formats.read(tmp_path / "run.safetensors")
     assert same(found.state, state)
     assert found.dropped == {"optimizer/steps": "the optimizer's, for training"}
-
-
-def run(*arguments):
-    command = [sys.executable, TOOL, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -66,7 +66,7 @@ def parse_arguments():
     add(
         "--seed_compatible", action="store_true", help="AuC as Paddle-CIC counts: error < threshold"
     )
-    add("--vgg", metavar="FILE", help="VGG-16 weights: adds its accuracy; photos in class folders")
+    add("--vgg", metavar="FILE", help="a classifier's weights: adds its accuracy; class folders")
     add("--classes", help="names of the class folders, one a line, in the order of its outputs")
     add(
         "--gallery",

@@ -3,6 +3,7 @@
 python tools/port_weights.py colorization_release_v2-9b330a0b.pth authors.safetensors --verify
 python tools/port_weights.py model/epoch_best_model.safetensors for_their_code.pth --to eccv16
 python tools/port_weights.py vgg16-397923af.pth vgg16.pdparams
+python tools/port_weights.py GrayVGG16_FC_BN_epoch120.pth gray.safetensors --fold --verify
 
 The format of SRC is found from what is in it. DST is written in the format that its ending or --to
 names. No code in a file is run, neither framework is needed, and every array is accounted for:
@@ -30,17 +31,20 @@ def parse_arguments():
     add("--to", choices=[f.name for f in formats.FORMATS if f.writes], help="format of DST")
     add("--network", choices=networks.names(), help="refuse weights of any other network")
     console.add_option(parser)
+    add("--fold", action="store_true", help="divide kernels by their spectral norms, for inference")
     add("--verify", action="store_true", help="run a photo through both, and compare")
     return parser.parse_args()
 
 
-def chosen(args, found):
-    """`found` as the flags want it: of that network, with those options."""
+def chosen(args):
+    """The Found of the source as the flags want it: of that network, with those options."""
+    options = console.options(args.option)
+    found = formats.read(args.source, options)
     network = found.network
     if args.network not in (None, network.name):
         raise ValueError(f"{args.source}: weights of {network}, not of {args.network}")
-    options = network.options | console.options(args.option)
-    return found.of(networks.get(network.name, **options), args.source)
+    found = found.of(networks.get(network.name, **network.options | options), args.source)
+    return found.folded() if args.fold else found
 
 
 def introduce(args, found, form):
@@ -59,6 +63,8 @@ def introduce(args, found, form):
         names = [name for name, why in found.dropped.items() if why == reason]
         some = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
         say("dropped", f"{some}: {reason}")
+    if args.fold:
+        say("folded", "its kernels are divided by their spectral norms")
     for name, factor in form.adapted(network)[1].items():
         say("scaled", f"{name} by {factor:g}, for the input that {form.name} has")
     if None not in (form.temperature, found.temperature) and form is not found.form:
@@ -90,7 +96,7 @@ def check(source, path):
 def main():
     args = parse_arguments()
     files.check(args.target)
-    found = chosen(args, formats.read(args.source))
+    found = chosen(args)
     suffix = os.path.splitext(args.target)[1].lower()
     form = formats.get(args.to) if args.to else formats.suited(suffix, found.network)
     form.check_holds(found.network)

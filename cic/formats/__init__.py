@@ -5,12 +5,28 @@ what those wrote, without them and without running any code in a file.
 """
 
 import os
+from types import MappingProxyType
 
 from cic.checkpoint import CheckpointError
-from cic.formats import caffe, eccv16, features, frameworks, neutral, vgg
+from cic.formats import (
+    caffe,
+    dlimage,
+    eccv16,
+    features,
+    frameworks,
+    neutral,
+    notes,
+    resnet,
+    special_resnet,
+    special_vgg,
+    vgg,
+)
 
 NEUTRAL = neutral.FORMAT
-_PICKLED = (eccv16.FORMAT, *features.FORMATS, *vgg.FORMATS)  # in files of PyTorch and Paddle
+_PICKLED = (  # in files of PyTorch and Paddle
+    *(eccv16.FORMAT, *features.FORMATS, dlimage.FORMAT, special_vgg.FORMAT, special_resnet.FORMAT),
+    *(*vgg.FORMATS, *resnet.FORMATS),
+)
 FORMATS = (NEUTRAL, *_PICKLED, caffe.FORMAT)
 
 
@@ -33,15 +49,19 @@ def load(path):
     return found.network, found.state
 
 
-def read(path):
-    """Found of a file in any format; raises CheckpointError, naming it, for anything else."""
+def read(path, options=MappingProxyType({})):
+    """Found of a file in any format; raises CheckpointError, naming it, for anything else.
+
+    `options` of the network say what the arrays of some files do not.
+    """
     kind = _kind(path)
     if kind is None:
         return NEUTRAL.read(path)
-    arrays, note = kind.read_noted(path)
+    arrays, note, name = kind.read_noted(path)
+    told = notes.options(note) | options | {"class": name}
     for form in _PICKLED if kind is frameworks else (caffe.FORMAT,):
         if form.recognises(form.bare(arrays)):
-            return form.convert(arrays, path, note)
+            return form.convert(arrays, path, note, told)
     some = ", ".join(list(arrays)[:3]) or "there are none"
     raise CheckpointError(f"{path}: weights of no known network: {some}")
 

@@ -60,8 +60,8 @@ def read(path):
 
 
 def read_noted(path):
-    """(what `read` gives, None): no file of these has a note of ours."""
-    return read(path), None
+    """(what `read` gives, None, None): no file of these has a note of ours, or a class."""
+    return read(path), None, None
 
 
 def _read(file):
@@ -173,7 +173,7 @@ class Caffe(Trunk):
     def bare(self, arrays):
         return {re.sub(r"^conv1_1\.", "bw_conv1_1.", name): a for name, a in arrays.items()}
 
-    def network(self, arrays):
+    def network(self, arrays, told):
         biases = [arrays.get(f"conv{block}_2.1") for block in range(1, 9)]
         return networks.get("cic", width=trunk.width_of(biases))
 

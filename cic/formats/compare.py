@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from cic.layers import Branches
+from cic.layers import Branches, Conv
 
 
 def paired(ours, theirs):
@@ -33,7 +33,13 @@ def difference(ours, theirs, inputs=True):
         f"{network.space} less {network.mean}, divided by {network.scale}"
         for network in (ours, theirs)
     )
-    return "" if mine == other else f"its input is {mine}; theirs is {other}"
+    if mine != other:
+        return f"its input is {mine}; theirs is {other}"
+    mine, other = (
+        f"{network.predicts} less {network.out_mean}, divided by {network.out_scale}"
+        for network in (ours, theirs)
+    )
+    return "" if mine == other else f"its output is {mine}; theirs is {other}"
 
 
 def _nameless(layers):
@@ -44,4 +50,6 @@ def _blank(layer):
     if isinstance(layer, Branches):
         inner = tuple(tuple(_nameless(branch)) for branch in layer.branches)
         return replace(layer, name="", branches=inner)
+    if isinstance(layer, Conv):
+        return replace(layer, name="", start=0.0)  # where training began is no part of the output
     return replace(layer, name="")

@@ -31,7 +31,7 @@ class Eccv16(Trunk):
     def bare(self, arrays):
         return without_prefix(arrays, "module.")
 
-    def network(self, arrays):
+    def network(self, arrays, told):
         biases = [arrays.get(f"model{block}.2.bias") for block in range(1, 9)]
         return networks.get("cic", width=trunk.width_of(biases), input_scale=L_NORM)
 
@@ -54,7 +54,7 @@ class Eccv16(Trunk):
             raise ValueError(f"{OUT} is not the 313 bins / {AB_NORM:g}: up to {apart:.3g} apart")
         return dropped | {OUT: f"the 313 bins / {AB_NORM:g}, to {apart:.1g}: they are built in"}
 
-    def extras(self, theirs):
+    def extras(self, theirs, arrays):
         out = (AB.T / np.float32(AB_NORM)).reshape(2, len(AB), 1, 1)
         return no_counts(theirs) | {OUT: out}
 

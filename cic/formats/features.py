@@ -23,7 +23,7 @@ class Features(Trunk):
         norms = [name for name in arrays if name.endswith(mean) and "features." in name]
         return bool(norms) and not any("classifier." in name for name in arrays)
 
-    def network(self, arrays):
+    def network(self, arrays, told):
         biases = [arrays.get(f"features.{n}.bias") for n in LAST_CONVOLUTIONS]
         return networks.get("cic", width=trunk.width_of(biases), extra_relu=True)
 
@@ -59,7 +59,7 @@ class Epiphqny(Features):
     def leaves(self, arrays):
         return counts(arrays)
 
-    def extras(self, theirs):
+    def extras(self, theirs, arrays):
         return no_counts(theirs)
 
     def export(self, network, state):

@@ -130,14 +130,15 @@ def read(path):
 
 
 def read_noted(path):
-    """({name: array} as `read` gives it, a note of ours that is in the file, or None)."""
+    """({name: array} as `read` gives it, a note of ours, a whole module's class); or None."""
     try:
         with open(path, "rb") as file:
             zipped = file.read(2) == b"PK"
             size = file.seek(0, io.SEEK_END)
             file.seek(0)
             state, note = _read_zip(file, size) if zipped else _read_pickles(file, size)
-            return _named(state, size), json.loads(note) if note else None
+            kind = modules.class_of(state) if isinstance(state, modules.Module) else None
+            return _named(state, size), json.loads(note) if note else None, kind
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
     except pickles.Refused as error:

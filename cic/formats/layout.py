@@ -6,11 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from cic import spectral
 from cic.bins import AB
 from cic.checkpoint import CheckpointError, check, check_numbers, network_meta
 from cic.formats import notes
 from cic.formats.compare import difference, paired
-from cic.layers import Linear
+from cic.layers import BatchNorm, Linear
 from cic.networks import Network
 
 SHOWN = 5  # names of each kind that a message has
@@ -20,12 +21,13 @@ SHOWN = 5  # names of each kind that a message has
 class Found:
     """A file of weights: its own arrays, and what became of each.
 
-    `state` and `meta` are those of a checkpoint of ours of `network`; `names` {ours: theirs},
-    `dropped` {theirs: why}.
+    `theirs` is the network as their code computes it. `state` and `meta` are those of a checkpoint
+    of ours of `network`; `names` {ours: theirs}, `dropped` {theirs: why}.
     """
 
     form: "Layout"
     arrays: dict
+    theirs: Network
     network: Network
     state: dict
     meta: dict
@@ -41,6 +43,11 @@ class Found:
         """The same as weights of another `network`; raises CheckpointError unless they fit it."""
         check(network, self.state, source)
         return replace(self, network=network, meta=self.meta | network_meta(network))
+
+    def folded(self):
+        """The same without spectral norms: their kernels are divided by them."""
+        network, state = spectral.folded(self.network, self.state)
+        return replace(self, network=network, state=state, meta=self.meta | network_meta(network))
 
 
 class Layout:
@@ -68,8 +75,12 @@ class Layout:
         """`arrays` under the names that `theirs` has, without a prefix."""
         return arrays
 
-    def network(self, arrays):
-        """The network of ours that computes what theirs does, of the sizes of `arrays`."""
+    def network(self, arrays, told):
+        """The network of ours that computes what theirs does, of the sizes of `arrays`.
+
+        `told` is what arrays may not say: options of ours, and "class", that of a whole module.
+        Raises ValueError if theirs is none of ours, or may be one or another.
+        """
         raise NotImplementedError
 
     def theirs(self, network):
@@ -83,13 +94,17 @@ class Layout:
         """{their array: why it is not needed}; raises ValueError if one says what ours cannot."""
         return {}
 
-    def extras(self, theirs):
-        """{name: array} of what a file of theirs holds besides what `theirs` lists."""
+    def extras(self, theirs, arrays):
+        """{name: array} of what a file of theirs holds besides `arrays`, those of `theirs`."""
         return {}
 
     def bins(self, arrays):
         """ab of the bins as they decode, (313, 2)."""
         return AB
+
+    def following(self, network):
+        """Arrays of `network` that reading finds from others, nearly as they were."""
+        return ()
 
     def key(self, name):
         """Their name of an array of `theirs`, which has our names of the parts of layers."""
@@ -110,17 +125,16 @@ class Layout:
 
     def source(self, found):
         """(their network, its {name: array}) of a Found: what their own code would compute."""
-        theirs = self.theirs(self.network(found.arrays))
-        return theirs, self.tensors(theirs, found.arrays)
+        return found.theirs, self.tensors(found.theirs, found.arrays)
 
-    def convert(self, arrays, source, note=None):
+    def convert(self, arrays, source, note=None, told=MappingProxyType({})):
         """Found of {name: array}; raises CheckpointError, naming `source`, unless all is well.
 
-        `note` is what `save` left in the file.
+        `note` is what `save` left in the file, `told` as `network` has it.
         """
         arrays = self.bare(arrays)
         try:
-            network = self.network(arrays)
+            network = self.network(arrays, told)
             theirs = self.theirs(network)
             meta = self.meta(network, arrays)
             names, dropped = paired(network, theirs), self.leaves(arrays)
@@ -135,7 +149,7 @@ class Layout:
         check_numbers(state, source)
         if note is not None:
             network, state, meta = notes.applied(note, network, state, source)
-        return Found(self, arrays, network, state, meta, names, dropped)
+        return Found(self, arrays, theirs, network, state, meta, names, dropped)
 
     def meta(self, network, arrays):
         """Metadata of a checkpoint of ours: the network, and how theirs decodes."""
@@ -173,12 +187,13 @@ class Layout:
         for ours, name in paired(network, theirs).items():
             array = state[ours].astype(np.float32, copy=False)  # Paddle loads nothing else
             arrays[self.key(name)] = array * np.float32(factors[ours]) if ours in factors else array
-        return arrays | self.extras(theirs)
+        return arrays | self.extras(theirs, arrays)
 
     def save(self, path, network, state, meta):
         """Write a file that their own code loads; raises ValueError if it would mean another."""
         _, factors = self.adapted(network)
-        note = notes.make(meta | network_meta(network), state, factors)
+        following = self.following(network)
+        note = notes.make(meta | network_meta(network), state, factors, following)
         self.write(path, self.export(network, state), note)
 
 
@@ -227,5 +242,5 @@ def counts(arrays):
 
 def no_counts(theirs):
     """Such counts of a network, for PyTorch to load strictly."""
-    layers = {name.rpartition(".")[0] for name in theirs.statistics}
+    layers = [layer.name for layer in theirs.flat if isinstance(layer, BatchNorm)]
     return {f"{name}.num_batches_tracked": np.array(0, np.int64) for name in sorted(layers)}

@@ -16,10 +16,10 @@ _TORCHS = ("torch.nn.modules.", "torch.nn.parallel.")
 
 
 class Module:
-    """An object of an unknown class: `state` is what its __dict__ was."""
+    """An object of an unknown class, `name` in full: `state` is what its __dict__ was."""
 
-    def __init__(self, *arguments):
-        self.state = {}
+    def __init__(self, name):
+        self.name, self.state = name, {}
 
     def build(self, state):
         if not isinstance(state, dict):
@@ -28,16 +28,16 @@ class Module:
 
 
 def stand_in(name):
-    """Module for the full name of a class of networks, None for any other."""
+    """What makes a Module of the full name of a class of networks, None for any other."""
     known = name.startswith(_TORCHS) or name.partition(".")[0] not in _NO_CLASSES
-    return Module if known else None
+    return partial(Module, name) if known else None
 
 
 def reconstruct(kind, *_):
     """The object of which copyreg, before protocol 2, gives the class."""
-    if kind.value is not Module:
+    if not kind.is_class:
         raise ValueError(f"{kind.name} is no class of a network")
-    return Module()
+    return kind.value()
 
 
 KNOWN = {
@@ -51,6 +51,13 @@ KNOWN = {
     # Until PyTorch 1.1 every module had it.
     "torch.nn.backends.thnn._get_thnn_function_backend": lambda: None,
 }
+
+
+def class_of(module):
+    """The name of a Module's class, of that inside a DataParallel."""
+    inner = _part(module.state, "_modules").get("module")
+    parallel = module.name.startswith("torch.nn.parallel.") and isinstance(inner, Module)
+    return (inner if parallel else module).name.rpartition(".")[2]
 
 
 def tensors(module):

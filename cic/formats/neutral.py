@@ -24,10 +24,7 @@ class Neutral(Layout):
         checkpoint.check_numbers(weights, path)
         dropped = {name: "the optimizer's, for training" for name in state if name not in weights}
         names = {name: name for name in weights}
-        return Found(self, weights, network, weights, meta, names, dropped)
-
-    def source(self, found):
-        return found.network, found.state
+        return Found(self, weights, network, network, weights, meta, names, dropped)
 
     @property
     def writes(self):

@@ -22,16 +22,20 @@ _DATE = (1980, 1, 1, 0, 0, 0)  # the same weights make the same file
 
 
 def write(path, arrays, note=None):
-    """Write {name: array} and a note (a JSON object) to `path`, atomically."""
+    """Write {name: array} and a note (a JSON object) to `path`, atomically.
+
+    An array that has several names is written once.
+    """
     arrays = {name: np.require(array, requirements="C") for name, array in arrays.items()}
+    storages = {id(array): array for array in arrays.values()}
     with (
         replacing(path) as fresh,
         open(fresh, "wb") as file,
         zipfile.ZipFile(file, "w") as archive,
     ):
-        _add(archive, file, "data.pkl", _pickle(arrays))
+        _add(archive, file, "data.pkl", _pickle(arrays, list(storages)))
         _add(archive, file, "byteorder", b"little")
-        for number, array in enumerate(arrays.values()):
+        for number, array in enumerate(storages.values()):
             data = array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1)
             _add(archive, file, f"data/{number}", data.view(np.uint8).data)
         _add(archive, file, "version", b"3\n")
@@ -49,13 +53,14 @@ def _add(archive, file, name, data):
         part.write(data)
 
 
-def _pickle(arrays):
-    """The pickle of a dict of tensors, each the whole of its storage."""
+def _pickle(arrays, storages):
+    """The pickle of a dict of tensors, each the whole of its storage, by the ids of these."""
     out = io.BytesIO()
     out.write(protocol(2) + EMPTY + MARK)
-    for number, (name, array) in enumerate(arrays.items()):
+    numbers = {key: str(number) for number, key in enumerate(storages)}
+    for name, array in arrays.items():
         kind = named("torch", f"{TYPES[array.dtype.str[1:]]}Storage")
-        storage = MARK + plain("storage") + kind + plain(str(number)) + plain("cpu")
+        storage = MARK + plain("storage") + kind + plain(numbers[id(array)]) + plain("cpu")
         storage += plain(array.size) + TUPLE + b"Q"
         strides = tuple(prod(array.shape[axis + 1 :]) for axis in range(array.ndim))
         view = plain(0) + plain(array.shape) + plain(strides) + plain(False)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from cic import networks
 from cic.bins import COUNT
 from cic.formats.layout import Layout
+from cic.formats.sizes import fitting, len_of
 from cic.layers import BatchNorm, Conv, ConvTranspose, ReLU
 
 # Convolutions, stride of the last, dilation and channels of the blocks 1 to 7.
@@ -59,14 +60,7 @@ def width_of(biases):
     Those that are None or empty say nothing.
     """
     usual = [*(channels for *_, channels in BLOCKS), LAST]
-    there = [bias is not None and bias.size for bias in biases]
-    sizes = [(size, full) for size, full in zip(there, usual) if size]
-    if not sizes:
-        return 1.0
-    low = max((0 if size <= 8 else size - 4) / full for size, full in sizes)
-    high = min((size + 4) / full for size, full in sizes)
-    guesses = [size / full for size, full in sizes if low <= size / full <= high]
-    return guesses[-1] if guesses else (low + high) / 2
+    return fitting(zip((len_of(bias) for bias in biases), usual))
 
 
 class Trunk(Layout):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from cic.encode import decode
 from cic.forward import forward
+from cic.networks import AB
 
 TOLERANCE = 1e-4  # of the output's largest number
 AB_TOLERANCE = 0.05  # CIELAB units: what that is after a softmax at the temperatures in use
@@ -61,6 +62,9 @@ def compare(source, result, runners):
     if source.temperature and result.form.name == "neutral":
         apart = decode(output, result.temperature) - _annealed(wanted, source)
         rows.append(Row("decoded to ab", float(np.abs(apart).max()), AB_TOLERANCE, "ab"))
+    if theirs.predicts == AB:
+        apart = own.unscale_ab(output) - theirs.unscale_ab(wanted)
+        rows.append(Row("scaled to ab", float(np.abs(apart).max()), AB_TOLERANCE, "ab"))
     return rows
 
 

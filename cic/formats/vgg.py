@@ -35,7 +35,7 @@ class Zoo(Layout):
                     return columns == bias.size
         return False
 
-    def network(self, arrays):
+    def network(self, arrays, told):
         """Classes and width are those of the last two biases."""
         classes, hidden = (
             arrays[name].size if name in arrays and arrays[name].size else usual
