@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cic import alternatives, images, sources, uncertainty
+from cic import alternatives, images, sources, uncertainty, video
 from cic.encode import decode
 from cic.enlarge import in_strips
 from cic.lab import recolor, rgb_to_lab
@@ -161,14 +161,15 @@ def _sheet(image, colourings, stride):
     )
 
 
-def list_jobs(paths, output):
+def list_jobs(paths, output, films=False):
     """([(source, target), ...], problems) of every photo, and of folders that cannot be read.
 
     Folders keep their inner layout, photos their format if it is common. With one photo and an
     `output` that ends as a photo does, that is the target; else it is a folder, and photos in it
-    are no sources.
+    are no sources. With `films` these are taken as photos are.
     """
-    names_a_file = os.path.splitext(output)[1].lower() in sources.EXTENSIONS
+    extensions = (*sources.EXTENSIONS, *(sources.FILMS if films else ()))
+    names_a_file = os.path.splitext(output)[1].lower() in extensions
     if names_a_file and len(paths) == 1 and not any(map(os.path.isdir, (paths[0], output))):
         return [(paths[0], output)], []
     jobs, problems = [], []
@@ -177,33 +178,42 @@ def list_jobs(paths, output):
             raise ValueError(f"{path}: the output folder is the input folder")
         folder, names = os.path.dirname(path), [os.path.basename(path)]
         if os.path.isdir(path):
-            folder, names = path, sources.walk(path, onerror=problems.append)
+            folder, names = path, sources.walk(path, extensions, problems.append)
         for name in names:
-            stem, extension = os.path.splitext(name)
-            kept = name if extension.lower() in KEPT else stem + ".png"
-            jobs.append((os.path.join(folder, name), os.path.join(output, kept)))
+            named = video.target_name if films and sources.is_film(name) else _target_name
+            jobs.append((os.path.join(folder, name), os.path.join(output, named(name))))
     inside = os.path.join(os.path.realpath(output), "")
     jobs = [job for job in jobs if not os.path.realpath(job[0]).startswith(inside)]
     return jobs, problems
 
 
-def colorize_files(colorizer, jobs, all_pages=False, count=1, with_map=False):
+def _target_name(name):
+    stem, extension = os.path.splitext(name)
+    return name if extension.lower() in KEPT else stem + ".png"
+
+
+def colorize_files(colorizer, jobs, all_pages=False, count=1, with_map=False, film=None):
     """Colorize (source, target) files: ([(source, target), ...] done, number of failures).
 
     A failure is named in one line and never stops the rest. Two sources with one target, or a
     target that is a source, are failures too; files of earlier runs are replaced. Of several pages
     the first is taken, or with `all_pages` each, to a file of its own. `count` and `with_map` ask
     for more pictures of each (see `Colorizer.pictures`), written beside it (see `file_names`).
+    `film(source, target)` colorizes a film; without it they are refused as any file is.
     """
     taken = {os.path.realpath(source): "would overwrite a photo to colorize" for source, _ in jobs}
     done, failed = [], 0
     for source, target in tqdm(jobs, unit="photo", disable=len(jobs) < 2):
         try:
+            if film and sources.is_film(source):
+                _refuse_taken(source, [target], taken)
+                film(source, target)
+                taken[os.path.realpath(target)] = "is another photo's result already"
+                done.append((source, target))
+                continue
             for photo, part in _pages(source, target, all_pages):
                 names = file_names(part, count, with_map)
-                for name in names.values():
-                    if (real := os.path.realpath(name)) in taken:
-                        raise images.PhotoError(f"{source!r}: {name!r} {taken[real]}")
+                _refuse_taken(source, names.values(), taken)
                 pictures = colorizer.pictures(photo, count, with_map)
                 for name in _write_pictures(pictures, photo, names):
                     taken[os.path.realpath(name)] = "is another photo's result already"
@@ -212,6 +222,13 @@ def colorize_files(colorizer, jobs, all_pages=False, count=1, with_map=False):
             failed += 1
             tqdm.write(f"failed: {error}")
     return done, failed
+
+
+def _refuse_taken(source, names, taken):
+    """Raise PhotoError if a file to write is in `taken`, {real path: what it is}."""
+    for name in names:
+        if (real := os.path.realpath(name)) in taken:
+            raise images.PhotoError(f"{source!r}: {name!r} {taken[real]}")
 
 
 def file_names(target, count=1, with_map=False):

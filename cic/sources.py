@@ -13,6 +13,10 @@ EXTENSIONS = (
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".tga", ".mpo"),
     *(".avif", ".heic", ".heif", ".hif"),
 )
+FILMS = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".vob", ".ts", ".mts"),
+    *(".m2ts", ".wmv", ".asf", ".flv", ".ogv", ".3gp", ".3g2", ".mxf", ".dv"),
+)
 SHARD = ".tar"
 
 
@@ -36,6 +40,11 @@ def is_photo(name):
     """Whether a file is a photo by its name: a known extension; neither it nor a folder hidden."""
     hidden = any(part.strip(".") and part[0] == "." for part in name.split("/"))
     return os.path.splitext(name)[1].lower() in EXTENSIONS and not hidden
+
+
+def is_film(name):
+    """Whether a file is a film by its extension."""
+    return os.path.splitext(name)[1].lower() in FILMS
 
 
 def walk(folder, extensions=EXTENSIONS, onerror=_raise):

@@ -204,7 +204,7 @@ def test_temperature_changes_the_colours(tool, photos, tmp_path):
         (("train", "--image_dir", "nowhere"), "nowhere"),
         (("train", "--image_dir", ".", "--model_path", "m"), "no photo"),
         (("colorize", "nowhere.jpg", "-o", "out"), "nowhere.jpg"),
-        (("colorize", ".", "-o", "out"), "no photo"),
+        (("colorize", ".", "-o", "out"), "no photo and no film"),
         (("test", "--image_dir", "nowhere"), "nowhere"),
         (("estimate_prior", "--image_dir", "nowhere", "--output", "p.npy"), "nowhere"),
         (("demo", "--photo", "nowhere.jpg"), "nowhere.jpg"),

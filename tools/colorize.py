@@ -1,29 +1,39 @@
-"""Colorize photos and folders of photos, at their full resolution.
+"""Colorize photos, films, and folders of both, at their full resolution.
 
 python tools/colorize.py old.jpg album/ -o coloured
+python tools/colorize.py film.mp4 -o new.mp4
 python tools/colorize.py old.jpg -o new.jpg --alternatives 4 --uncertainty
 
-The second also writes new-alternative-2.jpg to new-alternative-4.jpg, the next most likely distinct
+The last also writes new-alternative-2.jpg to new-alternative-4.jpg, the next most likely distinct
 colourings, new-alternatives.jpg, all side by side, and new-uncertainty.png, a map of where the
 network is unsure of the colours. The bits on the sheet say how far a colouring is from what the
 network holds most likely.
+
+A film (pip install av) keeps its sound, rate, timestamps and shape. Its colours are averaged over
+the frames of a shot, so that they flicker less; how much is printed for each film: the mean change
+of ab from frame to frame where the lightness stays, in CIELAB units.
 """
 
+import argparse
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from tqdm import tqdm
+
 import backends
-from cic import console, images
+from cic import console, film, images
 from cic.colorize import colorize_files, list_jobs, report
+from cic.smoothing import SMOOTHING
+from metric.flicker import FilmFigures
 
 
 def parse_arguments():
     parser = console.parser(__doc__)
     add = parser.add_argument
-    add("paths", nargs="+", metavar="PATH", help="photos, and folders searched at any depth")
-    add("-o", "--output", required=True, help="folder to write to; for one photo, also a file name")
+    add("paths", nargs="+", metavar="PATH", help="photos, films, and folders searched at any depth")
+    add("-o", "--output", required=True, help="folder to write to; for one file, also a file name")
     add("--weights", help="checkpoint (the bundled one)")
     backends.add_flags(parser)
     add(
@@ -45,23 +55,49 @@ def parse_arguments():
     )
     add("--uncertainty", action="store_true", help="a map of where the network is unsure, too")
     add("--all_pages", action="store_true", help="every page or frame, each to a file of its own")
+    add(
+        "--smoothing",
+        type=smoothing,
+        default=SMOOTHING,
+        metavar="S",
+        help="weight of a film's frames before in its colours, 0 (none) to 0.99 (%(default)s)",
+    )
     console.add_max_pixels(parser)
     return parser.parse_args()
+
+
+def smoothing(text):
+    """argparse type: a number from 0 to 0.99."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 0.99:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 0.99")
+    return number
+
+
+def colorize_film(colorizer, source, target, smoothing):
+    """Colorize a film and print what the smoothing did to it."""
+    figures = FilmFigures()
+    frames = film.colorize(colorizer, source, target, smoothing, figures.update)
+    tqdm.write(f"{target}: {frames} frames, {figures.shots} shots; {figures}")
 
 
 def main():
     args = parse_arguments()
     images.limit_pixels(args.max_pixels)
-    jobs, problems = list_jobs(args.paths, args.output)
+    jobs, problems = list_jobs(args.paths, args.output, films=True)
     for problem in problems:
         print(f"failed: {problem}")
     if not jobs:
-        raise ValueError(f"{', '.join(args.paths)}: no photo in there")
+        raise ValueError(f"{', '.join(args.paths)}: no photo and no film in there")
     colorizer = backends.colorizer(args.weights, args.backend, args.device)
     colorizer.temperature = colorizer.temperature if args.temperature is None else args.temperature
     colorizer.size = args.size or colorizer.size
     done, failed = colorize_files(
-        colorizer, jobs, args.all_pages, args.alternatives, args.uncertainty
+        *(colorizer, jobs, args.all_pages, args.alternatives, args.uncertainty),
+        film=lambda *names: colorize_film(colorizer, *names, args.smoothing),
     )
     return report(args.output, done, failed + len(problems))
 

@@ -1,0 +1,187 @@
+"""A panning photograph and a cut to another one, in sound: colours hold still, the cut is sharp."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import films
+import numpy as np
+import pytest
+
+import backends
+from cic import film, images, sources
+from cic.lab import rgb_to_lab
+from metric.flicker import FilmFigures, Flicker
+
+ROOT = Path(__file__).parent.parent
+SHOT = 24  # frames
+
+
+@pytest.fixture
+def frames(photos):
+    """Two shots, gray, (90, 160, 3) each."""
+    shots = [films.pan(photos[name], SHOT, step=2.5) for name in ("astronaut", "coffee")]
+    return [f @ np.float64([[0.3], [0.6], [0.1]]) * [1, 1, 1] for shot in shots for f in shot]
+
+
+@pytest.fixture
+def clip(frames, tmp_path):
+    return str(films.write(tmp_path / "clip.mp4", [f.astype(np.uint8) for f in frames]))
+
+
+@pytest.fixture
+def colorizer(backend):
+    colorizer = backends.colorizer(backend=backend.NAME)
+    colorizer.size = 64
+    return colorizer
+
+
+def flicker_of(frames):
+    """Flicker of a film as it is shown, every pixel counted, within its shots."""
+    flicker = Flicker()
+    labs = [rgb_to_lab(frame) for frame in frames]
+    for index, pair in enumerate(pairwise(labs), start=1):
+        if index != SHOT:
+            flicker.update([lab[..., 0] for lab in pair], [lab[..., 1:] for lab in pair])
+    return flicker.compute()["flicker"]
+
+
+def test_flicker_is_halved_and_the_cut_is_sharp(clip, colorizer, tmp_path):
+    results, painted = {}, {}
+    for smoothing in (0, film.SMOOTHING):
+        target, figures = str(tmp_path / f"{smoothing}.mp4"), FilmFigures()
+        seen = painted[smoothing] = []
+
+        def watch(light, plain, smooth, cut, seen=seen, figures=figures):
+            figures.update(light, plain, smooth, cut)
+            seen.append(smooth)
+
+        assert film.colorize(colorizer, clip, target, smoothing, watch) == 2 * SHOT
+        results[smoothing] = figures, films.read(target)
+    figures, shown = results[film.SMOOTHING]
+    assert figures.shots == 2
+    before, after = figures.before.compute()["flicker"], figures.after.compute()["flicker"]
+    assert before > 1
+    assert after < 0.5 * before
+    plain, plainly_shown = results[0]
+    assert plain.after.compute()["flicker"] == pytest.approx(before)
+    # As shown it includes what 8 bits and the encoder do: 0.4 also of one and the same colour.
+    assert flicker_of(shown.frames) < 0.7 * flicker_of(plainly_shown.frames)
+    assert figures.ghosting.compute()["ghosting"] < 1.5
+    for first in (0, SHOT):  # of each shot: as without smoothing
+        np.testing.assert_allclose(
+            painted[film.SMOOTHING][first], painted[0][first], rtol=0, atol=1e-5
+        )
+        colours, plain = (rgb_to_lab(c.frames[first])[..., 1:] for c in (shown, plainly_shown))
+        assert np.abs(colours - plain).mean() < 0.5
+    for frame, gray in zip(shown.frames, films.read(clip).frames):
+        error = rgb_to_lab(frame)[..., 0] - rgb_to_lab(gray)[..., 0]
+        assert np.abs(error).mean() < 1
+
+
+def test_without_smoothing_a_film_is_coloured_as_photos_are(frames, colorizer):
+    paint = film.Painter(colorizer, 0)
+    for frame in frames[:: SHOT // 2]:
+        frame = frame.astype(np.uint8)
+        difference = paint(frame).astype(int) - colorizer(frame)
+        assert np.abs(difference).max() <= 1
+
+
+def test_ab_are_averaged_as_they_are():
+    """What a network of regression gives."""
+
+    class Regression:
+        stride = 4
+
+        def shrunk(self, image):
+            return np.asarray(image)
+
+        def logits(self, image):
+            return np.full((2, image.height // 4, image.width // 4), next(values), np.float32)
+
+        def ab_of(self, output):
+            return output.transpose(1, 2, 0)
+
+    values, seen = iter([10, 20]), []
+    paint = film.Painter(Regression(), 0.5, lambda light, plain, ab, cut: seen.append(ab))
+    for _ in range(2):
+        paint(np.full((16, 24, 3), 128, np.uint8))
+    assert [ab.mean() for ab in seen] == [10, 15]
+
+
+@pytest.fixture
+def tool(tmp_path):
+    def run(*arguments):
+        command = [sys.executable, str(ROOT / "tools" / "colorize.py"), *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    return run
+
+
+def test_photos_and_films_of_a_folder_as_a_user_has_them(photos, frames, backend, tool, tmp_path):
+    album = tmp_path / "album"
+    images.write(album / "a.jpg", photos["coffee"][:60, :80])
+    few = [f.astype(np.uint8) for f in frames[SHOT - 4 : SHOT + 4]]
+    (album / "folder.mp4").mkdir()
+    films.write(album / "folder.mp4" / "in it.mov", few)
+    whole = films.write(album / "my film.mp4", few).read_bytes()
+    films.write(album / "old.avi", few, "mp3")
+    (album / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    (album / "empty.mkv").touch()
+    run = tool("album", "-o", "out", "--backend", backend.NAME, "--size", 64)
+    assert run.returncode == 1
+    failures = [line for line in run.stdout.splitlines() if line.startswith("failed: ")]
+    assert ["cut.mp4" in failures[0], "empty.mkv" in failures[1], len(failures)] == [True, True, 2]
+    assert "4 colorized, 2 failed" in run.stdout
+    assert "Traceback" not in run.stderr
+    made = [str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*.*")]
+    assert sorted(made) == ["a.jpg", "folder.mp4", "folder.mp4/in it.mov", "my film.mp4", "old.mp4"]
+    lines = [line for line in run.stdout.splitlines() if "flicker" in line]
+    assert len(lines) == 3
+    for line in lines:
+        assert "8 frames, 2 shots; flicker " in line
+    for name in ("my film.mp4", "old.mp4", "folder.mp4/in it.mov"):
+        content = films.read(tmp_path / "out" / name)
+        assert len(content.frames) == 8
+        assert np.abs(rgb_to_lab(content.frames[5])[..., 1:]).mean() > 3
+
+
+def test_smoothing_is_a_flag_and_a_wrong_one_is_refused(clip, tool, tmp_path):
+    assert tool("clip.mp4", "-o", "b.mp4", "--smoothing", "1").returncode == 2
+    run = tool("clip.mp4", "-o", "b.mp4", "--smoothing", "0", "--size", 32)
+    assert run.returncode == 0, run.stderr
+    line = next(line for line in run.stdout.splitlines() if "flicker" in line)
+    before, after = line.split("flicker ")[1].split(",")[0].split(" -> ")
+    assert before == after
+    assert "ghosting 0.00" in line
+    for other in ("b.jpg", "b.avi"):
+        run = tool("clip.mp4", "-o", other)
+        assert run.returncode == 1
+        assert not (tmp_path / other).exists()
+
+
+def test_ctrl_c_leaves_nothing_half_written(frames, tmp_path):
+    films.write(tmp_path / "long.mp4", [f.astype(np.uint8) for f in frames] * 20)
+    command = [sys.executable, str(ROOT / "tools" / "colorize.py"), "long.mp4", "-o", "out/b.mp4"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+    shown = b""
+    while b" 20/960" not in shown:
+        shown += process.stderr.read(1)
+    process.send_signal(signal.SIGINT)
+    stopped = time.monotonic()
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"stopped by the keyboard" in rest
+    assert time.monotonic() - stopped < 30
+    assert os.listdir(tmp_path / "out") == []
+
+
+def test_films_are_no_photos_for_others(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    assert sources.find(tmp_path) == []
+    assert sources.is_film("a.MKV")
+    assert not sources.is_film("a.gif")
