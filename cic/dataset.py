@@ -86,7 +86,13 @@ class PhotoDataset:
         self.target = target_of(network, self.photos, neighbors, sigma, bin_weights, classes)
 
     def _classes(self, network, names):
-        names = class_names(self.photos) if names is None else names
+        found = class_names(self.photos)
+        names = found if names is None else names
+        if unknown := set(found) - set(names):
+            raise ValueError(
+                f"{', '.join(self.photos.searched)}: no class is called {min(unknown)}, of "
+                f"{len(unknown)} folders: --classes FILE names those whose photos are wanted"
+            )
         (outputs,) = network.output((network.channels, network.size, network.size))
         if len(names) != outputs:
             raise ValueError(

@@ -77,8 +77,9 @@ def scale_to_data(network, state, inputs, output_deviation=0.1):
     become those of the inputs: evaluation has the same output as training from the start.
 
     The channels of the last kernel, the logits, get `output_deviation` instead of 1, so that the
-    first guess is nearly uniform (of a network that gives ab: gray); it is this that helps. Training loss, the mean of steps 181 to
-    200, of two seeds of cic(width=0.25), 40 crops of 56 pixels a step (recipe compact-64):
+    first guess is nearly uniform (ab that are scaled get as much less: it is gray); it is this that
+    helps. Training loss, the mean of steps 181 to 200, of two seeds of cic(width=0.25), 40 crops of
+    56 pixels a step (recipe compact-64):
 
         constant learning rate              3.16e-5        1.5e-3
         initialize                       5.042  5.200   4.238  4.448
@@ -95,7 +96,10 @@ def scale_to_data(network, state, inputs, output_deviation=0.1):
     if not len(inputs):
         raise ValueError("no photo to scale the initial weights to")
     if any(isinstance(layer, Branches) or getattr(layer, "spectral", 0) for layer in network.flat):
-        raise ValueError(f"{network}: weights of blocks and spectral norms are not scaled to data")
+        raise ValueError(
+            f"{network}: weights of blocks and spectral norms are not scaled to data: "
+            "take --init plain"
+        )
     state, x = dict(state), inputs
     last = [layer for layer in network.layers if type(layer) in _OUTPUTS][-1]
     for layer in network.layers:

@@ -4,7 +4,7 @@ Every record knows `parameters` and `statistics` ({neutral name: shape}, trained
 `output(shape)` for a (C, H, W) input, (F,) after Flatten or GlobalAverage, and
 `multiply_adds(shape)`. Arrays have PyTorch's orientation: convolution OIHW, transposed convolution
 IOHW, linear layer (out, in). Every layer has a `name`, which those without arrays may leave empty;
-what a layer with one puts out can be asked for by it.
+what a layer with one, that is in no block, puts out can be asked for by it.
 """
 
 from dataclasses import dataclass

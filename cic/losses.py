@@ -38,7 +38,8 @@ def focal_l2(prediction, target, largest=None):
 
     The mask is sigmoid(40 (e / m - 1 / 2)) of the errors e and the largest of all, m, through
     which no gradient flows (DLimage_colorization, main.py, focal_loss): errors of less than half of
-    it hardly count. The count is the mask's sum. `largest` is m if others have a part of the batch.
+    it hardly count. The count is the mask's sum. `largest` is m if others have a part of the batch;
+    of a batch that is computed in parts, one after the other, each has its own.
     """
     error = np.square(prediction - target)
     largest = error.max() if largest is None else largest

@@ -3,9 +3,9 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-# zhaoyuzhi's settings (ResNet-18 RGB freeform IN, main.py) for photos of 224 pixels; lengths and
+# zhaoyuzhi's settings (ResNet-18 RGB freeform IN, main.py) for photos of 256 pixels; lengths and
 # widths grow with the photo.
-SIDE = 224
+SIDE = 256
 STROKES = 30  # fewer than so many
 TURNS = 5  # of a stroke, at most
 ANGLES = 4  # radians, whole numbers below

@@ -103,22 +103,32 @@ def learning_rate(recipe, step, steps, epoch_steps):
     return recipe.lr * SCHEDULES[recipe.schedule](recipe, step, steps, epoch_steps)
 
 
-# vgg16-gray-fc was run on 20 classes of tiny-imagenet-200, the first by name:
-#     python tools/train.py --recipe vgg16-gray-fc --image_dir 20/train --val_dir 20/val
-#         --option width=0.5 --load_size 40 --crop_size 32 --num_epochs 80 --lr_epochs 20
-#         --backend torch --precision bf16
-# 2,400 photos to learn from, 600 held out; one core as for compact-64, shared with other work, 0.5
-# hours to epoch 58, where it was ended. Lowest validation loss at epoch 26: 2.305, top-1 30.0 %,
-# top-5 66.8 % in bf16, 30.0 and 66.3 in float32 under both frameworks; chance is 5 and 25.
-def _classifier(name, network, **options):
-    """How zhaoyuzhi/PyTorch-Special-Pre-trained-Models trains its classifiers (its main.py)."""
+_RESNETS = {"batch_size": 64, "weight_decay": 0.0}  # as their main.py have it
+_RECORDS = {
+    "vgg16-gray-fc": """
+    python tools/train.py --recipe vgg16-gray-fc --image_dir 20/train --val_dir 20/val
+        --option width=0.5 --load_size 40 --crop_size 32 --num_epochs 80 --lr_epochs 20
+        --backend torch --precision bf16
+    Data: 20 classes of tiny-imagenet-200, the first by name; 2,400 photos to learn from, 600 held
+    out. Hardware: one core as for compact-64, shared with other work. Hours: 0.5 to epoch 58, where
+    it was ended. Result: lowest validation loss, 2.305, at epoch 26; top-1 30.0 %, top-5 66.8 % in
+    bf16, 30.0 and 66.3 in float32 under both frameworks; chance is 5 and 25.
+    """,
+}
+
+
+def _classifier(name, network, batch_size=32, weight_decay=5e-4, record="", **options):
+    """How zhaoyuzhi/PyTorch-Special-Pre-trained-Models trains its classifiers (its main.py).
+
+    Not as there: crops and mirroring at random, and He's first weights instead of N(0, 0.02).
+    """
     return Recipe(
         name,
         network=network,
         options=options,
         loss="class_entropy",
         crop_size=224,
-        batch_size=32,
+        batch_size=batch_size,
         num_epochs=120,
         lr=0.01,
         schedule="epoch",
@@ -126,9 +136,10 @@ def _classifier(name, network, **options):
         lr_factor=0.1,
         optimizer="sgd",
         momentum=0.9,
-        weight_decay=5e-4,
+        weight_decay=weight_decay,
         rebalance=False,
         init="plain",
+        record=record,
     )
 
 
@@ -136,15 +147,17 @@ def _classifiers():
     for space in INPUTS:
         for variant in VARIANTS:
             end = "" if variant == "plain" else f"-{variant}"
-            yield _classifier(
-                f"vgg16-{space.lower()}{end}", "special_vgg16", space=space, variant=variant
-            )
+            name = f"vgg16-{space.lower()}{end}"
+            record = _RECORDS.get(name, "")
+            options = {"space": space, "variant": variant}
+            yield _classifier(name, "special_vgg16", record=record, **options)
     for space in ("Gray", "RGB"):
         for depth in DEPTHS:
             for norm in NORMS:
                 yield _classifier(
                     f"resnet{depth}-{space.lower()}-{norm}",
                     "special_resnet",
+                    **_RESNETS,
                     depth=depth,
                     space=space,
                     norm=norm,
@@ -238,8 +251,8 @@ _RECIPES = {
                 ("focal", "focal_l2", 166, "Hours: 0.21.", "85.52 and 59.21"),
             )
         ),
-        # Pedromacedo41/DLimage_colorization as its main.py has it, but for the photos, which it
-        # squashes to squares; "focal" is its --focal.
+        # Pedromacedo41/DLimage_colorization as its main.py has it, but for the first weights
+        # and the photos, which it squashes to squares; "focal" is its --focal.
         *(
             Recipe(
                 name,
@@ -258,7 +271,7 @@ _RECIPES = {
             for name, loss in (("dlimage", "l2"), ("dlimage-focal", "focal_l2"))
         ),
         *_classifiers(),
-        _classifier("resnet18-masked-gated", "gated_resnet18"),
+        _classifier("resnet18-masked-gated", "gated_resnet18", **_RESNETS),
     )
 }
 

@@ -116,9 +116,13 @@ def findings(sample, dataset, shares):
 
 
 def _classes(dataset):
-    counts = np.bincount([dataset.target.of(None, i)[0] for i in range(len(dataset))])
+    labels = [dataset.target.of(None, i)[0] for i in range(len(dataset))]
+    counts = np.bincount(labels, minlength=len(dataset.classes))
     few, many = counts.min(), counts.max()
     measured = f"{len(counts)} classes of {few:,} to {many:,} photos"
+    if not few:
+        empty = dataset.classes[counts.argmin()]
+        return Finding("classes", measured, WARN, f"there is no photo of {empty}: it is not taught")
     if many <= UNEVEN * few:
         return Finding("classes", measured)
     return Finding("classes", measured, WARN, "the rare ones will be taken for the common ones")

@@ -137,8 +137,9 @@ def evaluate(trainer, loader, name=None, stop=()):
             return None
         if name:
             name(batch.failures)
-        if not len(batch.inputs):
-            continue
+        alone = loader.order.world == 1
+        if not len(batch.inputs) and (classifies or alone):
+            continue  # else a loss may have to be agreed on by all processes
         if classifies:
             logits = trainer.predict(batch.inputs)
             hits = ranks.hits(logits, *batch.targets)
@@ -148,6 +149,8 @@ def evaluate(trainer, loader, name=None, stop=()):
     total, count, *rest = trainer.total(*sums.tolist())
     if not count:
         raise TrainingError("not one photo to evaluate on could be read")
+    if not math.isfinite(total):
+        raise TrainingError(f"the validation loss is {total}: try a lower --lr")
     shares = {f"top{k}": 100 * n / rest[0] for k, n in zip(ranks.RANKS, rest[1:])}
     return {"validation_loss": total / count} | shares
 

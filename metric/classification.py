@@ -43,9 +43,15 @@ def dataset(folder, network, meta, classes=None, load_size=None):
     """PhotoDataset of a folder for a classifier with the `meta` of its checkpoint.
 
     The classes are those of the checkpoint or, of one that names none, `classes`, or all the
-    folders there are. Photos are seen as in training: the middle, at the recipe's load_size.
-    Raises ValueError if the classes are not as many as the network's outputs.
+    folders there are. Photos are seen as in training: the middle, at the recipe's load_size; what
+    a mask hides follows from the run's seed. Raises ValueError if the classes are not as many as
+    the network's outputs, or `classes` are not those of the checkpoint.
     """
+    own = meta.get("classes")
+    if None not in (own, classes) and own != classes:
+        raise ValueError(
+            "--classes: not the classes, in this order, that the weights were made for"
+        )
     recipe = meta.get("recipe", {})
     load_size = load_size or max(recipe.get("load_size", 256), network.size)
     return PhotoDataset(
@@ -53,19 +59,21 @@ def dataset(folder, network, meta, classes=None, load_size=None):
         network,
         load_size,
         network.size,
+        seed=meta.get("seed", 0),
         augment=False,
-        classes=classes or meta.get("classes"),
+        classes=own or classes,
     )
 
 
-def measure(photos, predict, workers=0):
+def measure(photos, predict, workers=0, most=None):
     """(ByClass, messages of photos that cannot be read) of a PhotoDataset, with a progress bar.
 
-    `predict` runs the network on (N, C, S, S) float32.
+    `predict` runs the network on (N, C, S, S) float32; at the `most` so many photos, the first.
     """
     accuracy, failures = ByClass(photos.classes), []
-    order = Order(len(photos), BATCH, shuffle=False)
-    with Loader(photos, order, workers) as loader, tqdm(total=len(photos), unit="photo") as bar:
+    count = min(len(photos), most or len(photos))
+    order = Order(count, BATCH, shuffle=False)
+    with Loader(photos, order, workers) as loader, tqdm(total=count, unit="photo") as bar:
         for batch in loader.batches(0, order.steps_per_epoch):
             failures += batch.failures
             if len(batch.inputs):

@@ -101,17 +101,18 @@ def refusals():
         ("train.py", ("--init", "data"), "spectral norms are not scaled to data"),
         ("train.py", ("--classes", "none.txt"), "no photo in there"),
         ("train.py", ("--option", "classes=7"), "7 outputs"),
+        ("train.py", ("--val_dir", "."), "no class is called"),
+        ("train.py", ("--prior", "p.npy", "--rebalance"), "--prior, --rebalance: of no effect"),
         ("colorize.py", ("--weights", model), "is a classifier: it does not colorize"),
-        (
-            "evaluate.py",
-            ("--weights", model, "--classes", "two.txt"),
-            "2 classes, but .* 3 outputs",
-        ),
+        ("evaluate.py", ("--weights", model, "--classes", "two.txt"), "not those, in their order"),
+        ("evaluate.py", ("--weights", model, "--classes", "turned.txt"), "not those, in their"),
+        ("evaluate.py", ("--weights", model, "--gallery", 2), "--gallery: of no effect"),
     ]
 
 
 def test_what_does_not_fit_is_refused_in_one_line(classes):
     (classes / "none.txt").write_text("n09\n", encoding="utf-8")
+    (classes / "turned.txt").write_text("grass\nfur\nbrick\n", encoding="utf-8")
     (classes / "two.txt").write_text("fur\nbrick\n", encoding="utf-8")
     where = ("--image_dir", "train", "--model_path")
     run = start(classes, "train.py", *where, "model", *SMALL, "--max_steps", 1)

@@ -89,14 +89,20 @@ def test_two_processes_train_as_one_does(start, photo_folder, tmp_path, precisio
         assert distance < near, name
 
 
-def test_a_focal_loss_of_two_processes_is_that_of_one(start, tmp_path):
-    """Its largest error and the sum of its mask are those of the whole batch."""
+def test_a_focal_loss_of_two_processes_is_that_of_one(start, photo_folder, tmp_path):
+    """Its largest error and the sum of its mask are those of the whole batch.
+
+    In the last batch of those to evaluate on, one process has no photo.
+    """
+    (photo_folder / "chelsea.webp").unlink()
     more = ("--recipe", "dlimage-focal", "--max_steps", 6, "--precision", "float64")
+    more += ("--val_dir", photo_folder)
     losses = []
     for model in ("one", "two"):
         figures = figures_of(finish(start(model, *more, launched=model == "two")))
         losses.append(log_of(tmp_path / model, "loss"))
         assert figures["steps"] == 6
+        losses[-1].append(figures["validation_loss"])
     np.testing.assert_allclose(*losses, rtol=1e-7)
 
 

@@ -11,7 +11,7 @@ from cic.seeding import random_for
 NETWORK = networks.get("gated_resnet18", width=0.125, classes=2, size=64)
 
 
-@pytest.mark.parametrize("side", [64, 224])
+@pytest.mark.parametrize("side", [64, 256])
 def test_masks_hide_something_and_never_all_of_it(side):
     masks = np.array([free_form(random_for(0, i), side) for i in range(200)])
     hidden = masks.mean((1, 2))

@@ -55,12 +55,14 @@ def test_labels_are_numbers_of_the_classes_in_their_order(folder):
         assert batch.inputs.shape == (5, 1, 64, 64)
 
 
-def test_a_photo_of_an_unknown_class_is_a_failure(folder):
-    dataset = PhotoDataset([folder], NETWORK, 64, 64, classes=["n01", "n03"])
-    batch = make_batch(dataset, Order(5, 5, shuffle=False), 0)
-    assert len(batch.inputs) == 2
-    assert len(batch.failures) == 3
-    assert all("no class is called 'n02'" in failure for failure in batch.failures)
+def test_a_folder_of_an_unknown_class_is_refused_before_anything_is_read(folder):
+    with pytest.raises(ValueError, match=r"photos: no class is called n02, of 1 folders"):
+        PhotoDataset([folder], NETWORK, 64, 64, classes=["n01", "n03"])
+
+
+def test_classes_are_as_many_as_the_networks_outputs(folder):
+    with pytest.raises(ValueError, match="photos: 3 classes, but the network has 2 outputs"):
+        PhotoDataset([folder], NETWORK, 64, 64, classes=["n01", "n02", "n03"])
 
 
 def test_only_wanted_photos_are_listed(folder):

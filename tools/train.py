@@ -166,11 +166,23 @@ def count_steps(args, recipe, order):
 def read_photos(args):
     """(the photos to train on, those to evaluate on or None, names of the classes or None)."""
     classes = args.classes and targets.read_classes(args.classes)
-    wanted = classes and (lambda photo: targets.class_of(photo) in classes)
+    known = frozenset(classes or ())
+    wanted = classes and (lambda photo: targets.class_of(photo) in known)
     photos, held_out = (
         places and PhotoList(places, wanted) for places in (args.image_dir, args.val_dir)
     )
     return photos, held_out, classes
+
+
+def refuse_idle(args, recipe, network):
+    """Raise ValueError for flags that would change nothing for this network."""
+    colours = ("--prior", args.prior), ("--rebalance", args.rebalance), ("--gamma", args.gamma)
+    colours += (("--NN", args.NN), ("--sigma", args.sigma))
+    idle = [flag for flag, value in colours if value and network.predicts != networks.BINS]
+    idle += ["--classes"] if args.classes and not network.is_classifier else []
+    idle += ["--momentum"] if args.momentum is not None and recipe.optimizer != "sgd" else []
+    if idle:
+        raise ValueError(f"{', '.join(idle)}: of no effect on {network} with loss {recipe.loss}")
 
 
 def open_network(recipe, photos, classes):
@@ -204,10 +216,12 @@ def first_state(args, recipe, dataset):
             order = Order(len(dataset), INIT_CROPS, args.seed)
             state = scale_to_data(network, state, make_batch(dataset, order, 0).inputs)
         return state
-    other, state, _ = checkpoint.load_weights(args.weights)
+    other, state, meta = checkpoint.load_weights(args.weights)
     checkpoint.check(network, state, args.weights)
     if other != network:
         raise ValueError(f"{args.weights}: weights of {other}, not of {network}")
+    if meta.get("classes", dataset.classes) != dataset.classes:
+        print(f"{args.weights}: its outputs were other classes than these", file=sys.stderr)
     return state
 
 
@@ -334,6 +348,7 @@ def main():
     images.limit_pixels(args.max_pixels)
     photos, held_out, classes = read_photos(args)
     network, classes = open_network(recipe, photos, classes)
+    refuse_idle(args, recipe, network)
     shares = prior.read(args.prior) if args.prior else prior.default()
     bin_weights = rebalance.weights(shares, recipe.gamma) if recipe.rebalance else None
     settings = (recipe.load_size, recipe.crop_size, recipe.NN, recipe.sigma, bin_weights, args.seed)

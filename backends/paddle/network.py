@@ -88,7 +88,7 @@ class _LeakyReLU(nn.Layer):
 
 
 class SpectralConv2D(nn.Conv2D):
-    """Convolution by the kernel divided by its spectral norm; one power iteration a training step.
+    """Convolution by the kernel divided by its spectral norm; one power iteration a training pass.
 
     See `cic.spectral`.
     """
@@ -103,8 +103,9 @@ class SpectralConv2D(nn.Conv2D):
         matrix = self.weight.flatten(1)
         if self.training:
             self._iterate(matrix)
-        u, v = self.weight_u.clone(), self.weight_v.clone()  # another step changes them in place
-        weight = self.weight / paddle.dot(u, paddle.mv(matrix, v))
+        u, v = self.weight_u.clone(), self.weight_v.clone()  # another pass changes them in place
+        with paddle.amp.auto_cast(False):  # the norm in full precision
+            weight = self.weight / paddle.dot(u, paddle.mv(matrix, v))
         return F.conv2d(
             x, weight, self.bias, self._stride, self._padding, self._dilation, self._groups
         )

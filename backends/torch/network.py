@@ -49,7 +49,7 @@ class InstanceNorm2D(nn.Module):
 
 
 class SpectralConv2D(nn.Conv2d):
-    """Convolution by the kernel divided by its spectral norm; one power iteration a training step.
+    """Convolution by the kernel divided by its spectral norm; one power iteration a training pass.
 
     See `cic.spectral`.
     """
@@ -65,8 +65,10 @@ class SpectralConv2D(nn.Conv2d):
             with torch.no_grad():
                 self.weight_v.copy_(F.normalize(matrix.T @ self.weight_u, dim=0, eps=EPSILON))
                 self.weight_u.copy_(F.normalize(matrix @ self.weight_v, dim=0, eps=EPSILON))
-        u, v = self.weight_u.clone(), self.weight_v.clone()  # another step changes them in place
-        return self._conv_forward(x, self.weight / (u @ (matrix @ v)), self.bias)
+        u, v = self.weight_u.clone(), self.weight_v.clone()  # another pass changes them in place
+        with torch.autocast(x.device.type, enabled=False):  # the norm in full precision
+            weight = self.weight / (u @ (matrix @ v))
+        return self._conv_forward(x, weight, self.bias)
 
 
 class Dropout(nn.Module):

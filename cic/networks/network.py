@@ -129,12 +129,12 @@ def scaled(width):
     return lambda channels: max(8, round(channels * width / 8) * 8)
 
 
-def check_classes(classes, size, multiple=32):
+def check_classes(classes, size, multiple=32, least=32):
     """Raise ValueError unless these are a number of classes and a side of a classifier's input."""
     if not isinstance(classes, int) or classes < 1:
         raise ValueError(f"classes is {classes!r}; it must be a whole number from 1 on")
-    if not isinstance(size, int) or size < multiple or size % multiple:
-        raise ValueError(f"size is {size!r}; it must be a multiple of {multiple}")
+    if not isinstance(size, int) or size < least or size % multiple:
+        raise ValueError(f"size is {size!r}; it must be a multiple of {multiple}, {least} or more")
 
 
 def check_choice(name, value, choices):

@@ -31,6 +31,7 @@ DEPTHS[152] = (3, 8, 36, 3)
 CHANNELS = (64, 128, 256, 512)  # of the stages
 EXPANSION = 4  # channels that a bottleneck puts out, for each that it computes with
 SHRINKS = 32  # pixels of the input a side for one of what is averaged at the end
+LEAST = 64  # pixels: of 32 the last stage has one, which has no deviation to be normalised by
 LAST = 512  # channels of the last convolution
 NORMS = ("instance", "batch")
 
@@ -164,7 +165,7 @@ def special_resnet(
     check_choice("space", space, ("Gray", "RGB"))
     check_choice("stem_stride", stem_stride, (1, 2))
     check_choice("last", last, (True, False))
-    check_classes(classes, size, SHRINKS)
+    check_classes(classes, size, SHRINKS, LEAST)
     style = _Style(_instance if norm == "instance" else _batch, LeakyReLU)
     fields = of_photos(space)
     options = {"depth": depth, "space": space, "norm": norm, "classes": classes, "width": width}
@@ -188,7 +189,7 @@ def gated_resnet18(classes=1000, width=1.0, size=224):
     cannot run: there a gate strides where its convolution does not, and the last convolution is for
     2048 channels, of which a ResNet-18 has 512.
     """
-    check_classes(classes, size, SHRINKS)
+    check_classes(classes, size, SHRINKS, LEAST)
     fields = of_photos("RGB")
     stem, channels = _stem(_Style(_instance, LeakyReLU), fields["channels"], width, 1)
     blocks, inputs = _stages(_Style(_instance, ReLU), 18, channels, width, _gated)

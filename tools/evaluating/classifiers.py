@@ -8,17 +8,26 @@ from cic import checkpoint, pretrained, provenance
 from cic.targets import read_classes
 from metric import bars, classification, record, table
 
+# Flags of the tool that say nothing of classifiers.
+IDLE = ("size", "crop", "temperature", "temperatures", "prior", "seed_compatible", "vgg")
+IDLE += ("gallery", "uncertainty", "compare")
+
 
 def evaluate(args, rows):
     """Measure {row name: (weights, backend)} by the tool's arguments; the exit status."""
+    if idle := [f"--{name}" for name in IDLE if getattr(args, name) not in (None, False)]:
+        raise ValueError(f"{', '.join(idle)}: of no effect on classifiers")
     classes = args.classes and read_classes(args.classes)
-    found, protocols, failures = {}, {}, {}
+    found, protocols, failures, names = {}, {}, {}, None
     for row, (weights, name) in rows.items():
         network, state, meta = checkpoint.load_weights(weights)
         photos = classification.dataset(args.image_dir, network, meta, classes, args.resize)
-        backend = backends.get(name)
+        if names not in (None, photos.classes):
+            raise ValueError(f"{weights}: of other classes than the weights before: measure apart")
+        names, backend = photos.classes, backends.get(name)
         predict = backend.predictor(network, state, args.device)
-        found[row], messages = classification.measure(photos, predict, args.num_workers)
+        measured = classification.measure(photos, predict, args.num_workers, args.max_samples)
+        found[row], messages = measured
         failures |= dict.fromkeys(messages)
         protocols[row] = classification.facts(network, photos) | {
             "weights": os.path.basename(weights),
@@ -28,7 +37,7 @@ def evaluate(args, rows):
     for failure in failures:
         print(f"skipped: {failure}", file=sys.stderr)
     figures = {row: accuracy.compute() for row, accuracy in found.items()}
-    figures[classification.CHANCE] = classification.chance(len(photos.classes))
+    figures[classification.CHANCE] = classification.chance(len(names))
     facts = {
         "photos": next(iter(found.values())).total.count,
         "figures": figures,
