@@ -247,7 +247,7 @@ class _Writer:
 
     def __init__(self, av, fresh, target, film):
         self.av, self.fresh, self.target, self.film = av, fresh, target, film
-        self.last = None
+        self.last, self.durations = None, {}  # of the frames that the encoder still has
 
     def __enter__(self):
         muxer, encoders = KEPT[os.path.splitext(self.target)[1].lower()]
@@ -302,9 +302,14 @@ class _Writer:
             format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
         )
         frame.time_base, frame.pts = self.tick, self._time(like)
-        frame.duration = round((like.duration or 0) * like.time_base / self.tick)
+        self.durations[frame.pts] = round((like.duration or 0) * like.time_base / self.tick)
         with self._writing():
-            self.container.mux(self.video.encode(frame))
+            self._encode(frame)
+
+    def _encode(self, frame):
+        for packet in self.video.encode(frame):
+            packet.duration = self.durations.pop(packet.pts, 0)  # encoders do not pass it on
+            self.container.mux(packet)
 
     def _time(self, frame):
         """Ticks at which a frame is shown: later than the one before."""
@@ -329,7 +334,7 @@ class _Writer:
 
     def finish(self):
         with self._writing():
-            self.container.mux(self.video.encode(None))
+            self._encode(None)
             self.container.close()
 
     def __exit__(self, kind, *_):
