@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic import images, sources, video
+from cic import images, sources, video, video_writer
 from cic.images import PhotoError
 
 ROOT = Path(__file__).parent.parent
@@ -395,9 +395,9 @@ def test_awkward_names(frames, tmp_path):
 
 
 def test_results_keep_their_extension_if_it_is_common():
-    assert video.target_name("a/b.MOV") == "a/b.MOV"
-    assert video.target_name("a/b.avi") == "a/b.mp4"
-    assert set(video.KEPT) <= set(sources.FILMS)
+    assert video_writer.target_name("a/b.MOV") == "a/b.MOV"
+    assert video_writer.target_name("a/b.avi") == "a/b.mp4"
+    assert set(video_writer.KEPT) <= set(sources.FILMS)
 
 
 # Peak memory of one process that rewrites a film, after one run that loads everything.
