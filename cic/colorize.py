@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cic import alternatives, images, sources, uncertainty, video
+from cic import alternatives, images, sources, uncertainty, video_writer
 from cic.encode import decode
 from cic.enlarge import in_strips
 from cic.lab import recolor, rgb_to_lab
@@ -180,7 +180,7 @@ def list_jobs(paths, output, films=False):
         if os.path.isdir(path):
             folder, names = path, sources.walk(path, extensions, problems.append)
         for name in names:
-            named = video.target_name if films and sources.is_film(name) else _target_name
+            named = video_writer.target_name if films and sources.is_film(name) else _target_name
             jobs.append((os.path.join(folder, name), os.path.join(output, named(name))))
     inside = os.path.join(os.path.realpath(output), "")
     jobs = [job for job in jobs if not os.path.realpath(job[0]).startswith(inside)]

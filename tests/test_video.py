@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic import images, sources, video
+from cic import images, sources, video, video_writer
 from cic.images import PhotoError
 
 ROOT = Path(__file__).parent.parent
@@ -93,6 +93,20 @@ def test_a_variable_rate_is_kept(frames, tmp_path, extension):
     assert films.read(target).times == pytest.approx([t / 1000 for t in times], abs=1e-4)
 
 
+def test_a_last_frame_that_stays_long_does_so(frames, tmp_path):
+    films.write(tmp_path / "even.mkv", frames, None)
+    with av.open(str(tmp_path / "even.mkv")) as one, av.open(str(tmp_path / "a.mkv"), "w") as two:
+        stream = two.add_stream_from_template(one.streams.video[0])
+        packets = [packet for packet in one.demux() if packet.size]
+        max(packets, key=lambda packet: packet.pts).duration = 1000
+        for packet in packets:
+            packet.stream = stream
+            two.mux(packet)
+    video.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mkv"), keep)
+    seconds = (len(frames) - 1) / films.RATE + 1
+    assert films.read(tmp_path / "b.mkv").duration == pytest.approx(seconds * 1e6, abs=1e4)
+
+
 def test_a_recording_that_begins_late_begins_at_once_and_in_step(frames, tmp_path):
     source = films.write(tmp_path / "a.ts", frames, start=5000)
     old = films.read(source)
@@ -114,7 +128,7 @@ def test_sound_that_the_container_cannot_hold_is_encoded(frames, tmp_path):
         video.rewrite(str(source), str(tmp_path / after), keep)
         old, new = films.read(source), films.read(tmp_path / after)
         assert new.codecs["audio"].codec.canonical_name == becomes
-        assert new.sound.shape[1] == pytest.approx(old.sound.shape[1], abs=4096)
+        assert -200 < new.sound.shape[1] - old.sound.shape[1] < 2048
         middle = new.sound[0, 4800:19200]
         loudest = np.abs(np.fft.rfft(middle)).argmax() * films.SAMPLES / len(middle)
         assert loudest == pytest.approx(films.HERTZ, abs=4)
@@ -235,7 +249,15 @@ def test_a_film_that_changes_its_size_keeps_the_first(photos, tmp_path):
         for n, size in enumerate([(48, 64), (64, 96)])
     ]
     (tmp_path / "a.ts").write_bytes(b"".join(p.read_bytes() for p in parts))
-    assert video.rewrite(str(tmp_path / "a.ts"), str(tmp_path / "b.mp4"), keep) == 12
+    seen = set()
+
+    assert (
+        video.rewrite(
+            str(tmp_path / "a.ts"), str(tmp_path / "b.mp4"), lambda f: (seen.add(f.shape), f)[1]
+        )
+        == 12
+    )
+    assert seen == {(48, 64, 3)}
     assert {f.shape for f in films.read(tmp_path / "b.mp4").frames} == {(48, 64, 3)}
 
 
@@ -262,7 +284,9 @@ def test_what_is_no_film_is_refused_in_a_line(frames, tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     assert "not a regular file" in error_of(tmp_path / "pipe.mp4", target)
     films.write(tmp_path / "part.ts", frames)
-    (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\npart.ts\n")
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile part.ts\n")
+    with av.open(str(tmp_path / "list.mp4")) as container:
+        assert container.streams.video  # libav would follow it
     assert "no film" in error_of(tmp_path / "list.mp4", target)
     source = films.write(tmp_path / "a.mp4", frames)
     assert "a film can be written as .mp4" in error_of(source, tmp_path / "b.avi")
@@ -371,9 +395,9 @@ def test_awkward_names(frames, tmp_path):
 
 
 def test_results_keep_their_extension_if_it_is_common():
-    assert video.target_name("a/b.MOV") == "a/b.MOV"
-    assert video.target_name("a/b.avi") == "a/b.mp4"
-    assert set(video.KEPT) <= set(sources.FILMS)
+    assert video_writer.target_name("a/b.MOV") == "a/b.MOV"
+    assert video_writer.target_name("a/b.avi") == "a/b.mp4"
+    assert set(video_writer.KEPT) <= set(sources.FILMS)
 
 
 # Peak memory of one process that rewrites a film, after one run that loads everything.
