@@ -104,8 +104,16 @@ def refusals():
         ("train.py", ("--val_dir", "."), "no class is called"),
         ("train.py", ("--prior", "p.npy", "--rebalance"), "--prior, --rebalance: of no effect"),
         ("colorize.py", ("--weights", model), "is a classifier: it does not colorize"),
-        ("evaluate.py", ("--weights", model, "--classes", "two.txt"), "not those, in their order"),
-        ("evaluate.py", ("--weights", model, "--classes", "turned.txt"), "not those, in their"),
+        (
+            "evaluate.py",
+            ("--weights", model, "--classes", "two.txt"),
+            "not the classes, in this order",
+        ),
+        (
+            "evaluate.py",
+            ("--weights", model, "--classes", "turned.txt"),
+            "not the classes, in this order",
+        ),
         ("evaluate.py", ("--weights", model, "--gallery", 2), "--gallery: of no effect"),
     ]
 

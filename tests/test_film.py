@@ -1,6 +1,7 @@
 """A panning photograph and a cut to another one, in sound: colours hold still, the cut is sharp."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -95,12 +96,12 @@ def test_ab_are_averaged_as_they_are():
     """What a network of regression gives."""
 
     class Regression:
-        stride = 4
+        stride, has_distribution = 4, False
 
         def shrunk(self, image):
             return np.asarray(image)
 
-        def logits(self, image):
+        def output(self, image):
             return np.full((2, image.height // 4, image.width // 4), next(values), np.float32)
 
         def ab_of(self, output):
@@ -171,8 +172,9 @@ def test_ctrl_c_leaves_nothing_half_written(frames, tmp_path):
     command = [sys.executable, str(ROOT / "tools" / "colorize.py"), "long.mp4", "-o", "out/b.mp4"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
     shown = b""
-    while b" 20/960" not in shown:
-        shown += process.stderr.read(1)
+    while not re.search(rb" [1-9]\d*/960", shown):
+        shown += (piece := process.stderr.read(1))
+        assert piece, shown
     process.send_signal(signal.SIGINT)
     stopped = time.monotonic()
     _, rest = process.communicate(timeout=60)
