@@ -170,7 +170,14 @@ def test_smoothing_is_a_flag_and_a_wrong_one_is_refused(clip, tool, tmp_path):
 def test_ctrl_c_leaves_nothing_half_written(frames, tmp_path):
     films.write(tmp_path / "long.mp4", [f.astype(np.uint8) for f in frames] * 20)
     command = [sys.executable, str(ROOT / "tools" / "colorize.py"), "long.mp4", "-o", "out/b.mp4"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a job of a shell has none
+    )
     shown = b""
     while not re.search(rb" [1-9]\d*/960", shown):
         shown += (piece := process.stderr.read(1))
