@@ -99,12 +99,13 @@ def take(dataset, photos, seconds=np.inf):
 def findings(sample, dataset, shares):
     """Findings of all that a Sample of `dataset` shows; `shares` (313,) is the prior in use."""
     found = [_readable(sample)]
+    classifies = dataset.network.is_classifier
     if sample.photos:
-        found.append(_sizes(sample, dataset))
-    if dataset.network.is_classifier:
+        found += (
+            [_sizes(sample, dataset)] if classifies else [_gray(sample), _sizes(sample, dataset)]
+        )
+    if classifies:
         return [*found, _classes(dataset)]
-    if sample.photos:
-        found.insert(1, _gray(sample))
     if sample.lab:
         lab = np.concatenate([one.reshape(-1, 3) for one in sample.lab])
         found += [_lightness(lab[:, 0]), _colours(lab[:, 1:]), _coverage(sample)]

@@ -6,7 +6,7 @@ from cic.formats.layout import Layout, counts, no_counts, transposed, without_pr
 from cic.formats.sizes import len_of
 from cic.layers import BatchNorm, GlobalAverage, Linear, MaxPool, ReLU
 from cic.networks import CLASSES, Network
-from cic.networks.vgg import IMAGENET_MEAN, IMAGENET_STD
+from cic.networks.vgg import IMAGENET
 
 
 class Zoo(Layout):
@@ -39,12 +39,9 @@ class Zoo(Layout):
         return Network(
             f"resnet{depth}",
             tuple(layers),
-            channels=3,
             size=224,
-            space="RGB",
-            mean=IMAGENET_MEAN,
-            scale=IMAGENET_STD,
             predicts=CLASSES,
+            **IMAGENET,
         )
 
 

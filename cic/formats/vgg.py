@@ -6,7 +6,7 @@ from cic.formats.layout import Layout, transposed, without_prefix
 from cic.formats.trunk import numbered
 from cic.layers import Conv, Dropout, Flatten, Linear, MaxPool, ReLU
 from cic.networks import CLASSES, Network
-from cic.networks.vgg import IMAGENET_MEAN, IMAGENET_STD
+from cic.networks.vgg import IMAGENET
 
 CONVOLUTIONS = (2, 2, 3, 3, 3)  # of each block (torchvision/models/vgg.py, configuration D)
 FULL = 4096  # numbers between the linear layers of the network as published
@@ -59,12 +59,9 @@ class Zoo(Layout):
         return Network(
             "vgg16",
             tuple(layers[:-2]),
-            channels=3,
             size=224,
-            space="RGB",
-            mean=IMAGENET_MEAN,
-            scale=IMAGENET_STD,
             predicts=CLASSES,
+            **IMAGENET,
         )
 
     def tensors(self, theirs, arrays):

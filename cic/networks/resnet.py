@@ -23,7 +23,7 @@ from cic.networks.network import (
     of_photos,
     scaled,
 )
-from cic.networks.vgg import IMAGENET_MEAN, IMAGENET_STD
+from cic.networks.vgg import IMAGENET
 
 # Blocks of each of the four stages (He et al. 2016, table 1); from 50 on they are bottlenecks.
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -222,11 +222,8 @@ def resnet(depth=50, classes=1000, width=1.0):
         "resnet",
         (*stem, *blocks, *end),
         {"depth": depth, "classes": classes, "width": width},
-        channels=3,
         multiple=SHRINKS,
         size=size,
-        space="RGB",
-        mean=IMAGENET_MEAN,
-        scale=IMAGENET_STD,
         predicts=CLASSES,
+        **IMAGENET,
     )

@@ -25,8 +25,14 @@ from cic.networks.network import (
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 HIDDEN = 4096  # numbers between fc6, fc7 and fc8
 SHRINKS = 32  # pixels of the input a side for one of what the linear layers see
-IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of the pixels' red, green and blue in 0 to 1, and their
-IMAGENET_STD = (0.229, 0.224, 0.225)  # deviations: what torchvision and Paddle trained with
+# The Network's fields for the input that torchvision and Paddle trained with: of the pixels' red,
+# green and blue in 0 to 1 the mean and the deviation.
+IMAGENET = {
+    "channels": 3,
+    "space": "RGB",
+    "mean": (0.485, 0.456, 0.406),
+    "scale": (0.229, 0.224, 0.225),
+}
 VARIANTS = ("plain", "bn", "fc")
 
 
@@ -87,13 +93,10 @@ def vgg16(classes=1000, width=1.0):
         "vgg16",
         tuple(layers),
         {"classes": classes, "width": width},
-        channels=3,
         multiple=SHRINKS,
         size=size,
-        space="RGB",
-        mean=IMAGENET_MEAN,
-        scale=IMAGENET_STD,
         predicts=CLASSES,
+        **IMAGENET,
     )
 
 
