@@ -36,8 +36,8 @@ def affine(x, scale, shift):
 
 def _columns(layer, photo):
     """What each output of a convolution sums over, (I k k, H' W'), of a photo (I, H, W)."""
-    pad, reach = layer.padding, layer.dilation * (layer.kernel - 1) + 1
-    photo = np.pad(photo, ((0, 0), (pad, pad), (pad, pad)))
+    reach = layer.dilation * (layer.kernel - 1) + 1
+    photo = np.pad(photo, ((0, 0), layer.sides, layer.sides))
     windows = np.lib.stride_tricks.sliding_window_view(photo, (reach, reach), (1, 2))
     step, skip = layer.stride, layer.dilation
     windows = windows[:, ::step, ::step, ::skip, ::skip].transpose(0, 3, 4, 1, 2)
@@ -50,8 +50,11 @@ def _convolve(layer, x, training, weight, bias=None, weight_u=None, weight_v=Non
             weight_u, weight_v = spectral.iterate(weight, weight_u)
         weight = spectral.normalised(weight, weight_u, weight_v)
     y = np.empty((len(x), *layer.output(x.shape[1:])), x.dtype)
-    for photo, out in zip(x, y.reshape(len(x), layer.outputs, -1)):
-        np.matmul(weight.reshape(layer.outputs, -1), _columns(layer, photo), out=out)
+    groups = layer.groups
+    weight = weight.reshape(groups, layer.outputs // groups, -1)
+    for photo, out in zip(x, y.reshape(len(x), groups, layer.outputs // groups, -1)):
+        columns = _columns(layer, photo)
+        np.matmul(weight, columns.reshape(groups, -1, columns.shape[1]), out=out)
     if bias is not None:
         y += bias[:, None, None]
     return y
@@ -90,25 +93,36 @@ def _windows(layer, x, fill):
     return windows[:, :, :: layer.stride, :: layer.stride]
 
 
-def _bicubic(size, scale):
-    """Matrix (size * scale, size) that enlarges a line of pixels; the edge pixels go on for ever.
+def _bicubic(d):
+    """Share of a pixel at distance `d`, below 2 (Keys 1981, equation 4, with a = BICUBIC)."""
+    a = BICUBIC
+    near = (a + 2) * d**3 - (a + 3) * d**2 + 1
+    far = a * (d**3 - 5 * d**2 + 8 * d - 4)
+    return np.where(d <= 1, near, far)
 
-    Keys 1981, equation 4, with a = BICUBIC.
-    """
-    matrix, a = np.zeros((size * scale, size)), BICUBIC
+
+def _bilinear(d):
+    """Share of a pixel at distance `d`."""
+    return np.maximum(1 - d, 0)
+
+
+_KERNELS = {"bicubic": _bicubic, "bilinear": _bilinear}
+
+
+def _enlarging(size, scale, mode):
+    """Matrix (size * scale, size) that enlarges a line of pixels; the edges go on for ever."""
+    matrix = np.zeros((size * scale, size))
     at = (np.arange(size * scale) + 0.5) / scale - 0.5
     first = np.floor(at).astype(int)
     for neighbour in range(-1, 3):
-        d = np.abs(at - (first + neighbour))
-        near = (a + 2) * d**3 - (a + 3) * d**2 + 1
-        far = a * (d**3 - 5 * d**2 + 8 * d - 4)
         column = np.clip(first + neighbour, 0, size - 1)
-        np.add.at(matrix, (np.arange(len(at)), column), np.where(d <= 1, near, far))
+        share = _KERNELS[mode](np.abs(at - (first + neighbour)))
+        np.add.at(matrix, (np.arange(len(at)), column), share)
     return matrix
 
 
 def _upsample(layer, x, training):
-    rows, columns = (_bicubic(n, layer.scale).astype(x.dtype) for n in x.shape[2:])
+    rows, columns = (_enlarging(n, layer.scale, layer.mode).astype(x.dtype) for n in x.shape[2:])
     return rows @ x @ columns.T
 
 
@@ -118,11 +132,15 @@ _APPLY = {
     layers.BatchNorm: _batch_norm,
     layers.InstanceNorm: _instance_norm,
     layers.ReLU: lambda layer, x, training: np.maximum(x, 0),
+    layers.ReLU6: lambda layer, x, training: np.clip(x, 0, 6),
     layers.LeakyReLU: lambda layer, x, training: np.where(x < 0, layer.slope * x, x),
     layers.Sigmoid: lambda layer, x, training: 0.5 + 0.5 * np.tanh(0.5 * x),
     layers.MaxPool: lambda layer, x, training: _windows(layer, x, -np.inf).max((4, 5)),
     layers.AveragePool: lambda layer, x, training: _windows(layer, x, 0).mean((4, 5)),
     layers.GlobalAverage: lambda layer, x, training: x.mean((2, 3)),
+    layers.GlobalContext: lambda layer, x, training: np.broadcast_to(
+        x.mean((2, 3), keepdims=True), x.shape
+    ),
     layers.Upsample: _upsample,
     layers.Flatten: lambda layer, x, training: x.reshape(len(x), -1),
     layers.Linear: lambda layer, x, training, weight, bias: x @ weight.T + bias,

@@ -38,6 +38,8 @@ class Layer:
 class Conv(Layer):
     """Convolution with a square kernel, (inputs, H, W) -> (outputs, H', W').
 
+    `padding` is the zeros on every side, or a pair: those before (left and above) and after. Of
+    `groups` equal groups of channels each sees its own: depthwise, if there are as many as inputs.
     Its kernel is divided by its spectral norm if it is `spectral` (see `cic.spectral`). `start` is
     the initial bias.
     """
@@ -47,11 +49,12 @@ class Conv(Layer):
     outputs: int
     kernel: int = 3
     stride: int = 1
-    padding: int = 1
+    padding: int | tuple[int, int] = 1
     dilation: int = 1
     bias: bool = True
     spectral: bool = False
     start: float = 0.0
+    groups: int = 1
 
     @property
     def constants(self):
@@ -59,7 +62,8 @@ class Conv(Layer):
 
     @property
     def parameters(self):
-        shapes = {f"{self.name}.weight": (self.outputs, self.inputs, self.kernel, self.kernel)}
+        weight = (self.outputs, self.inputs // self.groups, self.kernel, self.kernel)
+        shapes = {f"{self.name}.weight": weight}
         return shapes | ({f"{self.name}.bias": (self.outputs,)} if self.bias else {})
 
     @property
@@ -71,11 +75,16 @@ class Conv(Layer):
     @property
     def fan_in(self):
         """Inputs that one output sums over."""
-        return self.inputs * self.kernel**2
+        return self.inputs // self.groups * self.kernel**2
+
+    @property
+    def sides(self):
+        """(zeros before, zeros after) the picture, along both axes."""
+        return self.padding if isinstance(self.padding, tuple) else (self.padding, self.padding)
 
     def output(self, shape):
-        reach = self.dilation * (self.kernel - 1) + 1
-        return self.outputs, *((n + 2 * self.padding - reach) // self.stride + 1 for n in shape[1:])
+        spare = sum(self.sides) - self.dilation * (self.kernel - 1) - 1
+        return self.outputs, *((n + spare) // self.stride + 1 for n in shape[1:])
 
     def multiply_adds(self, shape):
         return prod(self.output(shape)) * self.fan_in
@@ -163,6 +172,13 @@ class ReLU(Layer):
 
 
 @dataclass(frozen=True)
+class ReLU6(Layer):
+    """min(max(x, 0), 6), any shape."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class LeakyReLU(Layer):
     """x, or `slope` times x where it is negative, any shape."""
 
@@ -218,21 +234,31 @@ class GlobalAverage(Layer):
 
 
 @dataclass(frozen=True)
-class Upsample(Layer):
-    """Bicubic enlargement, (C, H, W) -> (C, scale H, scale W).
+class GlobalContext(Layer):
+    """Mean over the whole picture, at every place, (C, H, W) -> the same shape (ParseNet, 2015)."""
 
-    Pixels are squares, their middles half a pixel from the edge; Keys's kernel with a = -0.75, as
-    PyTorch and Paddle have it.
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Upsample(Layer):
+    """Enlargement, (C, H, W) -> (C, scale H, scale W), "bicubic" or "bilinear".
+
+    Pixels are squares, their middles half a pixel from the edge; the bicubic kernel is Keys's with
+    a = -0.75, as PyTorch and Paddle have it.
     """
 
     scale: int = 4
     name: str = ""
+    mode: str = "bicubic"
+
+    TAPS: ClassVar[dict] = {"bicubic": 4, "bilinear": 2}  # pixels a line that one output sums over
 
     def output(self, shape):
         return shape[0], *(n * self.scale for n in shape[1:])
 
     def multiply_adds(self, shape):
-        return 16 * prod(self.output(shape))
+        return self.TAPS[self.mode] ** 2 * prod(self.output(shape))
 
 
 @dataclass(frozen=True)

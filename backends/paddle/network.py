@@ -118,6 +118,13 @@ class SpectralConv2D(nn.Conv2D):
         self.weight_u.set_value(u / (paddle.linalg.norm(u) + EPSILON))
 
 
+class GlobalContext(nn.Layer):
+    """Mean over the whole picture, at every place."""
+
+    def forward(self, x):
+        return x.mean((2, 3), keepdim=True).expand_as(x)
+
+
 class Dropout(nn.Layer):
     """Dropout that follows from the photos' noise: see `cic.seeding.kept`."""
 
@@ -164,7 +171,7 @@ class Sequence(nn.Sequential):
         for i, layer in enumerate(specs):
             module = _BUILD[type(layer)](layer)
             module.spec = layer
-            self.add_sublayer(layer.name or f"layer{i}", module)
+            self.add_sublayer((layer.name or f"layer{i}").replace(".", "_"), module)
 
 
 def _convolution(layer):
@@ -173,8 +180,9 @@ def _convolution(layer):
         layer.outputs,
         layer.kernel,
         stride=layer.stride,
-        padding=layer.padding,
+        padding=list(layer.sides * 2),
         dilation=layer.dilation,
+        groups=layer.groups,
         weight_attr=_ZERO,
         bias_attr=None if layer.bias else False,
     )
@@ -195,6 +203,7 @@ _BUILD = {
     ),
     layers.InstanceNorm: lambda layer: InstanceNorm2D(layer.epsilon),
     layers.ReLU: lambda layer: nn.ReLU(),
+    layers.ReLU6: lambda layer: nn.ReLU6(),
     layers.LeakyReLU: lambda layer: _LeakyReLU(layer.slope),
     layers.Sigmoid: lambda layer: nn.Sigmoid(),
     layers.MaxPool: lambda layer: nn.MaxPool2D(layer.kernel, layer.stride, layer.padding),
@@ -202,7 +211,8 @@ _BUILD = {
         layer.kernel, layer.stride, layer.padding, exclusive=False
     ),
     layers.GlobalAverage: lambda layer: nn.Sequential(nn.AdaptiveAvgPool2D(1), nn.Flatten()),
-    layers.Upsample: lambda layer: nn.Upsample(scale_factor=layer.scale, mode="bicubic"),
+    layers.GlobalContext: lambda layer: GlobalContext(),
+    layers.Upsample: lambda layer: nn.Upsample(scale_factor=layer.scale, mode=layer.mode),
     layers.Flatten: lambda layer: nn.Flatten(),
     layers.Linear: _Linear,
     layers.Dropout: Dropout,

@@ -71,6 +71,24 @@ class SpectralConv2D(nn.Conv2d):
         return self._conv_forward(x, weight, self.bias)
 
 
+class _UnevenConv2D(nn.Conv2d):
+    """Convolution with other padding before the picture than after it."""
+
+    def __init__(self, *args, sides, device=None, dtype=None, **options):
+        super().__init__(*args, device=device, dtype=dtype, **options)
+        self.sides = sides * 2  # of both axes
+
+    def forward(self, x):
+        return super().forward(F.pad(x, self.sides))
+
+
+class GlobalContext(nn.Module):
+    """Mean over the whole picture, at every place."""
+
+    def forward(self, x):
+        return x.mean((2, 3), keepdim=True).expand_as(x)
+
+
 class Dropout(nn.Module):
     """Dropout that follows from the photos' noise: see `cic.seeding.kept`."""
 
@@ -105,19 +123,24 @@ class Sequence(nn.Sequential):
         for i, layer in enumerate(specs):
             module = _BUILD[type(layer)](layer)
             module.spec = layer
-            self.add_module(layer.name or f"layer{i}", module)
+            self.add_module((layer.name or f"layer{i}").replace(".", "_"), module)
 
 
 def _convolution(layer):
+    before, after = layer.sides
+    kind = SpectralConv2D if layer.spectral else nn.Conv2d
+    uneven = {} if before == after else {"sides": layer.sides}
     return nn.utils.skip_init(
-        SpectralConv2D if layer.spectral else nn.Conv2d,
+        _UnevenConv2D if uneven else kind,
         layer.inputs,
         layer.outputs,
         layer.kernel,
         stride=layer.stride,
-        padding=layer.padding,
+        padding=0 if uneven else before,
         dilation=layer.dilation,
+        groups=layer.groups,
         bias=layer.bias,
+        **uneven,
     )
 
 
@@ -136,12 +159,14 @@ _BUILD = {
     ),
     layers.InstanceNorm: lambda layer: InstanceNorm2D(layer.epsilon),
     layers.ReLU: lambda layer: nn.ReLU(),
+    layers.ReLU6: lambda layer: nn.ReLU6(),
     layers.LeakyReLU: lambda layer: nn.LeakyReLU(layer.slope),
     layers.Sigmoid: lambda layer: nn.Sigmoid(),
     layers.MaxPool: lambda layer: nn.MaxPool2d(layer.kernel, layer.stride, layer.padding),
     layers.AveragePool: lambda layer: nn.AvgPool2d(layer.kernel, layer.stride, layer.padding),
     layers.GlobalAverage: lambda layer: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-    layers.Upsample: lambda layer: nn.Upsample(scale_factor=layer.scale, mode="bicubic"),
+    layers.GlobalContext: lambda layer: GlobalContext(),
+    layers.Upsample: lambda layer: nn.Upsample(scale_factor=layer.scale, mode=layer.mode),
     layers.Flatten: lambda layer: nn.Flatten(),
     layers.Linear: lambda layer: nn.utils.skip_init(nn.Linear, layer.inputs, layer.outputs),
     layers.Dropout: Dropout,

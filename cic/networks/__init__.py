@@ -1,6 +1,7 @@
 """Named networks as data, built from layers: what both backends build from."""
 
 from cic.networks.colorizers import cic, regression
+from cic.networks.efficientnet import efficientnet_lite, fpn
 from cic.networks.network import AB, BINS, CLASSES, Network
 from cic.networks.resnet import gated_resnet18, resnet, special_resnet
 from cic.networks.vgg import special_vgg16, vgg16
@@ -17,6 +18,8 @@ _NETWORKS = {
         resnet,
         special_resnet,
         gated_resnet18,
+        efficientnet_lite,
+        fpn,
     )
 }
 

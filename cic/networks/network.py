@@ -24,6 +24,9 @@ class Network:
 
     It `predicts` BINS, logits over the 313 bins (313, h, w); AB, the ab themselves (2, h, w), less
     `out_mean`, divided by `out_scale`; or CLASSES, a logit a class (classes,).
+
+    `encoder` names the parts of its encoder, in order from the input: what other networks can be
+    trained on. The arrays of a part begin with its name and a dot.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Network:
     predicts: str = BINS
     out_mean: float = 0.0
     out_scale: float = 1.0
+    encoder: tuple = ()
 
     def __str__(self):
         options = ", ".join(f"{key}={value}" for key, value in self.options.items())
