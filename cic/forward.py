@@ -159,10 +159,15 @@ def apply(layer, state, x, training=False, noise=None):
         return x * seeding.kept(noise, layer.name, x.shape[1:], layer.rate)
     if isinstance(layer, layers.Branches):
         outputs = (_through(branch, state, x, training, noise) for branch in layer.branches)
-        return reduce(_COMBINE[type(layer)], outputs)
+        return combine(layer, outputs)
     names = layer.parameters | layer.statistics
     arrays = {name.rpartition(".")[2]: np.asarray(state[name], x.dtype) for name in names}
     return _APPLY[type(layer)](layer, x, training, **arrays)
+
+
+def combine(layer, outputs):
+    """What a layer of branches puts out, of the branches' outputs."""
+    return reduce(_COMBINE[type(layer)], outputs)
 
 
 def _through(sequence, state, x, training, noise):

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 
 from cic import spectral
-from cic.forward import affine, apply, moments
+from cic.forward import affine, apply, combine, moments
 from cic.layers import BatchNorm, Branches, Conv, ConvTranspose, Linear
 from cic.seeding import random_for
 
@@ -43,8 +43,9 @@ def _standardise(layer, state, x, deviation):
     """Scale the kernel of `layer` and set its bias by its output x (N, C, ...); the new output.
 
     Every channel gets the mean that its bias starts with, 0 but for the last layer of some
-    networks, and standard deviation `deviation`. One that (nearly) does not vary
-    is scaled as a usual channel of the layer would be: what it does on other photos is not known.
+    networks, and standard deviation `deviation`; without a bias its mean is only scaled. One that
+    (nearly) does not vary is scaled as a usual channel of the layer would be: what it does on other
+    photos is not known.
     """
     mean, variance = moments(x)
     spread, usual = np.sqrt(variance), np.sqrt((variance + mean**2).mean()) or 1.0
@@ -52,6 +53,8 @@ def _standardise(layer, state, x, deviation):
     weight, bias = f"{layer.name}.weight", f"{layer.name}.bias"
     shape = np.where(np.arange(state[weight].ndim) == _OUTPUTS[type(layer)], len(scale), 1)
     state[weight] = (state[weight] * scale.reshape(shape)).astype(np.float32)
+    if bias not in state:
+        return affine(x, scale, np.zeros_like(scale))
     start = layer.constants["bias"]
     state[bias] = ((state[bias] - mean) * scale + start).astype(np.float32)
     return affine(x, scale, start - mean * scale)
@@ -66,7 +69,7 @@ def _keep_statistics(layer, state, x):
     state[f"{layer.name}.running_var"] = unbiased.astype(np.float32)
 
 
-def scale_to_data(network, state, inputs, output_deviation=0.1):
+def scale_to_data(network, state, inputs, output_deviation=0.1, keep=()):
     """`state` with every kernel's output at mean 0 and variance 1 on inputs (N, C, H, W) float32.
 
     The within-layer step of data-dependent initialisation (Krähenbühl, Doersch, Donahue and Darrell
@@ -89,24 +92,38 @@ def scale_to_data(network, state, inputs, output_deviation=0.1):
 
     The other layers' scale does not help here: the network has batch norms, and Adam.
 
+    Layers whose names begin with one of `keep` and a dot stay as they are: a pretrained encoder's.
+
     The between-layer step (algorithm 2) is left out. It equalises how fast layers change relative
     to their size, but takes gradients, which the core does not have; before a batch norm a kernel's
     size is no part of the output, and Adam's steps do not depend on the gradient's size.
     """
     if not len(inputs):
         raise ValueError("no photo to scale the initial weights to")
-    if any(isinstance(layer, Branches) or getattr(layer, "spectral", 0) for layer in network.flat):
+    if any(getattr(layer, "spectral", False) for layer in network.flat):
         raise ValueError(
-            f"{network}: weights of blocks and spectral norms are not scaled to data: "
-            "take --init plain"
+            f"{network}: weights under spectral norms are not scaled to data: take --init plain"
         )
-    state, x = dict(state), inputs
+    state = dict(state)
     last = [layer for layer in network.layers if type(layer) in _OUTPUTS][-1]
-    for layer in network.layers:
+    deviations = {last.name: output_deviation / network.out_scale}
+    _scale(network.layers, state, inputs, deviations, tuple(f"{part}." for part in keep))
+    return state
+
+
+def _scale(sequence, state, x, deviations, kept):
+    """Scale the kernels of a sequence of layers to its input x; what it then puts out.
+
+    `deviations` are the layers' that are not 1; names that begin as one of `kept` stay.
+    """
+    for layer in sequence:
+        if isinstance(layer, Branches):
+            outputs = [_scale(b, state, x, deviations, kept) for b in layer.branches]
+            x = combine(layer, outputs)
+            continue
         if isinstance(layer, BatchNorm):
             _keep_statistics(layer, state, x)
         x = apply(layer, state, x, training=True)
-        if type(layer) in _OUTPUTS:
-            least = output_deviation / network.out_scale
-            x = _standardise(layer, state, x, least if layer is last else 1.0)
-    return state
+        if type(layer) in _OUTPUTS and not f"{layer.name}.".startswith(kept):
+            x = _standardise(layer, state, x, deviations.get(layer.name, 1.0))
+    return x

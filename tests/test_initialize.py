@@ -169,3 +169,26 @@ def test_linear_layers_are_scaled_as_the_others_are(photos):
         y = through(network.layers[: last + 1], state, x)
         np.testing.assert_allclose(y.mean(0), 0, atol=1e-4)
         np.testing.assert_allclose(y.std(0), deviation, rtol=1e-3)
+
+
+def test_layers_in_branches_are_scaled_and_a_pretrained_encoder_is_kept(photos):
+    network = networks.get("fpn")
+    crops = np.stack([photo[:64, 30:94] for photo in photos.values()])
+    plain, x = initialize(network), network.inputs(crops)
+    state = scale_to_data(network, plain, x, keep=network.encoder)
+    kept = tuple(f"{part}." for part in network.encoder)
+    for name, array in plain.items():
+        changed = not np.array_equal(array, state[name])
+        assert changed is not name.startswith(kept), name
+    logits = forward(network, state, x)
+    np.testing.assert_allclose(logits.mean((0, 2, 3)), 0, atol=1e-3)
+    np.testing.assert_allclose(logits.std((0, 2, 3)), 0.1, rtol=1e-2)
+
+
+def test_kernels_without_bias_are_only_scaled(photos):
+    network = networks.get("special_resnet", depth=18, classes=4, size=64, width=1 / 8)
+    crops = [photo[i : i + 64, 30:94] for photo in photos.values() for i in (0, 40)]
+    state = scale_to_data(network, initialize(network), network.inputs(np.stack(crops)))
+    assert state.keys() == network.state_shapes.keys()
+    logits = forward(network, state, network.inputs(np.stack(crops)), training=True)
+    np.testing.assert_allclose(logits.std(0), 0.1, rtol=1e-2)
