@@ -164,7 +164,7 @@ class Sequence(nn.Sequential):
         for i, layer in enumerate(specs):
             module = _BUILD[type(layer)](layer)
             module.spec = layer
-            self.add_sublayer(layer.name or f"layer{i}", module)
+            self.add_sublayer((layer.name or f"layer{i}").replace(".", "_"), module)
 
 
 def _convolution(layer):

@@ -24,6 +24,9 @@ class Network:
 
     It `predicts` BINS, logits over the 313 bins (313, h, w); AB, the ab themselves (2, h, w), less
     `out_mean`, divided by `out_scale`; or CLASSES, a logit a class (classes,).
+
+    `encoder` names the parts of its encoder, in order from the input: what other networks can be
+    trained on. The arrays of a part begin with its name and a dot.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Network:
     predicts: str = BINS
     out_mean: float = 0.0
     out_scale: float = 1.0
+    encoder: tuple = ()
 
     def __str__(self):
         options = ", ".join(f"{key}={value}" for key, value in self.options.items())
@@ -73,6 +77,11 @@ class Network:
     def taps(self):
         """Names of the layers whose output `features` gives."""
         return tuple(layer.name for layer in self.layers if layer.name)
+
+    def part(self, name):
+        """Number of the encoder's part, from 0, that has a layer or array; None if it has not."""
+        has = (name == part or name.startswith(f"{part}.") for part in self.encoder)
+        return next((i for i, mine in enumerate(has) if mine), None)
 
     def output(self, shape):
         """(C, H, W) of the output for an input (C, H, W); (classes,) of a classifier's."""
