@@ -4,6 +4,7 @@ Arrays cross this boundary for pictures, states and tests; inside a step tensors
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,6 +40,13 @@ class Trainer(Protocol):
 
     def evaluate(self, batch: Batch) -> tuple[float, float]:
         """(total, count) of the loss of this process's `batch` in evaluation mode."""
+
+    @property
+    def averages(self) -> bool:
+        """Whether it keeps an average of the weights."""
+
+    def averaged(self) -> AbstractContextManager:
+        """A context in which the net has the average of the weights, if there is one."""
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """The output, float32, for inputs (N, C, H, W), in evaluation mode."""

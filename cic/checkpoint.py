@@ -1,8 +1,9 @@
 """Checkpoints: safetensors with neutral names; written whole or not at all, loaded strictly.
 
 A file holds the weights under their neutral names and, for a training run, the optimizer's arrays
-under `optimizer/...`. Its metadata is one JSON object, the network's name and options and whatever
-the writer adds, and the CRC-32 of that and of every array. Nothing in a file can run code.
+under `optimizer/...`, the average of the weights under `optimizer/average/...`. Its metadata is one
+JSON object, the network's name and options and whatever the writer adds, and the CRC-32 of that and
+of every array. Nothing in a file can run code.
 `load` and `load_weights` read other projects' files too: see `cic.formats`.
 """
 
@@ -16,6 +17,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from cic import networks
+from cic.averaging import PREFIX, averaged
+from cic.encoder import rates, trained
 from cic.files import replacing
 from cic.recipes import OPTIMIZERS
 
@@ -132,24 +135,30 @@ def check(network, state, source="state"):
             )
 
 
-def check_training(network, optimizer, meta, source, kind="adam"):
-    """Raise CheckpointError unless a run of `network` can go on from a checkpoint.
+def check_training(network, optimizer, meta, source, recipe):
+    """Raise CheckpointError unless a run of `network` by `recipe` can go on from a checkpoint.
 
-    Equal shapes are not enough: options such as `extra_relu` have no arrays of their own. `kind` is
-    the optimizer, one of recipes.OPTIMIZERS.
+    Equal shapes are not enough: options such as `extra_relu` have no arrays of their own. An
+    average of the weights may be missing, not a part of one.
     """
     has = network_of(meta, source)
     if has != network:
         raise CheckpointError(f"{source}: not of this network: {has} instead of {network}")
     if "step" not in meta or "steps" not in optimizer:
         raise CheckpointError(f"{source}: weights alone: not resumable; start from --weights")
-    for name, shape in network.parameters.items():
-        for slot in OPTIMIZERS[kind]:
-            array = optimizer.get(f"{slot}/{name}")
-            if array is None or array.shape != shape:
-                raise CheckpointError(
-                    f"{source}: not resumable with optimizer {kind}: {slot}/{name} is not {shape}"
-                )
+    kind = recipe.optimizer
+    slots = {
+        f"{slot}/{name}": network.parameters[name]
+        for name in rates(network, recipe)
+        for slot in OPTIMIZERS[kind]
+    }
+    if recipe.average and any(name.startswith(PREFIX) for name in optimizer):
+        slots |= {PREFIX + n: network.state_shapes[n] for n in trained(network, recipe.freeze)}
+    for name, shape in slots.items():
+        if name not in optimizer or optimizer[name].shape != shape:
+            raise CheckpointError(
+                f"{source}: not resumable with optimizer {kind}: {name} is not {shape}"
+            )
 
 
 def split(state):
@@ -169,11 +178,14 @@ def default_path():
 
 
 def load_weights(path=None):
-    """(network, weights, meta) from a file or, by default, the bundled one; checked strictly."""
+    """(network, weights, meta) from a file or, by default, the bundled one; checked strictly.
+
+    The weights are the average of a training run's, if it kept one.
+    """
     path = default_path() if path is None else path
     state, meta = load(path)
     network = network_of(meta, path)
-    weights, _ = split(state)
+    weights = averaged(*split(state))
     check(network, weights, path)
     check_numbers(weights, path)
     return network, weights, meta

@@ -6,11 +6,12 @@ Each finding says what was measured, how bad that is, and what to do about it.
 import os
 import time
 from dataclasses import dataclass
-from math import ceil, inf, isfinite
+from math import ceil, inf, isfinite, prod
 
 import numpy as np
 
 from cic import layers, sample
+from cic.encoder import trained
 from cic.networks import BINS
 from cic.recipes import learning_rate
 from cic.sample import BAD, OK, WARN, Finding
@@ -91,16 +92,21 @@ def worrying(findings):
     return [finding for finding in findings if finding.verdict != OK]
 
 
-def memory_needed(network, crop_size, photos, precision="float32"):
+def memory_needed(network, crop_size, photos, precision="float32", averages=False, freeze=0):
     """Estimate of the bytes that training takes, of which KEPT says how good it is.
 
-    Of each parameter: value, gradient and two more for the optimizer, and a copy in 16 bits; of
-    each of the photos computed at once: what all layers put out.
+    Of each parameter: its value and a copy in 16 bits; of each that is trained: gradient, two more
+    for the optimizer, and the average; of each of the photos computed at once: what all layers put
+    out, those that are frozen too, which is more than needed.
     """
     outputs = layers.size(network.layers, (network.channels, crop_size, crop_size))
     size = _BYTES[precision]
-    each = 4 * max(size, 4) + (size if size < 4 else 0)
-    return network.parameter_count * each + int(KEPT * outputs * photos * size)
+    each = max(size, 4) + (size if size < 4 else 0)
+    more = (3 + averages) * max(size, 4)
+    names = trained(network, freeze)
+    count = sum(prod(network.parameters.get(name, (0,))) for name in names)
+    weights = network.parameter_count * each + count * more
+    return weights + int(KEPT * outputs * photos * size)
 
 
 def host_memory():
@@ -116,7 +122,8 @@ def host_memory():
 def _memory(trainer, recipe, loader):
     network, order = loader.dataset.network, loader.order
     photos = ceil(recipe.batch_size / order.world / recipe.accumulate)
-    needed = memory_needed(network, recipe.crop_size, photos, trainer.precision)
+    settings = trainer.precision, recipe.average > 0, recipe.freeze
+    needed = memory_needed(network, recipe.crop_size, photos, *settings)
     there = host_memory() if str(trainer.device) == "cpu" else trainer.memory()
     measured = f"about {needed / 1e9:.1f} GB for {photos} photos at a time"
     if there is None:

@@ -36,7 +36,7 @@ class Recipe:
     momentum: float = 0.9
     beta1: float = 0.9
     beta2: float = 0.99
-    weight_decay: float = 1e-3  # coupled: added to the gradient, as Caffe's and plain Adam's L2
+    weight_decay: float = 1e-3  # added to the gradient, as Caffe's and plain Adam's L2; not adamw's
     NN: int = 5
     sigma: float = 5.0
     gamma: float = 0.5
@@ -45,6 +45,9 @@ class Recipe:
     init: str = "data"  # of a run from scratch: scaled to the data, as the authors', or "plain"
     accumulate: int = 1  # parts that a batch is computed in; each has its own batch norm
     clip_norm: float = 0.0  # of all gradients together; 0 is no clipping, as the authors'
+    encoder_lr: float = 1.0  # factor of the learning rate of the encoder (Howard and Ruder 2018)
+    freeze: int = 0  # so many parts of the encoder, from the input, are a fixed function
+    average: float = 0.0  # decay of the average of all weights (cic.averaging); 0 is none
     record: str = ""
 
     def __post_init__(self):
@@ -53,14 +56,14 @@ class Recipe:
             kinds = (int, float) if entry.type is float else entry.type
             if not isinstance(value, kinds) or isinstance(value, bool) != (entry.type is bool):
                 raise ValueError(f"{entry.name} is {value!r}: it must be {entry.type.__name__}")
-            if entry.type is int and value < 1:
-                raise ValueError(f"{entry.name} is {value}: it must be 1 or more")
+            if entry.type is int and value < (least := least_of(entry)):
+                raise ValueError(f"{entry.name} is {value}: it must be {least} or more")
             if entry.type is float and not (0 <= value < inf):
                 raise ValueError(f"{entry.name} is {value}: it must be finite and not below 0")
-        for name in ("lr", "lr_factor", "sigma"):
+        for name in ("lr", "lr_factor", "sigma", "encoder_lr"):
             if getattr(self, name) == 0:
                 raise ValueError(f"{name} is 0: it must be above 0")
-        for name in ("beta1", "beta2", "momentum"):
+        for name in ("beta1", "beta2", "momentum", "average"):
             if getattr(self, name) >= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be below 1")
         for name, most in {"gamma": 1, "NN": COUNT}.items():
@@ -71,6 +74,11 @@ class Recipe:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; there are {', '.join(choices)}"
                 )
+
+
+def least_of(entry):
+    """The least that a whole number of a recipe may be, by its dataclass field."""
+    return 0 if entry.default == 0 else 1
 
 
 def _step(recipe, step, steps, epoch_steps):
@@ -89,7 +97,8 @@ def _cosine(recipe, step, steps, epoch_steps):
 INITS = ("data", "plain")
 SCHEDULES = {"step": _step, "epoch": _epoch, "cosine": _cosine}
 # What each optimizer keeps of a parameter, in an array of its shape.
-OPTIMIZERS = {"adam": ("moment1", "moment2"), "sgd": ("velocity",)}
+_MOMENTS = ("moment1", "moment2")
+OPTIMIZERS = {"adam": _MOMENTS, "adamw": _MOMENTS, "sgd": ("velocity",)}
 CHOICES = {"loss": NEEDS, "init": INITS, "schedule": SCHEDULES, "optimizer": OPTIMIZERS}
 
 

@@ -5,6 +5,7 @@ import math
 import os
 import re
 import signal
+from contextlib import nullcontext
 from dataclasses import asdict
 
 import numpy as np
@@ -16,6 +17,7 @@ from cic.networks import BINS
 from cic.recipes import learning_rate
 
 LATEST, BEST = "latest", "best"
+AVERAGE = "_average"  # at the end of a figure of the average of the weights
 _EPOCH = re.compile(r"epoch_(\d+)_model\.safetensors")
 
 
@@ -24,18 +26,24 @@ def checkpoint_path(folder, which=LATEST):
     return os.path.join(folder, f"epoch_{which}_model.safetensors")
 
 
+def score(figures):
+    """What the best checkpoint has least of: the validation loss, the average's if there is one."""
+    loss = figures.get("validation_loss", math.inf)
+    return figures.get("validation_loss" + AVERAGE, loss)
+
+
 class Checkpoints:
     """The checkpoints of one run in `folder`, each with `meta`.
 
     There are the latest, those of the newest `keep` epochs, and the one of the epoch with the
-    lowest validation loss, if there is validation. Where a run goes on from an earlier one, those
+    lowest `score`, if there is validation. Where a run goes on from an earlier one, those
     of later epochs do not count; they stay until they are replaced.
     `before` is the meta of the checkpoint that was resumed, empty for a new run.
     """
 
     def __init__(self, folder, network, recipe, meta=None, keep=5):
         self.folder = os.fspath(folder)
-        self.network, self.keep = network, keep
+        self.network, self.recipe, self.keep = network, recipe, keep
         self.meta = checkpoint.network_meta(network) | {"recipe": asdict(recipe)} | (meta or {})
         self.before = {}
 
@@ -53,8 +61,7 @@ class Checkpoints:
     def save_epoch(self, trainer, epoch, **progress):
         """Write the checkpoint of a finished epoch, again if it is the best; remove older ones."""
         self.save(trainer, epoch, **progress)
-        loss = progress.get("validation_loss", math.inf)
-        if loss < self._lowest(progress["step"]):
+        if score(progress) < self._lowest(progress["step"]):
             self.save(trainer, BEST, **progress)
         found = map(_EPOCH.fullmatch, os.listdir(self.folder))
         epochs = sorted(int(match[1]) for match in found if match and int(match[1]) <= epoch)
@@ -62,40 +69,48 @@ class Checkpoints:
             os.unlink(self.path(old))
 
     def _lowest(self, step):
-        """The validation loss of the best checkpoint before `step`."""
+        """The score of the best checkpoint before `step`."""
         if not os.path.exists(self.path(BEST)):
             return math.inf
         meta = checkpoint.load_meta(self.path(BEST))
-        return meta["validation_loss"] if meta["step"] < step else math.inf
+        return score(meta) if meta["step"] < step else math.inf
 
     def resume(self, trainer, which=LATEST):
         """Load a checkpoint into `trainer`; the number of steps it has made."""
-        state, meta = checkpoint.load(self.path(which))
+        path = self.path(which)
+        state, meta = checkpoint.load(path)
         recipe = meta.get("recipe", self.meta["recipe"])["name"]
         if recipe != self.meta["recipe"]["name"]:
-            raise TrainingError(f"{self.path(which)}: of recipe {recipe}: add --recipe {recipe}")
+            raise TrainingError(f"{path}: of recipe {recipe}: add --recipe {recipe}")
         weights, optimizer = checkpoint.split(state)
-        checkpoint.check(self.network, weights, self.path(which))
-        kind = self.meta["recipe"]["optimizer"]
-        checkpoint.check_training(self.network, optimizer, meta, self.path(which), kind)
-        for key in ("seed", "photos", "fingerprint", "batch_size"):
-            now = self.meta.get(key)
-            if meta.get(key) != now:
+        checkpoint.check(self.network, weights, path)
+        self._check_same(meta, path)
+        checkpoint.check_training(self.network, optimizer, meta, path, self.recipe)
+        starts = {flag: meta.get(flag) for flag in ("weights", "encoder")}
+        for flag, start in starts.items():
+            if self.meta.get(flag) not in (None, start):
                 raise TrainingError(
-                    f"{self.path(which)}: {key} was {meta.get(key)} and is {now}: the order of the "
-                    "photos follows from it; to begin anew from these weights, take --weights"
+                    f"{path}: its run began from --{flag} {start}: "
+                    f"leave --{flag} away to go on with it"
                 )
-        if meta.get("classes") != self.meta.get("classes"):
-            raise TrainingError(f"{self.path(which)}: its class folders are others than these")
-        start = meta.get("weights")
-        if self.meta.get("weights") not in (None, start):
-            raise TrainingError(
-                f"{self.path(which)}: its run began from --weights {start}: "
-                "leave --weights away to go on with it"
-            )
         trainer.load(weights, optimizer)
-        self.before, self.meta["weights"] = meta, start
+        self.before, self.meta = meta, self.meta | starts
         return meta["step"]
+
+    def _check_same(self, meta, path):
+        """Raise TrainingError unless what cannot change within a run is that of `meta`."""
+        own = {"freeze": self.recipe.freeze} | self.meta
+        its = {"freeze": meta.get("recipe", {}).get("freeze", 0)} | meta
+        order, parts = "the order of the photos follows from it", "it says what is trained"
+        reasons = dict.fromkeys(("seed", "photos", "fingerprint", "batch_size"), order)
+        for key, reason in (reasons | {"freeze": parts}).items():
+            if its.get(key) != own.get(key):
+                raise TrainingError(
+                    f"{path}: {key} was {its.get(key)} and is {own.get(key)}: {reason}; "
+                    "to begin anew from these weights, take --weights"
+                )
+        if its.get("classes") != own.get("classes"):
+            raise TrainingError(f"{path}: its class folders are others than these")
 
     def changes(self):
         """Settings that are no longer those of the resumed checkpoint: "lr 0.1 -> 0.2", ..."""
@@ -126,12 +141,14 @@ def check_alike(trainer, rank, size, facts):
 def evaluate(trainer, loader, name=None, stop=()):
     """Figures of all photos of the loaders of all processes, in evaluation mode.
 
-    {"validation_loss": ...} and, of a classifier, "top1" and "top5", percent. None once any process
-    asks to stop, its `stop` not being empty. `name` is called with the messages of the unreadable
-    photos of each batch.
+    {"validation_loss": ...} and, of a classifier, "top1" and "top5", percent; the same of the
+    average of the weights, if there is one, whose names end in AVERAGE. None once any process asks
+    to stop, its `stop` not being empty. `name` is called with the messages of the unreadable photos
+    of each batch.
     """
     classifies = loader.dataset.network.is_classifier
-    sums = np.zeros(2 + (1 + len(ranks.RANKS)) * classifies)  # total, count, photos, hits
+    kinds = {"": nullcontext} | ({AVERAGE: trainer.averaged} if trainer.averages else {})
+    sums = {end: np.zeros(2 + (1 + len(ranks.RANKS)) * classifies) for end in kinds}
     for batch in loader.batches(0, loader.order.steps_per_epoch):
         if trainer.total(bool(stop))[0]:
             return None
@@ -140,18 +157,32 @@ def evaluate(trainer, loader, name=None, stop=()):
         alone = loader.order.world == 1
         if not len(batch.inputs) and (classifies or alone):
             continue  # else a loss may have to be agreed on by all processes
-        if classifies:
-            logits = trainer.predict(batch.inputs)
-            hits = ranks.hits(logits, *batch.targets)
-            sums += (*class_entropy(logits, *batch.targets), len(logits), *hits)
-        else:
-            sums += trainer.evaluate(batch)
-    total, count, *rest = trainer.total(*sums.tolist())
+        for end, weights in kinds.items():
+            with weights():
+                sums[end] += _sums(trainer, batch, classifies)
+    figures = {}
+    for end, own in sums.items():
+        total = trainer.total(*own.tolist())
+        figures |= {key + end: value for key, value in _figures(*total).items()}
+    return figures
+
+
+def _sums(trainer, batch, classifies):
+    """(total, count) of the loss of a batch and, of a classifier's, photos and hits."""
+    if not classifies:
+        return trainer.evaluate(batch)
+    logits = trainer.predict(batch.inputs)
+    hits = ranks.hits(logits, *batch.targets)
+    return *class_entropy(logits, *batch.targets), len(logits), *hits
+
+
+def _figures(total, count, photos=0, *hits):
+    """Figures of all sums."""
     if not count:
         raise TrainingError("not one photo to evaluate on could be read")
     if not math.isfinite(total):
         raise TrainingError(f"the validation loss is {total}: try a lower --lr")
-    shares = {f"top{k}": 100 * n / rest[0] for k, n in zip(ranks.RANKS, rest[1:])}
+    shares = {f"top{k}": 100 * n / photos for k, n in zip(ranks.RANKS, hits)}
     return {"validation_loss": total / count} | shares
 
 

@@ -29,6 +29,7 @@ from cic import (
     recipes,
     targets,
     training,
+    transfer,
 )
 from cic.board import Board
 from cic.dataset import Order, PhotoDataset, make_batch
@@ -56,7 +57,7 @@ HELP = {
     "momentum": "sgd: share of the last step in the next",
     "beta1": "Adam's first decay",
     "beta2": "Adam's second decay",
-    "weight_decay": "coupled L2 penalty",
+    "weight_decay": "L2 penalty; of adamw, the share that a step at learning rate 1 takes away",
     "NN": "bins a pixel's colour is shared out to",
     "sigma": "width of that sharing, CIELAB units",
     "gamma": "share of the uniform distribution in the rebalancing prior: 1 is none at all",
@@ -65,6 +66,9 @@ HELP = {
     "init": "first weights: scaled to the data, or plain",
     "accumulate": "parts that a batch is computed in, one after the other, to save memory",
     "clip_norm": "greatest norm of all gradients together, 0 for any",
+    "encoder_lr": "factor of the learning rate of the network's encoder",
+    "freeze": "parts of the encoder, from the input, that are left as they are",
+    "average": "decay of a moving average of all weights, which is what is used; 0 for none",
 }
 
 
@@ -89,6 +93,11 @@ def parse_arguments():
         help=f"settings to start from (%(default)s): {', '.join(recipes.names())}",
     )
     add("--weights", help="weights to start from, a checkpoint of the same network")
+    add(
+        "--encoder",
+        metavar="FILE",
+        help="weights to start the encoder from, a checkpoint of a network with the same one",
+    )
     add(
         "--classes",
         metavar="FILE",
@@ -141,7 +150,8 @@ def parse_arguments():
     )
     for field in fields(recipes.Recipe):
         if field.name in HELP:
-            kind = {"type": console.positive if field.type is int else field.type}
+            whole = console.natural if recipes.least_of(field) == 0 else console.positive
+            kind = {"type": whole if field.type is int else field.type}
             if field.type is bool:
                 kind = {"action": argparse.BooleanOptionalAction}
             shown = "" if field.default is MISSING else f" ({field.default})"
@@ -183,6 +193,12 @@ def refuse_idle(args, recipe, network):
     idle += ["--momentum"] if args.momentum is not None and recipe.optimizer != "sgd" else []
     if idle:
         raise ValueError(f"{', '.join(idle)}: of no effect on {network} with loss {recipe.loss}")
+    if args.encoder and args.weights:
+        raise ValueError("--encoder: --weights are those of the encoder, too: leave one away")
+    if args.encoder and not network.encoder:
+        raise ValueError(f"--encoder {args.encoder}: {network} has no encoder")
+    if args.encoder and recipe.init == "data":
+        raise ValueError("--encoder: scaling it to data would spoil it: take --init plain")
 
 
 def open_network(recipe, photos, classes):
@@ -212,6 +228,8 @@ def first_state(args, recipe, dataset):
     network = dataset.network
     if not args.weights or args.continue_train:
         state = initialize(network, args.seed)
+        if args.encoder and not args.continue_train:
+            state = transfer.begin(network, state, args.encoder)
         if recipe.init == "data" and not args.continue_train:
             order = Order(len(dataset), INIT_CROPS, args.seed)
             state = scale_to_data(network, state, make_batch(dataset, order, 0).inputs)
@@ -236,6 +254,7 @@ def start(args, recipe, backend, dataset, shares, steps):
         "batch_size": recipe.batch_size,
         "steps": steps,
         "weights": args.weights,
+        "encoder": args.encoder,
         "prior": args.prior,
         "prior_fingerprint": provenance.array_fingerprint(shares),
         "fingerprint": provenance.fingerprint(dataset.photos),
@@ -259,7 +278,7 @@ def start(args, recipe, backend, dataset, shares, steps):
 
 def agree(backend, trainer, checkpoints, held_out):
     """Let all processes begin alike: with the first's weights, if nothing else differs."""
-    own = ("provenance", "weights", "prior")  # of this machine
+    own = ("provenance", "weights", "encoder", "prior")  # of this machine
     facts = {key: value for key, value in checkpoints.meta.items() if key not in own}
     facts["photos"] = f"{facts['photos']:,} of fingerprint {facts.pop('fingerprint')}"
     facts["photos to evaluate on"] = held_out and provenance.fingerprint(held_out.photos)

@@ -1,6 +1,6 @@
 """The optimizers of cic.recipes, their state under the neutral names.
 
-The weight decay of all is coupled: added to the gradient.
+The weight decay is coupled, added to the gradient, but for AdamW's.
 """
 
 import numpy as np
@@ -8,12 +8,18 @@ import paddle
 
 
 class _Optimizer:
-    """What a native optimizer keeps of {neutral name: parameter}; `SLOTS` {ours: Paddle's}."""
+    """What a native optimizer keeps of {neutral name: parameter}; `SLOTS` {ours: Paddle's}.
+
+    `rates` are the parameters' factors of the learning rate.
+    """
 
     SLOTS = {}  # noqa: RUF012 - each class has its own
 
-    def __init__(self, parameters, native):
-        self.parameters, self.native, self.steps = parameters, native, 0
+    def __init__(self, parameters, rates, native, **options):
+        self.parameters, self.steps = parameters, 0
+        for name, parameter in parameters.items():
+            parameter.optimize_attr["learning_rate"] = rates[name]
+        self.native = native(parameters=list(parameters.values()), **options)
 
     def step(self, lr):
         """Change the parameters by their gradients at learning rate `lr`."""
@@ -50,16 +56,18 @@ class Adam(_Optimizer):
     """Adam of {neutral name: parameter}; keeps moment1 and moment2."""
 
     SLOTS = {"moment1": "moment1", "moment2": "moment2"}  # noqa: RUF012
+    NATIVE = paddle.optimizer.Adam
 
-    def __init__(self, parameters, recipe):
+    def __init__(self, parameters, rates, recipe):
         self.betas = recipe.beta1, recipe.beta2
-        native = paddle.optimizer.Adam(
-            parameters=list(parameters.values()),
+        super().__init__(
+            parameters,
+            rates,
+            self.NATIVE,
             beta1=recipe.beta1,
             beta2=recipe.beta2,
             weight_decay=recipe.weight_decay,
         )
-        super().__init__(parameters, native)
 
     def _more(self, parameter):
         dtype = str(parameter.dtype).removeprefix("paddle.")
@@ -76,23 +84,28 @@ class Adam(_Optimizer):
         return np.multiply.accumulate(np.full(self.steps + 1, beta, dtype))[-1:]
 
 
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
+
+    Each step multiplies the parameters by 1 - lr * weight_decay, too.
+    """
+
+    NATIVE = paddle.optimizer.AdamW
+
+
 class SGD(_Optimizer):
     """Gradient descent with momentum of {neutral name: parameter}; keeps the velocity."""
 
     SLOTS = {"velocity": "velocity"}  # noqa: RUF012
 
-    def __init__(self, parameters, recipe):
-        native = paddle.optimizer.Momentum(
-            parameters=list(parameters.values()),
-            momentum=recipe.momentum,
-            weight_decay=recipe.weight_decay,
-        )
-        super().__init__(parameters, native)
+    def __init__(self, parameters, rates, recipe):
+        options = {"momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
+        super().__init__(parameters, rates, paddle.optimizer.Momentum, **options)
 
 
-_OPTIMIZERS = {"adam": Adam, "sgd": SGD}
+_OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 
 
-def optimizer(recipe, parameters):
-    """The recipe's optimizer of {neutral name: parameter}."""
-    return _OPTIMIZERS[recipe.optimizer](parameters, recipe)
+def optimizer(recipe, parameters, rates):
+    """The recipe's optimizer of {neutral name: parameter}, whose learning rates have factors."""
+    return _OPTIMIZERS[recipe.optimizer](parameters, rates, recipe)

@@ -1,14 +1,17 @@
 """One training step: forward, loss, backward, optimizer; over all processes."""
 
 import math
+from contextlib import nullcontext
 
 import paddle
 
 from backends.paddle import distributed
+from backends.paddle.average import Average
 from backends.paddle.device import resolve_device
 from backends.paddle.losses import loss
 from backends.paddle.network import build, export_state, import_state, tensors
 from backends.paddle.optimizers import optimizer
+from cic import encoder
 from cic.loss_scale import LossScale
 
 PRECISIONS = ("float32", "bf16", "fp16", "float64")
@@ -30,9 +33,30 @@ class Trainer:
         self.dtype = "float64" if precision == "float64" else "float32"
         self.net = build(network, state, device, self.dtype)
         own = tensors(self.net)
-        self.parameters = {name: own[name] for name in network.parameters}
+        rates = encoder.rates(network, recipe)
+        self.parameters = {name: own[name] for name in rates}
+        self._freeze(network, recipe.freeze)
         self.scale = LossScale(precision == "fp16")
-        self.loss, self.optimizer = loss(recipe.loss), optimizer(recipe, self.parameters)
+        self.loss, self.optimizer = loss(recipe.loss), optimizer(recipe, self.parameters, rates)
+        self.average = None
+        if recipe.average:
+            trained = {name: own[name] for name in encoder.trained(network, recipe.freeze)}
+            self.average = Average(trained, recipe.average)
+
+    def _freeze(self, network, count):
+        """Make the first `count` parts of the encoder a fixed function, statistics and all."""
+        for name, parameter in tensors(self.net).items():
+            if name in network.parameters:
+                parameter.stop_gradient = name not in self.parameters
+        modules = [module for module in self.net.sublayers() if hasattr(module, "spec")]
+        self.frozen = [
+            module for module in modules if encoder.is_frozen(network, module.spec.name, count)
+        ]
+
+    def _train(self):
+        self.net.train()
+        for module in self.frozen:
+            module.eval()
 
     def _output(self, inputs):
         paddle.set_device(self.device)  # Paddle's is the process's, whoever set it last
@@ -53,7 +77,7 @@ class Trainer:
         All three are of all processes: the loss, a 0-d tensor, the number of photos, without which
         no step is made, and whether any process asks to stop, its `stop` not being empty.
         """
-        self.net.train()
+        self._train()
         for parameter in self.parameters.values():
             parameter.clear_gradient(set_to_zero=False)
         total, count = paddle.zeros([], self.dtype), 0
@@ -89,6 +113,8 @@ class Trainer:
                 if not finite:
                     return
         self.optimizer.step(lr)
+        if self.average:
+            self.average.update(self.optimizer.steps - 1)
 
     @paddle.no_grad()
     def evaluate(self, batch):
@@ -105,7 +131,17 @@ class Trainer:
     @paddle.no_grad()
     def agree(self):
         """Take the first process's weights: arithmetic differs a little between machines."""
-        distributed.agree_(list(tensors(self.net).values()))
+        kept = self.average.values if self.average else {}
+        distributed.agree_([*tensors(self.net).values(), *kept.values()])
+
+    @property
+    def averages(self):
+        """Whether there is an average of the weights."""
+        return self.average is not None
+
+    def averaged(self):
+        """A context in which the net has the average of the weights, if there is one."""
+        return self.average.shown() if self.average else nullcontext()
 
     def total(self, *values):
         """Each of the numbers summed over all processes, floats."""
@@ -120,8 +156,9 @@ class Trainer:
         return total - paddle.device.cuda.memory_allocated(self.device)
 
     def state(self):
-        """(weights, optimizer): what the optimizer keeps, its steps, the loss scale."""
-        return export_state(self.net), self.scale.state() | self.optimizer.state()
+        """(weights, optimizer): what the optimizer keeps, its steps, loss scale and average."""
+        average = self.average.state() if self.average else {}
+        return export_state(self.net), self.scale.state() | self.optimizer.state() | average
 
     def load(self, weights, optimizer):
         """Go on from what `state` gave, whichever backend gave it."""
@@ -129,3 +166,5 @@ class Trainer:
         self.scale.load(optimizer)
         if "steps" in optimizer:
             self.optimizer.load(optimizer)
+        if self.average:
+            self.average.load(optimizer)

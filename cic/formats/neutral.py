@@ -1,6 +1,7 @@
 """This project's own checkpoints: safetensors with neutral names and their network's name."""
 
 from cic import checkpoint, networks
+from cic.averaging import PREFIX, averaged
 from cic.formats.layout import Found, Layout
 
 
@@ -16,14 +17,22 @@ class Neutral(Layout):
         return network
 
     def read(self, path):
-        """Found of a file, the optimizer's arrays left away; raises CheckpointError."""
+        """Found of a file, its average rather than the last weights; raises CheckpointError.
+
+        What the optimizer kept is left away.
+        """
         state, meta = checkpoint.load_own(path)
         network = checkpoint.network_of(meta, path)
-        weights, _ = checkpoint.split(state)
+        last, kept = checkpoint.split(state)
+        weights = averaged(last, kept)
         checkpoint.check(network, weights, path)
         checkpoint.check_numbers(weights, path)
-        dropped = {name: "the optimizer's, for training" for name in state if name not in weights}
-        names = {name: name for name in weights}
+        own = {name: checkpoint.OPTIMIZER + PREFIX + name for name in weights}
+        names = {name: average if average in state else name for name, average in own.items()}
+        dropped = {
+            name: "its average is taken" if name in weights else "the optimizer's, for training"
+            for name in state.keys() - set(names.values())
+        }
         return Found(self, weights, network, network, weights, meta, names, dropped)
 
     @property

@@ -78,6 +78,11 @@ class Network:
         """Names of the layers whose output `features` gives."""
         return tuple(layer.name for layer in self.layers if layer.name)
 
+    def part(self, name):
+        """Number of the encoder's part, from 0, that has a layer or array; None if it has not."""
+        has = (name == part or name.startswith(f"{part}.") for part in self.encoder)
+        return next((i for i, mine in enumerate(has) if mine), None)
+
     def output(self, shape):
         """(C, H, W) of the output for an input (C, H, W); (classes,) of a classifier's."""
         return layers.through(self.layers, shape)

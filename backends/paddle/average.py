@@ -1,0 +1,51 @@
+"""The moving average of the weights: see `cic.averaging`."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import paddle
+
+from cic.averaging import PREFIX, decay_at
+
+
+class Average:
+    """The average of {neutral name: tensor}, which begins as they are."""
+
+    def __init__(self, tensors, decay):
+        self.tensors, self.decay = tensors, decay
+        self.values = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+    @paddle.no_grad()
+    def update(self, step):
+        """Take in the weights after `step`, from 0."""
+        share = 1 - decay_at(self.decay, step)
+        for name, value in self.values.items():
+            value.lerp_(self.tensors[name], share)
+
+    @contextmanager
+    def shown(self):
+        """A context in which the tensors have the average's values."""
+        before = {name: tensor.detach().clone() for name, tensor in self.tensors.items()}
+        self._show(self.values)
+        try:
+            yield
+        finally:
+            self._show(before)
+
+    @paddle.no_grad()
+    def _show(self, values):
+        for name, tensor in self.tensors.items():
+            tensor.set_value(values[name])
+
+    def state(self):
+        """{name: array} to go on from."""
+        return {PREFIX + name: value.numpy().copy() for name, value in self.values.items()}
+
+    @paddle.no_grad()
+    def load(self, arrays):
+        """Go on from what `state` gave; begin with the tensors if there is no average in it."""
+        begins = not any(name.startswith(PREFIX) for name in arrays)
+        for name, value in self.values.items():
+            dtype = str(value.dtype).removeprefix("paddle.")
+            begun = self.tensors[name].detach() if begins else arrays[PREFIX + name]
+            value.set_value(begun if begins else np.ascontiguousarray(begun, dtype))

@@ -1,0 +1,22 @@
+"""The moving average of a network's weights over its steps, which is often better than the last.
+
+Polyak and Juditsky 1992, as the exponential average that Tan and Le 2019 (EfficientNet) evaluate.
+"""
+
+PREFIX = "average/"  # of its arrays among those that training keeps
+
+
+def decay_at(decay, step):
+    """Share of the average that `step` (from 0) leaves: less at first, so that the start fades."""
+    return min(decay, (1 + step) / (10 + step))
+
+
+def update(average, state, decay, step):
+    """The average {name: array} after `step` (from 0), whose weights are `state`."""
+    share = 1 - decay_at(decay, step)
+    return {name: array + share * (state[name] - array) for name, array in average.items()}
+
+
+def averaged(weights, kept):
+    """`weights` with the average of those that have one in `kept`, what training keeps."""
+    return {name: kept.get(PREFIX + name, array) for name, array in weights.items()}
