@@ -197,8 +197,6 @@ def refuse_idle(args, recipe, network):
         raise ValueError("--encoder: --weights are those of the encoder, too: leave one away")
     if args.encoder and not network.encoder:
         raise ValueError(f"--encoder {args.encoder}: {network} has no encoder")
-    if args.encoder and recipe.init == "data":
-        raise ValueError("--encoder: scaling it to data would spoil it: take --init plain")
 
 
 def open_network(recipe, photos, classes):
@@ -232,7 +230,10 @@ def first_state(args, recipe, dataset):
             state = transfer.begin(network, state, args.encoder)
         if recipe.init == "data" and not args.continue_train:
             order = Order(len(dataset), INIT_CROPS, args.seed)
-            state = scale_to_data(network, state, make_batch(dataset, order, 0).inputs)
+            inputs = make_batch(dataset, order, 0).inputs
+            state = scale_to_data(
+                network, state, inputs, keep=network.encoder if args.encoder else ()
+            )
         return state
     other, state, meta = checkpoint.load_weights(args.weights)
     checkpoint.check(network, state, args.weights)
