@@ -13,7 +13,7 @@ from cic import checkpoint, interrupts, ranks, watch
 from cic.log import TrainingError
 from cic.losses import class_entropy
 from cic.networks import BINS
-from cic.recipes import learning_rate
+from cic.recipes import Recipe, learning_rate
 
 LATEST, BEST = "latest", "best"
 _EPOCH = re.compile(r"epoch_(\d+)_model\.safetensors")
@@ -78,11 +78,11 @@ class Checkpoints:
         checkpoint.check(self.network, weights, self.path(which))
         kind = self.meta["recipe"]["optimizer"]
         checkpoint.check_training(self.network, optimizer, meta, self.path(which), kind)
-        for key in ("seed", "photos", "fingerprint", "batch_size"):
-            now = self.meta.get(key)
-            if meta.get(key) != now:
+        for key in ("seed", "photos", "fingerprint", "batch_size", "balance", "groups"):
+            was, now = (_settings(one).get(key) for one in (meta, self.meta))
+            if was != now:
                 raise TrainingError(
-                    f"{self.path(which)}: {key} was {meta.get(key)} and is {now}: the order of the "
+                    f"{self.path(which)}: {key} was {was} and is {now}: the order of the "
                     "photos follows from it; to begin anew from these weights, take --weights"
                 )
         if meta.get("classes") != self.meta.get("classes"):
@@ -99,7 +99,7 @@ class Checkpoints:
 
     def changes(self):
         """Settings that are no longer those of the resumed checkpoint: "lr 0.1 -> 0.2", ..."""
-        before, now = (meta.get("recipe", {}) | meta for meta in (self.before, self.meta))
+        before, now = _settings(self.before), _settings(self.meta)
         settings = self.meta["recipe"].keys() - {"name", "record"}
         settings |= {"backend", "precision", "prior_fingerprint"}
         return [
@@ -107,6 +107,12 @@ class Checkpoints:
             for key in sorted(settings & before.keys() & now.keys())
             if before[key] != now[key]
         ]
+
+
+def _settings(meta):
+    """A checkpoint's recipe and other meta in one; settings that it is older than are off."""
+    recipe = meta.get("recipe", {})
+    return (asdict(Recipe("")) | recipe if recipe else {}) | meta
 
 
 def check_alike(trainer, rank, size, facts):
