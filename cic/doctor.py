@@ -61,7 +61,8 @@ def checkup(trainer, recipe, loader, shares, steps, start=0, brief=False):
     """
     dataset = loader.dataset
     batch, rate = _load(loader, start, brief)  # first, so that its workers have started
-    seen = sample.take(dataset, *((BRIEF_PHOTOS, BRIEF_SECONDS) if brief else (PHOTOS, inf)))
+    most = (BRIEF_PHOTOS, BRIEF_SECONDS) if brief else (PHOTOS, inf)
+    seen = sample.take(dataset, *most, loader.order.odds())
     rate = rate or max(1, seen.photos) / seen.seconds * min(max(1, loader.workers), _cores())
     found = sample.findings(seen, dataset, shares)
     room = _memory(trainer, recipe, loader)

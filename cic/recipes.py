@@ -42,6 +42,12 @@ class Recipe:
     gamma: float = 0.5
     rebalance: bool = True
     augment: bool = True  # crop and mirror at random; else the middle as it is
+    balance: float = 0.0  # of the places photos come from; see dataset.Order
+    crop_scale: float = 1.0  # least area of a random crop; 1 is crops of one size, as the authors'
+    ageing: float = 0.0  # share of the inputs that are made to look old; see cic.ageing
+    target_mean: bool = False  # the mean of each cell; else every stride-th pixel, as the authors'
+    keep_gray: bool = False  # gray crops count, too; else they weigh 0, as the authors'
+    weight_limit: float = 0.0  # of the rebalancing weights; 0 is none, as the authors'
     init: str = "data"  # of a run from scratch: scaled to the data, as the authors', or "plain"
     accumulate: int = 1  # parts that a batch is computed in; each has its own batch norm
     clip_norm: float = 0.0  # of all gradients together; 0 is no clipping, as the authors'
@@ -60,13 +66,13 @@ class Recipe:
                 raise ValueError(f"{entry.name} is {value}: it must be {least} or more")
             if entry.type is float and not (0 <= value < inf):
                 raise ValueError(f"{entry.name} is {value}: it must be finite and not below 0")
-        for name in ("lr", "lr_factor", "sigma", "encoder_lr"):
+        for name in ("lr", "lr_factor", "sigma", "encoder_lr", "crop_scale"):
             if getattr(self, name) == 0:
                 raise ValueError(f"{name} is 0: it must be above 0")
         for name in ("beta1", "beta2", "momentum", "average"):
             if getattr(self, name) >= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be below 1")
-        for name, most in {"gamma": 1, "NN": COUNT}.items():
+        for name, most in MOST.items():
             if getattr(self, name) > most:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at most {most}")
         for name, choices in CHOICES.items():
@@ -74,6 +80,8 @@ class Recipe:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; there are {', '.join(choices)}"
                 )
+        if self.crop_scale < 1 and not self.augment:
+            raise ValueError(f"crop_scale is {self.crop_scale}: without augment no crop is random")
 
 
 def least_of(entry):
@@ -99,6 +107,7 @@ SCHEDULES = {"step": _step, "epoch": _epoch, "cosine": _cosine}
 # What each optimizer keeps of a parameter, in an array of its shape.
 _MOMENTS = ("moment1", "moment2")
 OPTIMIZERS = {"adam": _MOMENTS, "adamw": _MOMENTS, "sgd": ("velocity",)}
+MOST = {"gamma": 1, "NN": COUNT, "balance": 1, "crop_scale": 1, "ageing": 1}
 CHOICES = {"loss": NEEDS, "init": INITS, "schedule": SCHEDULES, "optimizer": OPTIMIZERS}
 
 

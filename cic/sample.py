@@ -80,12 +80,15 @@ class Sample:
         self.soft += np.bincount(index.ravel(), weight.ravel(), COUNT)
 
 
-def take(dataset, photos, seconds=np.inf):
-    """Sample of so many photos of `dataset`, or as many as there is time for; seeded."""
+def take(dataset, photos, seconds=np.inf, odds=None):
+    """Sample of so many photos of `dataset`, or as many as there is time for; seeded.
+
+    `odds` (N,) are the photos' shares of the draws (`Order.odds`), None if they are equal.
+    """
     soft_encode(np.zeros(2), dataset.neighbors)  # makes its table
     sample, start = Sample(), time.perf_counter()
     random = random_for(dataset.seed, 0, 0, STREAM)
-    for i in random.choice(len(dataset), min(photos, len(dataset)), replace=False):
+    for i in random.choice(len(dataset), min(photos, len(dataset)), replace=False, p=odds):
         try:
             sample.add(dataset, int(i))
         except images.PhotoError as error:
@@ -102,7 +105,9 @@ def findings(sample, dataset, shares):
     classifies = dataset.network.is_classifier
     if sample.photos:
         found += (
-            [_sizes(sample, dataset)] if classifies else [_gray(sample), _sizes(sample, dataset)]
+            [_sizes(sample, dataset)]
+            if classifies
+            else [_gray(sample, dataset.keep_gray), _sizes(sample, dataset)]
         )
     if classifies:
         return [*found, _classes(dataset)]
@@ -142,10 +147,11 @@ def _readable(sample):
     return Finding("readable", measured, _graded(share, 0, UNREADABLE), advice)
 
 
-def _gray(sample):
+def _gray(sample, kept):
     share = sample.gray / sample.photos
-    verdict = _graded(share, *GRAY)
-    advice = "they teach nothing: tools/get_invalid_images.py finds them"
+    verdict = _graded(share, GRAY[1]) if kept else _graded(share, *GRAY)
+    taught = "to leave photos gray" if kept else "nothing"
+    advice = f"they teach {taught}: tools/get_invalid_images.py finds them"
     return Finding("gray", f"{share:.1%} of the photos", verdict, advice if verdict != OK else "")
 
 

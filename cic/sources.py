@@ -141,21 +141,26 @@ class PhotoList(Sequence):
 
     Only those that are `wanted`, a function of the photo, all by default. `problems` has a message
     for each folder or shard that could not be read, or not to its end; `searched` are the places.
+    `groups` are the numbers of photos of each place: those of a place come one after the other, and
+    a place that is named twice is there twice.
     """
 
     def __init__(self, places, wanted=None):
         self.searched = [os.fspath(place) for place in places]
-        problems, names, numbers = [], [], {}
+        problems, names, numbers, self.groups = [], [], {}, []
         self.place, self.end, self.offset, self.size = (array("q") for _ in range(4))
         end = 0
-        for photo in filter(wanted, photos(self.searched, problems.append)):
-            self.place.append(numbers.setdefault((type(photo), photo[0]), len(numbers)))
-            names.append(os.fsencode(photo.name))
-            end += len(names[-1])
-            self.end.append(end)
-            offset, size = photo[2:] or (0, 0)
-            self.offset.append(offset)
-            self.size.append(size)
+        for place in self.searched:
+            before = len(names)
+            for photo in filter(wanted, photos([place], problems.append)):
+                self.place.append(numbers.setdefault((type(photo), photo[0]), len(numbers)))
+                names.append(os.fsencode(photo.name))
+                end += len(names[-1])
+                self.end.append(end)
+                offset, size = photo[2:] or (0, 0)
+                self.offset.append(offset)
+                self.size.append(size)
+            self.groups.append(len(names) - before)
         self.places, self.names = list(numbers), b"".join(names)
         self.problems = list(map(str, problems))
 

@@ -15,22 +15,39 @@ from cic.lab import rgb_to_lab
 from cic.rebalance import is_gray
 
 
+def cells(square, stride, mean=False):
+    """ab (c, c, 2) float32 of the cells of `stride` x `stride` pixels of a crop (C, C, 3) uint8.
+
+    The first pixel of each (as the authors' subsampling takes it) or, with `mean`, the mean of all
+    in CIELAB, where the distances are those that the loss is made of.
+    """
+    if not mean:
+        return rgb_to_lab(square[::stride, ::stride])[..., 1:]
+    ab = rgb_to_lab(square)[..., 1:]
+    count = len(ab) // stride
+    return ab.reshape(count, stride, count, stride, 2).mean((1, 3))
+
+
 class Bins:
     """Sparse soft targets over the 313 bins: of every stride-th pixel (4th, as the authors' are).
 
     `bin_weights` (313,) are the rebalancing weights, None for none. A gray photo has weight 0: it
-    has no colour to teach.
+    has no colour to teach; unless `keep_gray`, by which it teaches what is gray. For `mean` see
+    `cells`.
     """
 
-    def __init__(self, stride, neighbors=5, sigma=5.0, bin_weights=None):
+    def __init__(
+        self, stride, neighbors=5, sigma=5.0, bin_weights=None, mean=False, keep_gray=False
+    ):
         self.stride, self.neighbors, self.sigma = stride, neighbors, sigma
         self.bin_weights = bin_weights
+        self.mean, self.keep_gray = mean, keep_gray
 
     def of(self, square, i):
         """(index (K, c, c) int16, weight (K, c, c) float32) of a crop (C, C, 3) uint8."""
-        ab = rgb_to_lab(square[:: self.stride, :: self.stride])[..., 1:]
+        ab = cells(square, self.stride, self.mean)
         index, weight = soft_encode(ab, self.neighbors, self.sigma)
-        if is_gray(ab):
+        if not self.keep_gray and is_gray(ab):
             weight[:] = 0
         elif self.bin_weights is not None:
             weight *= self.bin_weights[index[..., :1]]  # a pixel's weight is its nearest bin's
@@ -43,15 +60,14 @@ class Bins:
 
 
 class Colours:
-    """The ab of every stride-th pixel, scaled as `network` gives them."""
+    """The ab of every stride-th pixel, or `mean` of each cell, scaled as `network` gives them."""
 
-    def __init__(self, network):
-        self.network = network
+    def __init__(self, network, mean=False):
+        self.network, self.mean = network, mean
 
     def of(self, square, i):
         """(ab (2, c, c) float32,) of a crop (C, C, 3) uint8."""
-        stride = self.network.stride
-        ab = rgb_to_lab(square[::stride, ::stride])[..., 1:]
+        ab = cells(square, self.network.stride, self.mean)
         return (self.network.scale_ab(ab).transpose(2, 0, 1),)
 
     def empty(self, count, side):
@@ -104,10 +120,10 @@ def read_classes(path):
     return names
 
 
-def target_of(network, photos, neighbors, sigma, bin_weights, classes):
+def target_of(network, photos, neighbors, sigma, bin_weights, classes, mean=False, keep_gray=False):
     """What photos of a PhotoList teach `network`."""
     if network.predicts == networks.CLASSES:
         return Classes(photos, classes)
     if network.predicts == networks.AB:
-        return Colours(network)
-    return Bins(network.stride, neighbors, sigma, bin_weights)
+        return Colours(network, mean)
+    return Bins(network.stride, neighbors, sigma, bin_weights, mean, keep_gray)

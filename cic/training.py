@@ -14,7 +14,7 @@ from cic import checkpoint, interrupts, ranks, watch
 from cic.log import TrainingError
 from cic.losses import class_entropy
 from cic.networks import BINS
-from cic.recipes import learning_rate
+from cic.recipes import Recipe, learning_rate
 
 LATEST, BEST = "latest", "best"
 AVERAGE = "_average"  # at the end of a figure of the average of the weights
@@ -99,10 +99,11 @@ class Checkpoints:
 
     def _check_same(self, meta, path):
         """Raise TrainingError unless what cannot change within a run is that of `meta`."""
-        own = {"freeze": self.recipe.freeze} | self.meta
-        its = {"freeze": meta.get("recipe", {}).get("freeze", 0)} | meta
+        own = {"freeze": 0} | _settings(self.meta)
+        its = {"freeze": 0} | _settings(meta)
         order, parts = "the order of the photos follows from it", "it says what is trained"
-        reasons = dict.fromkeys(("seed", "photos", "fingerprint", "batch_size"), order)
+        keys = ("seed", "photos", "fingerprint", "batch_size", "balance", "groups")
+        reasons = dict.fromkeys(keys, order)
         for key, reason in (reasons | {"freeze": parts}).items():
             if its.get(key) != own.get(key):
                 raise TrainingError(
@@ -114,7 +115,7 @@ class Checkpoints:
 
     def changes(self):
         """Settings that are no longer those of the resumed checkpoint: "lr 0.1 -> 0.2", ..."""
-        before, now = (meta.get("recipe", {}) | meta for meta in (self.before, self.meta))
+        before, now = _settings(self.before), _settings(self.meta)
         settings = self.meta["recipe"].keys() - {"name", "record"}
         settings |= {"backend", "precision", "prior_fingerprint"}
         return [
@@ -122,6 +123,12 @@ class Checkpoints:
             for key in sorted(settings & before.keys() & now.keys())
             if before[key] != now[key]
         ]
+
+
+def _settings(meta):
+    """A checkpoint's recipe and other meta in one; settings that it is older than are off."""
+    recipe = meta.get("recipe", {})
+    return (asdict(Recipe("")) | recipe if recipe else {}) | meta
 
 
 def check_alike(trainer, rank, size, facts):

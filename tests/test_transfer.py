@@ -119,7 +119,7 @@ def test_a_file_of_no_such_encoder_is_refused(tmp_path):
 
 
 def test_a_network_without_an_encoder_is_named():
-    with pytest.raises(ValueError, match="cic.* has no encoder"):
+    with pytest.raises(ValueError, match=r"cic.* has no encoder"):
         transfer.begin(networks.get("cic"), {}, "some.safetensors")
 
 

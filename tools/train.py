@@ -63,6 +63,12 @@ HELP = {
     "gamma": "share of the uniform distribution in the rebalancing prior: 1 is none at all",
     "rebalance": "weigh rare colours more",
     "augment": "crop and mirror at random",
+    "balance": "how even the places of --image_dir are drawn from: 0 by photos, 1 all alike",
+    "crop_scale": "least area of a random crop, of the largest possible; 1: crops at --load_size",
+    "ageing": "share of the inputs that are made to look like old scans",
+    "target_mean": "learn the mean colour of each cell of the output, not that of one pixel",
+    "keep_gray": "learn from gray photos, too, instead of passing them over",
+    "weight_limit": "greatest weight of a colour by --rebalance, 0 for any",
     "init": "first weights: scaled to the data, or plain",
     "accumulate": "parts that a batch is computed in, one after the other, to save memory",
     "clip_norm": "greatest norm of all gradients together, 0 for any",
@@ -187,9 +193,11 @@ def read_photos(args):
 def refuse_idle(args, recipe, network):
     """Raise ValueError for flags that would change nothing for this network."""
     colours = ("--prior", args.prior), ("--rebalance", args.rebalance), ("--gamma", args.gamma)
-    colours += (("--NN", args.NN), ("--sigma", args.sigma))
+    colours += (("--NN", args.NN), ("--sigma", args.sigma), ("--keep_gray", args.keep_gray))
+    colours += (("--weight_limit", args.weight_limit),)
     idle = [flag for flag, value in colours if value and network.predicts != networks.BINS]
     idle += ["--classes"] if args.classes and not network.is_classifier else []
+    idle += ["--target_mean"] if args.target_mean and network.is_classifier else []
     idle += ["--momentum"] if args.momentum is not None and recipe.optimizer != "sgd" else []
     if idle:
         raise ValueError(f"{', '.join(idle)}: of no effect on {network} with loss {recipe.loss}")
@@ -197,6 +205,10 @@ def refuse_idle(args, recipe, network):
         raise ValueError("--encoder: --weights are those of the encoder, too: leave one away")
     if args.encoder and not network.encoder:
         raise ValueError(f"--encoder {args.encoder}: {network} has no encoder")
+    if args.weight_limit and not recipe.rebalance:
+        raise ValueError("--weight_limit: of no effect without rebalancing")
+    if args.balance and len(args.image_dir) == 1:
+        raise ValueError("--balance: of no effect on one place: name several with --image_dir")
 
 
 def open_network(recipe, photos, classes):
@@ -214,6 +226,22 @@ def open_network(recipe, photos, classes):
     derived = {"classes": len(classes), "size": recipe.crop_size}
     options = {key: value for key, value in derived.items() if key in network.options}
     return networks.get(recipe.network, **(options | recipe.options)), classes
+
+
+def open_data(args, recipe, network, photos, held_out, shares, classes):
+    """(PhotoDataset to train on, that to evaluate on or None), which have the same targets."""
+    bin_weights = None
+    if recipe.rebalance:
+        bin_weights = rebalance.weights(shares, recipe.gamma)
+        bin_weights = rebalance.limited(bin_weights, shares, recipe.weight_limit)
+    settings = (recipe.load_size, recipe.crop_size, recipe.NN, recipe.sigma, bin_weights, args.seed)
+    both = {name: getattr(recipe, name) for name in ("target_mean", "keep_gray")}
+    both["classes"] = classes
+    varied = {name: getattr(recipe, name) for name in ("augment", "crop_scale", "ageing")}
+    dataset = PhotoDataset(photos, network, *settings, **both, **varied)
+    if held_out is not None:
+        held_out = PhotoDataset(held_out, network, *settings, **both, augment=False)
+    return dataset, held_out
 
 
 def name_problems(*datasets):
@@ -253,6 +281,7 @@ def start(args, recipe, backend, dataset, shares, steps):
         "seed": args.seed,
         "photos": len(dataset),
         "batch_size": recipe.batch_size,
+        "groups": list(dataset.photos.groups) if recipe.balance else None,
         "steps": steps,
         "weights": args.weights,
         "encoder": args.encoder,
@@ -322,7 +351,8 @@ def examine(args, recipe, loader, shares, trainer, step, steps):
 def run(args, recipe, dataset, held_out, shares, backend):
     """The figures of the run in this process, one of those that train together."""
     rank, size = backend.rank(), backend.size()
-    order = Order(len(dataset), recipe.batch_size, args.seed, rank=rank, world=size)
+    groups = dataset.photos.groups, recipe.balance
+    order = Order(len(dataset), recipe.batch_size, args.seed, True, rank, size, *groups)
     steps = count_steps(args, recipe, order)
     trainer, checkpoints, step = start(args, recipe, backend, dataset, shares, steps)
     agree(backend, trainer, checkpoints, held_out)
@@ -370,11 +400,7 @@ def main():
     network, classes = open_network(recipe, photos, classes)
     refuse_idle(args, recipe, network)
     shares = prior.read(args.prior) if args.prior else prior.default()
-    bin_weights = rebalance.weights(shares, recipe.gamma) if recipe.rebalance else None
-    settings = (recipe.load_size, recipe.crop_size, recipe.NN, recipe.sigma, bin_weights, args.seed)
-    dataset = PhotoDataset(photos, network, *settings, augment=recipe.augment, classes=classes)
-    if held_out is not None:
-        held_out = PhotoDataset(held_out, network, *settings, augment=False, classes=classes)
+    dataset, held_out = open_data(args, recipe, network, photos, held_out, shares, classes)
     backend = backends.get(args.backend)
     args.backend = backend.NAME
     args.device = backend.join(backend.resolve_device(args.device))
