@@ -84,8 +84,8 @@ class Checkpoints:
             raise TrainingError(f"{path}: of recipe {recipe}: add --recipe {recipe}")
         weights, optimizer = checkpoint.split(state)
         checkpoint.check(self.network, weights, path)
-        self._check_same(meta, path)
         checkpoint.check_training(self.network, optimizer, meta, path, self.recipe)
+        self._check_same(meta, path)
         starts = {flag: meta.get(flag) for flag in ("weights", "encoder")}
         for flag, start in starts.items():
             if self.meta.get(flag) not in (None, start):
@@ -98,18 +98,15 @@ class Checkpoints:
         return meta["step"]
 
     def _check_same(self, meta, path):
-        """Raise TrainingError unless what cannot change within a run is that of `meta`."""
-        own = {"freeze": self.recipe.freeze} | self.meta
-        its = {"freeze": meta.get("recipe", {}).get("freeze", 0)} | meta
-        order, parts = "the order of the photos follows from it", "it says what is trained"
-        reasons = dict.fromkeys(("seed", "photos", "fingerprint", "batch_size"), order)
-        for key, reason in (reasons | {"freeze": parts}).items():
-            if its.get(key) != own.get(key):
+        """Raise TrainingError unless the photos and their order are those of `meta`."""
+        for key in ("seed", "photos", "fingerprint", "batch_size"):
+            now = self.meta.get(key)
+            if meta.get(key) != now:
                 raise TrainingError(
-                    f"{path}: {key} was {its.get(key)} and is {own.get(key)}: {reason}; "
-                    "to begin anew from these weights, take --weights"
+                    f"{path}: {key} was {meta.get(key)} and is {now}: the order of the "
+                    "photos follows from it; to begin anew from these weights, take --weights"
                 )
-        if its.get("classes") != own.get("classes"):
+        if meta.get("classes") != self.meta.get("classes"):
             raise TrainingError(f"{path}: its class folders are others than these")
 
     def changes(self):

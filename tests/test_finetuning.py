@@ -346,7 +346,7 @@ def test_an_average_that_does_not_fit_is_named(backend, dataset, tmp_path, damag
 def test_a_run_goes_on_with_as_many_frozen_parts(backend, dataset, tmp_path):
     Run(backend, dataset, tmp_path).train(2)
     run = Run(backend, dataset, tmp_path, freeze=2)
-    with pytest.raises(training.TrainingError, match="freeze was 1 and is 2"):
+    with pytest.raises(checkpoint.CheckpointError, match="freeze was 1 and is 2"):
         run.checkpoints.resume(run.trainer)
 
 
