@@ -146,6 +146,12 @@ def check_training(network, optimizer, meta, source, recipe):
         raise CheckpointError(f"{source}: not of this network: {has} instead of {network}")
     if "step" not in meta or "steps" not in optimizer:
         raise CheckpointError(f"{source}: weights alone: not resumable; start from --weights")
+    freeze = meta.get("recipe", {}).get("freeze", 0)
+    if freeze != recipe.freeze:
+        raise CheckpointError(
+            f"{source}: not resumable: freeze was {freeze} and is {recipe.freeze}; "
+            "to begin anew from these weights, take --weights"
+        )
     kind = recipe.optimizer
     slots = {
         f"{slot}/{name}": network.parameters[name]

@@ -1,20 +1,25 @@
-"""How the parts of a network's encoder are trained: not at all, slower, or as all the rest."""
+"""How the parts of a network's encoder are trained: not at all, slower, or as all the rest.
 
-
-def trained(network, freeze):
-    """Names of the arrays that training changes, the first `freeze` parts of the encoder being as
-    they are; raises ValueError if there are not so many.
-    """
-    if freeze > len(network.encoder):
-        parts = f"{len(network.encoder)} parts" if network.encoder else "no parts: it has none"
-        raise ValueError(f"freeze is {freeze}: the encoder of {network} has {parts}")
-    return [name for name in network.state_shapes if not is_frozen(network, name, freeze)]
+A part that is not trained, frozen, is a fixed function: its batch norms take and keep their running
+statistics, in training too.
+"""
 
 
 def is_frozen(network, name, freeze):
     """Whether a layer or an array is in the first `freeze` parts of the encoder."""
     part = network.part(name)
     return part is not None and part < freeze
+
+
+def trained(network, freeze):
+    """Names of the arrays that training changes, the encoder's first `freeze` parts being frozen.
+
+    Raises ValueError if there are not so many.
+    """
+    if freeze > len(network.encoder):
+        parts = f"{len(network.encoder)} parts" if network.encoder else "no parts: it has none"
+        raise ValueError(f"freeze is {freeze}: the encoder of {network} has {parts}")
+    return [name for name in network.state_shapes if not is_frozen(network, name, freeze)]
 
 
 def rates(network, recipe):
@@ -24,9 +29,5 @@ def rates(network, recipe):
     """
     if recipe.encoder_lr != 1 and not network.encoder:
         raise ValueError(f"encoder_lr is {recipe.encoder_lr}: {network} has no encoder")
-    names = network.parameters.keys() & set(trained(network, recipe.freeze))
-    return {
-        name: 1.0 if network.part(name) is None else recipe.encoder_lr
-        for name in network.parameters
-        if name in names
-    }
+    names = [name for name in trained(network, recipe.freeze) if name in network.parameters]
+    return {name: 1.0 if network.part(name) is None else recipe.encoder_lr for name in names}

@@ -84,8 +84,8 @@ class Checkpoints:
             raise TrainingError(f"{path}: of recipe {recipe}: add --recipe {recipe}")
         weights, optimizer = checkpoint.split(state)
         checkpoint.check(self.network, weights, path)
-        self._check_same(meta, path)
         checkpoint.check_training(self.network, optimizer, meta, path, self.recipe)
+        self._check_same(meta, path)
         starts = {flag: meta.get(flag) for flag in ("weights", "encoder")}
         for flag, start in starts.items():
             if self.meta.get(flag) not in (None, start):
@@ -98,19 +98,16 @@ class Checkpoints:
         return meta["step"]
 
     def _check_same(self, meta, path):
-        """Raise TrainingError unless what cannot change within a run is that of `meta`."""
-        own = {"freeze": 0} | _settings(self.meta)
-        its = {"freeze": 0} | _settings(meta)
-        order, parts = "the order of the photos follows from it", "it says what is trained"
-        keys = ("seed", "photos", "fingerprint", "batch_size", "balance", "groups")
-        reasons = dict.fromkeys(keys, order)
-        for key, reason in (reasons | {"freeze": parts}).items():
-            if its.get(key) != own.get(key):
+        """Raise TrainingError unless the photos and their order are those of `meta`."""
+        before, settings = _settings(meta), _settings(self.meta)
+        for key in ("seed", "photos", "fingerprint", "batch_size", "balance", "groups"):
+            was, now = before.get(key), settings.get(key)
+            if was != now:
                 raise TrainingError(
-                    f"{path}: {key} was {its.get(key)} and is {own.get(key)}: {reason}; "
-                    "to begin anew from these weights, take --weights"
+                    f"{path}: {key} was {was} and is {now}: the order of the photos follows from "
+                    "it; to begin anew from these weights, take --weights"
                 )
-        if its.get("classes") != own.get("classes"):
+        if meta.get("classes") != self.meta.get("classes"):
             raise TrainingError(f"{path}: its class folders are others than these")
 
     def changes(self):

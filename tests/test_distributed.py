@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 import torch
 
 from cic import checkpoint
@@ -31,10 +32,10 @@ ALONE = os.environ | {"OMP_NUM_THREADS": "1"}  # as torchrun has it: sums round 
 def start(backend, photo_folder, tmp_path):
     """Start a training run on the photo folder, in two processes or in one; the process."""
 
-    def run(model, *more, launched=True):
+    def run(model, *more, launched=True, script=TRAIN):
         command = [sys.executable]
         command += ["-m", *LAUNCHER[backend.NAME]] if launched else []
-        command += [TRAIN, "--image_dir", photo_folder, "--model_path", model, *SMALL]
+        command += [script, "--image_dir", photo_folder, "--model_path", model, *SMALL]
         command += [] if launched else ["--backend", backend.NAME]
         command += ["--device", "cpu", "--batch_size", "4", "--loss_step", "1"]
         command += ["--num_workers", "0", *more]
@@ -87,6 +88,25 @@ def test_two_processes_train_as_one_does(start, photo_folder, tmp_path, precisio
     for name, array in one.items():
         distance = np.linalg.norm(two[name] - array) / np.linalg.norm(array)
         assert distance < near, name
+
+
+def test_two_processes_train_on_top_of_an_encoder_as_one_does(start, photo_folder, tmp_path):
+    """With everything at once; the weights that are compared are the averages."""
+    more = ("--network", "tiny", "--option", "width=8", "--init", "plain", "--freeze", 1)
+    more += ("--optimizer", "adamw", "--encoder_lr", 0.3, "--average", 0.9, "--clip_norm", 0.1)
+    more += ("--lr", 1e-3, "--precision", "float64", "--max_steps", 5, "--val_dir", photo_folder)
+    one, two = (
+        figures_of(finish(start(model, *more, launched=model == "two", script=tiny.__file__)))
+        for model in ("one", "two")
+    )
+    for name in ("validation_loss", "validation_loss_average"):
+        assert two[name] == pytest.approx(one[name], rel=1e-7), name
+    one, two = (checkpoint.load(checkpoint_path(tmp_path / m))[0] for m in ("one", "two"))
+    assert one.keys() == two.keys()
+    assert "optimizer/average/head.weight" in one
+    assert "optimizer/moment1/stem.weight" not in one
+    for name, array in one.items():
+        np.testing.assert_allclose(two[name], array, atol=1e-7, err_msg=name)
 
 
 def test_a_focal_loss_of_two_processes_is_that_of_one(start, photo_folder, tmp_path):

@@ -76,6 +76,17 @@ def test_two_runs_in_one_picture_and_a_table(plot, tmp_path):
     assert (44, 160, 44) not in found
 
 
+def test_the_best_of_the_averages_counts_where_there_are_any(plot, tmp_path):
+    losses = [(10, 1.0, 4.0), (20, 2.0, 3.0), (30, 3.0, 3.5)]
+    lines = [validation(n, raw) | {"validation_loss_average": own} for n, raw, own in losses]
+    write(tmp_path / "averaged", *falling(10, 40), *lines)
+    write(tmp_path / "raw", *falling(10, 40), *(validation(n, raw) for n, raw, _ in losses))
+    run = plot("averaged", "raw", "-o", "losses.svg")
+    assert run.returncode == 0, run.stderr
+    assert table(run)["averaged"][2:4] == ["3.0000", "20"]
+    assert table(run)["raw"][2:4] == ["1.0000", "10"]
+
+
 def test_the_best_validation_is_the_lowest_and_the_loss_the_last(plot, tmp_path):
     losses = [validation(10, 3.0), validation(20, 1.0), validation(30, 2.0)]
     write(tmp_path / "run", step(10, 9.0), *losses, step(40, 7.0))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny
 
-from cic import checkpoint, formats, networks, transfer
+from cic import checkpoint, networks, transfer
 from cic.checkpoint import CheckpointError
 from cic.forward import forward
 from cic.initialize import initialize
@@ -22,7 +22,6 @@ CLASSIFIER = tiny.tiny_classifier()
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
     monkeypatch.setattr(networks, "_NETWORKS", networks._NETWORKS | tiny.NETWORKS)
-    monkeypatch.setattr(formats.NEUTRAL.__class__, "networks", networks.names())
 
 
 def saved(path, network=CLASSIFIER, **changes):
@@ -172,7 +171,6 @@ def test_a_run_begins_from_an_encoder_says_so_and_goes_on(train, backend, tmp_pa
     [
         (("--encoder", "a", "--weights", "b"), "tiny", "--encoder: --weights"),
         (("--encoder", "a"), "cic", "--encoder a: cic.* has no encoder"),
-        (("--encoder", "a", "--init", "data"), "tiny", "take --init plain"),
         (("--encoder", "nowhere", "--init", "plain"), "tiny", "nowhere: there is no such file"),
         (("--freeze", 9, "--init", "plain"), "tiny", "freeze is 9"),
     ],

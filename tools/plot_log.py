@@ -5,7 +5,8 @@ python tools/plot_log.py runs/soft runs/hard/log.jsonl -o losses.png --smooth 20
 
 A run is its folder, or its log.jsonl. Of a run that was continued from an earlier checkpoint, what
 came after that checkpoint the first time is left out. The training loss as logged is faint, its
-running mean over --smooth lines of the log is strong; the validation loss is dashed.
+running mean over --smooth lines of the log is strong; the validation loss is dashed, that of the
+average of the weights dotted.
 """
 
 import json
@@ -18,6 +19,7 @@ import numpy as np
 
 from cic import console
 from cic.files import replacing
+from cic.training import AVERAGE, score
 
 LOG = "log.jsonl"
 TITLES = ("run", "steps", "loss", "best validation", "at step", "images/s")
@@ -102,8 +104,12 @@ def draw(logs, smooth, path):
         curves += losses.plot(steps, running_mean(loss, smooth), color=colours(number))
         points = column(validation, "validation_loss")
         losses.plot(*points, "o--", color=colours(number), markersize=4)
+        points = column(validation, "validation_loss" + AVERAGE)
+        losses.plot(*points, "o:", color=colours(number), markersize=4)
         rates.plot(*column(training, "lr"), color=colours(number))
-    losses.set_ylabel("loss\n(dashed: validation)")
+    dotted = any(AVERAGE in key for _, lines in logs.values() for line in lines for key in line)
+    more = ", dotted: of the average" if dotted else ""
+    losses.set_ylabel(f"loss\n(dashed: validation{more})")
     rates.set(xlabel="step", ylabel="learning rate")
     legend = losses.legend(curves, ["run"] * len(curves))
     for text, run in zip(legend.get_texts(), logs):
@@ -118,12 +124,12 @@ def draw(logs, smooth, path):
 def row(run, training, validation):
     """The run's line of the table, strings."""
     last = training[-1] if training else {}
-    best = min(validation, key=lambda line: line["validation_loss"], default={})
+    best = min(validation, key=score, default={})
     return (
         run,
         number(max(training + validation, key=lambda line: line["step"]), "step", ","),
         number(last, "loss", ".4f"),
-        number(best, "validation_loss", ".4f"),
+        format(score(best), ".4f") if best else "-",
         number(best, "step", ","),
         number(last, "images_per_second", ".1f"),
     )

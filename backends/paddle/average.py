@@ -35,7 +35,7 @@ class Average:
     @paddle.no_grad()
     def _show(self, values):
         for name, tensor in self.tensors.items():
-            tensor.set_value(values[name])
+            tensor.copy_(values[name], True)
 
     def state(self):
         """{name: array} to go on from."""
@@ -46,6 +46,8 @@ class Average:
         """Go on from what `state` gave; begin with the tensors if there is no average in it."""
         begins = not any(name.startswith(PREFIX) for name in arrays)
         for name, value in self.values.items():
-            dtype = str(value.dtype).removeprefix("paddle.")
-            begun = self.tensors[name].detach() if begins else arrays[PREFIX + name]
-            value.set_value(begun if begins else np.ascontiguousarray(begun, dtype))
+            if begins:
+                value.copy_(self.tensors[name], True)
+            else:
+                dtype = str(value.dtype).removeprefix("paddle.")
+                value.set_value(np.ascontiguousarray(arrays[PREFIX + name], dtype))

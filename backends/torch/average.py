@@ -44,4 +44,7 @@ class Average:
         """Go on from what `state` gave; begin with the tensors if there is no average in it."""
         begins = not any(name.startswith(PREFIX) for name in arrays)
         for name, value in self.values.items():
-            value.copy_(self.tensors[name] if begins else torch.from_numpy(arrays[PREFIX + name]))
+            if begins:
+                value.copy_(self.tensors[name])
+            else:
+                value.copy_(torch.from_numpy(arrays[PREFIX + name]))
