@@ -15,10 +15,7 @@ OFTEN = 0.5  # how often each effect is there
 BLUR = (0.4, 0.9)  # sigma, pixels: soft lenses and enlargements; above, small things are lost
 GAMMA = 0.35  # logarithm of the power: L 50 becomes 37 to 61, two thirds of a stop either way
 CONTRAST = (-0.4, 0.6)  # share of an S-curve (below 0, of what undoes it): paper's soft to hard
-UNEVEN = (
-    0.04,
-    0.12,
-)  # deviation of lightness over the picture, as a share of it: a corner in shade
+UNEVEN = (0.03, 0.09)  # deviation of lightness over the picture, a share of it: shaded corners
 PAPER = (0.01, 0.03)  # the same of paper's texture, which is a few pixels wide
 GRAIN = (0.01, 0.045)  # deviation at middle gray; from 0.06 on faces of 20 pixels were lost
 GRAIN_SIZES = (1.0, 1.0, 1.5, 2.0)  # pixels: an enlargement shows grain larger than a pixel

@@ -1,5 +1,6 @@
 """cic.dataset and cic.loader against a sample computed by hand, and against themselves."""
 
+import hashlib
 import multiprocessing
 import os
 import pickle
@@ -13,14 +14,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import color
 
-from cic import networks
+from cic import ageing, networks
 from cic.bins import AB, COUNT
-from cic.dataset import Order, PhotoDataset, make_batch
+from cic.dataset import Order, PhotoDataset, make_batch, shares
 from cic.images import PhotoError
 from cic.loader import Loader
 
 NETWORK = networks.get("cic", width=0.125)
 SMALL = {"load_size": 48, "crop_size": 32}
+ALL = {"crop_scale": 0.55, "ageing": 0.5, "target_mean": True, "keep_gray": True}
 
 
 def one_photo(folder, rgb):
@@ -381,3 +383,228 @@ def test_every_size_of_photo_gives_a_crop(width, height, epoch):
         for augment in (True, False):
             data = PhotoDataset([folder], NETWORK, load_size=40, crop_size=32, augment=augment)
             assert data.crop(0, epoch).shape == (32, 32, 3)
+
+
+def test_what_is_off_changes_no_bit_of_earlier_runs(tmp_path, photos):
+    """The numbers are those from before there was any of it."""
+    folder = one_photo(tmp_path / "in", photos["astronaut"][100:196, 150:290])
+    data = PhotoDataset([folder], NETWORK, load_size=96, crop_size=32, seed=3)
+    found = []
+    for epoch in (0, 2):
+        crop, (inputs, _, noise) = data.crop(0, epoch), data.sample(0, epoch)
+        assert np.array_equal(inputs, NETWORK.inputs(crop))
+        found.append((hashlib.blake2b(crop.tobytes(), digest_size=8).hexdigest(), noise))
+    assert found == [
+        ("82a48030636e50c1", 5118060560574370904),
+        ("d9d3b48bdefb3368", 1459803955195492167),
+    ]
+    assert Order(1000, 7, 5).batch(300)[1].tolist() == [587, 602, 676, 40, 618, 974, 28]
+
+
+GROUPS = st.lists(st.integers(0, 60), min_size=1, max_size=5).filter(any)
+BALANCE = st.floats(0, 1)
+
+
+@given(GROUPS, BALANCE)
+def test_shares_are_the_closed_form_rounded(groups, balance):
+    found, sizes = shares(groups, balance), np.array(groups, float)
+    power = np.array([n ** (1 - balance) if n else 0.0 for n in groups])
+    assert found.sum() == sum(groups)
+    assert np.abs(found - sizes.sum() * power / power.sum()).max() < 1
+    assert (found[sizes == 0] == 0).all()
+
+
+def test_shares_by_hand():
+    assert shares([100, 400, 0, 1600], 0.5).tolist() == [300, 600, 0, 1200]
+    assert shares([100, 400, 0, 1600], 1).tolist() == [700, 700, 0, 700]
+    assert shares([100, 401, 3, 1600], 0).tolist() == [100, 401, 3, 1600]
+    assert shares([1, 1, 2], 1).tolist() == [2, 1, 1]
+
+
+def drawn(order, epoch):
+    """(photos, how often each was drawn before) of a whole epoch."""
+    steps = range(epoch * order.steps_per_epoch, (epoch + 1) * order.steps_per_epoch)
+    return map(np.concatenate, zip(*map(order.draws, steps)))
+
+
+@given(GROUPS, BALANCE.filter(bool), st.integers(0, 2**63))
+def test_a_balanced_epoch_has_the_shares_and_every_photo_as_often_as_the_next(
+    groups, balance, seed
+):
+    photos, ends = sum(groups), np.cumsum(groups)
+    order = Order(photos, 7, seed, groups=groups, balance=balance)
+    total = np.zeros(photos, int)
+    for epoch in range(4):
+        chosen, before = drawn(order, epoch)
+        counts = np.bincount(chosen, minlength=photos)
+        for seen in (counts, total + counts):
+            for part in np.split(seen, ends[:-1]):
+                assert not part.size or np.ptp(part) <= 1
+        per_group = [part.sum() for part in np.split(counts, ends[:-1])]
+        assert per_group == shares(groups, balance).tolist()
+        for i in range(photos):
+            numbers = sorted(before[chosen == i].tolist())
+            assert numbers == list(range(total[i], total[i] + counts[i]))
+        total += counts
+
+
+def test_a_balanced_epoch_is_shuffled_anew_and_a_function_of_seed_and_epoch():
+    groups = (90, 10)
+    orders = [Order(100, 7, seed, groups=groups, balance=1.0) for seed in (4, 4, 5)]
+    there, again, other = ([list(drawn(order, e)) for e in range(3)] for order in orders)
+    for one, same in zip(there, again):
+        assert_same(one, same)
+    assert not np.array_equal(there[0][0], other[0][0])
+    few = [epoch[0] >= 90 for epoch in there]
+    assert 15 < few[0][:50].sum() < 35  # not one group after the other
+    assert not np.array_equal(few[0], few[1])
+
+
+@given(orders(), BALANCE)
+def test_a_balanced_batch_is_the_same_for_any_number_of_ranks(arguments, balance):
+    (photos, batch_size, seed, _), world = arguments
+    more = {"groups": (photos // 3, photos - photos // 3), "balance": balance}
+    alone = Order(photos, batch_size, seed, **more)
+    ranks = [Order(photos, batch_size, seed, True, r, world, **more) for r in range(world)]
+    for step in (1, 0, alone.steps_per_epoch):
+        for whole, parts in zip(alone.draws(step), zip(*(rank.draws(step) for rank in ranks))):
+            assert sorted(np.concatenate(parts)) == sorted(whole)
+
+
+def test_the_order_to_evaluate_in_knows_no_balance():
+    order = Order(10, 4, shuffle=False, groups=(9, 1), balance=1.0)
+    assert steps_of(order, 1) == [(0, [0, 1, 2, 3]), (0, [4, 5, 6, 7]), (0, [8, 9])]
+
+
+def test_groups_that_are_not_the_photos_are_refused():
+    with pytest.raises(ValueError, match="groups of 9 photos: there are 10"):
+        Order(10, 4, groups=(4, 5), balance=0.5)
+
+
+def test_odds_are_how_often_photos_are_drawn():
+    assert Order(10, 4, groups=(8, 2)).odds() is None
+    order = Order(10, 4, groups=(8, 0, 2), balance=1.0)
+    assert np.allclose(order.odds(), [5 / 8 / 10] * 8 + [5 / 2 / 10] * 2)
+
+
+def test_a_photo_that_comes_twice_in_an_epoch_is_seen_anew(photo_folder):
+    places = [photo_folder / "n02", photo_folder / "n01" / "..", photo_folder / "n01"]
+    data = PhotoDataset([*places, *places[:1]], NETWORK, **SMALL, **ALL)
+    order = Order(len(data), len(data), groups=data.photos.groups, balance=1.0)
+    photos, before = order.draws(0)
+    again = [i for i, count in enumerate(np.bincount(photos)) if count > 1]
+    batch = make_batch(data, order, 0)
+    assert again
+    for i in again:
+        first, second = np.flatnonzero(photos == i)[:2]
+        assert not np.array_equal(batch.inputs[first], batch.inputs[second])
+        assert batch.noise[first] != batch.noise[second]
+    assert_same(batch.inputs[0], data.sample(int(photos[0]), int(before[0]))[0])
+
+
+def test_workers_give_the_same_batches_with_all_that_can_be_on(damaged):
+    places = [damaged / "n01", damaged / "n02", damaged / "n01"]
+    data = PhotoDataset(places, NETWORK, **SMALL, **ALL)
+    order = Order(len(data), 3, groups=data.photos.groups, balance=0.5)
+    with Loader(data, order, workers=2) as loader:
+        for step, batch in enumerate(loader.batches(2, 9), 2):
+            assert_same(batch, make_batch(data, order, step))
+
+
+@pytest.fixture
+def ramp(tmp_path):
+    """A folder with a picture whose first channels are the column and the row, 200 x 120."""
+    row, column = np.meshgrid(np.arange(120), np.arange(200), indexing="ij")
+    return one_photo(tmp_path / "in", np.stack([column, row, row], axis=-1).astype(np.uint8))
+
+
+def test_scaled_crops_have_even_areas_and_lie_anywhere(ramp):
+    data = PhotoDataset([ramp], NETWORK, 64, 64, crop_scale=0.1)
+    crops = np.stack([data.crop(0, epoch) for epoch in range(400)]).astype(float)
+    assert crops.shape == (400, 64, 64, 3)
+    side = np.abs(np.diff(crops[:, 32, :, 0])).mean(1) * 64  # pixels of the picture
+    area = (side / 120) ** 2
+    assert 0.08 < area.min() < 0.12
+    assert 0.98 < area.max() < 1.03
+    quarters = np.histogram(np.clip(area, 0.1, 1), np.linspace(0.1, 1, 5))[0]
+    assert np.abs(quarters - 100).max() < 35  # four standard deviations
+    middle = crops[..., :2].mean((1, 2))
+    place = (middle - side[:, None] / 2) / (np.array([200, 120]) - side[:, None])
+    place = place[side < 110]  # of the others the numbers are too rough
+    for line in place.T:
+        thirds = np.histogram(np.clip(line, 0, 1), np.linspace(0, 1, 4))[0] / len(line)
+        assert np.abs(thirds - 1 / 3).max() < 0.1
+    assert abs(np.corrcoef(place.T)[0, 1]) < 0.22
+    assert 160 < (crops[:, 0, 0, 0] > crops[:, 0, -1, 0]).sum() < 240
+
+
+def test_scaled_crops_are_sharp_and_smooth(tmp_path, photos):
+    """What is drawn does not depend on what is decoded: a JPEG's crop is that of the whole photo.
+
+    Nothing is enlarged if the file has the pixels, and nothing aliases.
+    """
+    photo = Image.fromarray(photos["astronaut"])  # 512 x 512
+    (tmp_path / "jpeg").mkdir()
+    photo.save(tmp_path / "jpeg" / "a.jpg", quality=100, subsampling=0)
+    sizes = {"load_size": 64, "crop_size": 64, "crop_scale": 0.3}
+    whole = PhotoDataset([one_photo(tmp_path / "png", photos["astronaut"])], NETWORK, **sizes)
+    quick = PhotoDataset([tmp_path / "jpeg"], NETWORK, **sizes)
+    for epoch in range(5):
+        one, other = (data.crop(0, epoch).astype(float) for data in (whole, quick))
+        assert np.abs(one - other).mean() < 2.5
+        assert 0.9 < np.abs(np.diff(other)).mean() / np.abs(np.diff(one)).mean() < 1.1
+
+
+def test_the_middle_knows_no_crop_scale(ramp):
+    arguments = [ramp], NETWORK, 64, 56
+    one = PhotoDataset(*arguments, augment=False, crop_scale=0.5)
+    assert_same(one.sample(0, 3), PhotoDataset(*arguments, augment=False).sample(0, 3))
+    assert np.array_equal(one.crop(0, 3), one.crop(0))
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (1, 1), (5, 200), (200, 5)])
+def test_scaled_crops_of_small_photos_are_enlarged(tmp_path, shape):
+    folder = one_photo(tmp_path / "in", np.full((*shape, 3), [200, 100, 50], np.uint8))
+    data = PhotoDataset([folder], NETWORK, **SMALL, crop_scale=0.2)
+    for epoch in range(5):
+        assert (data.crop(0, epoch) == [200, 100, 50]).all()
+        assert data.crop(0, epoch).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("name", ["cic", "regression"])
+def test_ageing_changes_the_input_and_never_the_target(photo_folder, name):
+    network = networks.get(name, width=0.125)
+    plain = PhotoDataset([photo_folder], network, **SMALL)
+    aged = PhotoDataset([photo_folder], network, **SMALL, ageing=1.0)
+    changed = 0
+    for i in range(6):
+        (one, target, noise), (other, same, number) = plain.sample(i, 1), aged.sample(i, 1)
+        assert_same(target, same)
+        assert noise == number
+        assert one.shape == other.shape and one.dtype == other.dtype
+        assert other.min() >= network.inputs(np.zeros((1, 1, 3), np.uint8)).min() - 1e-4
+        changed += not np.array_equal(one, other)
+        assert np.array_equal(other, aged.sample(i, 1)[0])
+        assert not np.array_equal(other, aged.sample(i, 2)[0])
+    assert changed >= 5
+
+
+def test_ageing_is_a_share_of_the_inputs(tmp_path, photos, monkeypatch):
+    monkeypatch.setattr(ageing, "OFTEN", 1)
+    folder = one_photo(tmp_path / "in", photos["coffee"][:32, :32])
+    plain = PhotoDataset([folder], NETWORK, 32, 32)
+    aged = PhotoDataset([folder], NETWORK, 32, 32, ageing=0.3)
+    samples = ((plain.sample(0, n)[0], aged.sample(0, n)[0]) for n in range(200))
+    changed = sum(not np.array_equal(one, other) for one, other in samples)
+    assert 34 <= changed <= 86  # of 60, four standard deviations
+
+
+@pytest.mark.parametrize(
+    ("name", "space"),
+    [("special_vgg16", "Lab"), ("special_vgg16", "Gray"), ("gated_resnet18", "RGB")],
+)
+def test_ageing_is_of_lightness_alone(photo_folder, name, space):
+    options = {"space": space} if name == "special_vgg16" else {}
+    network = networks.get(name, **options)
+    with pytest.raises(ValueError, match=rf"ageing is 0.5: {name}\(.*\) sees {space}, not L"):
+        PhotoDataset([photo_folder / "n01"], network, 64, 64, ageing=0.5)

@@ -126,6 +126,34 @@ def test_gray_photos_are_counted(change):
     assert found["gray"].verdict == sample.BAD
 
 
+def test_gray_photos_that_are_kept_are_no_worry_until_they_are_most(change, photos):
+    folder = change(toward_gray(1))
+    dataset = dataset_of(folder)
+    dataset.keep_gray = True
+    found = {f.name: f for f in sample.findings(sample.take(dataset, 64), dataset, prior.default())}
+    assert found["gray"].verdict == sample.WARN
+    assert "leave photos gray" in found["gray"].advice
+    (folder / "colour").mkdir()
+    for n in range(40):
+        Image.fromarray(photos["coffee"][n : n + 120, :120]).save(folder / "colour" / f"{n}.png")
+    dataset = dataset_of(folder)
+    for kept, verdict in ((False, sample.WARN), (True, sample.OK)):
+        dataset.keep_gray = kept
+        shown = sample.findings(sample.take(dataset, 76), dataset, prior.default())
+        assert {f.name: f for f in shown}["gray"].verdict == verdict
+
+
+def test_photos_are_looked_at_as_often_as_they_are_drawn(photo_folder):
+    dataset = dataset_of(photo_folder)
+    odds = np.zeros(6)
+    odds[[1, 4]] = 0.5
+    only = sample.take(dataset, 2, odds=odds)
+    expected = sample.Sample()
+    for i in (1, 4):
+        expected.add(dataset, i)
+    np.testing.assert_array_equal(only.nearest, expected.nearest)
+
+
 @pytest.mark.parametrize(
     "name, function",
     [

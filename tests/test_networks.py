@@ -319,6 +319,7 @@ def test_recipes_are_frozen_and_changes_are_copies():
         (lambda: recipes.get("full", NN=False), "NN is False: it must be int"),
         (lambda: recipes.get("full", lr=True), "lr is True: it must be float"),
         (lambda: Recipe("mine", schedule=""), "schedule is ''"),
+        (lambda: Recipe("mine", crop_scale=0.5, augment=False), "0.5: without augment no crop is"),
     ],
 )
 def test_unknown_names_fields_and_schedules(call, message):
@@ -333,7 +334,9 @@ def test_unknown_names_fields_and_schedules(call, message):
         ("lr lr_factor sigma", (0.0, -1.0, inf, nan)),
         ("weight_decay clip_norm", (-1.0, inf, nan)),
         ("beta1 beta2", (-0.1, 1.0, nan)),
-        ("gamma", (1.1, -0.1, nan)),
+        ("gamma balance ageing", (1.1, -0.1, nan)),
+        ("crop_scale", (0.0, 1.1, nan)),
+        ("weight_limit", (-1.0, inf, nan)),
         ("NN", (0, 314)),
     ],
 )

@@ -10,7 +10,7 @@ from skimage import color
 
 from cic.bins import AB, COUNT
 from cic.prior import default
-from cic.rebalance import count, is_gray, smooth, weights
+from cic.rebalance import count, is_gray, limited, smooth, weights
 
 UNIFORM = np.full(COUNT, 1 / COUNT)
 PRIORS = hnp.arrays(np.float64, COUNT, elements=st.floats(1e-6, 1)).map(lambda p: p / p.sum())
@@ -81,6 +81,32 @@ def test_an_empty_bin_needs_gamma():
 def test_errors_of_weights(prior, gamma, message):
     with pytest.raises(ValueError, match=message):
         weights(prior, gamma)
+
+
+@settings(max_examples=50)
+@given(prior=PRIORS, limit=st.floats(0.1, 20))
+def test_limited_weights_are_clipped_and_have_expectation_1(prior, limit):
+    before = weights(prior, 0.3)
+    found = limited(before, prior, limit)
+    assert found.dtype == np.float32
+    assert abs((prior * found).sum() - 1) < 1e-5
+    assert np.ptp(found / np.minimum(before, limit)) < 1e-5 * found.max() / found.min()
+    assert found.argmax() == np.minimum(before, limit).argmax()
+
+
+def test_the_limit_of_natural_photographs():
+    """Weights of the bundled prior reach 5 and more; clipped at 4 they come out hardly above."""
+    before = weights(default(), 0.6)
+    assert before.max() > 1.2 * 4
+    assert 4 <= limited(before, default(), 4).max() < 4.4
+    assert limited(before, default(), 0) is before
+    assert np.abs(limited(before, default(), 1e3) - before).max() < 1e-5
+
+
+@pytest.mark.parametrize("limit", [-1, np.nan])
+def test_errors_of_limited(limit):
+    with pytest.raises(ValueError, match="limit is"):
+        limited(np.ones(COUNT, np.float32), UNIFORM, limit)
 
 
 @pytest.mark.parametrize("sigma", [2.0, 5.0, 20.0])

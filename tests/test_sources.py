@@ -182,6 +182,19 @@ def test_a_photo_list_takes_a_few_bytes_a_photo(tmp_path):
     assert len(pickle.dumps(PhotoList([tmp_path]))) < 70 * 2000
 
 
+def test_groups_are_the_photos_of_each_place(photo_folder, tmp_path):
+    """A place that is named twice is two groups, and an empty one is one of none."""
+    (tmp_path / "empty").mkdir()
+    shard = pack(photo_folder, tmp_path / "a.tar")
+    places = [photo_folder / "n02", tmp_path / "empty", shard, photo_folder, photo_folder / "n02"]
+    there = PhotoList(places)
+    assert there.groups == [3, 0, 6, 6, 3]
+    assert [str(there[0]), str(there[15])] == [str(photo_folder / "n02" / "coffee.JPG")] * 2
+    wanted = PhotoList(places, lambda photo: photo.name.endswith((".png", ".JPG")))
+    assert wanted.groups == [3, 0, 3, 3, 3]
+    assert len(wanted) == 12
+
+
 def test_damaged_shards_are_problems_and_the_rest_is_found(photo_folder, tmp_path):
     whole = pack(photo_folder, photo_folder / "b.tar")
     (photo_folder / "a.tar").write_bytes(b"nothing")

@@ -6,8 +6,9 @@ import tarfile
 
 import numpy as np
 import pytest
+from skimage import color
 
-from cic import networks, targets
+from cic import encode, networks, targets
 from cic.dataset import Order, PhotoDataset, make_batch
 from cic.images import PhotoError
 from cic.sources import PhotoList
@@ -81,3 +82,44 @@ def test_names_are_read_a_line_each(tmp_path):
     (tmp_path / "not").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="not text in UTF-8"):
         targets.read_classes(tmp_path / "not")
+
+
+def cell_means(square, stride):
+    """Mean ab of the cells, by skimage and one at a time."""
+    ab, count = color.rgb2lab(square)[..., 1:], len(square) // stride
+    rows = [range(n * stride, (n + 1) * stride) for n in range(count)]
+    return np.array([[ab[np.ix_(row, column)].mean((0, 1)) for column in rows] for row in rows])
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_the_target_can_be_the_mean_of_each_cell(photos, stride):
+    square = np.ascontiguousarray(photos["coffee"][100:132, 100:132])
+    expected = cell_means(square, stride)
+    assert np.abs(targets.cells(square, stride, mean=True) - expected).max() < 1e-3
+    first = color.rgb2lab(square)[::stride, ::stride, 1:]
+    assert np.abs(targets.cells(square, stride) - first).max() < 1e-3
+
+
+def test_mean_targets_of_bins_and_of_colours(photos):
+    square = np.ascontiguousarray(photos["coffee"][100:132, 100:132])
+    mean = targets.cells(square, 4, mean=True)
+    index, weight = targets.Bins(4, mean=True).of(square, 0)
+    assert np.array_equal(index.transpose(1, 2, 0), encode.soft_encode(mean)[0])
+    assert np.array_equal(weight.transpose(1, 2, 0), encode.soft_encode(mean)[1])
+    network = networks.get("regression", width=0.125)
+    (ab,) = targets.Colours(network, mean=True).of(square, 0)
+    expected = network.scale_ab(targets.cells(square, network.stride, mean=True))
+    assert np.array_equal(ab.transpose(1, 2, 0), expected)
+    assert [a.shape for a in targets.Bins(4, mean=True).empty(1, 32)] == [(1, 5, 8, 8)] * 2
+
+
+@pytest.mark.parametrize("weights", [None, np.linspace(0.5, 4, 313, dtype=np.float32)])
+def test_a_gray_photo_counts_only_if_it_is_kept(photos, weights):
+    gray = photos["coffee"][:32, :32, :1].repeat(3, axis=2)
+    gray[..., 2] += 1
+    index, weight = targets.Bins(4, bin_weights=weights).of(gray, 0)
+    assert (weight == 0).all()
+    same, kept = targets.Bins(4, bin_weights=weights, keep_gray=True).of(gray, 0)
+    assert np.array_equal(index, same)
+    expected = 1 if weights is None else weights[index[0]]
+    assert np.abs(kept.sum(0) - expected).max() < 1e-5

@@ -333,6 +333,35 @@ def test_a_run_whose_order_would_change_is_not_continued(run, fact):
         run.checkpoints.resume(run.trainer)
 
 
+def test_a_run_whose_balance_would_change_is_not_continued(run):
+    recipe = run.checkpoints.meta["recipe"]
+    run.checkpoints.meta |= {"recipe": recipe | {"balance": 0.5}, "groups": [2, 4]}
+    run.train(2)
+    run.checkpoints.resume(run.trainer)
+    run.checkpoints.meta["groups"] = [4, 2]
+    message = r"groups was \[2, 4\] and is \[4, 2\]: the order"
+    with pytest.raises(training.TrainingError, match=message):
+        run.checkpoints.resume(run.trainer)
+    run.checkpoints.meta |= {"recipe": recipe, "groups": None}
+    with pytest.raises(training.TrainingError, match=r"balance was 0\.5 and is 0\.0: the order"):
+        run.checkpoints.resume(run.trainer)
+
+
+def test_settings_that_a_checkpoint_is_older_than_were_off(run):
+    recipe = run.checkpoints.meta["recipe"]
+    new = ("balance", "crop_scale", "ageing", "target_mean", "keep_gray", "weight_limit")
+    run.checkpoints.meta["recipe"] = {name: recipe[name] for name in recipe if name not in new}
+    run.train(2)
+    run.checkpoints.meta["recipe"] = recipe
+    run.checkpoints.resume(run.trainer)
+    assert run.checkpoints.changes() == []
+    run.checkpoints.meta["recipe"] = recipe | {"ageing": 0.5}
+    assert run.checkpoints.changes() == ["ageing 0.0 -> 0.5"]
+    run.checkpoints.meta["recipe"] = recipe | {"balance": 0.5}
+    with pytest.raises(training.TrainingError, match=r"balance was 0\.0 and is 0\.5"):
+        run.checkpoints.resume(run.trainer)
+
+
 def test_options_without_arrays_are_part_of_the_network(run):
     run.train(2)
     run.checkpoints.network = networks.get("cic", width=0.125, extra_relu=True)
