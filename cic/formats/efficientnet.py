@@ -8,6 +8,8 @@ ours have the norms folded in.
 import re
 from dataclasses import replace
 
+import numpy as np
+
 from cic import networks
 from cic.formats import norms, torch_file
 from cic.formats.layout import Layout, counts, no_counts, without_prefix
@@ -88,16 +90,13 @@ class Lite(Layout):
         return self.published(found.network), found.arrays
 
     def leaves(self, arrays):
-        """Raises ValueError unless every convolution and its norm have all arrays, of one size."""
-        network, dropped = self.published_of(arrays), counts(arrays)
-        for conv, norm in norms.pairs(network):
+        """Raises ValueError unless every convolution and its norm have all arrays, and sound."""
+        dropped = counts(arrays)
+        for conv, norm in norms.pairs(self.published_of(arrays)):
             for name, shape in (conv.parameters | norm.parameters | norm.statistics).items():
-                if name not in arrays:
-                    raise ValueError(f"missing: {name}")
-                if arrays[name].shape != shape:
-                    raise ValueError(f"{name} is {arrays[name].shape}, not {shape}")
-            if arrays[f"{norm.name}.running_var"].min() < 0:
-                raise ValueError(f"{norm.name}.running_var holds numbers below 0")
+                _check(name, arrays.get(name), shape)
+            if f"{conv.name}.bias" in arrays:
+                raise ValueError(f"not known: {conv.name}.bias")
             why = "a batch norm, folded into the convolution before it"
             dropped |= {f"{norm.name}.{part}": why for part in norm.constants}
         return dropped
@@ -117,6 +116,20 @@ def _version(arrays):
     if not versions:
         raise ValueError(f"no EfficientNet-Lite of 0 to 2 has {count} blocks")
     return next((one for one in versions if LAST[one] == outputs), versions[0])
+
+
+def _check(name, array, shape):
+    """Raise ValueError unless an array can be folded: what is wrong might not show afterwards."""
+    if array is None:
+        raise ValueError(f"missing: {name}")
+    if array.shape != shape:
+        raise ValueError(f"{name} is {array.shape}, not {shape}")
+    if array.dtype.kind != "f":
+        raise ValueError(f"{name} holds {array.dtype} numbers")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds numbers that are not finite")
+    if name.endswith(".running_var") and array.min() < 0:
+        raise ValueError(f"{name} holds numbers below 0")
 
 
 def _normed(conv, norm, inputs, outputs, kernel, stride=1, groups=1):
