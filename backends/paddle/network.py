@@ -119,10 +119,29 @@ class SpectralConv2D(nn.Conv2D):
 
 
 class GlobalContext(nn.Layer):
-    """Mean over the whole picture, at every place."""
+    """Mean over the whole picture, at every place.
+
+    By a pool: at a mean over two axes the inference engine prints a line (3.3.1, oneDNN).
+    """
 
     def forward(self, x):
-        return x.mean((2, 3), keepdim=True).expand_as(x)
+        return F.adaptive_avg_pool2d(x, 1).expand_as(x)
+
+
+class _BilinearUpsample(nn.Layer):
+    """Bilinear enlargement, as a trilinear one of a single slice.
+
+    Paddle's inference engine cannot run its own bilinear one (3.3.1, oneDNN).
+    """
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = [1, scale, scale]
+
+    def forward(self, x):
+        slices = x.unsqueeze(2)
+        y = F.interpolate(slices, None, self.scale, "trilinear", data_format="NCDHW")
+        return y.squeeze(2)
 
 
 class Dropout(nn.Layer):
@@ -188,6 +207,12 @@ def _convolution(layer):
     )
 
 
+def _upsample(layer):
+    if layer.mode == "bilinear":
+        return _BilinearUpsample(layer.scale)
+    return nn.Upsample(scale_factor=layer.scale, mode=layer.mode)
+
+
 _BUILD = {
     layers.Conv: _convolution,
     layers.ConvTranspose: lambda layer: nn.Conv2DTranspose(
@@ -212,7 +237,7 @@ _BUILD = {
     ),
     layers.GlobalAverage: lambda layer: nn.Sequential(nn.AdaptiveAvgPool2D(1), nn.Flatten()),
     layers.GlobalContext: lambda layer: GlobalContext(),
-    layers.Upsample: lambda layer: nn.Upsample(scale_factor=layer.scale, mode=layer.mode),
+    layers.Upsample: _upsample,
     layers.Flatten: lambda layer: nn.Flatten(),
     layers.Linear: _Linear,
     layers.Dropout: Dropout,

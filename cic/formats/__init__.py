@@ -12,6 +12,7 @@ from cic.formats import (
     caffe,
     dlimage,
     eccv16,
+    efficientnet,
     features,
     frameworks,
     neutral,
@@ -25,7 +26,7 @@ from cic.formats import (
 NEUTRAL = neutral.FORMAT
 _PICKLED = (  # in files of PyTorch and Paddle
     *(eccv16.FORMAT, *features.FORMATS, dlimage.FORMAT, special_vgg.FORMAT, special_resnet.FORMAT),
-    *(*vgg.FORMATS, *resnet.FORMATS),
+    *(*vgg.FORMATS, *resnet.FORMATS, efficientnet.FORMAT),
 )
 FORMATS = (NEUTRAL, *_PICKLED, caffe.FORMAT)
 

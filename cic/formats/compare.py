@@ -51,5 +51,6 @@ def _blank(layer):
         inner = tuple(tuple(_nameless(branch)) for branch in layer.branches)
         return replace(layer, name="", branches=inner)
     if isinstance(layer, Conv):
-        return replace(layer, name="", start=0.0)  # where training began is no part of the output
+        # Where training began is no part of the output, and 1 pads as (1, 1) does.
+        return replace(layer, name="", start=0.0, padding=layer.sides)
     return replace(layer, name="")
