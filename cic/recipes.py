@@ -242,6 +242,29 @@ _RECIPES = {
             87.94 and 59.86 (all gray 88.68 and 57.16); bundled as cic/data/compact.safetensors.
             """,
         ),
+        Recipe(
+            "fpn-128",
+            network="fpn",
+            options={"version": 2},
+            crop_size=128,
+            batch_size=24,
+            num_epochs=1,
+            lr=1.5e-3,
+            schedule="cosine",
+            optimizer="adamw",
+            beta2=0.98,
+            weight_decay=0.01,
+            balance=0.5,
+            crop_scale=0.5,
+            ageing=0.3,
+            target_mean=True,
+            keep_gray=True,
+            weight_limit=5.0,
+            clip_norm=1.0,
+            encoder_lr=0.15,
+            freeze=4,
+            average=0.999,
+        ),
         # compact-64 with the ab as output: what classification is compared with.
         *(
             Recipe(
