@@ -19,12 +19,14 @@ from cic.layers import (
     Dropout,
     Flatten,
     GlobalAverage,
+    GlobalContext,
     InstanceNorm,
     LeakyReLU,
     Linear,
     MaxPool,
     Product,
     ReLU,
+    ReLU6,
     Sigmoid,
     Sum,
     Upsample,
@@ -76,6 +78,35 @@ def test_a_convolution_is_the_sum_over_its_window(size, kernel, stride, padding,
         seen = padded[:, :, row * stride + i * dilation, column * stride + j * dilation]
         expected[:, :, row, column] += seen @ state["c.weight"][:, :, i, j].T
     np.testing.assert_allclose(apply(layer, state, x), expected, atol=1e-12)
+
+
+@settings(max_examples=50)
+@given(
+    size=st.integers(1, 9),
+    groups=st.sampled_from([1, 2, 6]),
+    after=st.integers(0, 3),
+    **GEOMETRY,
+)
+def test_a_grouped_and_unevenly_padded_convolution_is_its_sums(
+    size, groups, after, kernel, stride, padding, seed
+):
+    """Output o of 6 sees the inputs of its group alone, and zeros on both sides of the picture."""
+    layer = Conv("c", 12, 6, kernel, stride, (padding, after), groups=groups)
+    assume(min(layer.output((12, size, size + 1))) > 0)
+    random = np.random.default_rng(seed)
+    x, state = random.standard_normal((12, size, size + 1)), random_arrays(layer, random)
+    found, inside = apply(layer, state, x[None])[0], 12 // groups
+    assert state["c.weight"].shape == (6, inside, kernel, kernel)
+    expected = np.zeros(layer.output(x.shape))
+    for o, row, column in np.ndindex(expected.shape):
+        expected[o, row, column] = state["c.bias"][o]
+        first = o // (6 // groups) * inside
+        for i, j in np.ndindex(kernel, kernel):
+            y, across = row * stride + i - padding, column * stride + j - padding
+            if 0 <= y < size and 0 <= across <= size:
+                seen = x[first : first + inside, y, across]
+                expected[o, row, column] += seen @ state["c.weight"][o, :, i, j]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 @settings(max_examples=50)
@@ -175,6 +206,17 @@ def test_the_backends_equal_it_on_other_layers(stride, padding, dilation):
         np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("groups", [1, 2, 6])
+@pytest.mark.parametrize(("kernel", "stride", "sides"), [(3, 2, (0, 1)), (5, 2, (1, 2)), (3, 1, 1)])
+def test_the_backends_equal_it_on_grouped_and_uneven_ones(backend, groups, kernel, stride, sides):
+    layer = Conv("c", 6, 6, kernel, stride, sides, groups=groups)
+    network, random = Network("one", (layer,), channels=6), np.random.default_rng(0)
+    state, x = random_arrays(layer, random), random.standard_normal((2, 6, 8, 11))
+    expected = forward(network, state, x)
+    found = backend.forward(backend.build(network, state, dtype="float64"), x)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.abs(expected).max())
+
+
 @given(
     size=st.integers(2, 8),
     kernel=st.integers(1, 4),
@@ -230,6 +272,16 @@ FUNCTIONS = {  # what PyTorch has for each layer without arrays
     "mean": (AveragePool(2, 2), lambda x: F.avg_pool2d(x, 2)),
     "padded mean": (AveragePool(3, 2, 1), lambda x: F.avg_pool2d(x, 3, 2, 1)),
     "global": (GlobalAverage(), lambda x: x.mean((2, 3))),
+    "below 6": (ReLU6(), lambda x: F.relu6(x)),
+    "context": (GlobalContext(), lambda x: torch.ones_like(x) * x.mean((2, 3), keepdim=True)),
+    "bilinear": (
+        Upsample(2, mode="bilinear"),
+        lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
+    ),
+    "bilinear by 4": (
+        Upsample(4, mode="bilinear"),
+        lambda x: F.interpolate(x, scale_factor=4, mode="bilinear"),
+    ),
     "bicubic": (Upsample(4), lambda x: F.interpolate(x, scale_factor=4, mode="bicubic")),
     "residual": (Sum("s", ((Sigmoid(),), ())), lambda x: torch.sigmoid(x) + x),
     "gate": (Product("p", ((), (Sigmoid(),), (ReLU(),))), lambda x: x * x.sigmoid() * x.relu()),
@@ -251,9 +303,16 @@ def test_layers_without_arrays_equal_pytorchs_and_both_backends_them(backend, na
     np.testing.assert_allclose(native, expected, rtol=0, atol=1e-6)
 
 
-def test_bicubic_weights_sum_to_1_and_leave_a_constant_alone():
+@pytest.mark.parametrize("mode", ["bicubic", "bilinear"])
+def test_weights_sum_to_1_and_leave_a_constant_alone(mode):
     x = np.full((1, 1, 3, 5), 0.7)
-    np.testing.assert_allclose(apply(Upsample(4), {}, x), 0.7, rtol=1e-12)
+    np.testing.assert_allclose(apply(Upsample(4, mode=mode), {}, x), 0.7, rtol=1e-12)
+
+
+def test_a_bilinear_line_is_a_straight_one_between_the_middles_of_pixels():
+    x = np.array([0.0, 4, 0]).reshape(1, 1, 1, 3)
+    enlarged = apply(Upsample(2, mode="bilinear"), {}, x)[0, 0, 0]
+    np.testing.assert_allclose(enlarged, [0, 1, 3, 3, 1, 0], atol=1e-12)
 
 
 def test_dropout_drops_what_the_noise_says_in_training_alone():

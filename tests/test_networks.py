@@ -51,6 +51,16 @@ def test_a_convolutions_output_is_every_place_of_its_window(
     assert layer.multiply_adds((2, size, size)) == 7 * len(places) ** 2 * 2 * kernel**2
 
 
+def test_groups_and_uneven_padding_change_the_arrays_the_shape_and_the_cost():
+    layer = Conv("c", 6, 12, 5, 2, (1, 2), groups=3)
+    assert layer.parameters == {"c.weight": (12, 2, 5, 5), "c.bias": (12,)}
+    assert layer.fan_in == 2 * 25
+    assert layer.output((6, 8, 64)) == (12, 4, 32)
+    assert layer.multiply_adds((6, 8, 64)) == 12 * 4 * 32 * 2 * 25
+    assert Conv("c", 6, 6, 3, 2, (0, 1)).output((6, 8, 8)) == (6, 4, 4)
+    assert Conv("c", 6, 6, 3, 2, (0, 0)).output((6, 8, 8)) == (6, 3, 3)
+
+
 @given(
     size=st.integers(2, 20),
     kernel=st.integers(1, 5),
