@@ -1,5 +1,7 @@
 """Turn a training checkpoint into weights to hand out: kernels in float16, no optimizer.
 
+They are the average of the weights, if the run kept one.
+
 python tools/release_weights.py model/epoch_latest_model.safetensors compact.safetensors
 """
 

@@ -29,9 +29,11 @@ class Neutral(Layout):
         checkpoint.check_numbers(weights, path)
         own = {name: checkpoint.OPTIMIZER + PREFIX + name for name in weights}
         names = {name: average if average in state else name for name, average in own.items()}
+        taken = set(names.values())
         dropped = {
             name: "its average is taken" if name in weights else "the optimizer's, for training"
-            for name in state.keys() - set(names.values())
+            for name in state
+            if name not in taken
         }
         return Found(self, weights, network, network, weights, meta, names, dropped)
 
