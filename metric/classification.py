@@ -7,6 +7,7 @@ from cic.dataset import Order, PhotoDataset
 from cic.loader import Loader
 from cic.ranks import RANKS
 from cic.seeding import noise_of
+from cic.sources import report_name
 from metric.acc import Accuracy, count_each
 from metric.ledger import Ledger
 from metric.summary import summarize
@@ -82,7 +83,8 @@ def measure(photos, predict, workers=0, most=None):
     count = min(len(photos), most or len(photos))
     order = Order(count, BATCH, shuffle=False)
     # A batch has no names, and none of those that cannot be read; the noise tells its photos apart.
-    names = {noise_of(photos.seed, 0, i): photos.photos[i] for i in range(count)}
+    found, places = photos.photos, photos.photos.searched
+    names = {noise_of(photos.seed, 0, i): report_name(found[i], places) for i in range(count)}
     with Loader(photos, order, workers) as loader, tqdm(total=count, unit="photo") as bar:
         for batch in loader.batches(0, order.steps_per_epoch):
             failures += batch.failures

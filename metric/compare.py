@@ -36,15 +36,15 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def check(runs):
+def check(paths, runs):
     """Raise ValueError unless two runs are of the same photos, measured alike.
 
-    `runs` are {path: (ledgers, conditions)}, see `unpack`.
+    `runs` are what `unpack` gives of the two `paths`.
     """
-    both = " and ".join(runs)
-    (ours, our_terms), (theirs, their_terms) = runs.values()
+    both = " and ".join(paths)
+    (ours, our_terms), (theirs, their_terms) = runs
     one, other = (next(iter(ledgers.values())) for ledgers in (ours, theirs))
-    for path, mine, others in zip(runs, (one, other), (other, one)):
+    for path, mine, others in zip(paths, (one, other), (other, one)):
         if extra := sorted(mine.photos.keys() - others.photos.keys()):
             raise ValueError(
                 f"{both}: not the same photos: {len(extra)} only in {path}: {named(extra)}"
@@ -117,7 +117,7 @@ def main():
     paths = [path for path in (args.run, args.other) if path]
     runs = [unpack(path, Row) for path in paths]
     if args.other:
-        check(dict(zip(paths, runs)))
+        check(paths, runs)
         print(f"A: {args.run}\nB: {args.other}")
     found = compared([ledgers for ledgers, _ in runs])
     photos = len(next(iter(runs[0][0].values())).photos)

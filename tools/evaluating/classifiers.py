@@ -37,7 +37,6 @@ def evaluate(args, rows):
     for failure in failures:
         print(f"skipped: {failure}", file=sys.stderr)
     totals = {row: accuracy.total for row, accuracy in found.items()}
-    ledger.name_from(totals, args.image_dir)
     measured = summary.summarize(totals)
     measured.figures[classification.CHANCE] = classification.chance(len(names))
     by_class = {row: accuracy.by_class() for row, accuracy in found.items()}
