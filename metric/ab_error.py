@@ -5,6 +5,8 @@ float32 answers that for all but the few pixels within its rounding of a border;
 once more, in float64, by scikit-image.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from skimage import color
 
@@ -24,12 +26,30 @@ _BIN = np.full(np.ptp(AB, axis=0).astype(int) // GRID + 1, -1, np.int16)
 _BIN[tuple((AB.astype(int) // GRID - _LOWEST).T)] = np.arange(COUNT)
 
 
+class Block(NamedTuple):
+    """Pixels of two pictures: `error` and `bins` (n,), see `between`; `true` and `made` ab (2, n).
+
+    ab is float32, in CIELAB units.
+    """
+
+    error: np.ndarray
+    bins: np.ndarray
+    true: np.ndarray
+    made: np.ndarray
+
+
 def between(photo, result):
     """Yield (error, bins), (n,) each, of blocks of two (..., 3) uint8 pictures of equal shape.
 
     `error` is the distance in ab, float64 CIELAB units; its floor and ceiling, and the bin nearest
     to the photo's colour, are those of float64 scikit-image. Raises ValueError for other shapes.
     """
+    for block in blocks(photo, result):
+        yield block.error, block.bins
+
+
+def blocks(photo, result):
+    """Yield the same as `Block`s, with the ab of both."""
     photo, result = np.asarray(photo), np.asarray(result)
     if photo.shape != result.shape:
         raise ValueError(f"a result is as large as its photo: {result.shape} beside {photo.shape}")
@@ -39,8 +59,8 @@ def between(photo, result):
 
 
 def _of_block(photo, result):
-    true, predicted = _ab(photo), _ab(result)
-    error = _distance(true, predicted)
+    true, made = _ab(photo), _ab(result)
+    error = _distance(true, made)
     whole = np.rint(error)
     doubtful = (np.abs(error - whole) < ERROR_ROUNDING) & (whole > 0)
     error = error.astype(np.float64)
@@ -49,14 +69,15 @@ def _of_block(photo, result):
     doubtful |= (np.abs(tens - nearest) > 0.5 - AB_ROUNDING / GRID).any(0)
     if doubtful.any():
         both = np.concatenate([photo[doubtful], result[doubtful]])
-        true, predicted = np.split(color.rgb2lab(both)[:, 1:].T, 2, axis=1)
-        error[doubtful] = _distance(true, predicted)
-        nearest[:, doubtful] = np.rint(true / GRID)
+        exact = np.split(color.rgb2lab(both)[:, 1:].T, 2, axis=1)
+        error[doubtful] = _distance(*exact)
+        nearest[:, doubtful] = np.rint(exact[0] / GRID)
     red, green, blue = np.not_equal(photo, result).T
     np.maximum(error, CLOSEST, out=error)
     error *= red | green | blue
     # The bins are all corners of the grid's cells that sRGB touches: rounding finds the nearest.
-    return error, _BIN[tuple(nearest.astype(np.intp) - _LOWEST[:, None])]
+    bins = _BIN[tuple(nearest.astype(np.intp) - _LOWEST[:, None])]
+    return Block(error, bins, true, made)
 
 
 def _ab(pixels):
@@ -64,7 +85,7 @@ def _ab(pixels):
     return np.ascontiguousarray(rgb_to_lab(pixels).T[1:])
 
 
-def _distance(true, predicted):
+def _distance(true, made):
     """(2, n) ab each -> (n,) Euclidean distance."""
-    a, b = np.square(true - predicted)
+    a, b = np.square(true - made)
     return np.sqrt(a + b)

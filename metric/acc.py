@@ -6,7 +6,8 @@ The results are in class folders, one for each output of the network in sorted o
 --classes names. As in Callifrey/Paddle-CIC (metrics_acc.py), the short side of a photo is resized
 to 224 pixels, bilinearly, and the middle square taken. Gray photos and those with alpha, which is
 dropped, count as any other. --imgs_dir adds the true photos and, beside them, these all gray and
-with the colours of random others. Writes acc.json and acc.png.
+with the colours of random others. Writes acc.json, acc.png, and acc.npz: which photos were right,
+for metric.compare.
 """
 
 import importlib
@@ -22,19 +23,24 @@ from cic import console, files, formats, images, pretrained, provenance, sources
 from cic.parallel import Pool
 from cic.ranks import RANKS, hits
 from cic.targets import read_classes
-from metric import bars, baselines, pairs, record, table
+from metric import bars, baselines, pairs, record, summary
+from metric.ledger import Ledger, name_from, pack
 from metric.pairs import WHOLE
 from metric.report import RESULT
+from metric.sums import Sums, ratio
 
 CHUNK = 4  # photos that travel together between processes
 
 
-class Accuracy:
+class Accuracy(Sums):
     """Share of photos whose class is among the 1 and the 5 largest logits; mergeable."""
 
-    def __init__(self):
-        self.hits = np.zeros(len(RANKS), np.int64)
-        self.count = 0
+    COLUMNS = (*(f"top{k}_hits" for k in RANKS), "classified")
+
+    @property
+    def count(self):
+        """Number of photos."""
+        return int(self.sums["classified"])
 
     def update(self, logits, labels):
         """Add photos: logits (N, classes) and labels (N,), integers from 0.
@@ -47,19 +53,26 @@ class Accuracy:
             raise ValueError("a logit is not a number: check the weights")
         if labels.size and not (labels.min() >= 0 and labels.max() < logits.shape[1]):
             raise ValueError(f"labels to {labels.max()}, but {logits.shape[1]} classes")
-        self.hits += hits(logits, labels)
-        self.count += len(labels)
-
-    def merge(self, other):
-        """Add what `other` has seen."""
-        self.hits += other.hits
-        self.count += other.count
+        self.add(*hits(logits, labels), len(labels))
 
     def compute(self):
         """{"top1": ..., "top5": ...}, percent; raises ValueError if no photo was seen."""
         if not self.count:
             raise ValueError("no photo, no accuracy")
-        return {f"top{k}": 100 * int(n) / self.count for k, n in zip(RANKS, self.hits)}
+        return super().compute()
+
+    @staticmethod
+    def of(sums):
+        """The same, numbers or arrays, of {column: number or array}."""
+        return {f"top{k}": ratio(100 * sums[f"top{k}_hits"], sums["classified"]) for k in RANKS}
+
+
+def count_each(ledger, photos, logits, labels):
+    """Add photos by their names to a Ledger of Accuracy: logits (N, classes), labels (N,)."""
+    for number, photo in enumerate(photos):
+        one, part = Accuracy(), slice(number, number + 1)
+        one.update(logits[part], labels[part])
+        ledger.add(photo, one)
 
 
 def square(image, size):
@@ -150,7 +163,7 @@ def jobs_of(folder, photos, imgs_dir=None, seed=0):
 
 
 def measure(network, predict, jobs, batch_size=10, workers=0):
-    """({row: Accuracy}, results with alpha, messages of photos that could not be read).
+    """({row: Ledger of Accuracy}, results with alpha, messages of photos that cannot be read).
 
     Rows are "colorized" and, with true photos, the baselines. After the first message the photos
     are only read. `predict` runs the network on (N, 3, S, S) float32.
@@ -163,11 +176,11 @@ def measure(network, predict, jobs, batch_size=10, workers=0):
             if failures:
                 continue
             transparent += [job[0] for job, (_, has_alpha) in batch if has_alpha]
-            labels = [job[-1] for job, _ in batch]
+            names, labels = [job[0] for job, _ in batch], np.array([job[-1] for job, _ in batch])
             for name in batch[0][1][0]:
                 pixels = np.stack([seen[name] for _, (seen, _) in batch])
                 logits = predict(inputs(network, pixels))
-                rows.setdefault(name, Accuracy()).update(logits, labels)
+                count_each(rows.setdefault(name, Ledger(Accuracy())), names, logits, labels)
     return rows, transparent, list(failures)
 
 
@@ -242,23 +255,34 @@ def main():
         "random_ab_seed": args.seed,
         "with_transparency": len(transparent),
     }
+    name_from(rows, args.results_dir)
     report(rows, protocol, target)
     return 0
 
 
 def report(rows, protocol, target):
-    """Print the figures of {row: Accuracy} and write them, with their protocol, to `target`."""
-    figures = {name: accuracy.compute() for name, accuracy in rows.items()}
-    count, alpha = rows[RESULT].count, protocol["with_transparency"]
-    print(f"accuracy of {protocol['network']} on {count} photos in percent, higher is better")
-    print(table.text(figures), end="")
+    """Print the figures of {row: Ledger of Accuracy} and write them.
+
+    `target` is the JSON file, which has the protocol, too; beside it go a picture and the sums.
+    """
+    found = summary.summarize(rows)
+    photos, alpha = found.photos, protocol["with_transparency"]
+    print(f"accuracy of {protocol['network']} on {photos} photos in percent, higher is better")
+    print(found.text(), end="")
     if baselines.TRUTH not in rows:
         print("note: --imgs_dir, the true photos, adds what these are to be read against")
     if alpha:
-        print(f"note: {alpha} of {count} have transparency, which is ignored")
-    written = {"photos": count, "accuracy": figures, "protocol": protocol}
-    picture = os.path.splitext(target)[0] + ".png"
-    record.write({target: record.dumps(written), picture: bars.png(figures)})
+        print(f"note: {alpha} of {photos} have transparency, which is ignored")
+    written = {"photos": photos, "accuracy": found.figures, **found.facts()}
+    stem = os.path.splitext(target)[0]
+    conditions = {name: protocol[name] for name in ("network", "weights_sha256", "resize", "crop")}
+    record.write(
+        {
+            target: record.dumps(written | {"protocol": protocol}),
+            f"{stem}.png": bars.png(found.figures, found.intervals),
+            f"{stem}.npz": pack(rows, conditions),
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,14 @@
 
 import io
 
+from metric.table import cell
 
-def png(rows):
-    """Bytes of a PNG, bars of {row name: {"top1": percent, "top5": percent}}."""
+
+def png(rows, intervals):
+    """Bytes of a PNG, bars of {row name: {"top1": percent, "top5": percent}} and their intervals.
+
+    `intervals` are {row name: {"top1": [low, high] or None, ...}}.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -14,9 +19,11 @@ def png(rows):
     for name, height, colour in (("top5", 0.8, "tab:blue"), ("top1", 0.5, "tab:orange")):
         values = [row[name] for row in rows.values()]
         bars = axes.barh(range(len(rows)), values, height, color=colour, label=name)
-        axes.bar_label(bars, fmt="%.1f", padding=3)
+        spans = [intervals.get(row, {}).get(name) for row in rows]
+        labels = [cell(value, ".1f", span) for value, span in zip(values, spans)]
+        axes.bar_label(bars, labels, padding=3)
     axes.set_yticks(range(len(rows)), list(rows))
-    axes.set(xlim=(0, 105), xlabel="photos, %")
+    axes.set(xlim=(0, 118), xlabel="photos, %")
     axes.invert_yaxis()
     axes.legend(loc="lower right")
     file = io.BytesIO()

@@ -12,6 +12,7 @@ import numpy as np
 
 from cic.bins import COUNT
 from cic.encode import soft_encode
+from metric.sums import plain, ratio
 
 GROUPS = 15  # equal-width groups of confidence (Guo et al., section 5)
 
@@ -21,6 +22,8 @@ class Calibration:
 
     The true bin of a cell is that nearest to its ab. `temperature` divides the logits first.
     """
+
+    COLUMNS = ("cells", "surprise")  # and one for each group: see `sums`
 
     def __init__(self, temperature=1.0, groups=GROUPS):
         if not temperature > 0:
@@ -67,6 +70,23 @@ class Calibration:
         cells = self.cells[seen]
         return self.confidence[seen] / cells, self.right[seen] / cells, cells
 
+    @property
+    def sums(self):
+        """{column: number}: cells, bits, and of each group its confidence less its accuracy."""
+        gaps = (self.confidence - self.right).tolist()
+        return dict(zip(self.COLUMNS, (int(self.cells.sum()), self.surprise))) | {
+            f"gap_{group}": gap for group, gap in enumerate(gaps)
+        }
+
+    @staticmethod
+    def of(sums):
+        """{"nll", "ece"}, numbers or arrays, of {column: number or array}."""
+        gaps = sum(np.abs(gap) for column, gap in sums.items() if column.startswith("gap_"))
+        return {
+            "nll": ratio(sums["surprise"], sums["cells"]),
+            "ece": ratio(gaps, sums["cells"]),
+        }
+
     def compute(self):
         """Figures, {"cells", "confidence", "accuracy", "ece", "nll"}: shares of 1; nll in bits.
 
@@ -80,8 +100,7 @@ class Calibration:
             "cells": total,
             "confidence": float(self.confidence.sum() / total),
             "accuracy": float(self.right.sum() / total),
-            "ece": float(np.abs(self.confidence - self.right).sum() / total),
-            "nll": self.surprise / total,
+            **plain(self.of(self.sums)),
         }
 
 

@@ -1,28 +1,35 @@
 """Top-1 and top-5 accuracy of classifiers on photos in class folders, beside chance."""
 
+import numpy as np
 from tqdm import tqdm
 
 from cic.dataset import Order, PhotoDataset
 from cic.loader import Loader
 from cic.ranks import RANKS
-from metric.acc import Accuracy
+from cic.seeding import noise_of
+from cic.sources import report_name
+from metric.acc import Accuracy, count_each
+from metric.ledger import Ledger
+from metric.summary import summarize
 
 CHANCE = "chance"
 BATCH = 16  # photos at once
 
 
 class ByClass:
-    """Accuracy over all photos and within each of the `classes`; mergeable."""
+    """Accuracy over all photos and within each of the `classes`, by photo; mergeable."""
 
     def __init__(self, classes):
-        self.total, self.each = Accuracy(), {name: Accuracy() for name in classes}
+        self.total = Ledger(Accuracy())
+        self.each = {name: Ledger(Accuracy()) for name in classes}
 
-    def update(self, logits, labels):
-        """Add photos: logits (N, classes) and labels (N,), integers from 0."""
-        self.total.update(logits, labels)
-        for label, accuracy in enumerate(self.each.values()):
+    def update(self, photos, logits, labels):
+        """Add photos: names (N,), logits (N, classes) and labels (N,), integers from 0."""
+        count_each(self.total, photos, logits, labels)
+        photos = np.asarray(photos)
+        for label, ledger in enumerate(self.each.values()):
             chosen = labels == label
-            accuracy.update(logits[chosen], labels[chosen])
+            count_each(ledger, photos[chosen].tolist(), logits[chosen], labels[chosen])
 
     def merge(self, other):
         """Add what `other` has seen."""
@@ -31,12 +38,14 @@ class ByClass:
             mine.merge(theirs)
 
     def compute(self):
-        """{"top1": ..., "top5": ...}, percent; raises ValueError if no photo was seen."""
+        """{"top1": ..., "top5": ...}, percent."""
         return self.total.compute()
 
     def by_class(self):
-        """{class: {"top1": ..., "top5": ...}}, percent, of the classes with photos."""
-        return {name: each.compute() for name, each in self.each.items() if each.count}
+        """({class: {"top1": ..., "top5": ...}}, their intervals), percent, if it has photos."""
+        found = {name: summarize({name: each}) for name, each in self.each.items() if each.photos}
+        figures = {name: one.figures[name] for name, one in found.items()}
+        return figures, {name: one.intervals[name] for name, one in found.items()}
 
 
 def dataset(folder, network, meta, classes=None, load_size=None):
@@ -73,11 +82,15 @@ def measure(photos, predict, workers=0, most=None):
     accuracy, failures = ByClass(photos.classes), []
     count = min(len(photos), most or len(photos))
     order = Order(count, BATCH, shuffle=False)
+    # A batch has no names, and none of those that cannot be read; the noise tells its photos apart.
+    found, places = photos.photos, photos.photos.searched
+    names = {noise_of(photos.seed, 0, i): report_name(found[i], places) for i in range(count)}
     with Loader(photos, order, workers) as loader, tqdm(total=count, unit="photo") as bar:
         for batch in loader.batches(0, order.steps_per_epoch):
             failures += batch.failures
             if len(batch.inputs):
-                accuracy.update(predict(batch.inputs), *batch.targets)
+                seen = [names[noise] for noise in batch.noise.tolist()]
+                accuracy.update(seen, predict(batch.inputs), *batch.targets)
             bar.update(len(batch.inputs) + len(batch.failures))
     return accuracy, failures
 

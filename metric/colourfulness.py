@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from metric.sums import Sums, ratio
+
 
 def colourfulness(picture):
     """Of a (H, W, 3) uint8 sRGB picture: their measure M3, 0 for gray, about 100 for vivid.
@@ -22,40 +24,32 @@ def colourfulness(picture):
     return math.sqrt(spread) + 0.3 * math.sqrt(mean)
 
 
-class Colourfulness:
-    """Mean colourfulness over the results and over the photos, and their difference; mergeable.
+class Colourfulness(Sums):
+    """Mean colourfulness over the results and over the photos, and how they differ; mergeable.
 
     The difference has two conventions: the mean of each picture's absolute difference, and the
-    absolute difference of the two means, in which too much here makes up for too little there.
+    absolute difference of the two means, in which too much here makes up for too little there. The
+    ratio is that of the means, results to photos.
     """
 
-    def __init__(self):
-        self.photos = self.results = self.differences = 0.0
-        self.pictures = 0
+    COLUMNS = ("vivid_results", "vivid_photos", "vivid_differences", "pictures")
 
     def update(self, photo, result):
         """Add a picture: (H, W, 3) uint8 each."""
         true, made = colourfulness(photo), colourfulness(result)
-        self.photos += true
-        self.results += made
-        self.differences += abs(made - true)
-        self.pictures += 1
+        self.add(made, true, abs(made - true), 1)
 
-    def merge(self, other):
-        """Add what `other` has seen."""
-        self.photos += other.photos
-        self.results += other.results
-        self.differences += other.differences
-        self.pictures += other.pictures
-
-    def compute(self):
-        """{"colourfulness": ..., "colourfulness_truth": ..., and both conventions}."""
-        photos, results, differences = (
-            total / self.pictures for total in (self.photos, self.results, self.differences)
+    @staticmethod
+    def of(sums):
+        """{"colourfulness": ..., "colourfulness_truth": ..., the ratio and both conventions}."""
+        made, true, differences = (
+            ratio(sums[f"vivid_{what}"], sums["pictures"])
+            for what in ("results", "photos", "differences")
         )
         return {
-            "colourfulness": results,
-            "colourfulness_truth": photos,
+            "colourfulness": made,
+            "colourfulness_truth": true,
+            "colourfulness_ratio": ratio(made, true),
             "colourfulness_mean_difference": differences,
-            "colourfulness_difference_of_means": abs(results - photos),
+            "colourfulness_difference_of_means": np.abs(made - true),
         }

@@ -2,17 +2,16 @@
 
 import io
 
-from metric.auc import NAMES
-
 
 def png(curves):
-    """Bytes of a PNG of {row name: {"raw": (151,), "rebalanced": (151,)}}, shares in 0 to 1."""
+    """Bytes of a PNG of {row name: {"raw": (151,), "rebalanced": (151,), ...}}, shares of 1."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure((11, 5), layout="constrained")
+    names = list(next(iter(curves.values())))
+    figure = Figure((5.5 * len(names), 5), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, name in zip(figure.subplots(1, 2, sharey=True), NAMES):
+    for axes, name in zip(figure.subplots(1, len(names), sharey=True), names):
         lines = [axes.plot(100 * shares[name])[0] for shares in curves.values()]
         axes.set(title=name, xlabel="ab error, CIELAB units", xlim=(0, 150), ylim=(0, 101))
         axes.grid(alpha=0.3)

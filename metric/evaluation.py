@@ -13,8 +13,10 @@ from cic.parallel import Pool
 from cic.rebalance import is_gray
 from metric import acc, baselines
 from metric.calibration import Calibration
+from metric.ledger import Ledger
 from metric.report import NOTES
 from metric.suite import Suite
+from metric.sums import of_those
 from metric.temperature import Temperatures
 
 
@@ -46,7 +48,10 @@ class Prediction(NamedTuple):
 
 
 class Row:
-    """All figures of one way to colorize, of a colorizer or a baseline; mergeable."""
+    """All figures of one way to colorize, of a colorizer or a baseline; mergeable.
+
+    One a photo, put together in a ledger.Ledger.
+    """
 
     def __init__(self, protocol):
         self.pictures = Suite(protocol.shares, protocol.strict)
@@ -69,15 +74,20 @@ class Row:
             getattr(self, part).merge(getattr(other, part))
         self.errors += other.errors
 
-    def compute(self):
-        """{name: figure}; of the distribution and the classes only what there is."""
-        figures = self.pictures.compute()
+    @property
+    def sums(self):
+        """{column: number}; of the distribution and the classes only what there is."""
+        found = self.pictures.sums
         if self.accuracy.count:
-            figures |= self.accuracy.compute()
+            found |= self.accuracy.sums
         if self.calibration.cells.any():
-            distribution = self.calibration.compute()
-            figures |= {name: distribution[name] for name in ("nll", "ece")}
-        return figures
+            found |= self.calibration.sums | self.temperatures.sums
+        return found
+
+    @staticmethod
+    def of(sums):
+        """{figure: number or array} of {column: number or array}, of what columns there are."""
+        return Suite.of(sums) | of_those((acc.Accuracy, Calibration), sums)
 
 
 def problems(paths, cut, workers=0):
@@ -95,11 +105,12 @@ def _problem(cut, path):
 
 
 def measure(paths, colorizers, protocol, workers=0, classify=None, labels=()):
-    """({name: Row}, {note: paths}) of {name: colorizer} and the baselines, with a progress bar.
+    """({name: Ledger of Row}, {note: paths}) of {name: colorizer} and the baselines.
 
-    Networks run in this process, pictures are made and measured in `workers`; the figures do not
-    depend on their number. `classify` runs a classifier on (N, S, S, 3) uint8, `labels` are the
-    photos' classes; the notes are report.NOTES. Raises images.PhotoError.
+    With a progress bar. Networks run in this process, pictures are made and measured in `workers`;
+    the figures do not depend on their number. Photos are named by their paths. `classify` runs a
+    classifier on (N, S, S, 3) uint8, `labels` are the photos' classes; the notes are report.NOTES.
+    Raises images.PhotoError.
     """
     rows, notes = {}, {name: [] for name in NOTES}
     jobs = _predicted(paths, colorizers, protocol)
@@ -112,7 +123,7 @@ def measure(paths, colorizers, protocol, workers=0, classify=None, labels=()):
                 for row, logits in zip(measured.values(), classify(views)):
                     row.accuracy.update(logits[None], labels[number : number + 1])
             for name, row in measured.items():
-                rows.setdefault(name, Row(protocol)).merge(row)
+                rows.setdefault(name, Ledger(Row(protocol))).add(paths[number], row)
     return rows, notes
 
 

@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from cic import prior, provenance
+from metric import bootstrap, warmth
 
 PAPER, SEED = "error <= threshold (paper)", "error < threshold (Paddle-CIC)"
 DEFINITIONS = {
@@ -15,6 +16,14 @@ DEFINITIONS = {
     "nll, ece": "of the 313 probabilities at temperature 1, on the cells that the network sees",
     "temperatures": "on those cells, too, not on full-size pixels",
     "colourfulness": "M3, mean over pictures (Hasler and Suesstrunk 2003)",
+    "auc_balanced": "weights 1 / (p / 2 + 1 / 626), where auc_rebalanced has 1 / p",
+    "warm": "percent of the pixels with a hue of {} to {} degrees in ab, and chroma over {}".format(
+        *warmth.HUES, warmth.CHROMA
+    ),
+    "intervals": f"{bootstrap.LEVEL:.0%}, percentiles of {bootstrap.REPLICATES} bootstrap "
+    f"replicates over photos, seed {bootstrap.SEED}; null of a single photo",
+    "less_gray": "difference from all gray, and both ends of its paired interval",
+    "heaviest_photo": "the one with the largest share of all weight, of 1",
 }
 
 
@@ -38,4 +47,14 @@ def card(count, cut, seed, strict=False, prior_path=None, *packages):
         "random_ab_seed": seed,
         "definitions": {"auc": SEED if strict else PAPER} | DEFINITIONS,
         **provenance.facts("skimage", *packages),
+    }
+
+
+def conditions(card):
+    """What must be equal of two cards before their figures can be compared, a JSON object."""
+    return {
+        "resize": card["resize"],
+        "crop": card["crop"],
+        "prior": card["prior"]["sha256"],
+        "AuC": card["definitions"]["auc"],
     }

@@ -4,8 +4,11 @@ python -m metric.report --imgs_dir photos/val --results_dir result --save_path f
 
 Results are paired with photos by relative path, extensions aside; all must be there, each as large
 as its photo. A gray photo has no colour to find, but counts; transparency is ignored. Beside the
-results come the same photos all gray, with the colours of random other photos, and the truth.
-Writes report.json, with a protocol card, report.png (AuC's curves) and report.txt (the table).
+results come the same photos all gray, with the colours of random other photos, and the truth. Each
+figure has a 95 % interval, by bootstrap over the photos, and differences from all gray have paired
+ones. Writes report.json, with a protocol card, report.txt (the tables), report.png (AuC's curves),
+report_weight.png (how much of AuC's weight few photos hold) and report.npz (the sums of each photo,
+with which metric.compare sets a run against another).
 """
 
 import os
@@ -16,7 +19,9 @@ from tqdm import tqdm
 from cic import console, files, images, prior, rebalance
 from cic.lab import rgb_to_lab
 from cic.parallel import Pool
-from metric import auc, baselines, curve, pairs, protocol, record, suite, table
+from metric import auc, baselines, curve, heaviest, pairs, protocol, record, suite
+from metric.ledger import Ledger, name_from, pack
+from metric.summary import summarize
 
 RESULT = "colorized"
 NOTES = {  # what is said of some photos
@@ -24,6 +29,7 @@ NOTES = {  # what is said of some photos
     "with_transparency": "have transparency, which is ignored",
 }
 METRICS = {"auc": auc.AuC, "figures": suite.Suite}  # by the figures' name in the JSON file
+ENDINGS = (".json", ".txt", ".png", "_weight.png", ".npz")  # of the files
 
 
 def parse_arguments(description=__doc__):
@@ -47,10 +53,11 @@ def parse_arguments(description=__doc__):
 
 
 def measure(pair_list, metric, options=(), cut=pairs.WHOLE, seed=0, workers=0):
-    """({row: metric}, {note: paths}, see NOTES) of all pairs, with a progress bar.
+    """({row: Ledger}, {note: paths}, see NOTES) of all pairs, with a progress bar.
 
     `metric(*options)` is made for every picture of every row: the results', the baselines'. The
-    totals do not depend on the number of workers. Raises images.PhotoError, naming the file.
+    totals do not depend on the number of workers; photos' names are their paths. Raises
+    images.PhotoError, naming the file.
     """
     totals, notes = {}, {name: [] for name in NOTES}
     jobs = [
@@ -61,7 +68,7 @@ def measure(pair_list, metric, options=(), cut=pairs.WHOLE, seed=0, workers=0):
         results = tqdm(pool.map(jobs), total=len(jobs), unit="photo")
         for (rows, is_gray, has_alpha), pair in zip(results, pair_list):
             for name, measured in rows.items():
-                totals.setdefault(name, metric(*options)).merge(measured)
+                totals.setdefault(name, Ledger(metric(*options))).add(pair.photo, measured)
             notes["gray_photos"] += [pair.photo] * is_gray
             notes["with_transparency"] += [pair.result] * has_alpha
     return totals, notes
@@ -103,28 +110,40 @@ def run(args, key="figures"):
     sys.stdout.reconfigure(errors="backslashreplace")  # a name may have any bytes
     images.limit_pixels(args.max_pixels)
     stem = os.path.join(args.save_path, "auc" if key == "auc" else "report")
-    paths = [stem + suffix for suffix in (".json", ".png", ".txt")]
+    paths = [stem + ending for ending in ENDINGS]
     refuse_outputs(paths, [args.imgs_dir, args.results_dir])
     shares = read_prior(args.prior) if args.prior else prior.default()
     cut = pairs.Cut(args.resize, args.crop)
     found = pairs.find(args.imgs_dir, args.results_dir)
     options = shares, args.seed_compatible
     measured, notes = measure(found, METRICS[key], options, cut, args.seed, args.num_workers)
+    name_from(measured, args.imgs_dir)
     card = protocol.card(len(found), cut, args.seed, args.seed_compatible, args.prior)
     card |= {name: len(noted) for name, noted in notes.items()}
-    contents = rendered(key, measured, card)
+    contents, figures = rendered(key, measured, card)
     record.write(dict(zip(paths, contents)))
-    print(contents[-1], end="")
+    print(figures.text(), end="")
+    heaviest.warn_of(figures.heaviest)
     show_notes(notes, len(found))
     print(f"have a look at {stem}.png")
 
 
-def rendered(key, measured, card):
-    """What the files hold, of {row: metric} and the protocol card: JSON, a PNG, and text."""
-    rows = {name: metric.compute() for name, metric in measured.items()}
-    curves = {name: metric.curve() for name, metric in measured.items()}
-    facts = {"photos": card["count"], key: rows, "curves": curves, "protocol": card}
-    return record.dumps(facts), curve.png(curves), table.text(rows)
+def rendered(key, ledgers, card):
+    """(what the files of ENDINGS hold, Summary) of {row: Ledger}.
+
+    The JSON has the figures by the name `key` and the protocol card.
+    """
+    found = summarize(ledgers)
+    curves = {name: ledger.total.curve() for name, ledger in ledgers.items()}
+    facts = {"photos": found.photos, key: found.figures, **found.facts()}
+    contents = (
+        record.dumps(facts | {"curves": curves, "protocol": card}),
+        found.text(),
+        curve.png(curves),
+        heaviest.png(next(iter(ledgers.values()))),
+        pack(ledgers, protocol.conditions(card)),
+    )
+    return contents, found
 
 
 def show_notes(notes, count):

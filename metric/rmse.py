@@ -1,19 +1,18 @@
 """Root mean square error of ab."""
 
-import math
-
 import numpy as np
 
+from metric.sums import Sums, ratio
 
-class RMSE:
+
+class RMSE(Sums):
     """Root of the mean square error over all pixels and both channels, CIELAB units; mergeable.
 
     Pixels are pooled, those of a larger photo are more ("averaged over all pixels": Larsson et al.,
     ECCV 2016). Where others average squared distances in the ab plane theirs is sqrt(2) larger.
     """
 
-    def __init__(self):
-        self.squares, self.pixels = 0.0, 0
+    COLUMNS = ("squares", "pixels")
 
     def update(self, true, predicted):
         """Add pixels: true and predicted ab, (..., 2) each, CIELAB units."""
@@ -21,14 +20,9 @@ class RMSE:
 
     def count(self, error):
         """Add pixels by their distance in the ab plane, (...)."""
-        self.squares += float(np.square(error).sum())
-        self.pixels += np.size(error)
+        self.add(float(np.square(error).sum()), np.size(error))
 
-    def merge(self, other):
-        """Add what `other` has seen."""
-        self.squares += other.squares
-        self.pixels += other.pixels
-
-    def compute(self):
+    @staticmethod
+    def of(sums):
         """{"rmse_ab": ...}."""
-        return {"rmse_ab": math.sqrt(self.squares / (2 * self.pixels))}
+        return {"rmse_ab": np.sqrt(ratio(sums["squares"], 2 * sums["pixels"]))}

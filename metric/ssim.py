@@ -3,42 +3,37 @@
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from metric.sums import Sums, ratio
+
 WINDOW = 11  # pixels of the window's side, of a Gaussian of sigma 1.5 (Wang et al., section III.C)
 
 
-class SSIM:
+class SSIM(Sums):
     """Mean over pictures of the structural similarity of sRGB, at most 1; mergeable.
 
     scikit-image's with the settings of Wang et al. (IEEE TIP 13, 2004), mean over the channels. A
     side below the window's 11 pixels is extended to it by reflection.
     """
 
-    def __init__(self):
-        self.similarity, self.pictures = 0.0, 0
+    COLUMNS = ("similarity", "pictures")
 
     def update(self, photo, result):
         """Add a picture: (H, W, 3) uint8 each."""
-        self.similarity += float(
-            structural_similarity(
-                _as_large_as_window(photo),
-                _as_large_as_window(result),
-                gaussian_weights=True,
-                sigma=1.5,
-                use_sample_covariance=False,
-                data_range=255,
-                channel_axis=-1,
-            )
+        similarity = structural_similarity(
+            _as_large_as_window(photo),
+            _as_large_as_window(result),
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=255,
+            channel_axis=-1,
         )
-        self.pictures += 1
+        self.add(float(similarity), 1)
 
-    def merge(self, other):
-        """Add what `other` has seen."""
-        self.similarity += other.similarity
-        self.pictures += other.pictures
-
-    def compute(self):
+    @staticmethod
+    def of(sums):
         """{"ssim": ...}."""
-        return {"ssim": self.similarity / self.pictures}
+        return {"ssim": ratio(sums["similarity"], sums["pictures"])}
 
 
 def _as_large_as_window(picture):

@@ -6,45 +6,60 @@ from metric.colourfulness import Colourfulness
 from metric.psnr import PSNR
 from metric.rmse import RMSE
 from metric.ssim import SSIM
+from metric.sums import of_those, plain
+from metric.warmth import Warmth
+
+OTHERS = (RMSE, PSNR, SSIM, Colourfulness, Warmth)  # but AuC, in the order of their figures
 
 
 class Suite:
-    """AuC, RMSE of ab, PSNR, SSIM and colourfulness of the same pictures; mergeable.
+    """AuC, RMSE of ab, PSNR, SSIM, colourfulness and warmth of the same pictures; mergeable.
 
     A few kilobytes that pickle. One per picture, merged in the pictures' order, has totals that do
     not depend on which process saw which picture, to the last bit. `shares` and `strict` are AuC's.
     """
 
     def __init__(self, shares=None, strict=False):
-        self.auc, self.rmse = AuC(shares, strict), RMSE()
-        self.others = PSNR(), SSIM(), Colourfulness()
+        self.auc = AuC(shares, strict)
+        self.others = {kind: kind() for kind in OTHERS}
 
     def update(self, photo, result):
         """Add a picture: (H, W, 3) uint8 each. Raises ValueError for different shapes."""
-        for error, bins in ab_error.between(photo, result):
-            self.auc.count(error, bins)
-            self.rmse.count(error)
-        for metric in self.others:
-            metric.update(photo, result)
+        for block in ab_error.blocks(photo, result):
+            self.auc.count(block.error, block.bins)
+            self.others[RMSE].count(block.error)
+            self.others[Warmth].count(block.true, block.made)
+        for kind in (PSNR, SSIM, Colourfulness):
+            self.others[kind].update(photo, result)
 
     def merge(self, other):
         """Add what `other` has seen."""
         self.auc.merge(other.auc)
-        self.rmse.merge(other.rmse)
-        for mine, theirs in zip(self.others, other.others):
-            mine.merge(theirs)
+        for kind, metric in self.others.items():
+            metric.merge(other.others[kind])
+
+    @property
+    def sums(self):
+        """{column: number} of all of them."""
+        found = self.auc.sums
+        for metric in self.others.values():
+            found |= metric.sums
+        return found
 
     def error(self):
         """RMSE of ab so far, CIELAB units: of one picture if it was updated once."""
-        return self.rmse.compute()["rmse_ab"]
+        return self.others[RMSE].compute()["rmse_ab"]
 
     def curve(self):
-        """AuC's curves, {"raw": (151,), "rebalanced": (151,)}."""
+        """AuC's curves, {"raw": (151,), "rebalanced": (151,), "balanced": (151,)}."""
         return self.auc.curve()
 
     def compute(self):
-        """Every figure by its name, a flat dict; AuC's are auc_raw and auc_rebalanced."""
-        figures = {f"auc_{name}": value for name, value in self.auc.compute().items()}
-        for metric in (self.rmse, *self.others):
-            figures |= metric.compute()
-        return figures
+        """Every figure by its name, a flat dict; AuC's are auc_raw, auc_rebalanced and so on."""
+        return plain(self.of(self.sums))
+
+    @staticmethod
+    def of(sums):
+        """{figure: number or array} of those metrics whose columns are in `sums`."""
+        areas = of_those((AuC,), sums)
+        return {f"auc_{name}": value for name, value in areas.items()} | of_those(OTHERS, sums)

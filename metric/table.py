@@ -1,10 +1,14 @@
 """Figures as a table of text: {row name: {figure's name: number}}."""
 
+import math
+
 COLUMNS = {  # figure's name: (title, format)
     "raw": ("AuC raw %", ".2f"),
     "rebalanced": ("rebalanced %", ".2f"),
+    "balanced": ("balanced %", ".2f"),
     "auc_raw": ("AuC raw %", ".2f"),
     "auc_rebalanced": ("rebalanced %", ".2f"),
+    "auc_balanced": ("balanced %", ".2f"),
     "top1": ("top-1 %", ".1f"),
     "top5": ("top-5 %", ".1f"),
     "rmse_ab": ("RMSE ab", ".3f"),
@@ -13,8 +17,12 @@ COLUMNS = {  # figure's name: (title, format)
     "ssim": ("SSIM", ".4f"),
     "colourfulness": ("colourfulness", ".2f"),
     "colourfulness_truth": ("of the truth", ".2f"),
+    "colourfulness_ratio": ("ratio to the truth", ".3f"),
     "colourfulness_mean_difference": ("mean |diff.|", ".2f"),
     "colourfulness_difference_of_means": ("|diff. of means|", ".2f"),
+    "warm": ("warm hues %", ".2f"),
+    "warm_truth": ("warm of the truth %", ".2f"),
+    "warm_ratio": ("ratio of warm", ".3f"),
     "chroma": ("chroma", ".2f"),
     "true_chroma": ("of the truth", ".2f"),
     "nll": ("bits a cell", ".2f"),
@@ -22,27 +30,60 @@ COLUMNS = {  # figure's name: (title, format)
 }
 
 
-def cells(rows):
+EQUAL = 1e-9  # an interval whose width is no more than this share of its figure is not shown
+
+
+def cells(rows, intervals=None, signed=False):
     """[[cell, ...], ...]: the titles of the columns, then the rows in their order.
 
-    Figures that COLUMNS does not know come last, by their own names; "-" is what a row has not.
+    `intervals` are {row name: {figure's name: [low, high] or None}}, shown as 89.11 [88.7, 89.5];
+    `signed` shows differences, +0.82 [0.51, 1.13]. Figures that COLUMNS does not know come last, by
+    their own names; "-" is what a row has not.
     """
     seen = dict.fromkeys(name for figures in rows.values() for name in figures)
     names = [name for name in COLUMNS if name in seen]
     names += [name for name in seen if name not in COLUMNS]
-    known = [COLUMNS.get(name, (name, ".2f")) for name in names]
-    table = [["", *(title for title, _ in known)]]
+    known = {name: COLUMNS.get(name, (name, ".2f")) for name in names}
+    table = [["", *(title for title, _ in known.values())]]
     for row, figures in rows.items():
-        found = zip((figures.get(name) for name in names), known)
+        spans = (intervals or {}).get(row, {})
         table.append(
-            [row, *("-" if cell is None else format(cell, form) for cell, (_, form) in found)]
+            [row, *(cell(figures.get(n), known[n][1], spans.get(n), signed) for n in names)]
         )
     return table
 
 
-def text(rows):
-    """The same as lines of text, the last one ended."""
-    columns = [_padded(column, i > 0) for i, column in enumerate(zip(*cells(rows)))]
+def cell(figure, form, span=None, signed=False):
+    """Text of a figure and its interval, which has a digit less unless that hides its width.
+
+    Differences, `signed`, have all digits.
+    """
+    if figure is None or math.isnan(figure):
+        return "-"
+    shown = format(figure, f"{'+' if signed else ''}{form}")
+    if not span or None in span or span[1] - span[0] <= EQUAL * abs(figure) or span[0] == span[1]:
+        return shown
+    digits = int(form[1:-1])
+    low, high = (format(end, form) for end in span)
+    if not signed and digits > 1:
+        shorter = [format(end, f".{digits - 1}f") for end in span]
+        low, high = shorter if len(set(shorter)) == 2 else (low, high)
+    return f"{shown} [{low}, {high}]"
+
+
+def upright(cells):
+    """The same cells with rows for columns if there are more columns than rows."""
+    return [list(column) for column in zip(*cells)] if len(cells[0]) > len(cells) else cells
+
+
+def text(rows, intervals=None):
+    """`cells` as lines of text, the last one ended."""
+    return lines(cells(rows, intervals))
+
+
+def lines(cells):
+    """Cells as lines of text in columns, the last one ended."""
+    columns = [_padded(column, i > 0) for i, column in enumerate(zip(*cells))]
     return "".join("  ".join(line).rstrip() + "\n" for line in zip(*columns))
 
 

@@ -9,49 +9,53 @@ import numpy as np
 
 from cic.encode import decode
 from metric.auc import AuC
+from metric.bootstrap import interval
 from metric.calibration import Calibration
+from metric.rmse import RMSE
+from metric.sums import Sums, of_those, plain, ratio
 
 GRID = (0.1, 0.2, 0.3, 0.38, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0)
 
 
 class _At:
-    """Sums of one temperature."""
+    """Figures of one temperature."""
 
     def __init__(self, temperature, shares):
         self.temperature = temperature
         self.auc = AuC(shares)
         self.calibration = Calibration(temperature)
-        self.cells = 0
-        self.squared = self.chroma = self.true_chroma = 0.0
+        self.rmse = RMSE()
+        self.chroma = _Chroma()
 
     def update(self, logits, true_ab):
         ab = decode(logits, self.temperature, axis=0)
         ab = np.moveaxis(ab, 0, -1).astype(np.float64)
         self.auc.update(true_ab, ab)
         self.calibration.update(logits, true_ab)
-        self.cells += ab[..., 0].size
-        self.squared += float(np.square(ab - true_ab).sum())
-        self.chroma += _chroma(ab)
-        self.true_chroma += _chroma(true_ab)
+        self.rmse.update(true_ab, ab)
+        self.chroma.add(_chroma(ab), _chroma(true_ab), ab[..., 0].size)
 
     def merge(self, other):
-        self.auc.merge(other.auc)
-        self.calibration.merge(other.calibration)
-        for name in ("cells", "squared", "chroma", "true_chroma"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for part in ("auc", "calibration", "rmse", "chroma"):
+            getattr(self, part).merge(getattr(other, part))
 
-    def compute(self):
-        areas, calibration = self.auc.compute(), self.calibration.compute()
-        return {
-            "temperature": self.temperature,
-            "rmse_ab": (self.squared / (2 * self.cells)) ** 0.5,
-            "raw": areas["raw"],
-            "rebalanced": areas["rebalanced"],
-            "chroma": self.chroma / self.cells,
-            "true_chroma": self.true_chroma / self.cells,
-            "nll": calibration["nll"],
-            "ece": calibration["ece"],
-        }
+    @property
+    def sums(self):
+        return self.auc.sums | self.calibration.sums | self.rmse.sums | self.chroma.sums
+
+    @staticmethod
+    def of(sums):
+        return of_those((RMSE, AuC, _Chroma, Calibration), sums)
+
+
+class _Chroma(Sums):
+    """Mean chroma of what was predicted and of the truth, CIELAB units; mergeable."""
+
+    COLUMNS = ("chroma", "true_chroma", "chroma_cells")
+
+    @staticmethod
+    def of(sums):
+        return {name: ratio(sums[name], sums["chroma_cells"]) for name in ("chroma", "true_chroma")}
 
 
 def _chroma(ab):
@@ -62,7 +66,7 @@ def _chroma(ab):
 class Temperatures:
     """Figures of decoding and of calibration at each of `grid`; mergeable.
 
-    `shares` (313,) is the prior of the rebalanced AuC, by default the bundled one.
+    `shares` (313,) is the prior of the rebalanced and balanced AuC, by default the bundled one.
     """
 
     def __init__(self, grid=GRID, shares=None):
@@ -81,13 +85,36 @@ class Temperatures:
         for one, more in zip(self.each, other.each):
             one.merge(more)
 
+    @property
+    def sums(self):
+        """{column: number}, the columns of the temperature number n begun with "n "."""
+        return {
+            f"{number} {column}": value
+            for number, one in enumerate(self.each)
+            for column, value in one.sums.items()
+        }
+
     def compute(self):
         """One dict a temperature, in the order of the grid.
 
-        "rmse_ab" and mean "chroma" of the decoded ab, CIELAB units, beside "true_chroma"; "raw" and
-        "rebalanced" AuC, percent; "nll", bits, and "ece" of softmax(logits / temperature).
+        "rmse_ab" and mean "chroma" of the decoded ab, CIELAB units, beside "true_chroma"; "raw",
+        "rebalanced" and "balanced" AuC, percent; "nll", bits, and "ece" of softmax(logits / T).
         """
-        return [one.compute() for one in self.each]
+        figures = map(plain, self.of(self.sums))
+        return [{"temperature": one.temperature} | row for one, row in zip(self.each, figures)]
+
+    def intervals(self, drawn):
+        """[{figure: [low, high] or None}, ...] of the sums {column: (replicates,)} of bootstrap."""
+        return [{n: interval(each) for n, each in row.items()} for row in self.of(drawn)]
+
+    def of(self, sums):
+        """[{figure: number or array}, ...] of the temperatures, of {column: number or array}."""
+        found = [{} for _ in self.each]
+        for column, value in sums.items():
+            number, _, name = column.partition(" ")
+            if name:
+                found[int(number)][name] = value
+        return [_At.of(each) for each in found]
 
 
 # Each aim: what is least where it is met best.
@@ -95,6 +122,7 @@ AIMS = {
     "ab error": lambda row: row["rmse_ab"],
     "raw AuC": lambda row: -row["raw"],
     "rebalanced AuC": lambda row: -row["rebalanced"],
+    "balanced AuC": lambda row: -row["balanced"],
     "vividness of the truth": lambda row: abs(row["chroma"] - row["true_chroma"]),
     "likelihood": lambda row: row["nll"],
     "calibration": lambda row: row["ece"],

@@ -22,6 +22,7 @@ from cic.lab import recolor
 from cic.targets import read_classes
 from metric import acc
 from metric.acc import Accuracy
+from metric.ledger import unpack
 
 ROOT = Path(__file__).parent.parent
 CLASSES = [f"n0{i}" for i in range(10)]
@@ -194,8 +195,23 @@ def test_the_command_gives_the_figures_of_pytorch_alone(backend, command, folder
     assert written["photos"] == 12
     for name, figures in expected.items():
         assert list(written["accuracy"][name].values()) == pytest.approx(figures), name
-        assert re.search(rf"{name} +{figures[0]:.1f} +{figures[1]:.1f}", run.out), run.out
+        ends = r"( \[[\d.]+, [\d.]+\])?"
+        shown = rf"{name} +{figures[0]:.1f}{ends} +{figures[1]:.1f}{ends}\n"
+        assert re.search(shown, run.out), run.out
     assert list(written["accuracy"]) == ["colorized", "all gray", "random ab", "truth"]
+    ledgers, conditions = unpack(folders / "figures" / "acc.npz", Accuracy)
+    assert ledgers["colorized"].names() == [str(name.with_suffix(".png")) for name in names]
+    assert conditions["weights_sha256"] == pretrained.sha256(other)
+    for name, ledger in ledgers.items():
+        assert ledger.compute() == written["accuracy"][name]
+        hits = [ledger.photos[photo]["top1_hits"] for photo in ledger.names()]
+        spread = 196 * np.std(hits) / 12**0.5
+        low, high = written["intervals"][name]["top1"]
+        assert high - low == pytest.approx(2 * spread, abs=9)  # steps are of 8.3 %
+    less = written["less_gray"]["colorized"]
+    gray, ours = (written["accuracy"][name]["top5"] for name in ("all gray", "colorized"))
+    assert less["top5"][0] == pytest.approx(ours - gray)
+    assert less["top5"][1] <= ours - gray <= less["top5"][2]
     assert written["accuracy"]["random ab"] not in (None, written["accuracy"]["truth"])
     assert min(Image.open(folders / "figures" / "acc.png").size) > 200
     assert len({tuple(figures) for figures in expected.values()}) > 1

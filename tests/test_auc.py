@@ -71,10 +71,17 @@ def test_pictures_equal_brute_force_in_float64(cases, name):
     photo, result = cases[name]
     true, made = (color.rgb2lab(p)[..., 1:].reshape(-1, 2) for p in (photo, result))
     error = np.sqrt(np.square(true - made).sum(1))
-    weights = rebalance.weights(default(), 0).astype(np.float64)[nearest_bin(true)]
+    bins, prior = nearest_bin(true), default()
     figures = measured(photo, result).compute()
-    assert figures["raw"] == pytest.approx(brute_force(error, np.ones(len(error))), abs=1e-9)
-    assert figures["rebalanced"] == pytest.approx(brute_force(error, weights), abs=1e-9)
+    for name, weights in (
+        ("raw", np.ones(len(error))),
+        ("rebalanced", 1 / prior[bins]),
+        ("balanced", 1 / (prior[bins] / 2 + 1 / 626)),
+    ):
+        # The weights of rebalance are float32.
+        assert figures[name] == pytest.approx(brute_force(error, weights), rel=1e-6)
+        exact = rebalance.weights(prior, {"rebalanced": 0, "balanced": 0.5}.get(name, 1))[bins]
+        assert figures[name] == pytest.approx(brute_force(error, exact.astype(float)), abs=1e-9)
 
 
 def test_seed_compatible_equals_paddle_cic(cases):
@@ -132,7 +139,8 @@ def test_rounding_of_lab_is_within_its_bound():
 @pytest.mark.parametrize("pictures", [True, False])
 def test_the_truth_is_a_hundred(photos, pictures):
     true = photos["coffee"] if pictures else rgb_to_lab(photos["coffee"])[..., 1:]
-    assert measured(true, true).compute() == pytest.approx({"raw": 100, "rebalanced": 100}, abs=0)
+    expected = {"raw": 100, "rebalanced": 100, "balanced": 100}
+    assert measured(true, true).compute() == pytest.approx(expected, abs=0)
     strict = measured(true, true, strict=True).compute()
     assert strict["raw"] == pytest.approx(100 - 100 / 300, abs=1e-9)
 
@@ -179,6 +187,18 @@ def test_shards_merge_to_the_whole(cases):
         assert shares.shape == (151,)
         assert (np.diff(shares) >= 0).all()
         assert shares == pytest.approx(whole.curve()[name])
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_two_sums_a_curve_are_the_area_of_its_trapezoids(cases, strict):
+    metric = AuC(strict=strict)
+    for pair in cases.values():
+        metric.update(*pair)
+    assert np.count_nonzero(metric.first[0]) > 120  # nearly every threshold is some pixel's first
+    figures = metric.compute()
+    for name, share in metric.curve().items():
+        trapezoids = sum((a + b) / 2 for a, b in pairwise(share.tolist())) / 150
+        assert figures[name] == pytest.approx(100 * trapezoids, rel=1e-12)
 
 
 def test_rare_colours_weigh_more():

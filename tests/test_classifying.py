@@ -14,6 +14,8 @@ from cic import checkpoint
 from cic.dataset import PhotoDataset
 from cic.forward import forward
 from metric import classification
+from metric.acc import Accuracy
+from metric.ledger import unpack
 
 TOOLS = Path(__file__).parent.parent / "tools"
 SMALL = ("--recipe", "vgg16-gray-fc", "--option", "width=0.125", "--load_size", 40)
@@ -64,6 +66,13 @@ def test_a_classifier_learns_and_is_measured(backend, classes):
     row = found["figures"]["epoch_latest_model"]
     assert row["top1"] == pytest.approx(figures["top1"])
     assert found["figures"]["chance"] == {"top1": pytest.approx(100 / 3), "top5": 100}
+    low, high = found["intervals"]["epoch_latest_model"]["top1"]
+    assert low < row["top1"] < high or low == row["top1"] == high == 100
+    ledgers, conditions = unpack(classes / "out" / "evaluation.npz", Accuracy)
+    assert ledgers["epoch_latest_model"].compute() == pytest.approx(row)
+    names = sorted(str(p.relative_to(classes / "val")) for p in classes.glob("val/*/*.png"))
+    assert ledgers["epoch_latest_model"].names() == names
+    assert conditions == {"classes": ["brick", "fur", "grass"]}
     photos = PhotoDataset([classes / "val"], network, 40, 32, augment=False)
     samples = [photos.sample(i) for i in range(len(photos))]
     logits = forward(network, state, np.stack([inputs for inputs, _, _ in samples]))
@@ -142,12 +151,16 @@ def test_what_does_not_fit_is_refused_in_one_line(classes):
 
 def test_a_figure_by_class_and_in_all():
     accuracy, logits = classification.ByClass(["a", "b", "c"]), np.eye(3)[[0, 0, 1, 2]]
-    accuracy.update(logits, np.array([0, 1, 1, 1]))
+    accuracy.update(["1", "2", "3", "4"], logits, np.array([0, 1, 1, 1]))
     other = classification.ByClass(["a", "b", "c"])
-    other.update(logits[:1], np.array([0]))
+    other.update(["5"], logits[:1], np.array([0]))
     accuracy.merge(other)
     assert accuracy.compute() == {"top1": 60, "top5": 100}
-    by_class = accuracy.by_class()
+    by_class, intervals = accuracy.by_class()
     assert by_class["a"]["top1"] == 100
     assert by_class["b"]["top1"] == pytest.approx(100 / 3)
     assert "c" not in by_class
+    assert intervals == {
+        "a": {"top1": [100, 100], "top5": [100, 100]},
+        "b": {"top1": [0, 100], "top5": [100, 100]},
+    }

@@ -116,8 +116,8 @@ def test_the_figures_do_not_depend_on_the_number_of_processes(photo_folder):
     assert {name: row.compute() for name, row in one.items()} == {
         name: row.compute() for name, row in two.items()
     }
-    assert one["bundled"].errors == two["bundled"].errors
-    assert len(one["bundled"].errors) == len(paths)
+    assert one["bundled"].total.errors == two["bundled"].total.errors
+    assert len(one["bundled"].total.errors) == len(paths)
 
 
 def test_the_classes_of_what_was_made(photo_folder, tmp_path):

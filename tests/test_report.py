@@ -57,16 +57,21 @@ def test_a_report_is_the_same_with_any_number_of_workers(folders, tmp_path, caps
     assert "6/6" in run.stderr
     report.run(arguments(folders, tmp_path / "none"))
     here, there = (json.loads((tmp_path / n / "report.json").read_text()) for n in ("none", "two"))
-    for key in ("photos", "figures", "curves"):
+    for key in ("photos", "figures", "curves", "intervals", "less_gray", "heaviest_photo"):
         assert here[key] == there[key]
     text = (tmp_path / "none" / "report.txt").read_text()
     assert text == (tmp_path / "two" / "report.txt").read_text()
     assert text in run.stdout
     assert text in capsys.readouterr().out
+    assert "warning: one photo holds over 10 % of the weight: raw 2" in run.stderr
+    assert "note: 6 photos are too few" in run.stdout
     assert list(here["figures"]) == ["colorized", "all gray", "random ab", "truth"]
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == [
-        f"report.{kind}" for kind in ("json", "png", "txt")
+        *(f"report.{kind}" for kind in ("json", "npz", "png", "txt")),
+        "report_weight.png",
     ]
+    npz = [(tmp_path / n / "report.npz").read_bytes() for n in ("none", "two")]
+    assert npz[0] == npz[1]
 
 
 def test_the_figures_are_those_of_the_pictures(folders, tmp_path):

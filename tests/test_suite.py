@@ -19,6 +19,7 @@ from metric.psnr import PSNR
 from metric.rmse import RMSE
 from metric.ssim import SSIM
 from metric.suite import Suite
+from metric.warmth import Warmth, warm
 
 
 @pytest.fixture
@@ -142,6 +143,7 @@ def test_both_conventions_of_the_difference(pairs):
     expected = {
         "colourfulness": np.mean(made),
         "colourfulness_truth": np.mean(true),
+        "colourfulness_ratio": np.mean(made) / np.mean(true),
         "colourfulness_mean_difference": np.abs(np.subtract(made, true)).mean(),
         "colourfulness_difference_of_means": abs(np.mean(made) - np.mean(true)),
     }
@@ -150,7 +152,31 @@ def test_both_conventions_of_the_difference(pairs):
     assert figures["colourfulness_difference_of_means"] < 1
 
 
-@pytest.mark.parametrize("kind", [PSNR, SSIM, Colourfulness, Suite])
+def test_warm_is_a_hue_of_20_to_85_degrees_with_some_chroma(photos):
+    def share(picture):
+        a, b = np.moveaxis(color.rgb2lab(picture)[..., 1:], -1, 0)
+        hue = np.degrees(np.arctan2(b, a))
+        return 100 * ((hue >= 20) & (hue <= 85) & (np.hypot(a, b) > 8)).mean()
+
+    for photo in photos.values():
+        turned = photo[..., [1, 2, 0]]
+        figures = computed(Warmth(), [(photo, turned)])
+        expected = {"warm": share(turned), "warm_truth": share(photo)}
+        expected["warm_ratio"] = expected["warm"] / expected["warm_truth"]
+        assert figures == pytest.approx(expected, rel=1e-3)
+    both = [(photos["coffee"], photos["rocket"]), (photos["rocket"], photos["coffee"])]
+    assert computed(Warmth(), both)["warm_ratio"] == 1
+    assert 5 < share(photos["coffee"]) < 95
+
+
+def test_a_hue_at_the_border():
+    degrees = np.radians([19.9, 20.1, 84.9, 85.1, 199.9, 230, -50])
+    for chroma, expected in ((8.01, [0, 1, 1, 0, 0, 0, 0]), (7.99, [0] * 7)):
+        ab = chroma * np.stack([np.cos(degrees), np.sin(degrees)])
+        assert warm(ab).tolist() == [bool(one) for one in expected]
+
+
+@pytest.mark.parametrize("kind", [PSNR, SSIM, Colourfulness, Warmth, Suite])
 def test_shards_merge_to_the_whole(kind, pairs):
     left, right = kind(), kind()
     for shard, pair in zip((right, left, left), pairs):
@@ -171,7 +197,7 @@ def test_shards_of_rmse_merge_to_the_whole(pairs):
 def test_a_suite_is_its_metrics(pairs):
     figures = computed(Suite(), pairs)
     expected = {f"auc_{name}": value for name, value in computed(AuC(), pairs).items()}
-    for metric in (PSNR(), SSIM(), Colourfulness()):
+    for metric in (PSNR(), SSIM(), Colourfulness(), Warmth()):
         expected |= computed(metric, pairs)
     expected |= computed(RMSE(), [tuple(map(ab, pair)) for pair in pairs])
     assert figures == pytest.approx(expected, rel=1e-5)

@@ -6,9 +6,12 @@ python tools/evaluate.py --image_dir photos/val --save_path figures --gallery 6 
     --names Full Non-rebalance Rebalance
 
 A row for each weights and backend, and for what they are read against: all gray, the colours of
-random other photos, the truth. Writes evaluation.json, with a protocol card, evaluation.txt (the
-table), evaluation.png (AuC's curves) and reliability.png (whether predicted probabilities come
-true, of networks that give some); and what --gallery, --compare and --temperatures ask for.
+random other photos, the truth. Each figure has a 95 % interval, by bootstrap over the photos, and
+differences from all gray have paired ones. Writes evaluation.json, with a protocol card,
+evaluation.txt (the tables), evaluation.png (AuC's curves), evaluation_weight.png (how much of AuC's
+weight few photos hold), evaluation.npz (the sums of each photo, with which metric.compare sets a
+run against another) and reliability.png (whether predicted probabilities come true, of networks
+that give some); and what --gallery, --compare and --temperatures ask for.
 
 Of weights of classifiers, whose photos lie in class folders, it gives top-1 and top-5 accuracy, in
 all and by class, beside chance.
@@ -34,10 +37,13 @@ from metric import (
     curve,
     evaluation,
     gallery,
+    heaviest,
+    ledger,
     pairs,
     protocol,
     record,
     report,
+    summary,
     table,
     temperature,
 )
@@ -184,7 +190,7 @@ def card_of(args, cut, count, colorizers):
     return card | {"rows": rows, "device": args.device}
 
 
-def by_temperature(rows):
+def by_temperature(rows, intervals):
     """Text of figures by temperature, and the best for each aim, of {name: evaluation.Row}."""
     parts = []
     for name, row in rows.items():
@@ -195,30 +201,37 @@ def by_temperature(rows):
         aims = temperature.best(figures).items()
         lines = "".join(f"best for {aim}: {value:g}\n" for aim, value in aims)
         head = f"{name} by temperature, on the cells that the network sees, not on full-size pixels"
-        parts.append(f"{head}\n{table.text(by_value)}{lines}")
+        shown = table.text(by_value, dict(zip(by_value, intervals[name])))
+        parts.append(f"{head}\n{shown}{lines}")
     return "\n".join(parts)
 
 
-def draw_figures(rows, colorizers, card):
-    """(table, text, {file: content}) of rows: the files are figures, curves and text."""
-    figures = {name: row.compute() for name, row in rows.items()}
+def draw_figures(ledgers, colorizers, card):
+    """(Summary, text, {file: content}) of {name: Ledger}: files are figures, curves and text."""
+    found = summary.summarize(ledgers)
+    rows = {name: one.total for name, one in ledgers.items()}
     curves = {name: row.pictures.curve() for name, row in rows.items()}
     own = {name: rows[name] for name, one in colorizers.items() if one.has_distribution}
-    facts = {"photos": card["count"], "figures": figures, "curves": curves, "protocol": card}
-    text = table.text(figures)
+    facts = {"photos": card["count"], "figures": found.figures, **found.facts()}
+    facts |= {"curves": curves, "protocol": card}
+    text = found.text()
     if any(row.temperatures.each for row in own.values()):
         facts["temperatures"] = {name: row.temperatures.compute() for name, row in own.items()}
-        text += "\n" + by_temperature(own)
+        spans = {n: row.temperatures.intervals(found.drawn.get(n, {})) for n, row in own.items()}
+        facts["temperature_intervals"] = spans
+        text += "\n" + by_temperature(own, spans)
     facts["reliability"] = {name: row.calibration.curve() for name, row in own.items()}
     files = {
         "evaluation.json": record.dumps(facts),
         "evaluation.txt": text,
         "evaluation.png": curve.png(curves),
+        "evaluation_weight.png": heaviest.png(next(iter(ledgers.values()))),
+        "evaluation.npz": ledger.pack(ledgers, protocol.conditions(card)),
     }
     if own:
         calibrations = {name: row.calibration for name, row in own.items()}
         files["reliability.png"] = calibration.png(calibrations)
-    return table.cells(figures), text, files
+    return found, text, files
 
 
 def draw_gallery(args, names, show, errors, cells, drawings, card):
@@ -254,7 +267,7 @@ def draw_comparison(args, names, show):
 
 def check_outputs(args):
     """Raise ValueError or OSError, before any work, for a file that cannot be written."""
-    names = ["evaluation.json", "evaluation.txt", "evaluation.png", "reliability.png"]
+    names = [f"evaluation{ending}" for ending in report.ENDINGS] + ["reliability.png"]
     names += ["gallery.html", "gallery.png"] if args.gallery else []
     names += ["comparison.png"] if args.compare else []
     report.refuse_outputs([os.path.join(args.save_path, n) for n in names], [args.image_dir])
@@ -283,22 +296,24 @@ def main():
     how = evaluation.Protocol(shares, args.seed_compatible, cut, tuple(grid), side, args.seed)
     classes = np.array([labels.get(name) for name in names])
     rows, notes = evaluation.measure(paths, colorizers, how, args.num_workers, classify, classes)
+    ledger.name_from(rows, args.image_dir)
     card = card_of(args, cut, len(names), colorizers) | {"vgg": vgg, "skipped": problems}
     card |= {name: len(found) for name, found in notes.items()}
-    cells, text, written = draw_figures(rows, colorizers, card)
+    found, text, written = draw_figures(rows, colorizers, card)
 
     def show(name):
         photo = cut.read(os.path.join(args.image_dir, name))[0]
         return gallery.show(photo, colorizers, args.alternatives, args.uncertainty)
 
     if args.gallery:
-        errors = rows[next(iter(colorizers))].errors
+        errors = rows[next(iter(colorizers))].total.errors
         drawings = {name: data for name, data in written.items() if name.endswith(".png")}
-        written |= draw_gallery(args, names, show, errors, cells, drawings, card)
+        written |= draw_gallery(args, names, show, errors, found.cells(), drawings, card)
     if args.compare:
         written |= draw_comparison(args, names, show)
     record.write({os.path.join(args.save_path, name): data for name, data in written.items()})
     print(text, end="")
+    heaviest.warn_of(found.heaviest)
     report.show_notes(notes, len(names))
     print(f"have a look at {args.save_path}")
     return int(bool(problems))

@@ -6,7 +6,7 @@ import sys
 import backends
 from cic import checkpoint, pretrained, provenance
 from cic.targets import read_classes
-from metric import bars, classification, record, table
+from metric import bars, classification, ledger, record, summary
 
 # Flags of the tool that say nothing of classifiers.
 IDLE = ("size", "crop", "temperature", "temperatures", "prior", "seed_compatible", "vgg")
@@ -36,19 +36,27 @@ def evaluate(args, rows):
         }
     for failure in failures:
         print(f"skipped: {failure}", file=sys.stderr)
-    figures = {row: accuracy.compute() for row, accuracy in found.items()}
-    figures[classification.CHANCE] = classification.chance(len(names))
+    totals = {row: accuracy.total for row, accuracy in found.items()}
+    measured = summary.summarize(totals)
+    measured.figures[classification.CHANCE] = classification.chance(len(names))
+    by_class = {row: accuracy.by_class() for row, accuracy in found.items()}
     facts = {
-        "photos": next(iter(found.values())).total.count,
-        "figures": figures,
-        "by_class": {row: accuracy.by_class() for row, accuracy in found.items()},
+        "photos": measured.photos,
+        "figures": measured.figures,
+        **measured.facts(),
+        "by_class": {row: figures for row, (figures, _) in by_class.items()},
+        "by_class_intervals": {row: intervals for row, (_, intervals) in by_class.items()},
         "protocol": {"rows": protocols, "skipped": list(failures)},
     }
-    text = table.text(figures)
-    drawn = {"json": record.dumps(facts), "txt": text, "png": bars.png(figures)}
+    drawn = {
+        "json": record.dumps(facts),
+        "txt": measured.text(),
+        "png": bars.png(measured.figures, measured.intervals),
+        "npz": ledger.pack(totals, {"classes": names}),
+    }
     record.write(
         {os.path.join(args.save_path, f"evaluation.{end}"): data for end, data in drawn.items()}
     )
-    print(text, end="")
+    print(measured.text(), end="")
     print(f"have a look at {args.save_path}")
     return int(bool(failures))

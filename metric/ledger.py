@@ -1,0 +1,124 @@
+"""The sums of each photo, kept: what intervals, the heaviest photo and comparisons are made of."""
+
+import io
+import json
+import math
+import os
+import zipfile
+
+import numpy as np
+
+from metric import bootstrap
+from metric.sums import plain
+
+
+class Ledger:
+    """A metric of many photos that keeps the sums of each by the photo's name; mergeable.
+
+    `total` is the metric of all. Figures are of sums exactly rounded, so that the order in which
+    photos or shards come in changes no bit of them.
+    """
+
+    def __init__(self, total):
+        self.total, self.photos = total, {}
+
+    def add(self, photo, metric):
+        """Add a photo by its name and a metric that has seen it alone; raises ValueError twice."""
+        if photo in self.photos:
+            raise ValueError(f"{photo!r}: this photo was measured already")
+        self.photos[photo] = dict(metric.sums)
+        self.total.merge(metric)
+
+    def merge(self, other):
+        """Add what `other` has seen; raises ValueError for a photo that both have."""
+        both = self.photos.keys() & other.photos.keys()
+        if both:
+            raise ValueError(f"{min(both)!r}: this photo was measured already")
+        self.photos |= other.photos
+        self.total.merge(other.total)
+
+    def names(self):
+        """Photos' names, sorted."""
+        return sorted(self.photos)
+
+    def columns(self):
+        """Names of the sums."""
+        return list(next(iter(self.photos.values())))
+
+    def table(self):
+        """Sums (photos, columns) float64, photos in the order of their names."""
+        columns = self.columns()
+        rows = [[self.photos[name][column] for column in columns] for name in self.names()]
+        return np.array(rows, np.float64)
+
+    def sums(self):
+        """{column: number} of all photos."""
+        return {name: math.fsum(column) for name, column in zip(self.columns(), self.table().T)}
+
+    def compute(self):
+        """{figure: number}, percent, CIELAB units and so on, as `total` has them."""
+        return plain(self.total.of(self.sums()))
+
+
+def name_from(ledgers, folder):
+    """Name the photos of {row: Ledger}, paths until now, by their paths from `folder` on."""
+    for ledger in ledgers.values():
+        ledger.photos = {os.path.relpath(n, folder): sums for n, sums in ledger.photos.items()}
+
+
+def resampled(ledgers):
+    """{row: {column: (replicates,)}} of {row: Ledger} of the same photos: see metric.bootstrap."""
+    drawn = bootstrap.totals({row: ledger.table() for row, ledger in ledgers.items()})
+    return {row: dict(zip(ledgers[row].columns(), sums)) for row, sums in drawn.items()}
+
+
+def pack(ledgers, conditions):
+    """Bytes of an .npz file of {row: Ledger} of the same photos, for `unpack`.
+
+    It holds "sums" (rows, photos, columns) float64, NaN where a row has no such column, the names
+    of all three, and "conditions", a JSON object that two runs must agree on to be compared."""
+    columns = list(dict.fromkeys(name for one in ledgers.values() for name in one.columns()))
+    columns = [name for name in columns if " " not in name]  # without those by temperature
+    photos = next(iter(ledgers.values())).names()
+    sums = [
+        [[ledger.photos[photo].get(name, math.nan) for name in columns] for photo in photos]
+        for ledger in ledgers.values()
+    ]
+    file = io.BytesIO()
+    np.savez_compressed(
+        file,
+        sums=np.array(sums, np.float64),
+        rows=np.array(list(ledgers)),
+        photos=np.array(photos),
+        columns=np.array(columns),
+        conditions=np.array(json.dumps(conditions)),
+    )
+    return file.getvalue()
+
+
+def unpack(path, kind):
+    """({row: Ledger}, conditions) of a file that `pack` made; ledgers' totals are `kind`, unused.
+
+    Raises ValueError, naming the file, for any other.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            sums, conditions = held["sums"], json.loads(str(held["conditions"]))
+            rows, photos, columns = (held[name].tolist() for name in ("rows", "photos", "columns"))
+        if sums.shape != (len(rows), len(photos), len(columns)) or not sums.size:
+            raise ValueError("sums of another shape")
+        ledgers = {row: _opened(kind, photos, columns, part) for row, part in zip(rows, sums)}
+    except (ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile):
+        raise ValueError(
+            f"{path}: not the sums of a measured run: give the .npz beside its JSON file"
+        ) from None
+    return ledgers, conditions
+
+
+def _opened(kind, photos, columns, table):
+    ledger, there = Ledger(kind), ~np.isnan(table).all(0)
+    names = [name for name, is_there in zip(columns, there) if is_there]
+    ledger.photos = {
+        photo: dict(zip(names, row.tolist())) for photo, row in zip(photos, table[:, there])
+    }
+    return ledger
