@@ -14,23 +14,37 @@ import zlib
 from importlib import resources
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
-from cic import networks
+from cic import bounded_json, networks
 from cic.averaging import PREFIX, averaged
 from cic.encoder import rates, trained
 from cic.files import replacing
 from cic.recipes import OPTIMIZERS
+from cic.safetensors_file import File
 
 OPTIMIZER = "optimizer/"  # prefix of the arrays that only training needs
 META, CHECKS = "cic", "crc32"  # the keys of the file's own metadata
 DEFAULT = "compact"  # bundled weights
-LARGEST = 1e30  # no weight is: bytes in the wrong order are such numbers
+# No weight is larger, and no variance than its square: bytes in the wrong order are such numbers,
+# and a float32 holds what a few layers of smaller ones make of a photo.
+LARGEST = 1e8
+VARIANCE = ".running_var"  # how the arrays are called that are none below 0
+# Of what metadata say of colorizing: types, least and most.
+COLORIZE = {"size": (int, 8, 1 << 16), "temperature": (int | float, 0, 100)}
+LONGEST = 1000  # letters of a message: names in a file may be of any length
 _KINDS = {"f": "F", "i": "I", "u": "U"}  # safetensors' names of NumPy's kinds of numbers
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint, or not one of this network; the message names it."""
+    """A file that is no checkpoint, or not one of this network; the message names it.
+
+    It is one line that can be shown, whatever is in the file.
+    """
+
+    def __init__(self, message):
+        line = " ".join(str(message).split())
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line[:LONGEST])
+        super().__init__(shown + " ..." * (len(line) > LONGEST))
 
 
 def save(path, state, meta):
@@ -69,7 +83,7 @@ def load(path):
     """
     from cic import formats  # which is built on what is here
 
-    if formats.is_foreign(path):
+    if not formats.is_own(path):
         found = formats.read(path)
         return found.state, found.meta
     return load_own(path)
@@ -79,14 +93,14 @@ def load_own(path):
     """(state {name: array}, meta) of a checkpoint of this project; raises CheckpointError."""
 
     def read(file):
-        if unknown := file.metadata().keys() - {META, CHECKS}:
+        if unknown := file.metadata.keys() - {META, CHECKS}:
             raise ValueError(f"metadata called {', '.join(sorted(unknown))}")
-        checks = json.loads(file.metadata().get(CHECKS, "{}"))  # version 0.1 had none
+        checks = bounded_json.loads(file.metadata.get(CHECKS, "{}"))  # version 0.1 had none
         state = {}
-        for name in file.keys():  # noqa: SIM118 - no dict
-            state[name] = file.get_tensor(name)
+        for name in file.shapes:
+            state[name] = file.array(name)
             _check(name, _bytes(state[name]), checks)
-        _check(META, file.metadata()[META].encode(), checks)
+        _check(META, file.metadata[META].encode(), checks)
         return state
 
     return _read(path, read)
@@ -99,19 +113,33 @@ def _check(name, data, checks):
 
 def _read(path, arrays):
     path = os.fspath(path)
-    if os.path.isdir(path):
-        raise CheckpointError(f"{path}: a folder: name a file in it, *_model.safetensors")
     try:
-        with safe_open(path, framework="np") as file:
-            meta = json.loads((file.metadata() or {})[META])
+        with File(path) as file:
+            meta = bounded_json.loads(file.metadata[META])
+            check_meta(meta)
             return arrays(file), meta
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such file") from None
     except KeyError:
         raise CheckpointError(f"{path}: not written by this project: no metadata") from None
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path}: not a checkpoint: {reason}") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, TypeError, AttributeError, MemoryError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint: {error or 'too large'}") from None
+
+
+def check_meta(meta):
+    """Raise ValueError unless what metadata say of a run and of colorizing is of the right kind."""
+    if not isinstance(meta, dict):
+        return  # it names no network, which `network_of` says
+    for key, kind in (("recipe", dict), ("colorize", dict), ("step", int)):
+        if not isinstance(meta.get(key, kind()), kind):
+            raise ValueError(f"metadata whose {key} is {str(meta[key])[:50]}")
+    colorize = meta.get("colorize", {})
+    for key, (kinds, low, high) in COLORIZE.items():
+        value = colorize.get(key, high)
+        if not isinstance(value, kinds) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"metadata whose {key} is {str(value)[:50]}, not {low} to {high}")
 
 
 def load_meta(path):
@@ -205,9 +233,13 @@ def check_numbers(state, source):
         low, high = float(array.min(initial=0)), float(array.max(initial=0))  # NaN stays NaN
         if not np.isfinite([low, high]).all():
             raise CheckpointError(f"{source}: {name} holds numbers that are not finite")
-        if (largest := max(high, -low)) > LARGEST:
+        is_variance = name.endswith(VARIANCE)
+        if is_variance and low < 0:
+            raise CheckpointError(f"{source}: {name} holds numbers below 0: {low:.3g}")
+        if (largest := max(high, -low)) > (LARGEST**2 if is_variance else LARGEST):
             raise CheckpointError(
-                f"{source}: {name} holds numbers of {largest:.0e}, as bytes in the wrong order are"
+                f"{source}: {name} holds numbers of {largest:.0e}, as no network has: damage, or "
+                "bytes in the wrong order"
             )
 
 
@@ -215,7 +247,7 @@ def network_of(meta, source):
     """The network that a file's meta names; raises CheckpointError if there is none such."""
     try:
         return networks.get(meta["network"], **meta["options"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise CheckpointError(f"{source}: its metadata names no known network: {error}") from None
 
 

@@ -2,7 +2,8 @@
 
 `pickletools` splits it into operations, which are carried out here on a stack of plain objects. A
 global that a pickle names is looked up in a table and nowhere else. Operations that no file of
-weights needs are not known.
+weights needs are not known. A few bytes may ask for a large object, over and over: what is made is
+counted, and bounded.
 """
 
 import os
@@ -12,8 +13,11 @@ from typing import Any, NamedTuple
 _VALUES = {  # operations that push their argument
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
     *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),  # the last in protocol 5
 }
+# Operations, and members of what is passed to functions: a tensor takes about 40 of them.
+MOST = 2_000_000
+LONGEST_LINE = 1 << 16  # bytes: a global's name
 FRAME = 9  # bytes of the operation that says how many bytes until the next, or the end
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _SMALL_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
@@ -39,11 +43,13 @@ def load(file, known, persistent=None, stand_in=None):
     arguments that the pickle has for it. An object's `build` takes its state, if it has one;
     `persistent` makes an object of what the pickle says of one that is kept outside. For a class
     that is not known, `stand_in(name)` gives one that its objects are of here instead, or None.
-    Raises Refused for any other global or operation, ValueError for what is no pickle.
+    Raises Refused for any other global or operation, ValueError for what is no pickle, or one of
+    more than MOST steps.
     """
     machine, bounded, end = _Machine(known, persistent, stand_in), _Bounded(file), None
     try:
         for operation, argument, place in pickletools.genops(bounded):
+            machine.spend(1)
             if operation.name == "FRAME":
                 end = place + FRAME + argument
             if end is not None and end > bounded.size:
@@ -64,6 +70,18 @@ def dictionary(items=()):
     return _fill({}, items)
 
 
+def sequence(items=()):
+    """A tuple of the members of a list or tuple."""
+    if not isinstance(items, list | tuple):
+        raise TypeError(f"the members of a {type(items).__name__}")
+    return tuple(items)
+
+
+def names(items):
+    """The texts among the members of a list or tuple; () of anything else."""
+    return [one for one in items if isinstance(one, str)] if isinstance(items, list | tuple) else ()
+
+
 def _fill(target, items):
     """Add pairs to a dict. Only short keys: the hash of nested tuples can take for ever."""
     for key, value in items:
@@ -77,7 +95,7 @@ class _Bounded:
     """A file of which no more is asked than there is: a length in it may be absurd."""
 
     def __init__(self, file):
-        self.file, self.tell, self.readline = file, file.tell, file.readline
+        self.file, self.tell = file, file.tell
         here = file.tell()
         self.size = file.seek(0, os.SEEK_END)
         file.seek(here)
@@ -85,13 +103,22 @@ class _Bounded:
     def read(self, count):
         return self.file.read(min(count, self.size - self.file.tell()))
 
+    def readline(self):
+        return self.file.readline(LONGEST_LINE)
+
 
 class _Machine:
     """The stack, its marks, and the memo of objects that are used again."""
 
     def __init__(self, known, persistent, stand_in):
         self.known, self.persistent, self.stand_in = known, persistent, stand_in
-        self.stack, self.marks, self.memo = [], [], {}
+        self.stack, self.marks, self.memo, self.steps = [], [], {}, 0
+
+    def spend(self, count):
+        """Count steps; raises ValueError if they are more than MOST."""
+        self.steps += count
+        if self.steps > MOST:
+            raise ValueError(f"more than {MOST:,} steps")
 
     def run(self, name, argument):
         if name in _VALUES:
@@ -124,6 +151,8 @@ class _Machine:
         return self._take(len(self.stack) - self.marks.pop())
 
     def find(self, module, name):
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise TypeError("a global without a name")
         full = f"{module}.{name}"
         if full in self.known:
             self.stack.append(Global(full, self.known[full]))
@@ -137,6 +166,7 @@ class _Machine:
         if not (isinstance(function, Global) and callable(function.value)) or function.is_class:
             name = getattr(function, "name", "what is no function")
             raise Refused(f"it calls {name}, which no file of weights does")
+        self.spend(sum(len(one) for one in arguments if isinstance(one, list | tuple | dict)))
         self.stack.append(function.value(*arguments))
 
     def new(self):

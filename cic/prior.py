@@ -1,8 +1,8 @@
 """The prior: how often each ab bin occurs in photos, and the file that keeps it."""
 
+import os
 from functools import cache
 from importlib import resources
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from cic import images, rebalance
 from cic.bins import COUNT
 from cic.files import replacing
 from cic.lab import rgb_to_lab
+from cic.regular import open_regular
 
 STRIDE = 4  # training targets are the ab of every 4th pixel
 
@@ -50,13 +51,15 @@ class Prior:
     @classmethod
     def load(cls, path):
         """What `save` wrote; raises ValueError, naming the file, for anything else."""
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             try:
-                _, pixels, photos = (np.load(file, allow_pickle=False) for _ in range(3))
+                _, pixels, photos = (_array(file) for _ in range(3))
                 counts = cls(pixels, photos)
                 counts.compute()
-            except (ValueError, EOFError, TypeError) as error:
-                raise ValueError(f"{path}: no counts of a prior to add to: {error}") from None
+            except _DAMAGE as error:
+                raise ValueError(
+                    f"{path}: no counts of a prior to add to: {_reason(error)}"
+                ) from None
         return counts
 
 
@@ -76,13 +79,49 @@ def divergence(prior, other):
 
 
 def read(path):
-    """Prior (313,) from a .npy file; raises ValueError, naming the file, for anything else."""
-    try:
-        prior = np.load(path, allow_pickle=False)
-        rebalance.weights(prior)
-    except (ValueError, EOFError, TypeError, BadZipFile) as error:
-        raise ValueError(f"{path}: not a prior: {error}") from None
+    """Prior (313,) from a .npy file; raises ValueError, naming the file, for anything else.
+
+    OSError if it cannot be opened, as no regular file can be.
+    """
+    with _opened(path) as file:
+        try:
+            prior = _array(file)
+            rebalance.weights(prior)
+        except _DAMAGE as error:
+            raise ValueError(f"{path}: not a prior: {_reason(error)}") from None
     return prior
+
+
+def _opened(path):
+    """A binary file, open; raises OSError, naming it, also if it is no regular file."""
+    try:
+        return open_regular(path)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from None
+
+
+def _array(file):
+    """The next array of .npy where `file` stands, of a few numbers; raises one of _DAMAGE.
+
+    Its shape is looked at before its numbers are: it may ask for any memory.
+    """
+    version = np.lib.format.read_magic(file)
+    readers = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+    if version[0] not in readers:
+        raise ValueError(f"an array of version {version[0]}")
+    shape, _, dtype = readers[version[0]](file)
+    if shape not in ((COUNT,), ()) or dtype.kind not in "fiu":
+        raise ValueError(f"an array {shape} of {dtype}, not {COUNT} numbers")
+    data = file.read((COUNT if shape else 1) * dtype.itemsize)
+    return np.frombuffer(data, dtype).reshape(shape).copy()
+
+
+# NumPy parses the header as Python, whose parser has limits of its own.
+_DAMAGE = (ValueError, EOFError, TypeError, SyntaxError, RecursionError, MemoryError, LookupError)
+
+
+def _reason(error):
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 @cache

@@ -30,6 +30,7 @@ def parse_arguments():
     add("target", metavar="DST", help="file to write: .safetensors, .pth, .pt, .ckpt, .pdparams")
     add("--to", choices=[f.name for f in formats.FORMATS if f.writes], help="format of DST")
     add("--network", choices=networks.names(), help="refuse weights of any other network")
+    add("--group", metavar="NAME", help="which of several networks in SRC to take: state_dict_ema")
     console.add_option(parser)
     add("--fold", action="store_true", help="divide kernels by their spectral norms, for inference")
     add("--verify", action="store_true", help="run a photo through both, and compare")
@@ -39,7 +40,7 @@ def parse_arguments():
 def chosen(args):
     """The Found of the source as the flags want it: of that network, with those options."""
     options = console.options(args.option)
-    found = formats.read(args.source, options)
+    found = formats.read(args.source, options, args.group)
     network = found.network
     if args.network not in (None, network.name):
         raise ValueError(f"{args.source}: weights of {network}, not of {args.network}")

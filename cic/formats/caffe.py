@@ -15,10 +15,16 @@ import numpy as np
 from cic import networks
 from cic.checkpoint import CheckpointError
 from cic.formats import trunk
+from cic.formats.frameworks import Contents
+from cic.formats.groups import Group
 from cic.formats.trunk import Trunk
 from cic.networks import Network
+from cic.regular import open_regular
 
 LAYER, V1_LAYER = 100, 2  # fields of NetParameter: `layer` since 2014, and `layers` before
+_BLOBS = {LAYER: 7, V1_LAYER: 6}  # the fields of a layer that are blobs
+_SHAPE = 7  # the field of a blob that has its shape, a few bytes
+MOST = 100_000  # fields of layers and blobs in a file, and bytes of shapes; real ones have 10,000
 _FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 100}  # of a NetParameter
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5  # wire types
 REHEAT = 2.606  # conv8_313_rh of colorization_deploy_v2.prototxt: 1 / 0.38, as they wrote it
@@ -37,8 +43,8 @@ def is_one(file):
     try:
         for _ in range(50):
             number, kind, length = _field(file, size)
-            if number not in _FIELDS:
-                return False
+            if number not in _FIELDS or (number == 1 and kind != _BYTES):
+                return False  # others begin with a number: ONNX, states of Caffe's solver
             if number in (LAYER, V1_LAYER):
                 return kind == _BYTES
             file.seek(length, 1)
@@ -50,7 +56,7 @@ def is_one(file):
 def read(path):
     """{"layer.0": array, "layer.1": ...}, the blobs of every layer; raises CheckpointError."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return _read(file)
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
@@ -59,20 +65,21 @@ def read(path):
         raise CheckpointError(f"{path}: not a Caffe model: {reason}") from None
 
 
-def read_noted(path):
-    """(what `read` gives, None, None): no file of these has a note of ours, or a class."""
-    return read(path), None, None
+def read_groups(path):
+    """Contents of a file: one Group of what `read` gives."""
+    return Contents([Group("", read(path))], None, None)
 
 
 def _read(file):
     messages, decode_error = _messages()
-    size, arrays = file.seek(0, 2), {}
+    size, arrays, fields = file.seek(0, 2), {}, 0
     file.seek(0)
     while file.tell() < size:
         number, kind, length = _field(file, size)
         if number not in messages or kind != _BYTES:
             file.seek(length, 1)
             continue
+        fields = _check_fields(file, file.tell() + length, number, fields)
         try:
             layer = messages[number].FromString(file.read(length))
         except decode_error as error:
@@ -98,6 +105,29 @@ def _field(file, size):
     if length > size - file.tell():
         raise ValueError(f"cut off in a field of {length} bytes")
     return number, kind, length
+
+
+def _check_fields(file, end, number, count):
+    """`count` and the fields of the layer where `file` stands, which ends at `end`, and its blobs.
+
+    Leaves the file there. Raises ValueError if they are more than MOST: an object is made of each.
+    """
+    begin, todo = file.tell(), [(file.tell(), end, _BLOBS[number])]
+    while todo:
+        place, stop, blobs = todo.pop()
+        file.seek(place)
+        while file.tell() < stop:
+            field, kind, length = _field(file, stop)
+            count += 1
+            if field == blobs and kind == _BYTES:
+                todo.append((file.tell(), file.tell() + length, None))
+            elif blobs is None and field == _SHAPE:
+                count += length
+            if count > MOST:
+                raise ValueError(f"more than {MOST:,} fields")
+            file.seek(length, 1)
+    file.seek(begin)
+    return count
 
 
 def _varint(file):
@@ -146,9 +176,9 @@ def _messages():
     sizes = {n: (i, "int32") for i, n in enumerate(("num", "channels", "height", "width"), 1)}
     numbers = {"data": (5, "bytes", "repeated"), "double_data": (8, "bytes", "repeated")}
     define("Shape", {"dim": (1, "int64", "repeated")})
-    define("Blob", {**sizes, **numbers, "shape": (7, "Shape")})
-    define("Layer", {"name": (1, "string"), "blobs": (7, "Blob", "repeated")})
-    define("V1Layer", {"name": (4, "string"), "blobs": (6, "Blob", "repeated")})
+    define("Blob", {**sizes, **numbers, "shape": (_SHAPE, "Shape")})
+    define("Layer", {"name": (1, "string"), "blobs": (_BLOBS[LAYER], "Blob", "repeated")})
+    define("V1Layer", {"name": (4, "string"), "blobs": (_BLOBS[V1_LAYER], "Blob", "repeated")})
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     names = {LAYER: "cic.caffe.Layer", V1_LAYER: "cic.caffe.V1Layer"}

@@ -20,7 +20,7 @@ class Features(Trunk):
 
     def recognises(self, arrays):
         mean = self.key(".running_mean")
-        norms = [name for name in arrays if name.endswith(mean) and "features." in name]
+        norms = [name for name in arrays if name.startswith("features.") and name.endswith(mean)]
         return bool(norms) and not any("classifier." in name for name in arrays)
 
     def network(self, arrays, told):

@@ -6,10 +6,11 @@ the one that went.
 """
 
 import base64
+import re
 
 import numpy as np
 
-from cic.checkpoint import CheckpointError, network_of
+from cic.checkpoint import CheckpointError, check_meta, network_of
 from cic.formats.compare import difference
 
 NAME = "cic.json"
@@ -44,6 +45,8 @@ def _packed(array):
 
 
 def _unpacked(dtype, data, shape):
+    if not re.fullmatch("[<>][fiu][1248]", dtype):
+        raise ValueError(f"an array of {dtype[:20]!r}")
     return np.frombuffer(base64.b64decode(data), dtype).reshape(shape)
 
 
@@ -51,7 +54,8 @@ def applied(note, network, state, source):
     """(network, state, meta) as they were before `save`; raises CheckpointError if not these."""
     try:
         own, state = network_of(note["meta"], source), dict(state)
-        before = {name: state[name].astype(np.float16) for name in note["halves"]}
+        check_meta(note["meta"])
+        before = {name: state[name].astype(np.float16) for name in set(note["halves"])}
         scale = network.scale
         for name, (factor, dtype, data) in note["scaled"].items():
             before[name] = _unpacked(dtype, data, state[name].shape)
@@ -66,6 +70,6 @@ def applied(note, network, state, source):
                 raise ValueError(name)
         if difference(own, network, inputs=False) or not np.allclose(own.scale, scale):
             raise ValueError(own.name)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise CheckpointError(f"{source}: its note is not of these weights: {error}") from None
     return own, state | before, note["meta"]

@@ -1,0 +1,114 @@
+"""What a file is that holds no weights, or weights in a format that is not read here.
+
+Told by its first bytes, and by its name where these do not tell. Each says what to do next.
+"""
+
+import os
+import re
+
+START = 1024  # bytes that are looked at
+READ = "read are .safetensors, .pth, .pt and .ckpt of PyTorch, .pdparams of Paddle, .caffemodel"
+FROM_TORCHSCRIPT = (
+    "save its state_dict instead: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
+)
+_EXPORT = f"a network exported for inference: get the weights that it was made from; {READ}"
+_UNPACK = "unpack it first, and give the file of weights in it"
+_PICTURE = "a picture, not weights: photos are given without --weights"
+_PROTOTXT = "a description of a Caffe network, without weights: get the .caffemodel beside it"
+_KERAS = f"as of Keras: load its weights in its own program, and save a .safetensors; {READ}"
+_CONVERT = f"convert it to .safetensors first; {READ}"
+_SIGNS = (
+    (rb"\x89HDF\r\n\x1a\n", f"an HDF5 file, {_KERAS}"),
+    (rb"\x93NUMPY", f"an array of NumPy (.npy), such as a prior, not weights; {READ}"),
+    (rb"GGUF", f"a GGUF file, of a language model, not weights; {READ}"),
+    (rb"....TFL3", f"a TensorFlow Lite file, {_EXPORT}"),
+    (rb"\x08[\x01-\x20]([\x12\x1a\x22\x2a\x32\x3a\x42]|\x28.)", f"an ONNX file, {_EXPORT}"),
+    (rb"\0{16}.\0\0\0\x08.\x10", f"a .pdiparams of Paddle, {_EXPORT}"),
+    (rb"\x1f\x8b", f"a gzip archive: {_UNPACK}"),
+    (rb"BZh", f"a bzip2 archive: {_UNPACK}"),
+    (rb"\xfd7zXZ", f"an xz archive: {_UNPACK}"),
+    (rb"\x28\xb5\x2f\xfd", f"a Zstandard archive: {_UNPACK}"),
+    (rb"7z\xbc\xaf\x27\x1c", f"a 7-Zip archive: {_UNPACK}"),
+    (rb"Rar!", f"a RAR archive: {_UNPACK}"),
+    (rb".{257}ustar", f"a tar archive: {_UNPACK}"),
+    (rb"\xff\xd8\xff", f"a JPEG, {_PICTURE}"),
+    (rb"\x89PNG", f"a PNG, {_PICTURE}"),
+    (rb"GIF8", f"a GIF, {_PICTURE}"),
+    (rb"RIFF....WEBP", f"a WebP, {_PICTURE}"),
+    (rb"(II\*\0|MM\0\*|II\+\0|MM\0\+)", f"a TIFF, {_PICTURE}"),
+    (rb"BM....\0\0\0\0", f"a BMP, {_PICTURE}"),
+    (rb"....ftyp(heic|heix|mif1|avif|avis)", f"a HEIC or AVIF, {_PICTURE}"),
+    (rb"....ftyp", "a film, not weights"),
+    (rb"%PDF", "a PDF, not weights"),
+    (rb"\x7fELF|MZ", "a program, not weights"),
+    (rb"\0{512}", "begins with zeros: a download that broke off? Get it again"),
+)
+_TEXTS = (
+    (
+        rb"version https://git-lfs",
+        "a Git LFS pointer, not the file itself: run git lfs pull in its repository",
+    ),
+    (
+        rb"<(!--|!doctype html|html|head|body|script)",
+        "an HTML page, not weights: the download wanted a login or a click: open the address in a "
+        "browser, and save the file itself",
+    ),
+    (rb"<(\?xml|[a-z]+[ >])", "an XML file, not weights: a server's refusal of a download?"),
+    (rb"(name|layers?|input|input_dim|input_shape)\s*[:{]", f"a prototxt, {_PROTOTXT}"),
+    (rb"#!", "a script, not weights"),
+    (rb"[{\[]", "a JSON file, not weights"),
+    (rb"[^\0-\x08\x0e-\x1f]{8}", "a text, not weights"),
+)
+_ENDINGS = {
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), f"a file {_KERAS}"),
+    ".pdiparams": f"a .pdiparams of Paddle, {_EXPORT}",
+    ".pdmodel": f"a .pdmodel of Paddle, {_EXPORT}",
+    ".pdopt": "an optimizer's state of Paddle: get the .pdparams beside it",
+    ".onnx": f"an ONNX file, {_EXPORT}",
+    ".tflite": f"a TensorFlow Lite file, {_EXPORT}",
+    ".pb": f"a TensorFlow file, {_EXPORT}",
+    ".index": f"the index of a TensorFlow checkpoint: {_CONVERT}",
+    ".prototxt": f"a prototxt, {_PROTOTXT}",
+    ".solverstate": "a Caffe solver's state: get the .caffemodel beside it",
+    ".mlmodel": f"a Core ML file, {_EXPORT}",
+    ".t7": f"a file of Torch 7 (Lua): {_CONVERT}",
+    ".msgpack": f"a file of Flax: {_CONVERT}",
+}
+
+
+def by_sign(start):
+    """What a file is that begins with these bytes, in words; None if they are no known sign."""
+    if not start:
+        return "an empty file: a download that broke off? Get it again"
+    return _matching(_SIGNS, start, re.DOTALL)
+
+
+def by_text(start, path):
+    """What a file is that begins with these bytes, by its text or name, in words, always."""
+    what = _matching(_TEXTS, start.removeprefix(b"\xef\xbb\xbf").lstrip(), re.IGNORECASE)
+    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
+    if suffix in _ENDINGS and not (what and _is_text(start)):
+        return _ENDINGS[suffix]
+    return what or f"no known kind of file: it begins with {start[:8].hex(' ')}; {READ}"
+
+
+def _is_text(start):
+    return b"\0" not in start
+
+
+def _matching(signs, start, flags):
+    for sign, what in signs:
+        if re.match(sign, start, flags):
+            return what
+    return None
+
+
+def in_archive(names):
+    """What a zip archive without weights is, or has in it, in words that follow a colon."""
+    names = list(names)
+    if any(name.endswith(".npy") for name in names):
+        return f": an .npz of NumPy, not weights; {READ}"
+    if any(name.endswith(".weights.h5") for name in names):
+        return f": a .keras file {_KERAS}"
+    some = ", ".join(name[:60] for name in names[:3]) or "nothing"
+    return f": a zip archive: {_UNPACK}: it has {some}"
