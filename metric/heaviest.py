@@ -66,7 +66,7 @@ def png(ledger):
         count = np.arange(1, len(each) + 1)
         label = f"{name}: the heaviest photo has {together[0]:.1f} %"
         axes.plot(count, together, "o-", markersize=3, markevery=[0], label=label)
-    limit = f"{LIMIT:.0%}: more of one photo is too much".replace("%", " %")
+    limit = f"{LIMIT:.0%} of the weight, above which it warns".replace("%", " %")
     axes.axhline(100 * LIMIT, linestyle="--", linewidth=1, color="gray", label=limit)
     axes.set(xscale="log", xlim=(0.9, 1.1 * len(each)), ylim=(0, 102))
     axes.set(title="Who holds the weight of AuC", ylabel="share of all weight, %")

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from metric import bootstrap, heaviest, table
 from metric.baselines import GRAY, TRUTH
 from metric.ledger import resampled
@@ -101,6 +103,8 @@ def differences(row, other, figures, replicates, names):
         if name in figures[row] and name in figures[other]:
             ends = None
             if replicates:
-                ends = bootstrap.interval(replicates[row][name] - replicates[other][name])
+                with np.errstate(invalid="ignore"):  # of two infinite PSNRs
+                    apart = replicates[row][name] - replicates[other][name]
+                ends = bootstrap.interval(apart)
             found[name] = [figures[row][name] - figures[other][name], *(ends or (None, None))]
     return found

@@ -169,6 +169,21 @@ def test_the_summary_beside_its_parts(pairs):
     assert f"the heaviest photo: raw {found.heaviest['raw']['share']:.1%}"[:-1] in shown
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_difference_of_two_infinite_figures_is_none(pairs):
+    rows = seen({name: (photo, photo) for name, (photo, _) in pairs.items()})
+    found = summary.summarize({"ours": rows["ours"], GRAY: rows["ours"]})
+    assert found.figures["ours"]["psnr"] == np.inf
+    assert found.intervals["ours"]["psnr"] == [np.inf, np.inf]
+    difference, *ends = found.less_gray["ours"]["psnr"]
+    assert np.isnan(difference)
+    assert ends == [None, None]
+    assert found.less_gray["ours"]["ssim"] == [0, 0, 0]
+    assert next(line.split() for line in found.text().splitlines() if "PSNR" in line)[2:] == 2 * [
+        "inf"
+    ]
+
+
 def test_a_single_photo_has_no_interval(pairs):
     found = summary.summarize(seen({"a": pairs["0/0"]}))
     assert set(found.intervals["ours"].values()) == {None}
