@@ -47,6 +47,21 @@ def weights(prior, gamma=0.5):
     return (inverse / (prior @ inverse)).astype(np.float32)
 
 
+def limited(bin_weights, prior, limit):
+    """`weights` (313,) float32, none above `limit`, scaled again to sum(p w) = 1; 0 is no limit.
+
+    What the clipping takes is made up for by all, so that the greatest comes out a little above
+    the limit, and the learning rate means the same as without.
+    Raises ValueError for a limit below 0.
+    """
+    if not limit >= 0:
+        raise ValueError(f"limit is {limit}; it must be 0 or above")
+    if not limit:
+        return bin_weights
+    clipped = np.minimum(bin_weights, limit, dtype=np.float64)
+    return (clipped / (np.asarray(prior, np.float64) @ clipped)).astype(np.float32)
+
+
 def is_gray(ab):
     """Whether no pixel of (..., 2) ab exceeds 5 units either way: it has no colour to teach."""
     return bool(np.abs(ab).max(initial=0) <= GRAY_BELOW)
