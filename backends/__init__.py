@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import os
 
-from cic import checkpoint
+from cic import checkpoint, networks, settings
 from cic.colorize import Colorizer
 
 # Backend: the module it needs, and what pip installs for it; in order of preference.
@@ -54,15 +54,22 @@ def get(name=None):
     return importlib.import_module(f"backends.{name}")
 
 
-def colorizer(weights=None, backend=None, device="auto"):
+def colorizer(weights=None, backend=None, device="auto", **changes):
     """A callable that colorizes photos: uint8 array or Pillow image -> (H, W, 3) uint8 sRGB.
 
     `weights` is a checkpoint's path, by default the bundled weights; `backend` a name, by default
-    an installed one; `device` "auto", "cpu" or "gpu".
+    an installed one; `device` "auto", "cpu" or "gpu". `changes` are settings to take in place of
+    the weights' own, such as saturation=1.2 (see `settings.Settings.but`).
     """
     network, state, meta = checkpoint.load_weights(weights)
-    predict = get(backend).predictor(network, state, device)
-    return Colorizer(network, predict, **meta.get("colorize", {}))
+    try:
+        chosen = settings.of_weights(meta).but(**changes)
+    except ValueError as error:
+        raise checkpoint.CheckpointError(f"{weights or 'bundled weights'}: {error}") from None
+    idle = [name for name in settings.OF_LOGITS if changes.get(name) is not None]
+    if idle and network.predicts == networks.AB:
+        raise ValueError(f"{', '.join(idle)}: of no effect on {network}, which gives ab")
+    return Colorizer(network, get(backend).predictor(network, state, device), chosen)
 
 
 def add_flags(parser):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cic.bins import AB
-from cic.encode import decode
+from cic.decoding import ANNEALED_MEAN
 
 # Mean over the cells, CIELAB units, that makes two colourings distinct. Chosen by eye on training
 # photographs with the bundled weights: at 6 some look alike, at 20 the third is often garish.
@@ -42,14 +42,14 @@ class Colouring(NamedTuple):
     tilt: tuple
 
 
-def most_likely(logits, count, temperature=0.38, distance=DISTANCE):
+def most_likely(logits, count, decoding=ANNEALED_MEAN, distance=DISTANCE):
     """Up to `count` Colourings of logits (313, h, w), the most likely first, `bits` ascending.
 
-    The first is the annealed mean. Each further one is the likeliest tilt that differs by about
+    The first is what `decoding` gives. Each further one is the likeliest tilt that differs by about
     `distance` from every one before; there are fewer if it would take more than LEAST_LIKELY bits.
     """
     step = int(np.ceil((logits[0].size / CELLS) ** 0.5))
-    tilted = _Tilted(logits[:, ::step, ::step], temperature)
+    tilted = _Tilted(logits[:, ::step, ::step], decoding)
     found = [tilted(np.zeros(2))]
     rays = [_ray(tilted, direction) for direction in _directions()] if count > 1 else []
     while len(found) < count:
@@ -57,25 +57,25 @@ def most_likely(logits, count, temperature=0.38, distance=DISTANCE):
         if likeliest.bits > LEAST_LIKELY:
             break
         found.append(likeliest)
-    return [one._replace(ab=_decode(logits, one.tilt, temperature)) for one in found]
+    return [one._replace(ab=_decode(logits, one.tilt, decoding)) for one in found]
 
 
-def _decode(logits, tilt, temperature):
+def _decode(logits, tilt, decoding):
     """ab (h, w, 2) of tilted logits (313, h, w)."""
     slope = (AB @ np.float32(tilt))[:, None, None]
-    return decode(logits + slope, temperature, axis=0).transpose(1, 2, 0)
+    return decoding(logits + slope)
 
 
 class _Tilted:
     """Callable: tilt (2,) -> Colouring of logits (313, h, w)."""
 
-    def __init__(self, logits, temperature):
-        self.logits, self.temperature = logits, temperature
+    def __init__(self, logits, decoding):
+        self.logits, self.decoding = logits, decoding
         share = np.exp(logits.reshape(len(AB), -1).T - logits.max(0).reshape(-1, 1), dtype=float)
         self.share = share / share.sum(1, keepdims=True)
 
     def __call__(self, tilt):
-        ab = _decode(self.logits, tilt, self.temperature)
+        ab = _decode(self.logits, tilt, self.decoding)
         factor = np.exp(AB @ tilt)
         total = self.share @ factor
         mean = self.share @ (factor[:, None] * AB) / total[:, None]

@@ -1,7 +1,7 @@
 """Photo -> photo: colours come from a small copy, the lightness stays the photo's own at full size.
 
-Photo -> `network_input` -> network -> logits -> `decode` -> ab -> `add_colour` -> photo; a network
-of regression gives the ab themselves.
+Photo -> `network_input` -> network -> logits -> `Decoding` -> ab -> `add_colour` -> photo; a
+network of regression gives the ab themselves.
 """
 
 import os
@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cic import alternatives, images, sources, uncertainty, video_writer
-from cic.encode import decode
-from cic.enlarge import in_strips
-from cic.lab import recolor, rgb_to_lab
+from cic import alternatives, edges, images, sources, uncertainty, video_writer
+from cic.enlarge import EVERY_FOURTH, Grid, in_strips, resample
+from cic.lab import lightness, recolor, recolor_along, rgb_to_lab
 from cic.networks import BINS
+from cic.settings import DEFAULTS, GUIDED
 from cic.sheet import contact_sheet
 
 # Formats that results keep; others become PNG.
@@ -25,35 +25,42 @@ COLUMN = 480  # pixels: width of a picture on the sheet of alternatives
 SHEET, MAP = "sheet", "map"  # kinds of pictures of a photo beside its colourings, 1, 2 ...
 
 
-def network_size(height, width, size=256, multiple=8):
-    """(height, width) at which the network sees a photo: short side about `size` pixels."""
+def network_size(height, width, size=256, stride=4):
+    """(height, width) at which the network sees a photo: short side about `size` pixels.
+
+    Of the photo's shape, to within half of `stride` a side.
+    """
     short, long = sorted((height, width))
     scale = min(size / short, size * (LONG / (short * long)) ** 0.5)
     sides = (min(n * scale, LONGEST * size) for n in (height, width))
-    return tuple(max(multiple, round(side / multiple) * multiple) for side in sides)
+    return tuple(max(stride, round(side / stride) * stride) for side in sides)
 
 
 class Colorizer:
     """Callable: photo, (H, W) or (H, W, 3) uint8 or a Pillow image -> (H, W, 3) uint8 sRGB.
 
     An images.Photo is taken too; one that is 16-bit gray gives (H, W, 3) uint16. `predict` runs
-    `network` on (1, 1, h, w) float32; `size` is the short side that it sees, pixels;
-    `temperature` that of the annealed mean (paper, section 2.3).
+    `network` on (1, 1, h, w) float32.
     """
 
-    def __init__(self, network, predict, size=256, temperature=0.38):
+    def __init__(self, network, predict, settings=DEFAULTS):
         self.network, self.predict = network, predict
         self.stride = network.stride  # refuses a network that does not colorize
-        self.size, self.temperature = size, temperature
+        self.settings = settings
 
     @property
     def has_distribution(self):
         """Whether the network gives probabilities of the 313 bins, and not one colour."""
         return self.network.predicts == BINS
 
+    @property
+    def grid(self):
+        """How the cells of `output` lie on what the network sees of a photo, an enlarge.Grid."""
+        return Grid(self.stride, self.settings.target_mean)
+
     def __call__(self, photo):
         pixels, image = self._opened(photo)
-        return add_colour(pixels, self.ab(image), self.stride)
+        return add_colour(pixels, self.ab(image), self.grid, self.guide(image))
 
     def pictures(self, photo, count=1, with_map=False):
         """Yield (kind, picture) of a photo as `__call__` takes it, from one run of the network.
@@ -71,15 +78,15 @@ class Colorizer:
                 "network of 313 probabilities"
             )
         pixels, image = self._opened(photo)
-        logits, stride = self.output(image), self.stride
-        found = alternatives.most_likely(logits, count, self.temperature)
+        logits, grid, guide = self.output(image), self.grid, self.guide(image)
+        found = alternatives.most_likely(logits, count, self.settings.decoding)
         for number, colouring in enumerate(found, start=1):
-            yield number, add_colour(pixels, colouring.ab, stride)
+            yield number, add_colour(pixels, colouring.ab, grid, guide)
         if count > 1:
-            yield SHEET, _sheet(image, found, stride)
+            yield SHEET, _sheet(image, found, grid, guide)
         if with_map:
             bits = uncertainty.entropy(logits)
-            yield MAP, uncertainty.draw(bits, image.height, image.width, stride)
+            yield MAP, uncertainty.draw(bits, image.height, image.width, grid)
 
     def _opened(self, photo):
         """(pixels to colour, Pillow image of mode RGB) of a photo."""
@@ -98,67 +105,96 @@ class Colorizer:
             )
         return Image.fromarray(array)
 
-    def shrunk(self, image):
-        """A Pillow image of mode RGB at the size that the network sees, (h, w, 3) uint8."""
-        height, width = network_size(image.height, image.width, self.size, self.network.multiple)
-        size = (width, height)
+    def shrunk(self, image, size=None):
+        """A Pillow image of mode RGB at a short side of `size`, (h, w, 3) uint8.
+
+        By default at the size on whose grid `output` lies. Its sides are multiples of the stride.
+        """
+        sides = network_size(image.height, image.width, size or self.settings.size, self.stride)
+        size = sides[::-1]
         return np.asarray(image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
 
-    def network_input(self, image):
-        """What the network sees of a Pillow image of mode RGB, (1, 1, h, w) float32."""
-        return self.network.inputs(self.shrunk(image))[None]
+    def network_input(self, image, size=None):
+        """What the network sees of a Pillow image of mode RGB, (1, 1, h, w) float32.
+
+        What `shrunk` gives, on the right and below continued in the mirror, so that its sides are
+        multiples of what the network needs.
+        """
+        small, multiple = self.shrunk(image, size), self.network.multiple
+        spare = [(0, -side % multiple) for side in small.shape[:2]]
+        return self.network.inputs(np.pad(small, (*spare, (0, 0)), "reflect"))[None]
 
     def true_ab(self, image):
         """ab of a Pillow image of mode RGB as training targets are taken, shaped as `ab`'s.
 
         For measuring what `ab` and `output` say.
         """
-        return rgb_to_lab(self.shrunk(image)[:: self.stride, :: self.stride])[..., 1:]
+        return self.grid.sample(rgb_to_lab(self.shrunk(image))[..., 1:])
+
+    def light(self, image):
+        """L (h, w) float32 of the same places of a Pillow image of mode RGB."""
+        return self.grid.sample(lightness(self.shrunk(image)))
+
+    def guide(self, image):
+        """That L, along which the colours are enlarged; None if they are not."""
+        return self.light(image) if self.settings.edges == GUIDED else None
 
     def output(self, image):
         """What the network says of a Pillow image of mode RGB, float32.
 
-        Logits (313, h / 4, w / 4), or of a network of regression what `ab_of` takes for ab.
+        Logits (313, h / 4, w / 4), or of a network of regression what `ab_of` takes for ab. Of
+        several `sizes` they are the mean.
         """
-        return self.predict(self.network_input(image))[0]
+        *others, size = self.settings.sizes
+        total = self._output(image, size)
+        for other in others:
+            total = total + resample(self._output(image, other), *total.shape[1:], self.grid)
+        return total / np.float32(len(others) + 1) if others else total
+
+    def _output(self, image, size):
+        height, width = network_size(image.height, image.width, size, self.stride)
+        output = self.predict(self.network_input(image, size))[0]
+        return output[:, : height // self.stride, : width // self.stride]
 
     def ab_of(self, output):
         """ab (h', w', 2) float32, CIELAB units, of what the network puts out for a photo."""
         if self.has_distribution:
-            ab = decode(output, self.temperature, axis=0)
-        else:
-            ab = self.network.unscale_ab(output)
-        return ab.transpose(1, 2, 0)
+            return self.settings.decoding(output)
+        ab = self.network.unscale_ab(output).transpose(1, 2, 0)
+        return ab * self.settings.decoding.saturation
 
     def ab(self, image):
         """Predicted ab of a Pillow image of mode RGB, (h', w', 2) float32, CIELAB units."""
         return self.ab_of(self.output(image))
 
 
-def add_colour(photo, ab, stride=4):
+def add_colour(photo, ab, grid=EVERY_FOURTH, guide=None):
     """Photo with its own lightness and the colours of ab (h, w, 2), enlarged: (H, W, 3).
 
-    The photo is (H, W, 3) uint8 or (H, W) uint16 gray, the result of the same dtype. `in_strips`
-    says how the ab are enlarged.
+    The photo is (H, W, 3) uint8 or (H, W) uint16 gray, the result of the same dtype. The ab are
+    those of a Grid on the photo, enlarged along the edges of its lightness, `guide` (h, w) being
+    that of the cells (see `edges`), or without one bilinearly.
     """
     height, width = photo.shape[:2]
     out = np.empty((height, width, 3), photo.dtype)
 
     def colour(rows, values):
-        out[rows] = recolor(photo[rows], values)
+        if guide is None:
+            out[rows] = recolor(photo[rows], np.moveaxis(values, 0, -1))
+        else:
+            out[rows] = recolor_along(photo[rows], values)
 
-    in_strips(ab, height, width, stride, colour)
+    in_strips(ab if guide is None else edges.lines(ab, guide), height, width, grid, colour)
     return out
 
 
-def _sheet(image, colourings, stride):
+def _sheet(image, colourings, grid, guide):
     """Contact sheet of Colourings of a Pillow image of mode RGB."""
     small = np.asarray(images.shrink(image, COLUMN))
     captions = [f"{n}: {one.bits:.2f} bits" for n, one in enumerate(colourings, start=1)]
     captions[0] = "most likely"
-    return contact_sheet(
-        [[add_colour(small, one.ab, stride) for one in colourings]], captions, COLUMN
-    )
+    pictures = [add_colour(small, one.ab, grid, guide) for one in colourings]
+    return contact_sheet([pictures], captions, COLUMN)
 
 
 def list_jobs(paths, output, films=False):

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+from math import nan
 
 from cic import images
 
@@ -35,13 +36,22 @@ def seed(text):
 
 def temperature(text):
     """argparse type: a number from 0.01 to 100."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0
-    if not 0.01 <= number <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0.01 to 100")
-    return number
+    return _between(0.01, 100, text)
+
+
+def saturation(text):
+    """argparse type: a number from 0 to 10."""
+    return _between(0, 10, text)
+
+
+def share(text):
+    """argparse type: a number from 0 to 1."""
+    return _between(0, 1, text)
+
+
+def sizes(text):
+    """argparse type: whole numbers from 1 on with commas between them, a tuple."""
+    return tuple(map(positive, text.split(",")))
 
 
 def add_num_workers(parser):
@@ -90,6 +100,16 @@ def _from(least, text):
     if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
     return int(text)
+
+
+def _between(least, most, text):
+    try:
+        number = float(text)
+    except ValueError:
+        number = nan
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
+    return number
 
 
 def run(main):

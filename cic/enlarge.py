@@ -2,33 +2,99 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
-STRIP = 1 << 18  # pixels worked on at once: their float32 scratch stays small whatever the photo
+STRIP = 1 << 16  # pixels worked on at once: their float32 scratch stays in a processor's cache
 
 
-def in_strips(cells, height, width, stride, use):
-    """Enlarge cells (h, w, C) float32 to (height, width): `use(rows, values)` for each strip.
+@dataclass(frozen=True)
+class Grid:
+    """How a network's cells lie on what it sees: squares of `stride` pixels a side.
 
-    `rows` is a slice, `values` (n, width, C) float32. The enlargement is bilinear; strips are
-    worked on in parallel. Training took the ab of every `stride`-th pixel, so a cell belongs to the
-    first pixel of its square, not to the middle.
+    Training took the ab of a cell's first pixel, as the authors did, or with `mean` the mean over
+    the cell; its values belong there.
     """
+
+    stride: int = 4
+    mean: bool = False
+
+    @property
+    def place(self):
+        """Where a cell's values belong, in cells from its upper left corner."""
+        return 0.5 if self.mean else 0.5 / self.stride
+
+    def sample(self, values):
+        """Values (H, W, ...) of what the network sees -> (h, w, ...), as training took them.
+
+        H and W are multiples of the stride.
+        """
+        s = self.stride
+        if not self.mean:
+            return values[::s, ::s]
+        height, width = values.shape[:2]
+        return values.reshape(height // s, s, width // s, s, *values.shape[2:]).mean((1, 3))
+
+
+EVERY_FOURTH = Grid()  # the authors'
+
+
+def in_strips(cells, height, width, grid, use):
+    """Enlarge cells (h, w, C) to (height, width): `use(rows, values)` for each strip of rows.
+
+    `rows` is a slice, `values` (C, n, width) float32, its own to overwrite. The enlargement is
+    bilinear, and each value the same in strips of any height; strips are worked on in parallel.
+    """
+    planes = np.ascontiguousarray(np.moveaxis(cells, -1, 0), np.float32)
+    row, down = _between(height, cells.shape[0], 0.5, grid.place)
+    column, across = _between(width, cells.shape[1], 0.5, grid.place)
     step = max(1, STRIP // width)
-    padded = np.pad(cells, ((0, 1), (0, 1), (0, 0)), "edge")
-    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(padded, -1, 0)]
-    shift = 0.5 - 0.5 / stride
-    scale = len(cells) / height
 
     def strip(top):
-        bottom = min(top + step, height)
-        box = (shift, shift + top * scale, shift + cells.shape[1], shift + bottom * scale)
-        size = (width, bottom - top)
-        large = [plane.resize(size, Image.Resampling.BILINEAR, box) for plane in planes]
-        use(slice(top, bottom), np.stack(large, axis=-1))
+        rows = slice(top, min(top + step, height))
+        use(rows, _enlarged(planes, row[rows], down[rows], column, across))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(strip, range(0, height, step)):
             pass  # raises what a strip raised
+
+
+def resample(values, height, width, grid):
+    """Cells (C, h, w) of one size -> (C, height, width) of another, bilinear, float32."""
+    row, down = _between(height, values.shape[1], grid.place, grid.place)
+    column, across = _between(width, values.shape[2], grid.place, grid.place)
+    return _enlarged(values.astype(np.float32, copy=False), row, down, column, across)
+
+
+def _between(count, cells, place, cell_place):
+    """(cell before, float32 share of the next one in [0, 1]) of `count` pixels on a line of cells.
+
+    The places are those of a pixel's and of a cell's value in it. What lies outside of all cells'
+    places has the value of the last.
+    """
+    position = (np.arange(count) + place) * (cells / count) - cell_place
+    position = np.clip(position, 0, cells - 1)
+    before = np.minimum(position.astype(np.intp), max(0, cells - 2))
+    return before, (position - before).astype(np.float32)
+
+
+def _enlarged(planes, row, down, column, across):
+    """(C, h, w) -> (C, len(row), len(column)): across first, of the few rows that are needed."""
+    first, last = row[0], min(row[-1] + 1, planes.shape[1] - 1)
+    few = planes[:, first : last + 1]
+    far = np.minimum(column + 1, planes.shape[2] - 1)
+    wide = few.take(column, axis=2)
+    step = few.take(far, axis=2)
+    step -= wide
+    step *= across
+    wide += step
+    out = np.empty((len(planes), len(row), len(column)), np.float32)
+    starts = np.flatnonzero(np.diff(row, prepend=-1))
+    for start, end in zip(starts, [*starts[1:], len(row)]):
+        near = row[start] - first
+        slope = wide[:, min(near + 1, last - first)] - wide[:, near]
+        part = out[:, start:end]
+        np.multiply(slope[:, None], down[start:end, None], out=part)
+        part += wide[:, near, None]
+    return out

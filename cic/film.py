@@ -34,7 +34,7 @@ class Painter:
         ab = self._ab(smooth)
         if self.watch:
             self.watch(light, self._ab(plain), ab, self.smoother.cut)
-        return add_colour(rgb, ab, self.colorizer.stride)
+        return add_colour(rgb, ab, self.colorizer.grid, self.colorizer.guide(image))
 
     def _averageable(self, output):
         """What the network says -> what has a mean: probabilities of logits, else itself."""

@@ -97,30 +97,68 @@ def recolor(photo, ab):
     light, straight towards the gray of the same luminance until it fits: less colourful, but
     neither lighter nor darker.
     """
+    photo, ab = np.asarray(photo), _checked(ab, 2, "ab", np.floating)
+    pixels = _pixels(photo, ab.shape[:-1], ab.shape)
+    return _painted(photo, pixels, ab.reshape(-1, 2), lambda f, ab: ab)
+
+
+def recolor_along(photo, lines):
+    """As `recolor`, with ab that are straight lines in the photo's own L, (6, H, W) float32.
+
+    The slopes of a and b, their offsets, and the lowest and the highest L that they hold for, which
+    L beyond is taken for. The arrays are not written to.
+    """
     photo = np.asarray(photo)
+    pixels = _pixels(photo, lines.shape[1:], lines.shape)
+
+    def at(f, lines):
+        slope, offset, low, high = lines[:, :2], lines[:, 2:4], lines[:, 4], lines[:, 5]
+        light = np.multiply(f, 116)
+        light -= 16
+        np.maximum(light, low, out=light)
+        np.minimum(light, high, out=light)
+        ab = np.multiply(slope.T, light, out=np.empty((2, len(light)), np.float32))
+        ab += offset.T
+        return ab.T
+
+    return _painted(photo, pixels, lines.reshape(6, -1).T, at)
+
+
+def _pixels(photo, sides, shape):
+    """The photo of `recolor` as (N, 3) uint8 or (N, 1) uint16.
+
+    Raises ValueError for any other, or unless its sides are those of the colours, of `shape`.
+    """
     deep = photo.dtype == np.uint16
     pixels = photo[..., None] if deep else _checked(photo, 3, "rgb", np.uint8)
-    ab = _checked(ab, 2, "ab", np.floating)
-    if pixels.ndim != 3 or ab.shape[:-1] != pixels.shape[:-1]:
+    if pixels.ndim != 3 or sides != pixels.shape[:-1]:
         wanted = "(H, W) gray" if deep else "(H, W, 3) rgb"
-        raise ValueError(f"want {wanted} and (H, W, 2) ab, got {photo.shape} and {ab.shape}")
-    out = np.empty((*ab.shape[:-1], 3), photo.dtype)
+        raise ValueError(f"want {wanted} and colours for it, got {photo.shape} and {shape}")
+    return pixels.reshape(-1, pixels.shape[-1])
 
-    def convert(source, colour, target):
+
+def _painted(photo, pixels, colours, ab_of):
+    """Pixels (N, c) recoloured to what `ab_of(f(Y), colours)` makes of them, (H, W, 3)."""
+    deep = photo.dtype == np.uint16
+    out = np.empty((*photo.shape[:2], 3), photo.dtype)
+
+    def convert(source, colours, target):
         xyz = np.empty((3, len(source)), np.float32)
         y = xyz[1]
         if deep:
             _deep_table().take(source[:, 0], out=y, mode="wrap")
         else:
             np.matmul(_LUMINANCE, _linear(source), out=y)
-        f = np.multiply(colour.T, _F_FROM_AB, out=np.empty((2, len(source)), np.float32))
-        f += _f(y)
+        gray = _f(y)
+        ab = ab_of(gray, colours)
+        f = np.multiply(ab.T, _F_FROM_AB, out=np.empty((2, len(source)), np.float32))
+        f += gray
         xyz[::2] = _f_inverse(f)
         linear = _fitted(_SHIFT_FROM_WHITENED @ xyz, y)
         linear += y
         _interleave(_deep_codes(linear) if deep else _codes(linear), target)
 
-    _for_blocks(convert, pixels, ab, out)
+    _for_blocks(convert, pixels, colours, out.reshape(-1, 3))
     return out
 
 

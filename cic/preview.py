@@ -8,7 +8,9 @@ from cic import ab_plane, images, rebalance
 from cic.bins import COUNT
 from cic.colorize import Colorizer, add_colour
 from cic.encode import soft_encode
-from cic.lab import recolor, rgb_to_lab
+from cic.enlarge import EVERY_FOURTH
+from cic.lab import lightness, recolor, rgb_to_lab
+from cic.settings import DEFAULTS
 from cic.sheet import contact_sheet
 
 CAPTIONS = ("gray", "predicted", "truth")
@@ -40,31 +42,32 @@ def _first_readable(dataset, stretch):
     return None
 
 
-def panel(photos, predicted, stride=4):
+def panel(photos, predicted, grid=EVERY_FOURTH):
     """Sheet (H, W, 3) uint8, a row a photo: gray | predicted | truth.
 
-    Photos (n, C, C, 3) uint8, `predicted` ab (n, c, c, 2) of every `stride`-th pixel.
+    Photos (n, C, C, 3) uint8, `predicted` ab (n, c, c, 2) of the cells of an enlarge.Grid on them.
     """
     rows = []
     for photo, ab in zip(photos, predicted):
         gray = recolor(photo, np.zeros((*photo.shape[:2], 2), np.float32))
-        rows.append((gray, add_colour(photo, ab, stride), photo))
+        rows.append((gray, add_colour(photo, ab, grid, grid.sample(lightness(photo))), photo))
     return contact_sheet(rows, CAPTIONS, max(NARROWEST, photos.shape[2]))
 
 
 class Preview:
     """Crops (n, C, C, 3) uint8 sRGB, as `choose` gives them, to look at as `network` learns.
 
-    `prior` (313,) is shown beside the bins that are predicted; `temperature` is that of the
-    annealed mean.
+    `prior` (313,) is shown beside the bins that are predicted; of `settings`, those of the
+    colorizer, the decoding and the targets count.
     """
 
-    def __init__(self, network, photos, prior, temperature=0.38):
+    def __init__(self, network, photos, prior, settings=DEFAULTS):
         self.photos, self.prior = photos, prior
-        self.colorizer = Colorizer(network, None, temperature=temperature)
+        self.colorizer = Colorizer(network, None, settings)
         self.inputs = network.inputs(photos)
-        stride = network.stride
-        self.truth = _shares(rebalance.count(rgb_to_lab(photos[:, ::stride, ::stride])[..., 1:]))
+        sample = self.colorizer.grid.sample
+        truth = np.stack([sample(rgb_to_lab(photo)[..., 1:]) for photo in photos])
+        self.truth = _shares(rebalance.count(truth))
 
     def show(self, board, step, predict):
         """Put panel, bins on the ab plane, and their histogram on `board`.
@@ -78,7 +81,7 @@ class Preview:
         bins = outputs.argmax(1) if distributed else soft_encode(ab, neighbors=1)[0]
         predicted = _shares(np.bincount(bins.ravel(), minlength=COUNT))
         planes = {"predicted": predicted, "truth": self.truth, "prior": self.prior}
-        sheet = panel(self.photos, ab, self.colorizer.stride)
+        sheet = panel(self.photos, ab, self.colorizer.grid)
         board.picture(step, "photos", sheet)
         board.picture(step, "bins", ab_plane.draw(planes))
         board.histogram(step, "predicted bins", bins, EDGES)

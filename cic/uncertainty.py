@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cic.bins import COUNT
-from cic.enlarge import in_strips
+from cic.enlarge import EVERY_FOURTH, in_strips
 
 MOST = float(np.log2(COUNT))  # bits of the uniform distribution: the network knows nothing
 LEGEND = 0.06  # height of the legend, of the photo's short side
@@ -21,11 +21,11 @@ def entropy(logits):
     return np.clip(nats / np.log(2), 0, MOST).astype(np.float32)
 
 
-def draw(bits, height, width, stride=4):
+def draw(bits, height, width, grid=EVERY_FOURTH):
     """Map of bits (h, w) as a picture, (H', width, 3) uint8: the photo's rows, then a legend.
 
-    The scale is fixed, 0 to 8.29 bits, so that the maps of two photos compare. `stride` is the
-    network's. Of a photo too narrow for the legend H' is `height`.
+    The scale is fixed, 0 to 8.29 bits, so that the maps of two photos compare. `grid` is how the
+    cells lie on the photo. Of a photo too narrow for the legend H' is `height`.
     """
     colours = _colours()
     legend = _legend(width, min(height, width), colours)
@@ -33,11 +33,11 @@ def draw(bits, height, width, stride=4):
     picture[height:] = legend
 
     def paint(rows, values):
-        level = np.rint(values[..., 0] * (255 / MOST)).astype(np.uint8)
+        level = np.rint(values[0] * (255 / MOST)).astype(np.uint8)
         # "wrap" only because the default mode would buffer the output: every byte is an index.
         colours.take(level, axis=0, out=picture[rows], mode="wrap")
 
-    in_strips(bits[..., None], height, width, stride, paint)
+    in_strips(bits[..., None], height, width, grid, paint)
     return picture
 
 

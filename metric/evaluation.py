@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from cic import images
 from cic.colorize import add_colour
+from cic.enlarge import Grid
 from cic.lab import rgb_to_lab
 from cic.parallel import Pool
 from cic.rebalance import is_gray
@@ -38,13 +39,15 @@ class Protocol(NamedTuple):
 class Prediction(NamedTuple):
     """What a colorizer says of a photo: ab (h, w, 2), and the true ab.
 
-    `logits` (313, h, w) are None of a network that gives no probabilities.
+    `logits` (313, h, w) are None of a network that gives no probabilities. `grid` and `guide` are
+    what `add_colour` takes.
     """
 
     ab: np.ndarray
     logits: np.ndarray | None
     true_ab: np.ndarray
-    stride: int
+    grid: Grid
+    guide: np.ndarray | None
 
 
 class Row:
@@ -145,7 +148,7 @@ def predict(colorizer, image):
     ab = colorizer.ab_of(output)
     # One layout here and on arrival in a worker, for the same reason.
     logits = np.ascontiguousarray(output) if colorizer.has_distribution else None
-    return Prediction(ab, logits, colorizer.true_ab(image), colorizer.stride)
+    return Prediction(ab, logits, colorizer.true_ab(image), colorizer.grid, colorizer.guide(image))
 
 
 def _measure_photo(protocol, job):
@@ -157,7 +160,7 @@ def _measure_photo(protocol, job):
     photo, _, transparent = protocol.cut.read(path)
     seen = {"gray_photos": is_gray(rgb_to_lab(photo)[..., 1:]), "with_transparency": transparent}
     notes = [name for name, holds in seen.items() if holds]
-    pictures = {name: add_colour(photo, p.ab, p.stride) for name, p in predictions.items()}
+    pictures = {name: add_colour(photo, p.ab, p.grid, p.guide) for name, p in predictions.items()}
     pictures |= baselines.pictures(photo, donor and protocol.cut.read(donor)[0])
     rows = {}
     for name, picture in pictures.items():

@@ -10,6 +10,7 @@ from scipy import optimize, special
 import backends
 from cic.alternatives import LEAST_LIKELY, mean_distance, most_likely
 from cic.bins import AB
+from cic.decoding import MEDIAN, Decoding
 from cic.encode import decode
 
 
@@ -34,10 +35,19 @@ def divergence(logits, tilt):
 
 def test_the_first_is_the_annealed_mean(logits):
     for temperature in (0, 0.2, 1):
-        (only,) = most_likely(logits["coffee"], 1, temperature)
+        (only,) = most_likely(logits["coffee"], 1, Decoding(temperature))
         expected = decode(logits["coffee"], temperature, axis=0).transpose(1, 2, 0)
         np.testing.assert_array_equal(only.ab, expected)
         assert only.bits == pytest.approx(0, abs=1e-12)
+
+
+def test_all_are_decoded_alike(logits):
+    few = logits["coffee"][:, ::4, ::4]
+    decoding = Decoding(1.0, saturation=1.5, statistic=MEDIAN)
+    first, second = most_likely(few, 2, decoding)
+    np.testing.assert_array_equal(first.ab, decoding(few))
+    tilted = few + (AB @ np.float32(second.tilt))[:, None, None]
+    np.testing.assert_allclose(second.ab, decoding(tilted), atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket"])
@@ -140,11 +150,11 @@ def test_a_rival_mode_is_the_second_colouring():
 def test_any_logits_give_finite_ordered_colourings_twice_the_same(seed, shape, scale, temperature):
     random = np.random.default_rng(seed)
     logits = (scale * random.standard_normal((313, *shape))).astype(np.float32)
-    found = most_likely(logits, 3, temperature)
+    found = most_likely(logits, 3, Decoding(temperature))
     assert 1 <= len(found) <= 3
     bits = [one.bits for one in found]
     assert bits == sorted(bits)
-    for one, again in zip(found, most_likely(logits, 3, temperature), strict=True):
+    for one, again in zip(found, most_likely(logits, 3, Decoding(temperature)), strict=True):
         assert np.isfinite(one.ab).all()
         np.testing.assert_array_equal(one.ab, again.ab)
 

@@ -15,6 +15,7 @@ import pytest
 
 import backends
 from cic import film, images, sources
+from cic.enlarge import Grid
 from cic.lab import rgb_to_lab
 from metric.flicker import FilmFigures, Flicker
 
@@ -37,7 +38,7 @@ def clip(frames, tmp_path):
 @pytest.fixture
 def colorizer(backend):
     colorizer = backends.colorizer(backend=backend.NAME)
-    colorizer.size = 64
+    colorizer.settings = colorizer.settings.but(size=64)
     return colorizer
 
 
@@ -96,10 +97,13 @@ def test_ab_are_averaged_as_they_are():
     """What a network of regression gives."""
 
     class Regression:
-        stride, has_distribution = 4, False
+        grid, has_distribution = Grid(4), False
 
         def shrunk(self, image):
             return np.asarray(image)
+
+        def guide(self, image):
+            return None
 
         def output(self, image):
             return np.full((2, image.height // 4, image.width // 4), next(values), np.float32)

@@ -361,5 +361,5 @@ def test_the_papers_network_moves_quickly_and_in_little_memory(tmp_path):
 def test_every_tools_weights_may_be_theirs(backend, files, photo):
     """The colorizer takes a file as it is, with its own decoding."""
     colorize = backends.colorizer(files["eccv16"], backend.NAME, "cpu")
-    assert colorize.temperature == 1
+    assert colorize.settings.decoding.temperature == 1
     assert colorize(photo).shape == photo.shape

@@ -16,6 +16,7 @@ from cic.forward import forward
 from cic.initialize import initialize, scale_to_data
 from cic.lab import rgb_to_lab
 from cic.networks.colorizers import BLOCKS
+from cic.settings import DEFAULTS
 
 SMALL = networks.get("regression", width=0.125)
 STEPS = 6
@@ -111,7 +112,7 @@ def test_a_colorizer_takes_its_output_for_ab(photos):
     """A network that knows the photo's ab gives the photo back."""
     photo = np.ascontiguousarray(photos["chelsea"][:296, :448])
     ab = SMALL.scale_ab(rgb_to_lab(photo)[..., 1:]).transpose(2, 0, 1)
-    colorizer = Colorizer(SMALL, lambda inputs: ab[None], size=296)
+    colorizer = Colorizer(SMALL, lambda inputs: ab[None], DEFAULTS.but(size=296))
     assert not colorizer.has_distribution
     assert np.abs(colorizer(photo).astype(int) - photo).mean() < 0.5
     ((kind, picture),) = colorizer.pictures(Image.fromarray(photo))

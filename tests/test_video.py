@@ -406,7 +406,7 @@ import resource, sys
 from cic import film, video
 import backends
 paint = film.Painter(backends.colorizer(backend=sys.argv[1]))
-paint.colorizer.size = 32
+paint.colorizer.settings = paint.colorizer.settings.but(size=32)
 video.rewrite(sys.argv[2], sys.argv[3], paint)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 video.rewrite(sys.argv[4], sys.argv[3], paint)

@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tqdm import tqdm
 
 import backends
-from cic import console, film, images
+from cic import console, film, images, settings
 from cic.colorize import colorize_files, list_jobs, report
 from cic.smoothing import SMOOTHING
 from metric.flicker import FilmFigures
@@ -36,16 +36,7 @@ def parse_arguments():
     add("-o", "--output", required=True, help="folder to write to; for one file, also a file name")
     add("--weights", help="checkpoint (the bundled one)")
     backends.add_flags(parser)
-    add(
-        "--temperature",
-        type=console.temperature,
-        help="near 0 the mode, 1 the mean (the weights' own)",
-    )
-    add(
-        "--size",
-        type=console.positive,
-        help="short side the network sees, pixels (the weights' own)",
-    )
+    settings.add_flags(parser)
     add(
         "--alternatives",
         type=console.positive,
@@ -92,9 +83,8 @@ def main():
         print(f"failed: {problem}")
     if not jobs:
         raise ValueError(f"{', '.join(args.paths)}: no photo and no film in there")
-    colorizer = backends.colorizer(args.weights, args.backend, args.device)
-    colorizer.temperature = colorizer.temperature if args.temperature is None else args.temperature
-    colorizer.size = args.size or colorizer.size
+    changes = settings.changes(args)
+    colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
     done, failed = colorize_files(
         *(colorizer, jobs, args.all_pages, args.alternatives, args.uncertainty),
         film=lambda *names: colorize_film(colorizer, *names, args.smoothing),

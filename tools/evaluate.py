@@ -26,7 +26,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
 import backends
-from cic import checkpoint, console, images, pretrained, prior, sources
+from cic import checkpoint, console, images, pretrained, prior, settings, sources
 from cic.sheet import contact_sheet
 from cic.targets import read_classes
 from metric import (
@@ -62,8 +62,7 @@ def parse_arguments():
     add("--names", nargs="+", help="their names in the table (those of the files)")
     add("--backend", nargs="+", choices=backends.names(), help="frameworks (one that is installed)")
     add("--device", default="auto", help="auto, cpu, gpu, gpu:1 (%(default)s)")
-    add("--temperature", type=console.temperature, help="of the annealed mean (the weights' own)")
-    add("--size", type=console.positive, help="short side the networks see (the weights' own)")
+    settings.add_flags(parser, more=True)
     add("--resize", type=console.positive, help="shrink photos to this short side first")
     add("--crop", type=console.positive, help="then take the middle square of this side")
     add("--max_samples", type=console.positive, help="measure so many photos, the first")
@@ -124,11 +123,8 @@ def open_colorizers(args):
     """{row name: colorizer} of every weights and backend."""
     colorizers = {}
     for row, (weights, backend) in rows_of(args).items():
-        colorizer = backends.colorizer(weights, backend, args.device)
-        colorizer.size = args.size or colorizer.size
-        if args.temperature is not None:
-            colorizer.temperature = args.temperature
-        colorizers[row] = colorizer
+        changes = settings.changes(args, more=True)
+        colorizers[row] = backends.colorizer(weights, backend, args.device, **changes)
     return colorizers
 
 
@@ -181,8 +177,7 @@ def card_of(args, cut, count, colorizers):
         name: {
             "weights": os.path.basename(file),
             "sha256": pretrained.sha256(file),
-            "temperature": one.temperature if one.has_distribution else None,
-            "short_side_that_the_network_sees": one.size,
+            **one.settings.facts(),
         }
         for (name, one), file in zip(colorizers.items(), files)
     }

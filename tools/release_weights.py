@@ -1,6 +1,7 @@
 """Turn a training checkpoint into weights to hand out: kernels in float16, no optimizer.
 
-They are the average of the weights, if the run kept one.
+They are the average of the weights, if the run kept one. How photos are coloured with them, if
+nothing else is asked for, is kept in the file.
 
 python tools/release_weights.py model/epoch_latest_model.safetensors compact.safetensors
 """
@@ -12,7 +13,9 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np
 
-from cic import checkpoint, console
+from cic import checkpoint, console, settings
+
+KEPT = ("recipe", "seed", "step", "prior_fingerprint", "bin_weights")
 
 
 def parse_arguments():
@@ -20,13 +23,7 @@ def parse_arguments():
     add = parser.add_argument
     add("source", help="checkpoint of a training run")
     add("target", help="file to write")
-    add("--temperature", type=float, default=0.38, help="for decoding, kept in the file (0.38)")
-    add(
-        "--size",
-        type=console.positive,
-        default=256,
-        help="short side for the network, kept in the file (256)",
-    )
+    settings.add_flags(parser, more=True)
     return parser.parse_args()
 
 
@@ -35,9 +32,12 @@ def main():
     network, weights, meta = checkpoint.load_weights(args.source)
     # Norms stay in float32: a running variance can exceed float16's 65504, and they are few.
     weights = {n: a.astype(np.float16) if a.ndim > 1 else a for n, a in weights.items()}
-    settings = {"size": args.size, "temperature": args.temperature}
-    kept = {key: meta[key] for key in ("recipe", "seed", "step") if key in meta}
-    facts = checkpoint.network_meta(network) | kept | {"colorize": settings}
+    kept = {key: meta[key] for key in KEPT if key in meta}
+    try:
+        chosen = settings.of_weights(meta).but(**settings.changes(args, more=True))
+    except ValueError as error:
+        raise checkpoint.CheckpointError(f"{args.source}: {error}") from None
+    facts = checkpoint.network_meta(network) | kept | {"colorize": chosen.facts()}
     checkpoint.save(args.target, weights, facts)
     print(f"{args.target}: {os.path.getsize(args.target) / 1e6:.1f} MB")
 

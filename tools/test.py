@@ -10,7 +10,7 @@ from itertools import islice
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import backends
-from cic import console, images, sources, training
+from cic import console, images, settings, sources, training
 from cic.colorize import colorize_files, report
 
 
@@ -23,6 +23,7 @@ def parse_arguments():
     add("--load_model", default=training.LATEST, help="which epoch's checkpoint (%(default)s)")
     add("--max_samples", type=console.positive, help="stop after so many photos")
     backends.add_flags(parser)
+    settings.add_flags(parser)
     console.add_max_pixels(parser)
     return parser.parse_args()
 
@@ -34,7 +35,8 @@ def main():
     if not names:
         raise ValueError(f"{args.image_dir}: no photo in there")
     weights = args.model_path and training.checkpoint_path(args.model_path, args.load_model)
-    colorizer = backends.colorizer(weights, args.backend, args.device)
+    changes = settings.changes(args)
+    colorizer = backends.colorizer(weights, args.backend, args.device, **changes)
     jobs = [
         (
             os.path.join(args.image_dir, name),

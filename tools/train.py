@@ -287,6 +287,7 @@ def start(args, recipe, backend, dataset, shares, steps):
         "encoder": args.encoder,
         "prior": args.prior,
         "prior_fingerprint": provenance.array_fingerprint(shares),
+        "bin_weights": None if dataset.bin_weights is None else dataset.bin_weights.tolist(),
         "fingerprint": provenance.fingerprint(dataset.photos),
         "classes": dataset.classes,
         "provenance": provenance.facts(backend.NAME),

@@ -4,18 +4,19 @@ import os
 import sys
 
 import backends
-from cic import checkpoint, pretrained, provenance
+from cic import checkpoint, pretrained, provenance, settings
 from cic.targets import read_classes
 from metric import bars, classification, ledger, record, summary
 
 # Flags of the tool that say nothing of classifiers.
-IDLE = ("size", "crop", "temperature", "temperatures", "prior", "seed_compatible", "vgg")
-IDLE += ("gallery", "uncertainty", "compare")
+IDLE = (*settings.FLAGS, *settings.MORE_FLAGS, "crop", "temperatures", "prior", "seed_compatible")
+IDLE += ("vgg", "gallery", "uncertainty", "compare")
 
 
 def evaluate(args, rows):
     """Measure {row name: (weights, backend)} by the tool's arguments; the exit status."""
-    if idle := [f"--{name}" for name in IDLE if getattr(args, name) not in (None, False)]:
+    idle = [name for name in IDLE if getattr(args, name) not in (None, False)]
+    if idle := [f"--{name}".replace("--sizes", "--size") for name in idle]:
         raise ValueError(f"{', '.join(idle)}: of no effect on classifiers")
     classes = args.classes and read_classes(args.classes)
     found, protocols, failures, names = {}, {}, {}, None

@@ -1,0 +1,182 @@
+"""Which decoding to choose: raw against balanced AuC of many, from one run of the network a photo.
+
+What is lost in raw AuC, by which most pixels are dull, is won in the balanced one, by which rare
+colours count, and the other way round: a decoding is worth choosing if none is better in both.
+Beside them stand how colourful it is, and how much of it is orange and brown.
+"""
+
+import io
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+
+from cic import prior, rebalance
+from cic.decoding import STATISTICS, Decoding
+from cic.encode import soft_encode
+from cic.lab import lab_to_rgb, recolor, rgb_to_lab
+from metric.colourfulness import colourfulness
+
+TEMPERATURES = (0.38, 0.6, 0.8, 1.0)
+UNWEIGHTS = (0.0, 0.15, 0.3)
+SATURATIONS = (0.9, 1.0, 1.1, 1.2)
+UNIFORM = 0.5  # share of the uniform distribution in the weights of the balanced AuC, as training's
+WARM = (20.0, 85.0)  # degrees of hue, atan2(b, a): from red over orange and brown to yellow
+VIVID = 8.0  # chroma, CIELAB units: from here on a pixel has a hue
+THRESHOLDS = 150  # of AuC, CIELAB units
+FIGURES = ("raw", "balanced", "colourfulness", "warm")
+
+
+def decodings(
+    bin_weights=None,
+    temperatures=TEMPERATURES,
+    unweights=UNWEIGHTS,
+    saturations=SATURATIONS,
+    statistics=STATISTICS,
+):
+    """[Decoding] of all combinations; raises ValueError for one that cannot be."""
+    grid = product(temperatures, unweights, statistics, saturations)
+    return [
+        Decoding(temperature, saturation, unweight, statistic, bin_weights)
+        for temperature, unweight, statistic, saturation in grid
+    ]
+
+
+def credit(error):
+    """What a pixel of that ab error adds to the area under AuC's curve, 0 to 1; any shape.
+
+    The area is that of 150 trapezoids, so it is the mean of this over the pixels (see `auc.AuC`).
+    """
+    first = np.ceil(error)
+    share = np.where(first == 0, 1, (THRESHOLDS + 0.5 - first) / THRESHOLDS)
+    return np.where(first > THRESHOLDS, 0, share)
+
+
+def warm(ab):
+    """Mask (...) of the pixels of ab (..., 2) that are of a warm hue, and vivid enough to tell."""
+    a, b = np.moveaxis(ab, -1, 0)
+    hue = np.degrees(np.arctan2(b, a))
+    return (hue >= WARM[0]) & (hue <= WARM[1]) & (np.hypot(a, b) > VIVID)
+
+
+class Frontier:
+    """Figures of many Decodings over photos, on the cells that the network sees; mergeable.
+
+    `shares` (313,) is the prior of the balanced AuC, whose weights are 1 / (p / 2 + 1 / 626), by
+    default the bundled one. Colours are measured as shown: in 8 bits, and within sRGB.
+    """
+
+    def __init__(self, decodings, shares=None):
+        self.decodings = list(decodings)
+        shares = prior.default() if shares is None else shares
+        self.bin_weights = rebalance.weights(shares, UNIFORM).astype(np.float64)
+        # Raw and balanced area, colourfulness, warm pixels: of all gray, the truth, each decoding.
+        self.sums = np.zeros((2 + len(self.decodings), 4))
+        self.pixels, self.weight, self.photos = 0, 0.0, 0
+
+    def update(self, logits, light, true_ab):
+        """Add a photo: logits (313, h, w), L (h, w) and true ab (h, w, 2) of its cells."""
+        lab = np.concatenate([light[..., None], true_ab], axis=-1)
+        truth = np.rint(255 * lab_to_rgb(lab)).astype(np.uint8)
+        true_ab = rgb_to_lab(truth)[..., 1:]
+        weights = self.bin_weights[soft_encode(true_ab, neighbors=1)[0][..., 0]]
+        made = [recolor(truth, np.zeros_like(true_ab)), truth, *self._pictures(logits, truth)]
+        for sums, picture in zip(self.sums, made, strict=True):
+            ab = rgb_to_lab(picture)[..., 1:]
+            area = credit(np.hypot(*np.moveaxis(ab.astype(np.float64) - true_ab, -1, 0)))
+            sums += area.sum(), (weights * area).sum(), colourfulness(picture), warm(ab).sum()
+        self.pixels += weights.size
+        self.weight += float(weights.sum())
+        self.photos += 1
+
+    def _pictures(self, logits, truth):
+        """Yield what each decoding makes of the cells, (h, w, 3) uint8."""
+        plain, ab = None, None
+        for one in self.decodings:
+            if plain != replace(one, saturation=1.0):
+                plain = replace(one, saturation=1.0)
+                ab = plain(logits)
+            yield recolor(truth, ab * np.float32(one.saturation))
+
+    def merge(self, other):
+        """Add what `other` has seen; raises ValueError if it has other decodings."""
+        if other.decodings != self.decodings:
+            raise ValueError("figures of other decodings do not merge")
+        self.sums += other.sums
+        self.pixels += other.pixels
+        self.weight += other.weight
+        self.photos += other.photos
+
+    def compute(self):
+        """{"photos": count, "gray": figures, "truth": figures, "decodings": [figures, ...]}.
+
+        "raw" and "balanced" AuC, percent; "colourfulness" and "warm", the share of warm pixels, in
+        ratio to the truth's; of a decoding its settings, and whether it is on the "frontier".
+        """
+        totals = [self.pixels, self.weight, *self.sums[1, 2:]]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            figures = self.sums / totals * [100, 100, 1, 1]
+        gray, truth, *rows = (dict(zip(FIGURES, row.tolist())) for row in figures)
+        for one, row in zip(self.decodings, rows):
+            settings = ("temperature", "unweight", "statistic", "saturation")
+            row |= {name: getattr(one, name) for name in settings}
+            row["frontier"] = not any(_beats(other, row) for other in rows)
+        return {"photos": self.photos, "gray": gray, "truth": truth, "decodings": rows}
+
+
+def _beats(one, other):
+    """Whether figures are no worse in raw and balanced AuC, and better in one of them."""
+    pairs = [(one[name], other[name]) for name in ("raw", "balanced")]
+    return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
+
+
+def chosen(found):
+    """Those on the frontier of what `Frontier.compute` gave, from the best raw AuC on."""
+    return sorted(
+        (row for row in found["decodings"] if row["frontier"]), key=lambda row: -row["raw"]
+    )
+
+
+def table(found):
+    """{name: figures} for `metric.table`: all gray and the frontier."""
+    rows = {"all gray": found["gray"]}
+    for number, row in enumerate(chosen(found), start=1):
+        settings = (f"{name} {row[name]:g}" for name in ("temperature", "unweight", "saturation"))
+        rows[f"{number}: {', '.join((row['statistic'], *settings))}"] = {
+            name: row[name] for name in FIGURES
+        }
+    return rows
+
+
+def png(found):
+    """Bytes of a PNG: raw against balanced AuC, the frontier numbered as in `table`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure((9, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for statistic, marker in zip(STATISTICS, "os"):
+        rows = [row for row in found["decodings"] if row["statistic"] == statistic]
+        drawn = axes.scatter(
+            *([row[name] for row in rows] for name in ("balanced", "raw")),
+            c=[row["colourfulness"] for row in rows],
+            marker=marker,
+            vmin=0.5,
+            vmax=1.2,
+            label=statistic,
+        )
+    best = chosen(found)
+    axes.plot(*([row[name] for row in best] for name in ("balanced", "raw")), color="0.6", zorder=0)
+    for number, row in enumerate(best, start=1):
+        axes.annotate(
+            str(number), (row["balanced"], row["raw"]), (4, 4), textcoords="offset points"
+        )
+    axes.axhline(found["gray"]["raw"], linestyle=":", color="0.4", label="all gray, raw")
+    axes.set(xlabel="balanced AuC, %", ylabel="raw AuC, %", title=f"{found['photos']} photos")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.colorbar(drawn, label="colourfulness, of the truth's")
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    return file.getvalue()
