@@ -24,7 +24,7 @@ from cic.safetensors_file import File
 
 OPTIMIZER = "optimizer/"  # prefix of the arrays that only training needs
 META, CHECKS = "cic", "crc32"  # the keys of the file's own metadata
-DEFAULT = "compact"  # bundled weights
+DEFAULT = "fpn"  # bundled weights
 # No weight is larger, and no variance than its square: bytes in the wrong order are such numbers,
 # and a float32 holds what a few layers of smaller ones make of a photo.
 LARGEST = 1e8

@@ -61,7 +61,7 @@ def test_figures_are_those_of_the_files(backend, photo_folder, tmp_path):
 
 def test_weights_and_backends_side_by_side_with_pictures(photo_folder, weights, tmp_path):
     (photo_folder / "broken.jpg").write_bytes(b"")
-    default = ROOT / "cic" / "data" / "compact.safetensors"
+    default = ROOT / "cic" / "data" / "fpn.safetensors"
     run = evaluate(
         tmp_path,
         *("--image_dir", photo_folder, "--weights", default, weights, "--names", "Full", "None"),
@@ -163,7 +163,7 @@ def test_the_classes_of_what_was_made(photo_folder, tmp_path):
 )
 def test_what_cannot_be_measured_is_one_line(photo_folder, tmp_path, arguments, message):
     known = {"PHOTOS/n01": photo_folder / "n01"}
-    known["BUNDLED"] = ROOT / "cic" / "data" / "compact.safetensors"
+    known["BUNDLED"] = ROOT / "cic" / "data" / "fpn.safetensors"
     run = evaluate(tmp_path, "--image_dir", photo_folder, *(known.get(a, a) for a in arguments))
     assert run.returncode == 1
     assert message in run.stderr
