@@ -1,5 +1,6 @@
 """Colorizers measured on photos, no picture written: the figures are those of lossless files."""
 
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -17,20 +18,33 @@ from metric.report import NOTES
 from metric.suite import Suite
 from metric.temperature import Temperatures
 
+NO_CLASSIFIER = MappingProxyType({})
+
 
 class Protocol(NamedTuple):
     """What a photo is measured by: AuC's `shares` (313,) and `strict`, and how pictures are `cut`.
 
-    `grid` has the temperatures to compare, none by default; `side` is that of a classifier's input,
-    pixels, None without one; `seed` that of the random baseline.
+    `grid` has the temperatures to compare, none by default; `sides` are those of the classifiers'
+    inputs, pixels; `seed` is that of the random baseline.
     """
 
     shares: np.ndarray
     strict: bool
     cut: object
     grid: tuple = ()
-    side: int | None = None
+    sides: tuple = ()
     seed: int = 0
+
+
+class Classifier(NamedTuple):
+    """What is to recognise the pictures: `run` gives logits (N, classes) of (N, S, S, 3) uint8.
+
+    S is the `side`; `labels` are {path: label} of the photos, None of one that is of no class.
+    """
+
+    run: object
+    side: int
+    labels: dict
 
 
 class Prediction(NamedTuple):
@@ -52,7 +66,7 @@ class Row:
         self.pictures = Suite(protocol.shares, protocol.strict)
         self.calibration = Calibration()
         self.temperatures = Temperatures(protocol.grid, protocol.shares)
-        self.accuracy = acc.Accuracy()
+        self.accuracies = {}  # of each classifier
         self.errors = []  # of each photo, RMSE of ab
 
     def update(self, photo, picture, prediction=None):
@@ -63,17 +77,24 @@ class Row:
             self.calibration.update(prediction.logits, prediction.true_ab)
             self.temperatures.update(prediction.logits, prediction.true_ab)
 
+    def recognise(self, classifier, logits, label):
+        """Add what a classifier of that name says of the picture, (classes,), to be `label`."""
+        accuracy = self.accuracies.setdefault(classifier, acc.Accuracy())
+        accuracy.update(logits[None], np.array([label]))
+
     def merge(self, other):
         """Add what `other` has seen."""
-        for part in ("pictures", "calibration", "temperatures", "accuracy"):
+        for part in ("pictures", "calibration", "temperatures"):
             getattr(self, part).merge(getattr(other, part))
+        for name, accuracy in other.accuracies.items():
+            self.accuracies.setdefault(name, acc.Accuracy()).merge(accuracy)
         self.errors += other.errors
 
     def compute(self):
         """{name: figure}; of the distribution and the classes only what there is."""
         figures = self.pictures.compute()
-        if self.accuracy.count:
-            figures |= self.accuracy.compute()
+        for name, accuracy in self.accuracies.items():
+            figures |= acc.named(accuracy.compute(), name)
         if self.calibration.cells.any():
             distribution = self.calibration.compute()
             figures |= {name: distribution[name] for name in ("nll", "ece")}
@@ -94,12 +115,12 @@ def _problem(cut, path):
     return None
 
 
-def measure(paths, colorizers, protocol, workers=0, classify=None, labels=()):
+def measure(paths, colorizers, protocol, workers=0, classifiers=NO_CLASSIFIER):
     """({name: Row}, {note: paths}) of {name: colorizer} and the baselines, with a progress bar.
 
     Networks run in this process, pictures are made and measured in `workers`; the figures do not
-    depend on their number. `classify` runs a classifier on (N, S, S, 3) uint8, `labels` are the
-    photos' classes; the notes are report.NOTES. Raises images.PhotoError.
+    depend on their number. `classifiers` are {name: Classifier}, of the protocol's sides; the notes
+    are report.NOTES. Raises images.PhotoError.
     """
     rows, notes = {}, {name: [] for name in NOTES}
     jobs = _predicted(paths, colorizers, protocol)
@@ -108,9 +129,10 @@ def measure(paths, colorizers, protocol, workers=0, classify=None, labels=()):
         for number, (measured, views, noted) in enumerate(bar):
             for name in noted:
                 notes[name].append(paths[number])
-            if classify:
-                for row, logits in zip(measured.values(), classify(views)):
-                    row.accuracy.update(logits[None], labels[number : number + 1])
+            for name, one in classifiers.items():
+                if (label := one.labels[paths[number]]) is not None:
+                    for row, logits in zip(measured.values(), one.run(views[one.side])):
+                        row.recognise(name, logits, label)
             for name, row in measured.items():
                 rows.setdefault(name, Row(protocol)).merge(row)
     return rows, notes
@@ -138,7 +160,7 @@ def predict(colorizer, image):
 
 
 def _measure_photo(protocol, job):
-    """({name: Row}, what a classifier is to see of each picture or None, names of notes).
+    """({name: Row}, {side: what a classifier is to see of the pictures}, names of notes).
 
     A classifier sees (n, S, S, 3) uint8.
     """
@@ -152,7 +174,6 @@ def _measure_photo(protocol, job):
     for name, picture in pictures.items():
         rows[name] = Row(protocol)
         rows[name].update(photo, picture, predictions.get(name))
-    if not protocol.side:
-        return rows, None, notes
-    views = [acc.square(Image.fromarray(p), protocol.side) for p in pictures.values()]
-    return rows, np.stack(views), notes
+    whole = [Image.fromarray(picture) for picture in pictures.values()]
+    views = {side: np.stack([acc.square(p, side) for p in whole]) for side in protocol.sides}
+    return rows, views, notes

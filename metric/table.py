@@ -26,11 +26,12 @@ def cells(rows):
     """[[cell, ...], ...]: the titles of the columns, then the rows in their order.
 
     Figures that COLUMNS does not know come last, by their own names; "-" is what a row has not.
+    "top1 (VGG-16)", of which there may be several, is a top1 whose title is "top-1 (VGG-16)".
     """
     seen = dict.fromkeys(name for figures in rows.values() for name in figures)
-    names = [name for name in COLUMNS if name in seen]
-    names += [name for name in seen if name not in COLUMNS]
-    known = [COLUMNS.get(name, (name, ".2f")) for name in names]
+    place = {name: number for number, name in enumerate(COLUMNS)}
+    names = sorted(seen, key=lambda name: place.get(name.partition(" (")[0], len(place)))
+    known = [_column(name) for name in names]
     table = [["", *(title for title, _ in known)]]
     for row, figures in rows.items():
         found = zip((figures.get(name) for name in names), known)
@@ -38,6 +39,15 @@ def cells(rows):
             [row, *("-" if cell is None else format(cell, form) for cell, (_, form) in found)]
         )
     return table
+
+
+def _column(name):
+    """(title, format) of a figure."""
+    kind, bracket, rest = name.partition(" (")
+    if kind not in COLUMNS:
+        return name, ".2f"
+    title, form = COLUMNS[kind]
+    return (f"{title.removesuffix(' %')} ({rest}" if bracket else title), form
 
 
 def text(rows):

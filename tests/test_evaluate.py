@@ -1,6 +1,7 @@
 """Measuring weights without writing pictures: the figures of the files, and what is shown."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -126,26 +127,56 @@ def test_the_classes_of_what_was_made(photo_folder, tmp_path):
         photo_folder / "n02" / "b.png", np.asarray(Image.open(photo_folder / "chelsea.webp"))
     )
     (photo_folder / "chelsea.webp").unlink()
-    vgg = networks.get("vgg16", classes=6, width=0.05)
-    checkpoint.save(tmp_path / "vgg.safetensors", initialize(vgg, 3), checkpoint.network_meta(vgg))
+    files = {}
+    for name, network in {
+        "VGG-16": networks.get("vgg16", classes=6, width=0.05),
+        "EfficientNet-Lite0": networks.get("efficientnet_lite", classes=6, size=64),
+    }.items():
+        files[name] = tmp_path / f"{name}.safetensors"
+        checkpoint.save(files[name], initialize(network, 3), checkpoint.network_meta(network))
     (tmp_path / "classes.txt").write_text("a\nn01\nb\nn02\nc\nd\n")
     more = ("--classes", tmp_path / "classes.txt")
     where = ("--image_dir", photo_folder, "--backend", "torch")
-    run = evaluate(tmp_path, *where, "--vgg", tmp_path / "vgg.safetensors", *more)
+    run = evaluate(tmp_path, *where, "--classifier", *files.values(), *more)
     assert run.returncode == 0, run.stderr
+    titles = [f"top-{k} ({name})" for k in (1, 5) for name in files]
+    assert re.search(" +".join(map(re.escape, titles)), run.stdout), run.stdout
+    found, card = facts(tmp_path)["figures"], facts(tmp_path)["protocol"]["classifiers"]
     run = start(tmp_path, ROOT / "tools" / "test.py", *where, "--result_path", "result")
     assert run.returncode == 0, run.stderr
     pair = ("--imgs_dir", photo_folder, "--results_dir", tmp_path / "result", *more)
-    pair += ("--weights", tmp_path / "vgg.safetensors", "--backend", "torch")
-    run = start(ROOT, "-m", "metric.acc", *pair, "--save_path", tmp_path / "files")
+    for name, path in files.items():
+        pair += ("--weights", path, "--backend", "torch")
+        run = start(ROOT, "-m", "metric.acc", *pair, "--save_path", tmp_path / "files")
+        assert run.returncode == 0, run.stderr
+        expected = json.loads((tmp_path / "files" / "acc.json").read_text())["accuracy"]
+        assert card[name]["weights_sha256"] == pretrained.sha256(path)
+        for row in ("bundled", "all gray", "random ab", "truth"):
+            other = expected[{"bundled": "colorized"}.get(row, row)]
+            named = {f"{key} ({name})": value for key, value in other.items()}
+            assert named.items() <= found[row].items()
+
+
+def test_photos_of_no_class_of_imagenet_are_in_no_accuracy(photo_folder, tmp_path):
+    """Six photos: four of a class of ImageNet, two of one that is not among its 1,000."""
+    (photo_folder / "n01").rename(photo_folder / "n02084071")
+    (photo_folder / "n02").rename(photo_folder / "n02123045")
+    (photo_folder / "chelsea.webp").rename(photo_folder / "n02123045" / "c.webp")
+    network = networks.get("efficientnet_lite", size=32)
+    path = tmp_path / "lite.safetensors"
+    checkpoint.save(path, initialize(network, 3), checkpoint.network_meta(network))
+    run = evaluate(tmp_path, "--image_dir", photo_folder, "--classifier", path)
     assert run.returncode == 0, run.stderr
-    expected = json.loads((tmp_path / "files" / "acc.json").read_text())["accuracy"]
-    card = facts(tmp_path)["protocol"]["vgg"]
-    assert card["weights_sha256"] == pretrained.sha256(tmp_path / "vgg.safetensors")
-    found = facts(tmp_path)["figures"]
-    for row in ("bundled", "all gray", "random ab", "truth"):
-        other = {"bundled": "colorized"}.get(row, row)
-        assert {name: found[row][name] for name in ("top1", "top5")} == expected[other]
+    assert re.search(r"note: 2 of 6 photos .* ImageNet's 1,000.*: n02084071\n", run.stdout)
+    assert facts(tmp_path)["photos"] == 6
+    where = ("--results_dir", photo_folder, "--save_path", tmp_path / "files", "--weights", path)
+    run = start(ROOT, "-m", "metric.acc", *where)
+    assert run.returncode == 0, run.stderr
+    assert re.search(r"note: 2 of 6 photos .* ImageNet's 1,000.*: n02084071\n", run.stdout)
+    written = json.loads((tmp_path / "files" / "acc.json").read_text())
+    assert (written["photos"], written["protocol"]["of_no_class"]) == (4, 2)
+    truth = facts(tmp_path)["figures"]["truth"]
+    assert written["accuracy"]["colorized"]["top1"] == truth["top1 (EfficientNet-Lite0)"]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +189,7 @@ def test_the_classes_of_what_was_made(photo_folder, tmp_path):
         (("--weights", "nowhere.safetensors"), "nowhere.safetensors"),
         (("--crop", 5000), "no photo in there that can be read"),
         (("--save_path", "PHOTOS/n01"), "choose another --save_path"),
-        (("--vgg", "BUNDLED"), "is no classifier"),
+        (("--classifier", "BUNDLED"), "is no classifier"),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(photo_folder, tmp_path, arguments, message):
