@@ -9,7 +9,7 @@ from cic.targets import read_classes
 from metric import bars, classification, ledger, record, summary
 
 # Flags of the tool that say nothing of classifiers.
-IDLE = ("size", "crop", "temperature", "temperatures", "prior", "seed_compatible", "vgg")
+IDLE = ("size", "crop", "temperature", "temperatures", "prior", "seed_compatible", "classifier")
 IDLE += ("gallery", "uncertainty", "compare")
 
 
