@@ -1,13 +1,16 @@
-"""Accuracy of VGG-16 on colorized photos (paper, section 3.1), top-1 and top-5, beside baselines.
+"""Accuracy of a classifier on colorized photos, top-1 and top-5, beside baselines.
 
 python -m metric.acc --results_dir result --save_path figures --imgs_dir photos/val
+python -m metric.acc --results_dir result --save_path figures --weights lite0.safetensors
 
-The results are in class folders, one for each output of the network in sorted order, or those that
---classes names. As in Callifrey/Paddle-CIC (metrics_acc.py), the short side of a photo is resized
-to 224 pixels, bilinearly, and the middle square taken. Gray photos and those with alpha, which is
-dropped, count as any other. --imgs_dir adds the true photos and, beside them, these all gray and
-with the colours of random others. Writes acc.json, acc.png, and acc.npz: which photos were right,
-for metric.compare.
+The classifier is VGG-16 (paper, section 3.1) unless --weights is another, which the table names.
+The results are in class folders: one for each output of the network in sorted order, those that
+--classes names, or some of ImageNet's 1,000, called by their WordNet ids. As in
+Callifrey/Paddle-CIC (metrics_acc.py), the short side of a photo is resized to 224 pixels,
+bilinearly, and the middle square taken. Gray photos and those with alpha, which is dropped, count
+as any other. --imgs_dir adds the true photos and, beside them, these all gray and with the colours
+of random others. Writes acc.json, acc.png, and acc.npz: which photos were right, for
+metric.compare.
 """
 
 import importlib
@@ -19,17 +22,23 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cic import console, files, formats, images, pretrained, provenance, sources
+from cic import console, files, formats, imagenet, images, pretrained, provenance, sources
 from cic.parallel import Pool
 from cic.ranks import RANKS, hits
 from cic.targets import read_classes
 from metric import bars, baselines, pairs, record, summary
 from metric.ledger import Ledger, name_from, pack
 from metric.pairs import WHOLE
+from metric.protocol import CLASSIFIER_TERMS
 from metric.report import RESULT
 from metric.sums import Sums, ratio
 
 CHUNK = 4  # photos that travel together between processes
+TITLES = {  # of networks, with their options
+    "vgg16": "VGG-16",
+    "efficientnet_lite": "EfficientNet-Lite{version}",
+    "resnet": "ResNet-{depth}",
+}
 
 
 class Accuracy(Sums):
@@ -123,10 +132,16 @@ def labelled(folder, photos, outputs, classes=None):
     """[(photo, label)] of `class_photos` of a folder, for a network of so many `outputs`.
 
     `classes` are the class folders' names in the order of the outputs: by default all that there
-    are, sorted. Raises ValueError if they are not as many, naming the first folder of no class.
+    are, sorted. If these are not as many, but the outputs are 1,000 and some are classes of
+    ImageNet, its classes are meant, and the label of a photo in any other folder is None. Raises
+    ValueError if they are not as many, or naming the first folder of no class.
     """
+    strict = True
     if classes is None:
         classes = sorted(entry.name for entry in os.scandir(folder) if _is_class(entry))
+        known = imagenet.class_ids()
+        if len(classes) != outputs == len(known) and not set(known).isdisjoint(classes):
+            classes, strict = known, False
         if len(classes) != outputs:
             raise ValueError(
                 f"{folder}: {len(classes)} class folders, but the network has {outputs} outputs: "
@@ -136,9 +151,27 @@ def labelled(folder, photos, outputs, classes=None):
         raise ValueError(f"{len(classes)} classes are named, but the network has {outputs} outputs")
     label = {name: number for number, name in enumerate(classes)}
     for _, entry in photos:
-        if entry not in label:
+        if strict and entry not in label:
             raise ValueError(f"{os.path.join(folder, entry)}: no class is called {entry}")
-    return [(name, label[entry]) for name, entry in photos]
+    return [(name, label.get(entry)) for name, entry in photos]
+
+
+def split(labelled):
+    """([(photo, label)] with a label, the others' photos) of `labelled`."""
+    return (
+        [(name, label) for name, label in labelled if label is not None],
+        [name for name, label in labelled if label is None],
+    )
+
+
+def outside(photos, count):
+    """A note on `photos` that have no label, of `count`."""
+    folders = sorted({name.partition(os.sep)[0] for name in photos})
+    some = ", ".join(folders[:3]) + (", ..." if len(folders) > 3 else "")
+    return (
+        f"note: {len(photos)} of {count} photos are in folders that are no class of ImageNet's "
+        f"1,000, and in no accuracy: {some}"
+    )
 
 
 def _is_class(entry):
@@ -196,6 +229,11 @@ def load(weights):
     return network, state, outputs
 
 
+def title(network):
+    """A network's name for people, "VGG-16"."""
+    return TITLES.get(network.name, network.name).format(**network.options)
+
+
 def inputs(network, views):
     """What `network` takes, (N, C, S, S) float32, of pictures (N, S, S, 3) uint8."""
     return network.inputs(views)
@@ -204,6 +242,7 @@ def inputs(network, views):
 def facts(network, weights, backend):
     """What the accuracy of a network with weights, a path, depends on, a JSON object."""
     return {
+        "classifier": title(network),
         "network": str(network),
         "weights_sha256": pretrained.sha256(weights),
         "input": f"{network.space}, less {network.mean}, divided by {network.scale}",
@@ -239,7 +278,9 @@ def main():
     photos = class_photos(args.results_dir)
     weights = args.weights or pretrained.fetch(pretrained.VGG16)
     network, state, outputs = load(weights)
-    photos = labelled(args.results_dir, photos, outputs, names)
+    photos, others = split(labelled(args.results_dir, photos, outputs, names))
+    if not photos:
+        raise ValueError(f"{args.results_dir}: no photo in a folder of ImageNet's 1,000 classes")
     jobs = jobs_of(args.results_dir, photos, args.imgs_dir, args.seed)
     backend = backends.get(args.backend)
     predict = backend.predictor(network, state, args.device)
@@ -254,10 +295,37 @@ def main():
         "count": len(jobs),
         "random_ab_seed": args.seed,
         "with_transparency": len(transparent),
+        "of_no_class": len(others),
     }
     name_from(rows, args.results_dir)
     report(rows, protocol, target)
+    if others:
+        print(outside(others, len(others) + len(jobs)))
     return 0
+
+
+def named(figures, classifier):
+    """{"top1 (VGG-16)": ...} of {"top1": ...}: figures, or sums, of one classifier of several."""
+    return {f"{name} ({classifier})": value for name, value in figures.items()}
+
+
+def by_classifier(sums):
+    """{classifier: {column: ...}} of the sums that `named` called so, among others."""
+    found = {}
+    for name, value in sums.items():
+        column, bracket, classifier = name.partition(" (")
+        if bracket and column in Accuracy.COLUMNS:
+            found.setdefault(classifier.removesuffix(")"), {})[column] = value
+    return found
+
+
+def titled(found, classifier):
+    """The same summary.Summary, its figures called as those of one classifier of several."""
+    parts = {
+        part: {row: named(each, classifier) for row, each in getattr(found, part).items()}
+        for part in ("figures", "intervals", "less_gray")
+    }
+    return found._replace(**parts)
 
 
 def report(rows, protocol, target):
@@ -268,14 +336,14 @@ def report(rows, protocol, target):
     found = summary.summarize(rows)
     photos, alpha = found.photos, protocol["with_transparency"]
     print(f"accuracy of {protocol['network']} on {photos} photos in percent, higher is better")
-    print(found.text(), end="")
+    print(titled(found, protocol["classifier"]).text(), end="")
     if baselines.TRUTH not in rows:
         print("note: --imgs_dir, the true photos, adds what these are to be read against")
     if alpha:
         print(f"note: {alpha} of {photos} have transparency, which is ignored")
     written = {"photos": photos, "accuracy": found.figures, **found.facts()}
     stem = os.path.splitext(target)[0]
-    conditions = {name: protocol[name] for name in ("network", "weights_sha256", "resize", "crop")}
+    conditions = {name: protocol[name] for name in CLASSIFIER_TERMS}
     record.write(
         {
             target: record.dumps(written | {"protocol": protocol}),

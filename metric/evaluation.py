@@ -1,5 +1,6 @@
 """Colorizers measured on photos, no picture written: the figures are those of lossless files."""
 
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -20,20 +21,33 @@ from metric.suite import Suite
 from metric.sums import of_those
 from metric.temperature import Temperatures
 
+NO_CLASSIFIER = MappingProxyType({})
+
 
 class Protocol(NamedTuple):
     """What a photo is measured by: AuC's `shares` (313,) and `strict`, and how pictures are `cut`.
 
-    `grid` has the temperatures to compare, none by default; `side` is that of a classifier's input,
-    pixels, None without one; `seed` that of the random baseline.
+    `grid` has the temperatures to compare, none by default; `sides` are those of the classifiers'
+    inputs, pixels; `seed` is that of the random baseline.
     """
 
     shares: np.ndarray
     strict: bool
     cut: object
     grid: tuple = ()
-    side: int | None = None
+    sides: tuple = ()
     seed: int = 0
+
+
+class Classifier(NamedTuple):
+    """What is to recognise the pictures: `run` gives logits (N, classes) of (N, S, S, 3) uint8.
+
+    S is the `side`; `labels` are {path: label} of the photos, None of one that is of no class.
+    """
+
+    run: object
+    side: int
+    labels: dict
 
 
 class Prediction(NamedTuple):
@@ -60,7 +74,7 @@ class Row:
         self.pictures = Suite(protocol.shares, protocol.strict)
         self.calibration = Calibration()
         self.temperatures = Temperatures(protocol.grid, protocol.shares)
-        self.accuracy = acc.Accuracy()
+        self.accuracies = {}  # of each classifier
         self.errors = []  # of each photo, RMSE of ab
 
     def update(self, photo, picture, prediction=None):
@@ -71,18 +85,29 @@ class Row:
             self.calibration.update(prediction.logits, prediction.true_ab)
             self.temperatures.update(prediction.logits, prediction.true_ab)
 
+    def recognise(self, classifier, logits, label):
+        """Add what a classifier of that name says of the picture, (classes,), to be `label`.
+
+        A picture whose label is None, of no class, counts for nothing: its sums are zeros.
+        """
+        accuracy = self.accuracies.setdefault(classifier, acc.Accuracy())
+        if label is not None:
+            accuracy.update(logits[None], np.array([label]))
+
     def merge(self, other):
         """Add what `other` has seen."""
-        for part in ("pictures", "calibration", "temperatures", "accuracy"):
+        for part in ("pictures", "calibration", "temperatures"):
             getattr(self, part).merge(getattr(other, part))
+        for name, accuracy in other.accuracies.items():
+            self.accuracies.setdefault(name, acc.Accuracy()).merge(accuracy)
         self.errors += other.errors
 
     @property
     def sums(self):
         """{column: number}; of the distribution and the classes only what there is."""
         found = self.pictures.sums
-        if self.accuracy.count:
-            found |= self.accuracy.sums
+        for name, accuracy in self.accuracies.items():
+            found |= acc.named(accuracy.sums, name)
         if self.calibration.cells.any():
             found |= self.calibration.sums | self.temperatures.sums
         return found
@@ -90,7 +115,10 @@ class Row:
     @staticmethod
     def of(sums):
         """{figure: number or array} of {column: number or array}, of what columns there are."""
-        return Suite.of(sums) | of_those((acc.Accuracy, Calibration), sums)
+        found = Suite.of(sums) | of_those((acc.Accuracy,), sums)
+        for name, own in acc.by_classifier(sums).items():
+            found |= acc.named(acc.Accuracy.of(own), name)
+        return found | of_those((Calibration,), sums)
 
 
 def problems(paths, cut, workers=0):
@@ -107,13 +135,13 @@ def _problem(cut, path):
     return None
 
 
-def measure(paths, colorizers, protocol, workers=0, classify=None, labels=()):
+def measure(paths, colorizers, protocol, workers=0, classifiers=NO_CLASSIFIER):
     """({name: Ledger of Row}, {note: paths}) of {name: colorizer} and the baselines.
 
     With a progress bar. Networks run in this process, pictures are made and measured in `workers`;
-    the figures do not depend on their number. Photos are named by their paths. `classify` runs a
-    classifier on (N, S, S, 3) uint8, `labels` are the photos' classes; the notes are report.NOTES.
-    Raises images.PhotoError.
+    the figures do not depend on their number. Photos are named by their paths. `classifiers` are
+    {name: Classifier}, of the protocol's sides; the notes are report.NOTES. Raises
+    images.PhotoError.
     """
     rows, notes = {}, {name: [] for name in NOTES}
     jobs = _predicted(paths, colorizers, protocol)
@@ -122,9 +150,11 @@ def measure(paths, colorizers, protocol, workers=0, classify=None, labels=()):
         for number, (measured, views, noted) in enumerate(bar):
             for name in noted:
                 notes[name].append(paths[number])
-            if classify:
-                for row, logits in zip(measured.values(), classify(views)):
-                    row.accuracy.update(logits[None], labels[number : number + 1])
+            for name, one in classifiers.items():
+                label = one.labels[paths[number]]
+                seen = [None] * len(measured) if label is None else one.run(views[one.side])
+                for row, logits in zip(measured.values(), seen):
+                    row.recognise(name, logits, label)
             for name, row in measured.items():
                 rows.setdefault(name, Ledger(Row(protocol))).add(paths[number], row)
     return rows, notes
@@ -152,7 +182,7 @@ def predict(colorizer, image):
 
 
 def _measure_photo(protocol, job):
-    """({name: Row}, what a classifier is to see of each picture or None, names of notes).
+    """({name: Row}, {side: what a classifier is to see of the pictures}, names of notes).
 
     A classifier sees (n, S, S, 3) uint8.
     """
@@ -166,7 +196,6 @@ def _measure_photo(protocol, job):
     for name, picture in pictures.items():
         rows[name] = Row(protocol)
         rows[name].update(photo, picture, predictions.get(name))
-    if not protocol.side:
-        return rows, None, notes
-    views = [acc.square(Image.fromarray(p), protocol.side) for p in pictures.values()]
-    return rows, np.stack(views), notes
+    whole = [Image.fromarray(picture) for picture in pictures.values()]
+    views = {side: np.stack([acc.square(p, side) for p in whole]) for side in protocol.sides}
+    return rows, views, notes

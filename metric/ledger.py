@@ -10,6 +10,7 @@ import numpy as np
 
 from metric import bootstrap
 from metric.sums import plain
+from metric.temperature import place_of
 
 
 class Ledger:
@@ -78,7 +79,7 @@ def pack(ledgers, conditions):
     It holds "sums" (rows, photos, columns) float64, NaN where a row has no such column, the names
     of all three, and "conditions", a JSON object that two runs must agree on to be compared."""
     columns = list(dict.fromkeys(name for one in ledgers.values() for name in one.columns()))
-    columns = [name for name in columns if " " not in name]  # without those by temperature
+    columns = [name for name in columns if not place_of(name)]  # without those by temperature
     photos = next(iter(ledgers.values())).names()
     sums = [
         [[ledger.photos[photo].get(name, math.nan) for name in columns] for photo in photos]

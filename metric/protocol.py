@@ -9,6 +9,8 @@ from cic import prior, provenance
 from metric import bootstrap, warmth
 
 PAPER, SEED = "error <= threshold (paper)", "error < threshold (Paddle-CIC)"
+# Of the facts of a classifier, see acc.facts, those that its figures hang on, whatever computes it.
+CLASSIFIER_TERMS = ("network", "weights_sha256", "resize", "crop")
 DEFINITIONS = {
     "rmse_ab": "root of the mean square over all pixels and both channels, CIELAB units",
     "psnr": "dB, sRGB, mean over pictures but the identical ones; null if there is no other",
@@ -17,6 +19,7 @@ DEFINITIONS = {
     "temperatures": "on those cells, too, not on full-size pixels",
     "colourfulness": "M3, mean over pictures (Hasler and Suesstrunk 2003)",
     "auc_balanced": "weights 1 / (p / 2 + 1 / 626), where auc_rebalanced has 1 / p",
+    "top1, top5": "percent of the photos whose folder is a class of the classifier named beside",
     "warm": "percent of the pixels with a hue of {} to {} degrees in ab, and chroma over {}".format(
         *warmth.HUES, warmth.CHROMA
     ),
@@ -51,10 +54,18 @@ def card(count, cut, seed, strict=False, prior_path=None, *packages):
 
 
 def conditions(card):
-    """What must be equal of two cards before their figures can be compared, a JSON object."""
-    return {
+    """What must be equal of two cards before their figures can be compared, a JSON object.
+
+    It says nothing of classifiers if there are none: to the other figures they do not matter.
+    """
+    terms = {
         "resize": card["resize"],
         "crop": card["crop"],
         "prior": card["prior"]["sha256"],
         "AuC": card["definitions"]["auc"],
     }
+    if seen := card.get("classifiers"):
+        terms["classifiers"] = {
+            name: {term: facts[term] for term in CLASSIFIER_TERMS} for name, facts in seen.items()
+        }
+    return terms

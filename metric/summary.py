@@ -84,12 +84,16 @@ def summarize(ledgers):
         for row, each in figures.items()
     }
     less_gray = {
-        row: differences(row, GRAY, figures, replicates, ERRORS)
+        row: differences(row, GRAY, figures, replicates, filter(_is_error, figures[row]))
         for row in figures
         if GRAY in figures and row not in (GRAY, TRUTH)
     }
     found = heaviest.heaviest(first)
     return Summary(len(first.photos), figures, intervals, less_gray, found, drawn)
+
+
+def _is_error(name):
+    return table.kind(name) in ERRORS
 
 
 def differences(row, other, figures, replicates, names):

@@ -38,12 +38,13 @@ def cells(rows, intervals=None, signed=False):
 
     `intervals` are {row name: {figure's name: [low, high] or None}}, shown as 89.11 [88.7, 89.5];
     `signed` shows differences, +0.82 [0.51, 1.13]. Figures that COLUMNS does not know come last, by
-    their own names; "-" is what a row has not.
+    their own names; "-" is what a row has not. "top1 (VGG-16)", of which there may be several, is a
+    top1 whose title is "top-1 (VGG-16)".
     """
     seen = dict.fromkeys(name for figures in rows.values() for name in figures)
-    names = [name for name in COLUMNS if name in seen]
-    names += [name for name in seen if name not in COLUMNS]
-    known = {name: COLUMNS.get(name, (name, ".2f")) for name in names}
+    place = {name: number for number, name in enumerate(COLUMNS)}
+    names = sorted(seen, key=lambda name: place.get(kind(name), len(place)))
+    known = {name: _column(name) for name in names}
     table = [["", *(title for title, _ in known.values())]]
     for row, figures in rows.items():
         spans = (intervals or {}).get(row, {})
@@ -51,6 +52,20 @@ def cells(rows, intervals=None, signed=False):
             [row, *(cell(figures.get(n), known[n][1], spans.get(n), signed) for n in names)]
         )
     return table
+
+
+def kind(name):
+    """What figure it is, "top1" of the "top1 (VGG-16)" of a classifier."""
+    return name.partition(" (")[0]
+
+
+def _column(name):
+    """(title, format) of a figure."""
+    if kind(name) not in COLUMNS:
+        return name, ".2f"
+    title, form = COLUMNS[kind(name)]
+    classifier = name.removeprefix(kind(name))
+    return (title.removesuffix(" %") + classifier if classifier else title), form
 
 
 def cell(figure, form, span=None, signed=False):

@@ -111,10 +111,16 @@ class Temperatures:
         """[{figure: number or array}, ...] of the temperatures, of {column: number or array}."""
         found = [{} for _ in self.each]
         for column, value in sums.items():
-            number, _, name = column.partition(" ")
-            if name:
-                found[int(number)][name] = value
+            if place := place_of(column):
+                number, name = place
+                found[number][name] = value
         return [_At.of(each) for each in found]
+
+
+def place_of(column):
+    """(number of its temperature, its own name) of a column of Temperatures, None of any other."""
+    number, _, name = column.partition(" ")
+    return (int(number), name) if number.isdecimal() else None
 
 
 # Each aim: what is least where it is met best.

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from cic import checkpoint, console, networks, pretrained
+from cic import checkpoint, console, imagenet, networks, pretrained
 from cic.initialize import initialize
 from cic.lab import recolor
 from cic.targets import read_classes
-from metric import acc
+from metric import acc, table
 from metric.acc import Accuracy
 from metric.ledger import unpack
 
@@ -217,6 +217,8 @@ def test_the_command_gives_the_figures_of_pytorch_alone(backend, command, folder
     assert len({tuple(figures) for figures in expected.values()}) > 1
     assert written["protocol"]["weights_sha256"] == pretrained.sha256(other)
     assert written["protocol"]["backend"] == backend.NAME
+    assert written["protocol"]["classifier"] == "VGG-16"
+    assert re.search(r"\n +top-1 \(VGG-16\) +top-5 \(VGG-16\)\n", run.out), run.out
     assert "note: 1 of 12 have transparency" in run.out
     assert "UserWarning" not in run.err
 
@@ -283,7 +285,11 @@ def test_bad_files_are_one_line_each_and_nothing_is_written(command, folders, we
         (lambda f: None, ["--results_dir", "nowhere"], "nowhere: there is no such folder"),
         (lambda f: None, ["--results_dir", "results/n09"], "n09: no photo in there"),
         (lambda f: None, ["--weights", "none.pth"], r"none\.pth: there is no such file"),
-        (lambda f: (f / "w.pth").write_bytes(b""), ["--weights", "w.pth"], r"w\.pth: not a checkp"),
+        (
+            lambda f: (f / "w.pth").write_bytes(b""),
+            ["--weights", "w.pth"],
+            r"w\.pth: an empty file",
+        ),
         (lambda f: (f / "figures").write_bytes(b""), [], "figures is not a folder"),
     ],
 )
@@ -327,6 +333,77 @@ def test_classes_name_the_outputs_in_their_order(folders):
     named = acc.labelled(folders / "results", photos, 10, read_classes(folders / "c"))
     assert [label for _, label in named] == [9 - CLASSES.index(name[:3]) for name, _ in named]
     assert [name for name, _ in named] == sorted(name for name, _ in named)
+
+
+def test_imagenets_classes_are_its_1000_in_order():
+    """Facts that every list of them has; the photo set's own folders are the test of the rest."""
+    ids = imagenet.class_ids()
+    assert len(set(ids)) == len(ids) == 1000
+    assert all(re.fullmatch(r"n\d{8}", one) for one in ids)
+    assert list(ids) == sorted(ids)
+    known = {0: "n01440764", 1: "n01443537", 207: "n02099601", 281: "n02123045", 340: "n02391049"}
+    known |= {404: "n02690373", 817: "n04285008", 954: "n07753592", 999: "n15075141"}
+    assert {number: ids[number] for number in known} == known
+
+
+def folders_of(root, *names):
+    """[(photo, folder)] of one photo in each folder, which are made."""
+    for name in names:
+        (root / name).mkdir()
+    return [(f"{name}/a.png", name) for name in names]
+
+
+def test_a_few_of_imagenets_folders_need_no_list(tmp_path):
+    photos = folders_of(tmp_path, "n15075141", "n01440764", "n02084071")
+    found = acc.labelled(tmp_path, photos, 1000)
+    assert [label for _, label in found] == [999, 0, None]
+    kept, others = acc.split(found)
+    assert (kept, others) == (found[:2], ["n02084071/a.png"])
+    assert "1 of 3 photos" in acc.outside(others, 3)
+    with pytest.raises(ValueError, match="no class is called n02084071"):
+        acc.labelled(tmp_path, photos, 1000, list(imagenet.class_ids()))
+
+
+def test_folders_of_other_names_or_outputs_are_not_imagenets(tmp_path):
+    photos = folders_of(tmp_path, "n01440764", "cat")
+    assert [label for _, label in acc.labelled(tmp_path, photos, 2)] == [1, 0]  # sorted
+    (tmp_path / "n01440764").rmdir()
+    with pytest.raises(ValueError, match=r"1 class folders, but .* 1000 outputs: --classes"):
+        acc.labelled(tmp_path, photos[1:], 1000)
+
+
+def test_results_of_no_class_of_imagenet_are_one_line(command, folders):
+    (folders / "results" / "n01440764").mkdir()
+    network = networks.get("efficientnet_lite", size=32)
+    path = folders / "lite.safetensors"
+    checkpoint.save(path, initialize(network), checkpoint.network_meta(network))
+    run = command("--weights", path)
+    assert run.status == 1
+    assert re.fullmatch(r"error: .*results: no photo in a folder of ImageNet's .*\n", run.err)
+
+
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        (networks.get("vgg16", classes=3), "VGG-16"),
+        (networks.get("efficientnet_lite", version=2), "EfficientNet-Lite2"),
+        (networks.get("resnet", depth=50), "ResNet-50"),
+        (networks.get("gated_resnet18"), "gated_resnet18"),
+    ],
+)
+def test_a_classifier_is_called_as_people_do(network, name):
+    assert acc.title(network) == name
+
+
+def test_a_table_has_the_columns_of_several_classifiers_side_by_side():
+    row = acc.named({"top1": 50.0, "top5": 75.0}, "A") | acc.named({"top1": 1.0, "top5": 2.0}, "B")
+    cells = table.cells({"truth": {"rmse_ab": 1.0, **row, "auc_raw": 9.0}, "other": {"top1": 3.0}})
+    assert cells[0] == [
+        *("", "AuC raw %", "top-1 (A)", "top-1 (B)", "top-1 %", "top-5 (A)", "top-5 (B)"),
+        "RMSE ab",
+    ]
+    assert cells[1] == ["truth", "9.00", "50.0", "1.0", "-", "75.0", "2.0", "1.000"]
+    assert cells[2] == ["other", "-", "-", "-", "3.0", "-", "-", "-"]
 
 
 def test_it_runs_as_a_module_without_importing_a_framework_for_its_help():

@@ -1,6 +1,7 @@
 """Measuring weights without writing pictures: the figures of the files, and what is shown."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 import backends
 from cic import checkpoint, images, networks, pretrained, prior
 from cic.initialize import initialize
-from metric import evaluation, pairs
+from metric import bootstrap, compare, evaluation, ledger, pairs, protocol, summary
 
 ROOT = Path(__file__).parent.parent
 BASELINES = ["all gray", "random ab", "truth"]
@@ -126,26 +127,160 @@ def test_the_classes_of_what_was_made(photo_folder, tmp_path):
         photo_folder / "n02" / "b.png", np.asarray(Image.open(photo_folder / "chelsea.webp"))
     )
     (photo_folder / "chelsea.webp").unlink()
-    vgg = networks.get("vgg16", classes=6, width=0.05)
-    checkpoint.save(tmp_path / "vgg.safetensors", initialize(vgg, 3), checkpoint.network_meta(vgg))
+    files = {}
+    for name, network in {
+        "VGG-16": networks.get("vgg16", classes=6, width=0.05),
+        "EfficientNet-Lite0": networks.get("efficientnet_lite", classes=6, size=64),
+    }.items():
+        files[name] = tmp_path / f"{name}.safetensors"
+        checkpoint.save(files[name], initialize(network, 3), checkpoint.network_meta(network))
     (tmp_path / "classes.txt").write_text("a\nn01\nb\nn02\nc\nd\n")
     more = ("--classes", tmp_path / "classes.txt")
     where = ("--image_dir", photo_folder, "--backend", "torch")
-    run = evaluate(tmp_path, *where, "--vgg", tmp_path / "vgg.safetensors", *more)
+    run = evaluate(tmp_path, *where, "--classifier", *files.values(), *more)
     assert run.returncode == 0, run.stderr
+    titles = [f"top-{k} ({name})" for k in (1, 5) for name in files]
+    both = ".*\n".join(map(re.escape, titles))  # of the figures, and of the differences
+    assert len(re.findall(both, run.stdout)) == 2, run.stdout
+    found, card = facts(tmp_path)["figures"], facts(tmp_path)["protocol"]["classifiers"]
+    held, conditions = ledger.unpack(tmp_path / "figures" / "evaluation.npz", evaluation.Row)
+    assert held["bundled"].compute() == found["bundled"]
     run = start(tmp_path, ROOT / "tools" / "test.py", *where, "--result_path", "result")
     assert run.returncode == 0, run.stderr
     pair = ("--imgs_dir", photo_folder, "--results_dir", tmp_path / "result", *more)
-    pair += ("--weights", tmp_path / "vgg.safetensors", "--backend", "torch")
-    run = start(ROOT, "-m", "metric.acc", *pair, "--save_path", tmp_path / "files")
+    for name, path in files.items():
+        pair += ("--weights", path, "--backend", "torch")
+        run = start(ROOT, "-m", "metric.acc", *pair, "--save_path", tmp_path / "files")
+        assert run.returncode == 0, run.stderr
+        expected = json.loads((tmp_path / "files" / "acc.json").read_text())["accuracy"]
+        assert card[name]["weights_sha256"] == pretrained.sha256(path)
+        assert conditions["classifiers"][name].items() <= card[name].items()
+        for row in ("bundled", "all gray", "random ab", "truth"):
+            other = expected[{"bundled": "colorized"}.get(row, row)]
+            named = {f"{key} ({name})": value for key, value in other.items()}
+            assert named.items() <= found[row].items()
+
+
+class Recogniser:
+    """A classifier of 8 classes by the mean colour, linear and random, that counts its pictures."""
+
+    def __init__(self, side, paths, seed):
+        self.seen, self.weights = 0, np.random.default_rng(seed).standard_normal((3, 8))
+        labels = {path: number % 8 for number, path in enumerate(paths)}
+        labels |= dict.fromkeys([p for p in paths if p.endswith(".webp")])
+        self.classifier = evaluation.Classifier(self.run, side, labels)
+
+    def run(self, views):
+        assert views.shape[1:] == (self.classifier.side, self.classifier.side, 3)
+        self.seen += len(views)
+        return (views.mean((1, 2)) - 100) @ self.weights
+
+
+@pytest.fixture
+def two_classifiers(photo_folder):
+    """(ledgers, {name: Recogniser}, paths) of six photos; the first is of no class.
+
+    The ledgers are those of all at once, of the first alone, and of the others.
+    """
+    colorizers = {"bundled": backends.colorizer(backend="torch")}
+    paths = sorted(map(str, photo_folder.rglob("*.*")))
+    both = {"Lite (a)": Recogniser(20, paths, 0), "Other": Recogniser(32, paths, 34)}
+    how = evaluation.Protocol(
+        prior.default(), False, pairs.Cut(resize=48), (0.2, 1.0), sides=(20, 32)
+    )
+    parts = paths, paths[:1], paths[1:]
+    known = {name: one.classifier for name, one in both.items()}
+    measured = [evaluation.measure(p, colorizers, how, classifiers=known)[0] for p in parts]
+    assert paths[0].endswith(".webp")
+    return measured, both, paths
+
+
+def test_every_classifier_has_intervals_and_differences(two_classifiers):
+    (ledgers, *_), both, paths = two_classifiers
+    assert [one.seen for one in both.values()] == [4 * 5 + 4 * 5] * 2  # of one of no class nothing
+    found = summary.summarize(ledgers)
+    names = [f"top{k} ({name})" for name in both for k in (1, 5)]
+    by_name = {}
+    for name in names:
+        column, _, classifier = name.partition(" (")
+        for row, measured in ledgers.items():
+            sums = [measured.photos[path] for path in paths]
+            hits = np.array([one[f"{column}_hits ({classifier}"] for one in sums])
+            seen = np.array([one[f"classified ({classifier}"] for one in sums])
+            assert seen.tolist() == [float(not path.endswith(".webp")) for path in paths]
+            assert found.figures[row][name] == 100 * hits.sum() / 5
+            times = np.concatenate([each for _, each in bootstrap.times_drawn(6)])
+            by_name[row, name] = 100 * (times @ hits) / (times @ seen)
+            assert found.intervals[row][name] == bootstrap.interval(by_name[row, name])
+        difference = by_name["bundled", name] - by_name["all gray", name]
+        assert np.ptp(difference) > 0
+        less = found.figures["bundled"][name] - found.figures["all gray"][name]
+        expected = [less, *bootstrap.interval(difference)]
+        assert found.less_gray["bundled"][name] == pytest.approx(expected)
+    assert len({tuple(found.intervals["bundled"][name]) for name in names}) > 2
+
+
+def test_classifiers_travel_and_merge_exactly(two_classifiers, tmp_path):
+    (whole, first, second), _, _ = two_classifiers
+    assert np.isnan(first["bundled"].compute()["top1 (Other)"])
+    for row in ("bundled", "all gray", "truth"):
+        second[row].merge(first[row])  # the other way round
+        assert second[row].photos == whole[row].photos
+        assert second[row].compute() == whole[row].compute()
+        assert second[row].total.accuracies.keys() == whole[row].total.accuracies.keys()
+        assert second[row].total.sums == pytest.approx(whole[row].total.sums)
+    path = tmp_path / "evaluation.npz"
+    path.write_bytes(ledger.pack(whole, {}))
+    ledgers, _ = ledger.unpack(path, evaluation.Row)
+    for row, one in ledgers.items():
+        assert one.compute() == whole[row].compute()
+        assert not any(column.startswith("0 ") for column in one.columns())
+    (pair,) = compare.compared([{"bundled": ledgers["bundled"]}, {"x": ledgers["truth"]}])
+    for name in ("top1 (Lite (a))", "top5 (Lite (a))", "top1 (Other)", "top5 (Other)"):
+        ours, theirs = (whole[row].compute()[name] for row in ("bundled", "truth"))
+        difference, low, high = pair["differences"][name]
+        assert difference == ours - theirs
+        assert low <= difference <= high
+    assert "top-1 (Other)" in compare.text_of(pair)
+    for row in whole.values():  # by temperature, too: of the columns whose names have a space
+        assert len(row.total.temperatures.of(row.sums())) == 2
+
+
+def test_other_classifiers_are_not_compared(two_classifiers):
+    """Of another name, or of this name and other weights; what has none is compared without."""
+    (ledgers, *_), _, _ = two_classifiers
+    card = protocol.card(6, pairs.Cut(resize=48), 0)
+    lite, other = (dict.fromkeys(protocol.CLASSIFIER_TERMS, of) for of in ("lite", "other"))
+    kinds = {"A": lite}, {"A": lite | {"backend": "torch"}}, {"A": other}, {"B": lite}, {}
+    terms = [protocol.conditions(card | {"classifiers": each}) for each in kinds]
+    ours, *same, weights, name, none = [(ledgers, each) for each in terms]
+    for run in (*same, none):
+        compare.check(["one", "two"], [ours, run])
+    for run in (weights, name):
+        with pytest.raises(ValueError, match="one and two: measured differently: classifiers is"):
+            compare.check(["one", "two"], [ours, run])
+
+
+def test_photos_of_no_class_of_imagenet_are_in_no_accuracy(photo_folder, tmp_path):
+    """Six photos: four of a class of ImageNet, two of one that is not among its 1,000."""
+    (photo_folder / "n01").rename(photo_folder / "n02084071")
+    (photo_folder / "n02").rename(photo_folder / "n02123045")
+    (photo_folder / "chelsea.webp").rename(photo_folder / "n02123045" / "c.webp")
+    network = networks.get("efficientnet_lite", size=32)
+    path = tmp_path / "lite.safetensors"
+    checkpoint.save(path, initialize(network, 3), checkpoint.network_meta(network))
+    run = evaluate(tmp_path, "--image_dir", photo_folder, "--classifier", path)
     assert run.returncode == 0, run.stderr
-    expected = json.loads((tmp_path / "files" / "acc.json").read_text())["accuracy"]
-    card = facts(tmp_path)["protocol"]["vgg"]
-    assert card["weights_sha256"] == pretrained.sha256(tmp_path / "vgg.safetensors")
-    found = facts(tmp_path)["figures"]
-    for row in ("bundled", "all gray", "random ab", "truth"):
-        other = {"bundled": "colorized"}.get(row, row)
-        assert {name: found[row][name] for name in ("top1", "top5")} == expected[other]
+    assert re.search(r"note: 2 of 6 photos .* ImageNet's 1,000.*: n02084071\n", run.stdout)
+    assert facts(tmp_path)["photos"] == 6
+    where = ("--results_dir", photo_folder, "--save_path", tmp_path / "files", "--weights", path)
+    run = start(ROOT, "-m", "metric.acc", *where)
+    assert run.returncode == 0, run.stderr
+    assert re.search(r"note: 2 of 6 photos .* ImageNet's 1,000.*: n02084071\n", run.stdout)
+    written = json.loads((tmp_path / "files" / "acc.json").read_text())
+    assert (written["photos"], written["protocol"]["of_no_class"]) == (4, 2)
+    truth = facts(tmp_path)["figures"]["truth"]
+    assert written["accuracy"]["colorized"]["top1"] == truth["top1 (EfficientNet-Lite0)"]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +293,7 @@ def test_the_classes_of_what_was_made(photo_folder, tmp_path):
         (("--weights", "nowhere.safetensors"), "nowhere.safetensors"),
         (("--crop", 5000), "no photo in there that can be read"),
         (("--save_path", "PHOTOS/n01"), "choose another --save_path"),
-        (("--vgg", "BUNDLED"), "is no classifier"),
+        (("--classifier", "BUNDLED"), "is no classifier"),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(photo_folder, tmp_path, arguments, message):

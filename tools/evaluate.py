@@ -19,6 +19,7 @@ all and by class, beside chance.
 
 import os
 import sys
+from functools import partial
 from itertools import islice
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -71,7 +72,12 @@ def parse_arguments():
     add(
         "--seed_compatible", action="store_true", help="AuC as Paddle-CIC counts: error < threshold"
     )
-    add("--vgg", metavar="FILE", help="a classifier's weights: adds its accuracy; class folders")
+    add(
+        "--classifier",
+        nargs="+",
+        metavar="FILE",
+        help="weights of VGG-16, EfficientNet-Lite, ...: adds the accuracy of each; class folders",
+    )
     add("--classes", help="names of the class folders, one a line, in the order of its outputs")
     add(
         "--gallery",
@@ -140,19 +146,35 @@ def _stem(weights):
     return os.path.splitext(os.path.basename(weights))[0] if weights else "bundled"
 
 
-def open_classifier(args, names):
-    """(function for evaluation.measure, facts of its protocol, its side, {name: label})."""
-    network, state, outputs = acc.load(args.vgg)
+def open_classifiers(args, names):
+    """({name: evaluation.Classifier}, {name: facts of its protocol}) of the photos `names`."""
+    found, facts = {}, {}
     photos = [(name, name.partition(os.sep)[0]) for name in names]
     classes = args.classes and read_classes(args.classes)
-    labels = dict(acc.labelled(args.image_dir, photos, outputs, classes))
     backend = backends.get(args.backend and args.backend[0])
-    forward = backend.predictor(network, state, args.device)
+    for weights in args.classifier or ():
+        network, state, outputs = acc.load(weights)
+        if (name := acc.title(network)) in found:
+            raise ValueError(f"two classifiers are called {name}: measure them apart")
+        labelled = acc.labelled(args.image_dir, photos, outputs, classes)
+        labels = {os.path.join(args.image_dir, name): label for name, label in labelled}
+        run = partial(_recognise, network, backend.predictor(network, state, args.device))
+        found[name] = evaluation.Classifier(run, network.size, labels)
+        facts[name] = acc.facts(network, weights, backend.NAME)
+    return found, facts
 
-    def classify(views):
-        return forward(acc.inputs(network, views))
 
-    return classify, acc.facts(network, args.vgg, backend.NAME), network.size, labels
+def _recognise(network, forward, views):
+    return forward(acc.inputs(network, views))
+
+
+def note_classes(args, names, recognisers):
+    """Print which photos `names` are of no class."""
+    for one in recognisers.values():
+        others = [n for n in names if one.labels[os.path.join(args.image_dir, n)] is None]
+        if others:
+            print(acc.outside(others, len(names)))
+            return
 
 
 def read_all(args, cut, names):
@@ -282,17 +304,15 @@ def main():
     cut = pairs.Cut(args.resize, args.crop)
     names = list(islice(sources.walk(args.image_dir), args.max_samples))
     colorizers = open_colorizers(args)
-    classify = vgg = side = None
-    labels = {}
-    if args.vgg:
-        classify, vgg, side, labels = open_classifier(args, names)
+    recognisers, seen = open_classifiers(args, names)
     names, problems = read_all(args, cut, names)
     paths = [os.path.join(args.image_dir, name) for name in names]
-    how = evaluation.Protocol(shares, args.seed_compatible, cut, tuple(grid), side, args.seed)
-    classes = np.array([labels.get(name) for name in names])
-    rows, notes = evaluation.measure(paths, colorizers, how, args.num_workers, classify, classes)
+    sides = tuple({one.side for one in recognisers.values()})
+    how = evaluation.Protocol(shares, args.seed_compatible, cut, tuple(grid), sides, args.seed)
+    rows, notes = evaluation.measure(paths, colorizers, how, args.num_workers, recognisers)
     ledger.name_from(rows, args.image_dir)
-    card = card_of(args, cut, len(names), colorizers) | {"vgg": vgg, "skipped": problems}
+    card = card_of(args, cut, len(names), colorizers)
+    card |= {"classifiers": seen, "skipped": problems}
     card |= {name: len(found) for name, found in notes.items()}
     found, text, written = draw_figures(rows, colorizers, card)
 
@@ -310,6 +330,7 @@ def main():
     print(text, end="")
     heaviest.warn_of(found.heaviest)
     report.show_notes(notes, len(names))
+    note_classes(args, names, recognisers)
     print(f"have a look at {args.save_path}")
     return int(bool(problems))
 

@@ -10,7 +10,7 @@ from metric import bars, classification, ledger, record, summary
 
 # Flags of the tool that say nothing of classifiers.
 IDLE = (*settings.FLAGS, *settings.MORE_FLAGS, "crop", "temperatures", "prior", "seed_compatible")
-IDLE += ("vgg", "gallery", "uncertainty", "compare")
+IDLE += ("classifier", "gallery", "uncertainty", "compare")
 
 
 def evaluate(args, rows):
