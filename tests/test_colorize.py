@@ -5,6 +5,7 @@ import subprocess
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from cic.colorize import (
     network_size,
 )
 from cic.encode import decode
-from cic.enlarge import Grid
+from cic.enlarge import Grid, in_strips, resample
 from cic.lab import lightness, rgb_to_lab
 from cic.prior import photo_ab
 from cic.settings import DEFAULTS
@@ -154,12 +155,118 @@ def test_ab_is_decoded_at_the_weights_own_temperature(photos):
         np.testing.assert_allclose(colorizer.ab(image), expected, atol=1e-5)
 
 
-def test_both_backends_give_the_same_photo(photos):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"edges": "bilinear", "saturation": 0.7},
+        {"sizes": (96, 128), "temperature": 0.8, "statistic": "median", "saturation": 1.2},
+    ],
+)
+def test_both_backends_give_the_same_photo(photos, changes):
+    photo = photos["chelsea"][:217, :333]  # 33 and 50 cells: mirrored for the network
     one, two = (
-        backends.colorizer(backend=name)(photos["chelsea"]).astype(int)
+        backends.colorizer(backend=name, **changes)(photo).astype(int)
         for name in ("torch", "paddle")
     )
     assert np.abs(one - two).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 300), (20, 31), (200, 133), (256, 250)])
+@pytest.mark.parametrize("multiple", [8, 32])
+def test_the_network_sees_the_photo_continued_in_the_mirror(paint, photos, shape, multiple):
+    paint.network = replace(paint.network, multiple=multiple)
+    image = Image.fromarray(np.ascontiguousarray(photos["coffee"][: shape[0], : shape[1]]))
+    small, (seen,) = lightness(paint.shrunk(image)), paint.network_input(image)[0] + 50
+    height, width = small.shape
+    assert (height, width) == network_size(*shape, 64)
+    assert seen.shape == tuple(-(-n // multiple) * multiple for n in small.shape)
+    np.testing.assert_allclose(seen[:height, :width], small, atol=1e-4)
+    for n, y in enumerate(range(height, min(seen.shape[0], 2 * height - 1)), start=2):
+        np.testing.assert_array_equal(seen[y, :width], seen[height - n, :width])
+    for n, x in enumerate(range(width, min(seen.shape[1], 2 * width - 1)), start=2):
+        np.testing.assert_array_equal(seen[:height, x], seen[:height, width - n])
+    assert paint.output(image).shape == (313, height // 4, width // 4)
+    assert paint.true_ab(image).shape == paint.ab(image).shape
+    assert paint.guide(image).shape == paint.ab(image).shape[:2]
+
+
+def change(colorizer, one, other, part):
+    """Mean change of ab on the pixels of `one` from it to `other`, in all and near the border."""
+    full = []
+    for photo in (one, other):
+        values = np.empty((*photo.shape[:2], 2), np.float32)
+
+        def use(rows, strip, values=values):
+            values[rows] = np.moveaxis(strip, 0, -1)
+
+        ab = colorizer.ab(Image.fromarray(np.ascontiguousarray(photo)))
+        in_strips(ab, *photo.shape[:2], colorizer.grid, use)
+        full.append(values)
+    error = np.hypot(*np.moveaxis(full[0][part] - full[1], -1, 0))
+    return error.mean(), np.concatenate([error[-16:].ravel(), error[:, -16:].ravel()]).mean()
+
+
+# Of the last two the network sees a cell less, and the photo stretched by half of one.
+@pytest.mark.parametrize(
+    ("name", "height"), [("coffee", 400), ("chelsea", 263), ("chelsea", 189), ("rocket", 390)]
+)
+@pytest.mark.parametrize("part", [np.s_[:, :-1], np.s_[:-1], np.s_[:, 1:], np.s_[1:]])
+def test_a_photo_cropped_by_a_pixel_keeps_its_colours(photos, name, height, part):
+    """They change no more than by the network itself when what it sees moves by two pixels."""
+    colorizer = backends.colorizer(backend="torch")
+    photo = photos[name][:height]
+    whole, border = change(colorizer, photo, photo[part], part)
+    small = colorizer.shrunk(Image.fromarray(np.ascontiguousarray(photo)))
+    ab, moved = (
+        colorizer.ab(Image.fromarray(np.ascontiguousarray(seen)))
+        for seen in (small, np.pad(small, ((2, 0), (2, 0), (0, 0)), "edge")[:-2, :-2])
+    )
+    own = np.hypot(*np.moveaxis(ab - moved, -1, 0)).mean()
+    assert whole < own
+    assert border < 1.2 * own
+
+
+def test_of_several_sizes_what_the_network_says_is_averaged(photos):
+    colorizer = backends.colorizer(backend="torch")
+    image = Image.fromarray(photos["coffee"])
+    found = {}
+    for sizes in ((96,), (128,), (128, 96)):
+        colorizer.settings = colorizer.settings.but(sizes=sizes)
+        found[sizes] = colorizer.output(image)
+    large = resample(found[96,], *found[128,].shape[1:], Grid(4))
+    np.testing.assert_allclose(found[128, 96], (large + found[128,]) / 2, atol=1e-4)
+    colorizer.settings = colorizer.settings.but(sizes=(64, 64 * 3))
+    assert colorizer.true_ab(image).shape == colorizer.ab(image).shape == (48, 72, 2)
+
+
+def test_targets_that_are_means_lie_in_the_middle_of_cells(photos):
+    """True colours sampled as means and enlarged are nearest if that is known."""
+    photo = np.ascontiguousarray(photos["coffee"][:256, :320])
+    true = rgb_to_lab(photo)[..., 1:]
+    error = {}
+    for mean in (False, True):
+        settings = DEFAULTS.but(size=256, edges="bilinear", target_mean=True)
+        colorizer = Colorizer(checkpoint.load_weights()[0], None, settings)
+        ab = colorizer.true_ab(Image.fromarray(photo))
+        error[mean] = np.square(
+            rgb_to_lab(add_colour(photo, ab, Grid(4, mean)))[..., 1:] - true
+        ).mean()
+        np.testing.assert_allclose(ab[3, 7], true[12:16, 28:32].reshape(16, 2).mean(0), atol=1e-3)
+        assert colorizer.grid == Grid(4, True)
+    assert error[True] < 0.85 * error[False]
+
+
+def test_colours_are_enlarged_along_edges_unless_asked_otherwise(paint, photos):
+    image = Image.fromarray(photos["coffee"])
+    guided = paint(image)
+    np.testing.assert_array_equal(
+        guided, add_colour(photos["coffee"], paint.ab(image), paint.grid, paint.light(image))
+    )
+    paint.settings = paint.settings.but(edges="bilinear")
+    plain = paint(image)
+    np.testing.assert_array_equal(plain, add_colour(photos["coffee"], paint.ab(image), paint.grid))
+    assert np.abs(guided.astype(int) - plain).max() > 10
 
 
 def test_bundled_weights_colour_real_photos(backend, photos):

@@ -12,9 +12,10 @@ import tifffile
 from PIL import Image
 
 import backends
-from cic import checkpoint, images, networks, sources
+from cic import checkpoint, images, networks, prior, rebalance, sources
 from cic.initialize import initialize
 from cic.lab import lightness, rgb_to_lab
+from cic.settings import DEFAULTS
 from cic.training import checkpoint_path
 
 ROOT = Path(__file__).parent.parent
@@ -188,14 +189,48 @@ def test_one_photo_to_one_file(tool, photos, tmp_path):
     assert images.read(tmp_path / "new.jpg").shape == (64, 64, 3)
 
 
-def test_temperature_changes_the_colours(tool, photos, tmp_path):
-    images.write(tmp_path / "a.png", photos["chelsea"][:96, :96])
-    ab = {}
-    for temperature in (0.1, 1):
-        run = tool("colorize", "a.png", "-o", "b.png", "--temperature", temperature)
+@pytest.mark.parametrize("name", ["colorize", "test"])
+@pytest.mark.parametrize(
+    ("flag", "values"),
+    [
+        ("--temperature", (0.1, 1)),
+        ("--saturation", (0.5, 1)),
+        ("--edges", ("guided", "bilinear")),
+        ("--size", (64, "64,128")),
+    ],
+)
+def test_a_flag_changes_the_colours(tool, photos, tmp_path, name, flag, values):
+    images.write(tmp_path / "in" / "a.png", photos["chelsea"][:96, :96])
+    place = ("in", "-o", "out") if name == "colorize" else ("--image_dir", "in")
+    place += () if name == "colorize" else ("--result_path", "out")
+    ab = []
+    for value in values:
+        run = tool(name, *place, flag, value)
         assert run.returncode == 0, run.stderr
-        ab[temperature] = rgb_to_lab(images.read(tmp_path / "b.png"))[..., 1:]
-    assert np.abs(ab[0.1] - ab[1]).mean() > 1
+        ab.append(rgb_to_lab(images.read(tmp_path / "out" / "a.png"))[..., 1:])
+    assert np.abs(ab[0] - ab[1]).mean() > 0.2
+    if flag == "--saturation":
+        chroma = [np.hypot(*np.moveaxis(one, -1, 0)).mean() for one in ab]
+        assert chroma[0] == pytest.approx(0.5 * chroma[1], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--saturation", "-1"), "'-1' is not a number from 0 to 10"),
+        (("--saturation", "nan"), "'nan' is not a number"),
+        (("--edges", "sharp"), "invalid choice: 'sharp'"),
+        (("--size", "64,0"), "'0' is not a whole number"),
+        (("--size", "64,64"), "one comes twice"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_one_line(tool, photos, tmp_path, arguments, message):
+    images.write(tmp_path / "a.png", photos["chelsea"][:96, :96])
+    run = tool("colorize", "a.png", "-o", "b.png", *arguments)
+    assert run.returncode in (1, 2)
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "b.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -351,10 +386,14 @@ def test_training_takes_shards_as_it_takes_folders(tool, backend, photo_folder, 
 def test_released_weights_colorize(tool, photo_folder, backend, tmp_path):
     run = train(tool, backend, photo_folder, "--max_steps", 2)
     path = json.loads(run.stdout.splitlines()[-1])["checkpoint"]
-    run = tool("release_weights", path, "small.safetensors", "--temperature", 0.5, "--size", 64)
+    chosen = ("--temperature", 0.5, "--size", "64,96", "--unweight", 0.2, "--statistic", "median")
+    run = tool("release_weights", path, "small.safetensors", *chosen)
     assert run.returncode == 0, run.stderr
     state, meta = checkpoint.load(tmp_path / "small.safetensors")
-    assert meta["colorize"] == {"size": 64, "temperature": 0.5}
+    expected = DEFAULTS.but(sizes=(64, 96), temperature=0.5, statistic="median").facts()
+    assert meta["colorize"] == json.loads(json.dumps(expected | {"unweight": 0.2}))
+    weights = rebalance.weights(prior.default(), meta["recipe"]["gamma"])
+    np.testing.assert_array_equal(np.float32(meta["bin_weights"]), weights)
     assert state["conv1_1.weight"].dtype == np.float16
     source = photo_folder / sources.find(photo_folder)[0]
     run = tool("colorize", source, "-o", "out.png", "--weights", "small.safetensors")
