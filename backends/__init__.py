@@ -62,7 +62,13 @@ def colorizer(weights=None, backend=None, device="auto"):
     """
     network, state, meta = checkpoint.load_weights(weights)
     predict = get(backend).predictor(network, state, device)
-    return Colorizer(network, predict, **meta.get("colorize", {}))
+    name = checkpoint.default_path() if weights is None else os.fspath(weights)
+    try:
+        return Colorizer(network, predict, weights=name, **meta.get("colorize", {}))
+    except TypeError as error:  # an unknown option
+        raise checkpoint.CheckpointError(
+            f"{name}: its metadata says how to colorize: {error}"
+        ) from None
 
 
 def add_flags(parser):

@@ -33,16 +33,28 @@ def network_size(height, width, size=256, multiple=8):
     return tuple(max(multiple, round(side / multiple) * multiple) for side in sides)
 
 
+class NotFinite(images.PhotoError):
+    """What a network puts out is no numbers; the message names the weights."""
+
+
+def finite(output, weights):
+    """`output` of a network with these weights, (n, ...) float32; raises NotFinite if it is not."""
+    if not np.isfinite(output).all():
+        raise NotFinite(f"{weights}: what the network says of it is not finite: damaged weights?")
+    return output
+
+
 class Colorizer:
     """Callable: photo, (H, W) or (H, W, 3) uint8 or a Pillow image -> (H, W, 3) uint8 sRGB.
 
     An images.Photo is taken too; one that is 16-bit gray gives (H, W, 3) uint16. `predict` runs
     `network` on (1, 1, h, w) float32; `size` is the short side that it sees, pixels;
-    `temperature` that of the annealed mean (paper, section 2.3).
+    `temperature` that of the annealed mean (paper, section 2.3); `weights` is the name of the
+    weights in messages.
     """
 
-    def __init__(self, network, predict, size=256, temperature=0.38):
-        self.network, self.predict = network, predict
+    def __init__(self, network, predict, size=256, temperature=0.38, weights="the weights"):
+        self.network, self.predict, self.weights = network, predict, weights
         self.stride = network.stride  # refuses a network that does not colorize
         self.size, self.temperature = size, temperature
 
@@ -118,9 +130,10 @@ class Colorizer:
     def output(self, image):
         """What the network says of a Pillow image of mode RGB, float32.
 
-        Logits (313, h / 4, w / 4), or of a network of regression what `ab_of` takes for ab.
+        Logits (313, h / 4, w / 4), or of a network of regression what `ab_of` takes for ab. Raises
+        NotFinite, before anything is made of it, if it is no numbers.
         """
-        return self.predict(self.network_input(image))[0]
+        return finite(self.predict(self.network_input(image))[0], self.weights)
 
     def ab_of(self, output):
         """ab (h', w', 2) float32, CIELAB units, of what the network puts out for a photo."""
@@ -220,7 +233,8 @@ def colorize_files(colorizer, jobs, all_pages=False, count=1, with_map=False, fi
                 done.append((source, part))
         except images.PhotoError as error:
             failed += 1
-            tqdm.write(f"failed: {error}")
+            named = f"{source!r}: " if isinstance(error, NotFinite) else ""
+            tqdm.write(f"failed: {named}{error}")
     return done, failed
 
 
