@@ -62,14 +62,15 @@ def colorizer(weights=None, backend=None, device="auto", **changes):
     the weights' own, such as saturation=1.2 (see `settings.Settings.but`).
     """
     network, state, meta = checkpoint.load_weights(weights)
+    name = checkpoint.default_path() if weights is None else os.fspath(weights)
     try:
         chosen = settings.of_weights(meta).but(**changes)
     except ValueError as error:
-        raise checkpoint.CheckpointError(f"{weights or 'bundled weights'}: {error}") from None
-    idle = [name for name in settings.OF_LOGITS if changes.get(name) is not None]
+        raise checkpoint.CheckpointError(f"{name}: {error}") from None
+    idle = [flag for flag in settings.OF_LOGITS if changes.get(flag) is not None]
     if idle and network.predicts == networks.AB:
         raise ValueError(f"{', '.join(idle)}: of no effect on {network}, which gives ab")
-    return Colorizer(network, get(backend).predictor(network, state, device), chosen)
+    return Colorizer(network, get(backend).predictor(network, state, device), chosen, name)
 
 
 def add_flags(parser):

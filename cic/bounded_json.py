@@ -11,6 +11,7 @@ import numpy as np
 from cic.regular import open_regular
 
 LONGEST = 64 << 20  # bytes
+LINE = 1 << 20  # bytes of a line of a log or a report
 DEEPEST = 64  # brackets inside each other; what this project writes has up to 6
 MOST = 2_000_000  # values: what Python makes of them takes up to 200 MB
 _STEPS = np.zeros(256, np.int8)  # what a byte outside of texts adds to the depth
@@ -26,7 +27,14 @@ def loads(text):
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if len(data) > LONGEST:
         raise ValueError(f"JSON of more than {LONGEST >> 20} MB")
-    bare = _without_texts(data)
+    opened = data.count(b"[") + data.count(b"{")
+    if opened > DEEPEST or opened + data.count(b",") > MOST:  # in texts, too
+        _check_bounds(_without_texts(data))
+    return json.loads(data.decode("utf-8"), object_pairs_hook=_object)
+
+
+def _check_bounds(bare):
+    """Raise ValueError if JSON, (n,) uint8 without texts, is too deep or has too many values."""
     steps = _STEPS[bare]
     values = np.count_nonzero(bare == ord(",")) + np.count_nonzero(steps > 0)
     if values > MOST:
@@ -34,7 +42,6 @@ def loads(text):
     depth = np.cumsum(steps[steps != 0], dtype=np.int32).max(initial=0)
     if depth > DEEPEST:
         raise ValueError(f"JSON of {depth:,} brackets inside each other")
-    return json.loads(data.decode("utf-8"), object_pairs_hook=_object)
 
 
 def _without_texts(data):
@@ -50,6 +57,12 @@ def load(path):
     with open_regular(path) as file:
         data = file.read(LONGEST + 1)
     return loads(data)
+
+
+def lines(file):
+    """Yield the lines of a binary file; one longer than LINE in pieces, which are no JSON."""
+    while line := file.readline(LINE):
+        yield line
 
 
 def _object(pairs):

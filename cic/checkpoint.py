@@ -238,8 +238,7 @@ def check_numbers(state, source):
             raise CheckpointError(f"{source}: {name} holds numbers below 0: {low:.3g}")
         if (largest := max(high, -low)) > (LARGEST**2 if is_variance else LARGEST):
             raise CheckpointError(
-                f"{source}: {name} holds numbers of {largest:.0e}, as no network has: damage, or "
-                "bytes in the wrong order"
+                f"{source}: {name} holds numbers of {largest:.0e}, as bytes in the wrong order are"
             )
 
 

@@ -36,15 +36,26 @@ def network_size(height, width, size=256, stride=4):
     return tuple(max(stride, round(side / stride) * stride) for side in sides)
 
 
+class NotFinite(images.PhotoError):
+    """What a network puts out is no numbers; the message names the weights."""
+
+
+def finite(output, weights):
+    """`output` of a network with these weights, (n, ...) float32; raises NotFinite if it is not."""
+    if not np.isfinite(output).all():
+        raise NotFinite(f"{weights}: what the network says of it is not finite: damaged weights?")
+    return output
+
+
 class Colorizer:
     """Callable: photo, (H, W) or (H, W, 3) uint8 or a Pillow image -> (H, W, 3) uint8 sRGB.
 
     An images.Photo is taken too; one that is 16-bit gray gives (H, W, 3) uint16. `predict` runs
-    `network` on (1, 1, h, w) float32.
+    `network` on (1, 1, h, w) float32; `weights` is the name of the weights in messages.
     """
 
-    def __init__(self, network, predict, settings=DEFAULTS):
-        self.network, self.predict = network, predict
+    def __init__(self, network, predict, settings=DEFAULTS, weights="the weights"):
+        self.network, self.predict, self.weights = network, predict, weights
         self.stride = network.stride  # refuses a network that does not colorize
         self.settings = settings
 
@@ -143,7 +154,8 @@ class Colorizer:
         """What the network says of a Pillow image of mode RGB, float32.
 
         Logits (313, h / 4, w / 4), or of a network of regression what `ab_of` takes for ab. Of
-        several `sizes` they are the mean.
+        several `sizes` they are the mean. Raises NotFinite, before anything is made of it, if it is
+        no numbers.
         """
         *others, size = self.settings.sizes
         total = self._output(image, size)
@@ -153,7 +165,7 @@ class Colorizer:
 
     def _output(self, image, size):
         height, width = network_size(image.height, image.width, size, self.stride)
-        output = self.predict(self.network_input(image, size))[0]
+        output = finite(self.predict(self.network_input(image, size))[0], self.weights)
         return output[:, : height // self.stride, : width // self.stride]
 
     def ab_of(self, output):
@@ -256,7 +268,8 @@ def colorize_files(colorizer, jobs, all_pages=False, count=1, with_map=False, fi
                 done.append((source, part))
         except images.PhotoError as error:
             failed += 1
-            tqdm.write(f"failed: {error}")
+            named = f"{source!r}: " if isinstance(error, NotFinite) else ""
+            tqdm.write(f"failed: {named}{error}")
     return done, failed
 
 

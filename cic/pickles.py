@@ -83,9 +83,10 @@ def names(items):
 
 
 def _fill(target, items):
-    """Add pairs to a dict. Only short keys: the hash of nested tuples can take for ever."""
+    """Add pairs to a dict. Only plain keys: the hash of nested tuples can take for ever."""
     for key, value in items:
-        if not isinstance(key, str | int):
+        by_identity = type(key).__hash__ is object.__hash__  # of tensors, in an optimizer
+        if not by_identity and not isinstance(key, str | int | float | None):
             raise TypeError(f"a key that is a {type(key).__name__}")
         target[key] = value
     return target

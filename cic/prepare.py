@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cic import images, shards
+from cic import bounded_json, images, shards
 from cic.files import replacing
+from cic.regular import open_regular
 from cic.sources import PhotoList
 from cic.validity import INVALID
 
@@ -159,8 +160,7 @@ def _write_failures(shard, failures):
 def _read_failures(shard):
     """{name: reason} of the photos that failed when the shard was made."""
     try:
-        with open(_failures_path(shard), encoding="ascii") as file:
-            failures = json.load(file)
+        failures = bounded_json.load(_failures_path(shard))
     except (OSError, ValueError):
         return {}
     return failures if isinstance(failures, dict) else {}
@@ -197,10 +197,10 @@ def invalid_names(report):
     Not of those that it only mentions: of a single hue, or not judged.
     """
     names = set()
-    with open(report, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
+    with open_regular(report) as file:
+        for number, line in enumerate(bounded_json.lines(file), 1):
             try:
-                entry = json.loads(line)
+                entry = bounded_json.loads(line)
                 if entry["kind"] in INVALID or entry["removed"]:
                     names.add(entry["path"])
             except (ValueError, LookupError, TypeError):

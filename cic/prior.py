@@ -1,6 +1,6 @@
 """The prior: how often each ab bin occurs in photos, and the file that keeps it."""
 
-import os
+import re
 from functools import cache
 from importlib import resources
 
@@ -12,6 +12,9 @@ from cic.files import replacing
 from cic.lab import rgb_to_lab
 from cic.regular import open_regular
 
+LONGEST = 1000  # bytes of an array's header; NumPy writes 118
+_SHAPE = re.compile(rb"'shape':\s*\(\s*(%d,)?\s*\)" % COUNT)
+_KIND = re.compile(rb"'descr':\s*'([<>|=]?[fiu][1248])'")
 STRIDE = 4  # training targets are the ab of every 4th pixel
 
 
@@ -51,15 +54,13 @@ class Prior:
     @classmethod
     def load(cls, path):
         """What `save` wrote; raises ValueError, naming the file, for anything else."""
-        with _opened(path) as file:
+        with open_regular(path) as file:
             try:
                 _, pixels, photos = (_array(file) for _ in range(3))
                 counts = cls(pixels, photos)
                 counts.compute()
-            except _DAMAGE as error:
-                raise ValueError(
-                    f"{path}: no counts of a prior to add to: {_reason(error)}"
-                ) from None
+            except (ValueError, TypeError, OverflowError) as error:
+                raise ValueError(f"{path}: no counts of a prior to add to: {error}") from None
         return counts
 
 
@@ -83,45 +84,32 @@ def read(path):
 
     OSError if it cannot be opened, as no regular file can be.
     """
-    with _opened(path) as file:
+    with open_regular(path) as file:
         try:
             prior = _array(file)
             rebalance.weights(prior)
-        except _DAMAGE as error:
-            raise ValueError(f"{path}: not a prior: {_reason(error)}") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: not a prior: {error}") from None
     return prior
 
 
-def _opened(path):
-    """A binary file, open; raises OSError, naming it, also if it is no regular file."""
-    try:
-        return open_regular(path)
-    except OSError as error:
-        raise type(error)(error.errno, error.strerror, os.fspath(path)) from None
-
-
 def _array(file):
-    """The next array of .npy where `file` stands, of a few numbers; raises one of _DAMAGE.
+    """The next array of .npy where `file` stands, of a few numbers; raises ValueError if there is
+    none (numpy/lib/format.py says what a header is).
 
-    Its shape is looked at before its numbers are: it may ask for any memory.
+    NumPy itself would parse the header as Python, and take the memory that it asks for.
     """
-    version = np.lib.format.read_magic(file)
-    readers = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-    if version[0] not in readers:
-        raise ValueError(f"an array of version {version[0]}")
-    shape, _, dtype = readers[version[0]](file)
-    if shape not in ((COUNT,), ()) or dtype.kind not in "fiu":
-        raise ValueError(f"an array {shape} of {dtype}, not {COUNT} numbers")
-    data = file.read((COUNT if shape else 1) * dtype.itemsize)
-    return np.frombuffer(data, dtype).reshape(shape).copy()
-
-
-# NumPy parses the header as Python, whose parser has limits of its own.
-_DAMAGE = (ValueError, EOFError, TypeError, SyntaxError, RecursionError, MemoryError, LookupError)
-
-
-def _reason(error):
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    start = file.read(8)
+    if start[:6] != b"\x93NUMPY" or start[6:] not in (b"\1\0", b"\2\0", b"\3\0"):
+        raise ValueError("no array of NumPy")
+    length = int.from_bytes(file.read(2 if start[6] == 1 else 4), "little")
+    header = file.read(min(length, LONGEST))
+    shape, kind = _SHAPE.search(header), _KIND.search(header)
+    if length > LONGEST or not shape or not kind:
+        raise ValueError(f"not {COUNT} numbers")
+    dtype, counts = np.dtype(kind[1].decode()), (COUNT,) if shape[1] else ()
+    data = file.read(dtype.itemsize * (counts or (1,))[0])
+    return np.frombuffer(data, dtype).reshape(counts).copy()
 
 
 @cache

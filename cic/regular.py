@@ -35,25 +35,25 @@ def _stamp(handle):
 def open_regular(path):
     """Open a regular file for reading, as a buffered binary file.
 
-    Raises OSError for a folder, a pipe, a socket or a device, all without waiting, and for what
-    cannot be opened.
+    Raises OSError, naming it, for a folder, a pipe, a socket or a device, all without waiting, and
+    for what cannot be opened.
     """
-    _check(os.stat(path))  # before the opening: that of a device may do something
+    _check(os.stat(path), path)  # before the opening: that of a device may do something
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     handle = os.open(path, flags)
     try:
-        _check(os.fstat(handle))  # it may have been replaced in between
+        _check(os.fstat(handle), path)  # it may have been replaced in between
         return io.BufferedReader(_AsOpened(handle))
     except BaseException:
         os.close(handle)
         raise
 
 
-def _check(state):
+def _check(state, path):
     if stat.S_ISDIR(state.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if not stat.S_ISREG(state.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file")
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
 
 
 def has_changed(file):

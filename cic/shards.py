@@ -7,6 +7,7 @@ import stat
 import tarfile
 from typing import NamedTuple
 
+from cic import bounded_json
 from cic.files import replacing
 from cic.images import PhotoError
 
@@ -59,8 +60,7 @@ def members(shard):
 def _read_index(shard, stamp):
     """What `_make_index` returned when the shard had the same stamp, or None."""
     try:
-        with open(f"{shard}.index.json", encoding="ascii") as file:
-            index = json.load(file)
+        index = bounded_json.load(f"{shard}.index.json")
         if index["stamp"] == stamp:
             found = [(str(name), int(at), int(size)) for name, at, size in index["members"]]
             return found, index["problem"]

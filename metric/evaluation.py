@@ -8,7 +8,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from cic import images
-from cic.colorize import add_colour
+from cic.colorize import NotFinite, add_colour
 from cic.enlarge import Grid
 from cic.lab import rgb_to_lab
 from cic.parallel import Pool
@@ -167,8 +167,16 @@ def _predicted(paths, colorizers, protocol):
     donors = baselines.donors(len(paths), protocol.seed)
     for path, donor in zip(paths, donors):
         image = Image.fromarray(protocol.cut.read(path)[0])
-        predictions = {name: predict(colorizer, image) for name, colorizer in colorizers.items()}
+        predictions = _predictions(path, image, colorizers)
         yield path, None if donor is None else paths[donor], predictions
+
+
+def _predictions(path, image, colorizers):
+    """{name: Prediction} of each colorizer; raises PhotoError, naming the photo and the weights."""
+    try:
+        return {name: predict(colorizer, image) for name, colorizer in colorizers.items()}
+    except NotFinite as error:
+        raise images.PhotoError(f"{path!r}: {error}") from None
 
 
 def predict(colorizer, image):

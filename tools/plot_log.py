@@ -9,7 +9,6 @@ running mean over --smooth lines of the log is strong; the validation loss is da
 average of the weights dotted.
 """
 
-import json
 import os
 import sys
 
@@ -17,8 +16,9 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np
 
-from cic import console
+from cic import bounded_json, console
 from cic.files import replacing
+from cic.regular import open_regular
 from cic.training import AVERAGE, score
 
 LOG = "log.jsonl"
@@ -46,8 +46,8 @@ def read_log(run):
     """
     path = os.path.join(run, LOG) if os.path.isdir(run) else run
     training, validation = [], []
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for line in map(parse_line, file):
+    with open_regular(path) as file:
+        for line in map(parse_line, bounded_json.lines(file)):
             if "loss" in line:
                 go_back(training, line["step"])
                 go_back(validation, line["step"])
@@ -61,12 +61,18 @@ def read_log(run):
 
 
 def parse_line(text):
-    """A line of the log as a dict; empty if it is none."""
+    """The numbers of a line of the log as a dict; empty if it is none."""
     try:
-        line = json.loads(text)
+        line = bounded_json.loads(text)
     except ValueError:
         return {}
-    return line if isinstance(line, dict) and isinstance(line.get("step"), int) else {}
+    if not isinstance(line, dict) or type(line.get("step")) is not int:
+        return {}
+    return {key: value for key, value in line.items() if _is_number(value)}
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not abs(value) > 1e300  # NaN is one
 
 
 def go_back(lines, step):

@@ -40,7 +40,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from tqdm import tqdm
 
-from cic import console, images, prepare
+from cic import bounded_json, console, images, prepare
 from cic.files import is_leftover, remove_leftovers, replacing
 from cic.parallel import Pool
 from cic.sources import PhotoList, report_name
@@ -122,8 +122,7 @@ def begin(settings, output):
     path = os.path.join(output, SETTINGS)
     if os.path.exists(path):
         try:
-            with open(path, encoding="utf-8") as file:
-                before = json.load(file)
+            before = bounded_json.load(path)
         except ValueError:
             before = None
         if not isinstance(before, dict) or not settings.keys() <= before.keys():

@@ -316,16 +316,16 @@ def _read_zip(file, size):
     _check_directory(file, size)
     with zipfile.ZipFile(file) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
-            raise ValueError("compressed, as PyTorch's files are not")
-        if sum(entry.file_size for entry in archive.infolist()) > size:
-            raise ValueError("its parts are larger than it is")
         tops = [name for name in entries if re.fullmatch("[^/]*/data.pkl", name)]
         if len(tops) != 1:
             raise ValueError(f"an archive without data.pkl{others.in_archive(entries)}")
         folder = tops[0].removesuffix("data.pkl")
         if f"{folder}constants.pkl" in entries:
             raise ValueError(f"a program in TorchScript: {others.FROM_TORCHSCRIPT}")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
+            raise ValueError("compressed, as PyTorch's files are not")
+        if sum(entry.file_size for entry in archive.infolist()) > size:
+            raise ValueError("its parts are larger than it is")
         order = entries.get(f"{folder}byteorder")
         if order:
             storages.order = {b"little": "<", b"big": ">"}[archive.read(order)]

@@ -54,11 +54,12 @@ _TEXTS = (
         "browser, and save the file itself",
     ),
     (rb"<(\?xml|[a-z]+[ >])", "an XML file, not weights: a server's refusal of a download?"),
-    (rb"(name|layers?|input|input_dim|input_shape)\s*[:{]", f"a prototxt, {_PROTOTXT}"),
-    (rb"#!", "a script, not weights"),
-    (rb"[{\[]", "a JSON file, not weights"),
-    (rb"[^\0-\x08\x0e-\x1f]{8}", "a text, not weights"),
+    (
+        rb"(#[^\n]*\n\s*)*(name|layers?|input|input_dim|input_shape)\s*[:{]",
+        f"a prototxt, {_PROTOTXT}",
+    ),
 )
+_FIRST_WORDS = re.compile(rb"[^\0-\x08\x0e-\x1f\x7f]{8,40}")  # of a text
 _ENDINGS = {
     **dict.fromkeys((".h5", ".hdf5", ".keras"), f"a file {_KERAS}"),
     ".pdiparams": f"a .pdiparams of Paddle, {_EXPORT}",
@@ -85,15 +86,15 @@ def by_sign(start):
 
 def by_text(start, path):
     """What a file is that begins with these bytes, by its text or name, in words, always."""
-    what = _matching(_TEXTS, start.removeprefix(b"\xef\xbb\xbf").lstrip(), re.IGNORECASE)
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if what := _matching(_TEXTS, text, re.IGNORECASE):
+        return what
     suffix = os.path.splitext(os.fsdecode(path))[1].lower()
-    if suffix in _ENDINGS and not (what and _is_text(start)):
+    if suffix in _ENDINGS:
         return _ENDINGS[suffix]
-    return what or f"no known kind of file: it begins with {start[:8].hex(' ')}; {READ}"
-
-
-def _is_text(start):
-    return b"\0" not in start
+    if words := _FIRST_WORDS.match(text):
+        return f"a text, not weights: it begins with {words[0].decode(errors='replace')!r}; {READ}"
+    return f"no known kind of file: it begins with {start[:8].hex(' ')}; {READ}"
 
 
 def _matching(signs, start, flags):
