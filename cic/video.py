@@ -37,19 +37,13 @@ def rewrite(source, target, paint, deinterlace=False):
             if track is None:
                 _refuse_no_pictures(survey)
             plan = Plan(av, survey, track.stream, extension)
+        _say(source, sentence, *_joints(survey), *_rest(survey), *plan.lines)
         with (
             Film(av, survey, track, deinterlace) as film,
             files.replacing(target) as fresh,
             Writer(av, fresh, target, film, plan) as writer,
         ):
-            _say(
-                source,
-                sentence,
-                *_joints(survey),
-                *_rest(survey),
-                *plan.lines,
-                *_scanning(film, writer),
-            )
+            _say(source, *_scanning(film, writer))
             frames = _copy(film, writer, paint)
             _say(source, *writer.losses())
             return frames

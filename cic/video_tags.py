@@ -16,12 +16,31 @@ _ITUNES = {
 }
 # Languages that MOV files know under another name than ISO 639-2/T has: libavformat's table of
 # QuickTime's, mov_mdhd_language_map.
-_QUICKTIME = {
-    **{"deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "hrv": "hr "},
-    **{"zho": "chi", "sqi": "alb", "mkd": "mac", "hye": "arm", "kat": "geo", "bod": "tib"},
-    **{"mya": "bur", "msa": "may", "cym": "wel", "eus": "baq", "gle": "iri", "srp": "sr "},
-    **{"fre": "fra", "rum": "ron", "cze": "ces", "slo": "slk", "fao": "fo ", "pan": "pa "},
-}
+_QUICKTIME = {"hrv": "hr ", "srp": "sr ", "fao": "fo ", "pan": "pa "} | dict(
+    pair.split(":")
+    for pair in [
+        "deu:ger",
+        "nld:dut",
+        "swe:sve",
+        "ell:gre",
+        "isl:ice",
+        "zho:chi",
+        "sqi:alb",
+        "mkd:mac",
+        "hye:arm",
+        "kat:geo",
+        "bod:tib",
+        "mya:bur",
+        "msa:may",
+        "cym:wel",
+        "eus:baq",
+        "gle:iri",
+        "fre:fra",
+        "rum:ron",
+        "cze:ces",
+        "slo:slk",
+    ]
+)
 
 
 def text(value):

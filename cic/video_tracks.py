@@ -26,7 +26,7 @@ _H264 = ("libx264", "mpeg4")
 # MP4 is what browsers, telephones and QuickTime have in common: AAC and MP3. Its muxer takes Vorbis
 # under a private type, and AC-3, Opus, FLAC, ALAC, PCM, which some of them play and others do not.
 _MP4 = frozenset({"aac", "mp3", "mov_text"})
-# Apple's list of what AVFoundation decodes, as it lies in MOV files.
+# The sound that QuickTime's file format names, and what its player has learnt since.
 _MOV = _MP4 | {"alac", "ac3", "eac3", "pcm_s8", "pcm_u8", "pcm_alaw", "pcm_mulaw", "adpcm_ima_qt"}
 _MOV |= {
     f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")

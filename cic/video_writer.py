@@ -5,7 +5,6 @@ import os
 from fractions import Fraction
 
 import numpy as np
-from tqdm import tqdm
 
 from cic import video_tags
 from cic.images import PhotoError

@@ -91,7 +91,7 @@ def _marker(context, base, fields):
 
 
 def interlace(frames, fields):
-    """Frames (H, W, 3), two a time: the first one's rows of one parity, the other's of the other."""
+    """Frames (H, W, 3), by twos: rows of the first and of the second in turn."""
     woven = []
     for one, other in zip(frames[::2], frames[1::2]):
         woven.append(one.copy())
@@ -126,7 +126,7 @@ def combing(frame):
 
 
 def silence(sound):
-    """Seconds of a tone's samples (n,) at which it is silent, in steps of 10 ms, but for its ends."""
+    """Seconds at which a tone's samples (n,) are silent, in steps of 10 ms, less its ends."""
     step = SAMPLES // 100
     loud = np.sqrt(np.square(sound[: len(sound) // step * step].reshape(-1, step)).mean(1))
     return np.flatnonzero(loud[5:-10] < 0.2) / 100 + 0.05
