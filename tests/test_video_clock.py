@@ -26,7 +26,7 @@ def frames(photos):
 
 
 def join(target, frames, sound, starts, **more):
-    """Write the same film from each of `starts`, seconds by its clock, one file behind the other."""
+    """Write the same film from each of `starts`, seconds by its clock, into one file."""
     part = target.with_name(f"part{target.suffix}")
     with open(target, "wb") as whole:
         for start in starts:
