@@ -256,7 +256,7 @@ def colorize_files(colorizer, jobs, all_pages=False, count=1, with_map=False, fi
             if film and sources.is_film(source):
                 _refuse_taken(source, [target], taken)
                 film(source, target)
-                taken[os.path.realpath(target)] = "is another photo's result already"
+                taken[os.path.realpath(target)] = _result_of(source)
                 done.append((source, target))
                 continue
             for photo, part in _pages(source, target, all_pages):
@@ -264,7 +264,7 @@ def colorize_files(colorizer, jobs, all_pages=False, count=1, with_map=False, fi
                 _refuse_taken(source, names.values(), taken)
                 pictures = colorizer.pictures(photo, count, with_map)
                 for name in _write_pictures(pictures, photo, names):
-                    taken[os.path.realpath(name)] = "is another photo's result already"
+                    taken[os.path.realpath(name)] = _result_of(source)
                 done.append((source, part))
         except images.PhotoError as error:
             failed += 1
@@ -273,11 +273,20 @@ def colorize_files(colorizer, jobs, all_pages=False, count=1, with_map=False, fi
     return done, failed
 
 
+def _result_of(source):
+    return f"is the result of {source!r} already"
+
+
 def _refuse_taken(source, names, taken):
     """Raise PhotoError if a file to write is in `taken`, {real path: what it is}."""
     for name in names:
         if (real := os.path.realpath(name)) in taken:
-            raise images.PhotoError(f"{source!r}: {name!r} {taken[real]}")
+            stem, extension = os.path.splitext(name)
+            kind = os.path.splitext(source)[1].lstrip(".").lower() or "2"
+            raise images.PhotoError(
+                f"{source!r}: {name!r} {taken[real]}: colorize it by itself, "
+                f"-o {stem + '-' + kind + extension!r}"
+            )
 
 
 def file_names(target, count=1, with_map=False):

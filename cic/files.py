@@ -5,6 +5,7 @@ import re
 import tempfile
 from contextlib import contextmanager
 
+LONGEST_NAME = 255  # bytes: NAME_MAX of Linux, and no more elsewhere
 _MARK = ".partial"
 _LEFTOVER = re.compile(rf"\..*\.[a-z0-9_]{{8}}\{_MARK}(\.[^.]*)?", re.DOTALL)  # mkstemp's names
 
@@ -44,6 +45,8 @@ def check(path):
     """Raise OSError, before any work, if `replacing` could not write a file of that name."""
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path}: is a folder, not a file to write")
+    if (length := len(os.fsencode(os.path.basename(path)))) > LONGEST_NAME:
+        raise OSError(f"{path}: the name has {length} bytes; {LONGEST_NAME} can be written")
     folder = os.path.dirname(os.path.abspath(path))
     while not os.path.lexists(folder):
         folder = os.path.dirname(folder)

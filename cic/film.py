@@ -29,7 +29,7 @@ class Painter:
     def __call__(self, rgb):
         image = Image.fromarray(rgb)
         light = lightness(self.colorizer.shrunk(image))
-        plain = self._averageable(self.colorizer.output(image))
+        plain = self._averageable(_finite(self.colorizer.output(image)))
         smooth = self.smoother(plain, light)
         ab = self._ab(smooth)
         if self.watch:
@@ -48,6 +48,12 @@ class Painter:
         return self.colorizer.ab_of(values)
 
 
-def colorize(colorizer, source, target, smoothing=SMOOTHING, watch=None):
+def _finite(output):
+    if not np.isfinite(output).all():
+        raise FloatingPointError("the network's output is not finite: look at its weights")
+    return output
+
+
+def colorize(colorizer, source, target, smoothing=SMOOTHING, watch=None, deinterlace=False):
     """Colorize the film `source` to `target`: the number of frames; see `Painter` and `video`."""
-    return video.rewrite(source, target, Painter(colorizer, smoothing, watch))
+    return video.rewrite(source, target, Painter(colorizer, smoothing, watch), deinterlace)

@@ -1,46 +1,51 @@
 """Films through PyAV, read: their frames upright and in sRGB, their other tracks as packets."""
 
-import contextlib
-import os
+from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 
-from cic import images, tracks
+from cic import images
 from cic.images import PhotoError
+from cic.video_clock import Guesses
+from cic.video_survey import is_header, named, opened
 
-# The only demuxers that may open a file: those of playlists open others, even from the network.
-_DEMUXERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,mxf,dv,rm,nut"
-)
-_STATED = {"mov", "matroska", "avi"}  # demuxers whose files say how long they are
-_SHORT = 1.0  # seconds that such a film may end before it says
 _LIMITED, _UNTAGGED = 1, 2  # libavutil's AVCOL_RANGE_MPEG; ITU-T H.273's matrix of no name
 _HD = 720  # rows from which on players take untagged films for BT.709
 _RATE = 25  # frames a second, of films that do not say
+_RATES = 1, 1000  # frames a second that are taken for true
+_PEEK = 5  # frames: the first of a tape is often a whole picture, black
+_LEAST = 4  # rows of a frame that bwdif takes
 # Byte of limited range, 16 to 235, -> of full range.
 _FULL_RANGE = np.rint(np.clip((np.arange(256) - 16) / 219, 0, 1) * 255).astype(np.uint8)
 
 
-@contextlib.contextmanager
-def named(av, path, what=""):
-    """Libav's errors in the block as one PhotoError that names the file."""
-    try:
-        yield
-    except av.FFmpegError as error:
-        raise PhotoError(f"{path!r}: {what}{error.strerror}") from None
+class Frame(NamedTuple):
+    """A frame of a film, when it is shown, and for how long, seconds."""
+
+    image: object  # VideoFrame of PyAV
+    time: Fraction | None  # None: the film does not say
+    length: Fraction
+    again: bool = False  # it is the frame before, shown once more
 
 
 class Film:
-    """A film to read, and what its result has to know: a context manager."""
+    """A film to read, and what its result has to know: a context manager.
 
-    def __init__(self, av, path):
-        self.av, self.path, self.early = av, path, []
+    `survey` is its Survey, `track` the one to read of it. With `deinterlace` every frame is made
+    whole by bwdif of FFmpeg.
+    """
+
+    def __init__(self, av, survey, track, deinterlace=False):
+        self.av, self.path, self.survey, self.early = av, survey.path, survey, []
+        self.index, self.count = track.index, track.count
+        self.weave = _Deinterlacer(av) if deinterlace else None
+        self.guesses = Guesses(survey.jumps)
+        self.counts, self.repeats, self.shown = {}, [], None
+        self.interlaced = False  # so far
 
     def __enter__(self):
-        _refuse_no_file(self.path)
-        with named(self.av, self.path, "no film, cut off or damaged: "):
-            options = {"format_whitelist": _DEMUXERS}
-            self.container = self.av.open(os.path.abspath(self.path), options=options)
+        self.container = opened(self.av, self.path)
         try:
             self._begin()
         except BaseException:
@@ -53,107 +58,178 @@ class Film:
 
     def _begin(self):
         """Read up to the first frame: it alone has the size, and how it is turned."""
-        pictures = self.av.stream.Disposition.attached_pic  # covers
-        videos = (s for s in self.container.streams.video if not s.disposition & pictures)
-        self.video = next(videos, None)
-        if not {"video", "audio"} & {s.type for s in self.container.streams}:
-            raise PhotoError(f"{self.path!r}: cut off or damaged: there is nothing in it")
-        if self.video is None:
-            raise PhotoError(f"{self.path!r}: there are no moving pictures in it")
-        self._refuse_too_large(self.video)
+        with named(self.av, self.path, "cut off or damaged: "):
+            self.video = self.container.streams[self.index]
+            self.others = [s for s in self.container.streams if s.type in ("audio", "subtitle")]
+        if self.video.codec_context is None:
+            raise PhotoError(f"{self.path!r}: FFmpeg has no decoder for its pictures here")
+        self._refuse_too_large(self.video.width, self.video.height)
         self.video.thread_type = "AUTO"
-        self.others = [s for s in self.container.streams if s.type in tracks.KINDS]
-        self.ended = 0.0
         self.rest = self._read()
+        first = self._peek()
+        self.width, self.height = first.width, first.height
+        self.matrix = _display_matrix(first)
+        rate = self.video.guessed_rate or _RATE
+        self.rate = rate if _RATES[0] <= rate <= _RATES[1] else _RATE
+
+    def _peek(self):
+        """The first frame; a few more are read to see how they are scanned."""
+        frames = []
         for item in self.rest:
             self.early.append(item)
-            if self.is_frame(item):
-                break
-        else:
+            if isinstance(item, Frame):
+                frames.append(item.image)
+                if len(frames) == _PEEK:
+                    break
+        if not frames:
             raise PhotoError(f"{self.path!r}: there is no frame in it")
-        self.width, self.height = item.width, item.height
-        self.matrix = _display_matrix(item)
-        self.rate = self.video.guessed_rate or _RATE
-        length = (self.container.duration or 0) / self.av.time_base
-        self.count = self.video.frames or round(length * self.rate) or None
+        return frames[0]
 
-    def _refuse_too_large(self, video):
-        limit, pixels = images.pixel_limit(), video.width * video.height
+    def _refuse_too_large(self, width, height):
+        limit, pixels = images.pixel_limit(), width * height
         if limit and pixels > limit:
             raise PhotoError(
                 f"{self.path!r}: frames of {pixels:,} pixels; --max_pixels allows {limit:,}"
             )
 
-    def is_frame(self, item):
-        """Whether one of the items is a video frame, and not a packet."""
-        return isinstance(item, self.av.VideoFrame)
-
     def items(self):
-        """Yield video frames, and packets of the other tracks, as they come in the file."""
+        """Yield Frames, and packets of the other tracks, in the order of the file.
+
+        Their times begin at 0 and go on across the joints of joined recordings.
+        """
         yield from self.early
         self.early = []
         yield from self.rest
 
     def _read(self):
-        reading = named(self.av, self.path, "cut off or damaged: ")
-        with reading:
+        with named(self.av, self.path, "cut off or damaged: "):
             for packet in self.container.demux([self.video, *self.others]):
-                if packet.pts is not None:
-                    end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-                    self.ended = max(self.ended, end)
-                if packet.stream is self.video:
-                    yield from packet.decode()
-                else:
-                    yield packet
-        self._refuse_cut_off()
+                if is_header(packet.stream, packet):
+                    continue
+                self._set_time(packet)
+                tick = packet.time_base
+                if packet.stream is not self.video:
+                    if packet.size:
+                        yield packet
+                elif packet.size:
+                    self.survey.file.check()
+                    yield from self._frames(packet.decode())
+                elif packet.pts is not None:  # "the frame before, once more", of Theora and AVI
+                    time, length = packet.pts * tick, (packet.duration or 0) * tick
+                    self.repeats.append(Frame(None, time, length, True))
+            yield from self._frames(self.video.codec_context.decode(None))
+            if self.weave:
+                yield from self._shown(self.weave.rest())
+            yield from self._again(None)
 
-    def _refuse_cut_off(self):
-        stated = _STATED & set(self.container.format.name.split(","))
-        length = (self.container.duration or 0) / self.av.time_base
-        if stated and self.ended < self.offset() + length - _SHORT:
-            raise PhotoError(
-                f"{self.path!r}: cut off: ends after {self.ended:.1f} of {length:.1f} s",
-                "truncated",
+    def _set_time(self, packet):
+        """Give a packet its place in the time of the film: see video_clock."""
+        self.guesses(packet)
+        number = packet.stream_index
+        count = self.counts[number] = self.counts.get(number, -1) + 1
+        shift = self.survey.clock.shift(number, count)
+        if shift and packet.time_base:
+            ticks = round(shift / packet.time_base)
+            packet.pts, packet.dts = (
+                None if time is None else time - ticks for time in (packet.pts, packet.dts)
             )
 
-    def offset(self):
-        """Seconds at which a film begins that does not begin at 0, as broadcasts do."""
-        return max(0, self.container.start_time or 0) / self.av.time_base
+    def _frames(self, decoded):
+        for image in decoded:
+            self._refuse_too_large(image.width, image.height)
+            self.interlaced |= image.interlaced_frame
+            image.time_base = image.time_base or self.video.time_base
+            image.pts = self._stamp(image)
+            yield from self._shown(self.weave(image) if self.weave else [image])
 
-    def stamp(self, frame):
+    def _shown(self, images):
+        for image in images:
+            time = None if image.pts is None else image.pts * image.time_base
+            if time is not None:
+                yield from self._again(time)
+            self.shown = Frame(image, time, (image.duration or 0) * image.time_base)
+            yield self.shown
+
+    def _again(self, time):
+        """Yield what repeats the last frame before `time`; None: to the end of the film."""
+        while self.repeats and (time is None or self.repeats[0].time < time):
+            repeat = self.repeats.pop(0)
+            if self.shown:
+                yield repeat._replace(image=self.shown.image)
+
+    def _stamp(self, image):
         """When a frame is shown, ticks of its time base; None if the film does not say."""
         out_of_order = self.container.format.name == "avi" and self.video.codec_context.has_b_frames
-        return frame.dts if out_of_order else frame.pts  # AVI knows the order in the file alone
+        return image.dts if out_of_order else image.pts  # AVI knows the order in the file alone
 
-    def pixels(self, frame):
+    def pixels(self, image):
         """Video frame -> (H, W, 3) uint8 sRGB, upright."""
-        untagged = frame.colorspace == _UNTAGGED and frame.height >= _HD
-        rgb = frame.reformat(
-            self.width,
-            self.height,
-            "rgb24",
-            src_colorspace="ITU709" if untagged else None,
-        ).to_ndarray()
-        if frame.format.name.startswith("gray") and frame.color_range == _LIMITED:
+        with named(self.av, self.path, "damaged: "):
+            untagged = image.colorspace == _UNTAGGED and image.height >= _HD
+            rgb = image.reformat(
+                self.width,
+                self.height,
+                "rgb24",
+                src_colorspace="ITU709" if untagged else None,
+            ).to_ndarray()
+        if image.format.name.startswith("gray") and image.color_range == _LIMITED:
             rgb = _FULL_RANGE[rgb]  # libswscale takes every gray for full range
         return _upright(rgb, self.matrix)
 
 
-def _refuse_no_file(path):
-    """Raise PhotoError for what is no file, before libav waits for a pipe."""
-    try:
-        size = os.stat(path).st_size
-    except OSError as error:
-        raise PhotoError(f"{path!r}: {error.strerror}") from None
-    if not os.path.isfile(path):
-        raise PhotoError(f"{path!r}: not a regular file")
-    if not size:
-        raise PhotoError(f"{path!r}: the file is empty")
+class _Deinterlacer:
+    """Callable: interlaced frame -> whole frames, none or one: bwdif waits for the next.
+
+    Where the first frame does not say that it is interlaced, all are taken for it.
+    """
+
+    def __init__(self, av):
+        self.av, self.graph, self.form, self.which = av, None, None, None
+
+    def __call__(self, image):
+        if image.height < _LEAST:
+            return [image]
+        self.which = self.which or ("interlaced" if image.interlaced_frame else "all")
+        form, done = (image.format.name, image.width, image.height), []
+        if form != self.form:
+            done, self.form, self.graph = self.rest(), form, self._made(image)
+        self.graph.push(image)
+        return done + self._pulled()
+
+    def rest(self):
+        """The frames still owed, at the end."""
+        if self.graph is None:
+            return []
+        self.graph.push(None)
+        return self._pulled()
+
+    def _made(self, image):
+        graph = self.av.filter.Graph()
+        graph.link_nodes(
+            graph.add_buffer(
+                width=image.width,
+                height=image.height,
+                format=image.format,
+                time_base=image.time_base,
+            ),
+            graph.add("bwdif", f"mode=send_frame:deint={self.which}"),
+            graph.add("buffersink"),
+        )
+        graph.configure()
+        return graph
+
+    def _pulled(self):
+        images = []
+        while True:
+            try:
+                images.append(self.graph.pull())
+            except (self.av.error.BlockingIOError, self.av.error.EOFError):
+                return images
 
 
-def _display_matrix(frame):
+def _display_matrix(image):
     """((a, b), (c, d)): a frame's pixel (x, y) is shown at (a x + c y, b x + d y)."""
-    for data in frame.side_data:
+    for data in image.side_data:
         if data.type.name == "DISPLAYMATRIX":
             a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
             return (a, b), (c, d)
@@ -161,6 +237,7 @@ def _display_matrix(frame):
 
 
 def is_sideways(matrix):
+    """Whether a frame's rows are shown as columns."""
     (a, b), _ = matrix
     return abs(b) > abs(a)
 

@@ -41,11 +41,12 @@ def sine(seconds):
 def write(path, frames, sound="aac", times=None, base=Fraction(1, RATE), start=0, **more):
     """Write (H, W, 3) uint8 frames, shown at `times` (ticks of `base`), with a tone as long.
 
-    `more`: codec, pix_fmt, options, aspect, turn (degrees counter-clockwise), flip, color_range.
+    `more`: codec, pix_fmt, options, aspect, turn (degrees counter-clockwise), flip, color_range,
+    tags, fields ("tff", "bff": the frames are interlaced).
     """
     times = range(len(frames)) if times is None else times
     with av.open(str(path), "w", options=more.get("muxing", {})) as container:
-        container.metadata["title"] = "A film"
+        container.metadata.update({"title": "A film", **more.get("tags", {})})
         video = container.add_stream(
             more.get("codec", "libx264"), RATE, options=more.get("options", {"crf": "4"})
         )
@@ -60,16 +61,75 @@ def write(path, frames, sound="aac", times=None, base=Fraction(1, RATE), start=0
         if "turn" in more:
             video.set_display_rotation(more["turn"], hflip=more.get("flip", False))
         tone = add_tone(container, sound) if sound else None
+        marked = _marker(context, base, more["fields"]) if "fields" in more else None
         for time, array in zip(times, frames):
             frame = av.VideoFrame.from_ndarray(array, "rgb24").reformat(
                 format=context.pix_fmt, dst_color_range=more.get("color_range", 1)
             )
             frame.pts, frame.time_base = time + round(start / base), base
+            if marked:
+                marked.push(frame)
+                frame = marked.pull()
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         if sound:
             write_tone(container, tone, float(base * (max(times) + 1)), start)
     return path
+
+
+def _marker(context, base, fields):
+    """A graph that says of frames which field comes first."""
+    graph = av.filter.Graph()
+    size = {"width": context.width, "height": context.height, "format": context.pix_fmt}
+    graph.link_nodes(
+        graph.add_buffer(**size, time_base=base),
+        graph.add("setfield", fields),
+        graph.add("buffersink"),
+    )
+    graph.configure()
+    return graph
+
+
+def interlace(frames, fields):
+    """Frames (H, W, 3), by twos: rows of the first and of the second in turn."""
+    woven = []
+    for one, other in zip(frames[::2], frames[1::2]):
+        woven.append(one.copy())
+        woven[-1][int(fields == "tff") :: 2] = other[int(fields == "tff") :: 2]
+    return woven
+
+
+def fields_of(path):
+    """{(interlaced, the field that comes first)} of a film's frames."""
+    found = set()
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            graph, base = av.filter.Graph(), Fraction(1, RATE)
+            size = {"width": frame.width, "height": frame.height, "format": frame.format}
+            graph.link_nodes(
+                graph.add_buffer(**size, time_base=base),
+                graph.add("separatefields"),
+                graph.add("buffersink"),
+            )
+            graph.configure()
+            graph.push(frame)
+            first, whole = (f.to_ndarray(format="gray").astype(int) for f in (graph.pull(), frame))
+            away = [np.abs(first - whole[parity::2]).mean() for parity in (0, 1)]
+            found.add((frame.interlaced_frame, "tff" if away[0] < away[1] else "bff"))
+    return found
+
+
+def combing(frame):
+    """How far the rows of a frame lie from the means of their neighbours."""
+    gray = frame.astype(float).mean(2)
+    return np.abs(gray[1:-1] - (gray[:-2] + gray[2:]) / 2).mean()
+
+
+def silence(sound):
+    """Seconds at which a tone's samples (n,) are silent, in steps of 10 ms, less its ends."""
+    step = SAMPLES // 100
+    loud = np.sqrt(np.square(sound[: len(sound) // step * step].reshape(-1, step)).mean(1))
+    return np.flatnonzero(loud[5:-10] < 0.2) / 100 + 0.05
 
 
 def add_tone(container, codec):

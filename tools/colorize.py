@@ -11,7 +11,8 @@ network holds most likely.
 
 A film (pip install av) keeps its sound, rate, timestamps and shape. Its colours are averaged over
 the frames of a shot, so that they flicker less; how much is printed for each film: the mean change
-of ab from frame to frame where the lightness stays, in CIELAB units.
+of ab from frame to frame where the lightness stays, in CIELAB units. Sound that the players of the
+new file do not know becomes AAC (Opus in WebM); what is left out is named before the first frame.
 """
 
 import argparse
@@ -23,7 +24,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tqdm import tqdm
 
 import backends
-from cic import console, film, images, settings
+from cic import console, film, images, settings, sources
 from cic.colorize import colorize_files, list_jobs, report
 from cic.smoothing import SMOOTHING
 from metric.flicker import FilmFigures
@@ -53,6 +54,7 @@ def parse_arguments():
         metavar="S",
         help="weight of a film's frames before in its colours, 0 (none) to 0.99 (%(default)s)",
     )
+    add("--deinterlace", action="store_true", help="make whole pictures of a tape's fields (bwdif)")
     console.add_max_pixels(parser)
     return parser.parse_args()
 
@@ -68,10 +70,10 @@ def smoothing(text):
     return number
 
 
-def colorize_film(colorizer, source, target, smoothing):
+def colorize_film(colorizer, source, target, smoothing, deinterlace=False):
     """Colorize a film and print what the smoothing did to it."""
     figures = FilmFigures()
-    frames = film.colorize(colorizer, source, target, smoothing, figures.update)
+    frames = film.colorize(colorizer, source, target, smoothing, figures.update, deinterlace)
     tqdm.write(f"{target}: {frames} frames, {figures.shots} shots; {figures}")
 
 
@@ -83,11 +85,13 @@ def main():
         print(f"failed: {problem}")
     if not jobs:
         raise ValueError(f"{', '.join(args.paths)}: no photo and no film in there")
+    if args.deinterlace and not any(sources.is_film(source) for source, _ in jobs):
+        raise ValueError("--deinterlace: there is no film among them")
     changes = settings.changes(args)
     colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
     done, failed = colorize_files(
         *(colorizer, jobs, args.all_pages, args.alternatives, args.uncertainty),
-        film=lambda *names: colorize_film(colorizer, *names, args.smoothing),
+        film=lambda *names: colorize_film(colorizer, *names, args.smoothing, args.deinterlace),
     )
     return report(args.output, done, failed + len(problems))
 
