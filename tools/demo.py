@@ -1,4 +1,6 @@
-"""Colorize scikit-image's own photographs, made gray first, or yours; lay them out on one sheet.
+"""Colorize photographs, made gray first, or your own; lay them out on one sheet.
+
+The four of scikit-image, and four of 1905 to 1915 that were taken in colour, on three plates each.
 
 python tools/demo.py
 python tools/demo.py --photo album/
@@ -13,12 +15,13 @@ import numpy as np
 from skimage import data
 
 import backends
-from cic import console, images
+from cic import console, images, sources
 from cic.colorize import colorize_files, list_jobs, report
 from cic.lab import lab_to_rgb, lightness
 from cic.sheet import contact_sheet
 
-SAMPLES = ("astronaut", "chelsea", "coffee", "rocket")
+SAMPLES = ("astronaut", "chelsea", "coffee", "rocket")  # scikit-image's
+OLD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "photographs")
 CAPTIONS = ("gray", "colorized", "original")
 ROWS = 20  # a sheet of more photos is too long to look at
 WIDE = 480  # pixels of a picture on the sheet
@@ -26,7 +29,7 @@ WIDE = 480  # pixels of a picture on the sheet
 
 def parse_arguments():
     parser = console.parser(__doc__)
-    parser.add_argument("--photo", help="a photo or a folder of photos (scikit-image's)")
+    parser.add_argument("--photo", help="a photo or a folder of photos (eight that are here)")
     parser.add_argument("--output", default="demo", help="folder to write to (%(default)s)")
     backends.add_flags(parser)
     return parser.parse_args()
@@ -39,10 +42,17 @@ def to_gray(photo):
     return np.rint(255 * lab_to_rgb(lab)).astype(np.uint8)
 
 
-def write_samples(output):
-    """scikit-image's photographs in `output`/original, gray in `output`/gray; the latter folder."""
+def samples():
+    """Yield (name, photo (H, W, 3) uint8) of the photographs that are here."""
+    for path in sources.find(OLD):
+        yield os.path.splitext(path)[0], np.asarray(images.open_rgb(os.path.join(OLD, path)))
     for name in SAMPLES:
-        photo = getattr(data, name)()
+        yield name, getattr(data, name)()
+
+
+def write_samples(output):
+    """The samples in `output`/original, gray in `output`/gray; the latter folder."""
+    for name, photo in samples():
         images.write(os.path.join(output, "original", f"{name}.jpg"), photo)
         images.write(os.path.join(output, "gray", f"{name}.jpg"), to_gray(photo))
     return os.path.join(output, "gray")
