@@ -16,14 +16,16 @@ _HUBS = {"torch.hub": "torch", "paddle.hapi.hub": "paddle"}
 
 
 def cic(pretrained=False, weights=None, backend=None, device="cpu", **options):
-    """The paper's network, L (N, 1, H, W) less 50 -> logits over the 313 bins (N, 313, H/4, W/4).
+    """A colorizer: `net(net.network.prepare(L))`, L (N, 1, H, W), is what it says of the colours.
 
-    `pretrained=True` takes the bundled weights, or those of `weights`: the path of a file in any
-    known format, or the address of one whose name ends in the first digits of its SHA-256,
-    "https://.../name-0123abcd.pth". Else the weights are untrained, and `options` those of the
-    network, such as width=0.25. `net.network` says what the input of the network is, and
-    `net.network.prepare(L)` makes it. `backend` is "torch" or "paddle", by default the one whose
-    hub asks.
+    `pretrained=True` gives the bundled network with its weights, or those of `weights`: the path
+    of a file in any known format, or the address of one whose name ends in the first digits of its
+    SHA-256, "https://.../name-0123abcd.pth". Else it is the paper's network, untrained, with
+    `options` such as width=0.25. Of these two the output is logits over the 313 bins,
+    (N, 313, H/4, W/4). Their inputs differ: the paper's network takes L - 50 of sides that are
+    multiples of 8, the bundled one (L - 50) / 50 of multiples of 32. `net.network` says it of any:
+    `prepare(L)` makes the input, `multiple` is that of the sides. `backend` is "torch" or "paddle",
+    by default the one whose hub asks.
     """
     if _ROOT not in sys.path:  # Paddle's hub takes it away before it calls
         sys.path.insert(0, _ROOT)

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import tifffile
 from PIL import ExifTags, Image
 
 import backends
-from cic import checkpoint, colorize, enlarge, images
+from cic import checkpoint, colorize, enlarge, images, networks
 from cic.colorize import (
     MAP,
     SHEET,
@@ -30,11 +29,12 @@ from cic.lab import lightness, rgb_to_lab
 from cic.prior import photo_ab
 from cic.settings import DEFAULTS
 
+SMALL = networks.get("cic", width=0.125)
+
 
 @pytest.fixture
 def paint():
     """A colorizer whose network predicts one bin for a dark input, another for a light one."""
-    network = checkpoint.load_weights()[0]
 
     def predict(array):
         logits = np.zeros((1, 313, array.shape[2] // 4, array.shape[3] // 4), np.float32)
@@ -43,7 +43,7 @@ def paint():
         logits[0, 280][~dark] = 50
         return logits
 
-    return Colorizer(network, predict, DEFAULTS.but(size=64))
+    return Colorizer(SMALL, predict, DEFAULTS.but(size=64))
 
 
 @pytest.mark.parametrize(
@@ -145,11 +145,10 @@ def test_true_colours_enlarged_are_nearest_at_that_place(photos):
 
 
 def test_ab_is_decoded_at_the_weights_own_temperature(photos):
-    network = checkpoint.load_weights()[0]
     logits = np.random.default_rng(0).standard_normal((1, 313, 16, 16)).astype(np.float32)
     for temperature in (0.2, 1.0):
         settings = DEFAULTS.but(size=64, temperature=temperature)
-        colorizer = Colorizer(network, lambda x: logits, settings)
+        colorizer = Colorizer(SMALL, lambda x: logits, settings)
         expected = decode(logits, temperature)[0].transpose(1, 2, 0)
         image = Image.fromarray(photos["coffee"])
         np.testing.assert_allclose(colorizer.ab(image), expected, atol=1e-5)
@@ -173,15 +172,22 @@ def test_both_backends_give_the_same_photo(photos, changes):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 300), (20, 31), (200, 133), (256, 250)])
-@pytest.mark.parametrize("multiple", [8, 32])
-def test_the_network_sees_the_photo_continued_in_the_mirror(paint, photos, shape, multiple):
-    paint.network = replace(paint.network, multiple=multiple)
+@pytest.mark.parametrize(
+    ("network", "multiple"),
+    [(SMALL, 8), (networks.get("cic", input_scale=100.0), 8), (networks.get("fpn"), 32)],
+    ids=str,
+)
+def test_the_network_sees_the_photo_continued_in_the_mirror(
+    paint, photos, shape, network, multiple
+):
+    paint.network = network
     image = Image.fromarray(np.ascontiguousarray(photos["coffee"][: shape[0], : shape[1]]))
-    small, (seen,) = lightness(paint.shrunk(image)), paint.network_input(image)[0] + 50
+    small = network.prepare(lightness(paint.shrunk(image)))
+    (seen,) = paint.network_input(image)[0]
     height, width = small.shape
     assert (height, width) == network_size(*shape, 64)
     assert seen.shape == tuple(-(-n // multiple) * multiple for n in small.shape)
-    np.testing.assert_allclose(seen[:height, :width], small, atol=1e-4)
+    np.testing.assert_allclose(seen[:height, :width], small, atol=1e-4 / network.scale)
     for n, y in enumerate(range(height, min(seen.shape[0], 2 * height - 1)), start=2):
         np.testing.assert_array_equal(seen[y, :width], seen[height - n, :width])
     for n, x in enumerate(range(width, min(seen.shape[1], 2 * width - 1)), start=2):
@@ -234,7 +240,7 @@ def test_of_several_sizes_what_the_network_says_is_averaged(photos):
     for sizes in ((96,), (128,), (128, 96)):
         colorizer.settings = colorizer.settings.but(sizes=sizes)
         found[sizes] = colorizer.output(image)
-    large = resample(found[96,], *found[128,].shape[1:], Grid(4))
+    large = resample(found[96,], *found[128,].shape[1:], colorizer.grid)
     np.testing.assert_allclose(found[128, 96], (large + found[128,]) / 2, atol=1e-4)
     colorizer.settings = colorizer.settings.but(sizes=(64, 64 * 3))
     assert colorizer.true_ab(image).shape == colorizer.ab(image).shape == (48, 72, 2)
@@ -247,7 +253,7 @@ def test_targets_that_are_means_lie_in_the_middle_of_cells(photos):
     error = {}
     for mean in (False, True):
         settings = DEFAULTS.but(size=256, edges="bilinear", target_mean=True)
-        colorizer = Colorizer(checkpoint.load_weights()[0], None, settings)
+        colorizer = Colorizer(SMALL, None, settings)
         ab = colorizer.true_ab(Image.fromarray(photo))
         error[mean] = np.square(
             rgb_to_lab(add_colour(photo, ab, Grid(4, mean)))[..., 1:] - true
@@ -325,7 +331,9 @@ def test_the_output_folder_inside_the_input_is_no_source(photos, tmp_path):
 def test_one_colorizer_serves_several_threads(backend, photos):
     network, state, _ = checkpoint.load_weights()
     predict = backend.predictor(network, state, "cpu")
-    arrays = [np.full((1, 1, 8 * n, 16), n, np.float32) for n in range(1, 9)]
+    side = network.multiple
+    lights = [np.full((1, 1, side * n, side), 10 * n, np.float32) for n in range(1, 9)]
+    arrays = [network.prepare(light) for light in lights]
     expected = [predict(array) for array in arrays]
     with ThreadPoolExecutor(4) as pool:
         for array, found in zip(expected * 4, pool.map(predict, arrays * 4)):
@@ -424,7 +432,7 @@ class Unsure(Colorizer):
     """A colorizer whose network is unsure of every colour; `runs` counts its runs."""
 
     def __init__(self):
-        super().__init__(checkpoint.load_weights()[0], self.guess, DEFAULTS.but(size=64))
+        super().__init__(SMALL, self.guess, DEFAULTS.but(size=64))
         self.runs = 0
         self.bins = np.random.default_rng(0).standard_normal((313, 1, 1)).astype(np.float32)
 

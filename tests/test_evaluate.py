@@ -43,7 +43,7 @@ def weights(tmp_path):
 
 
 def test_figures_are_those_of_the_files(backend, photo_folder, tmp_path):
-    where = ("--image_dir", photo_folder, "--backend", backend.NAME)
+    where = ("--image_dir", photo_folder, "--backend", backend.NAME, "--size", 64)
     run = evaluate(tmp_path, *where)
     assert run.returncode == 0, run.stderr
     run = start(tmp_path, ROOT / "tools" / "test.py", *where, "--result_path", "result")
@@ -62,7 +62,7 @@ def test_figures_are_those_of_the_files(backend, photo_folder, tmp_path):
 
 def test_weights_and_backends_side_by_side_with_pictures(photo_folder, weights, tmp_path):
     (photo_folder / "broken.jpg").write_bytes(b"")
-    default = ROOT / "cic" / "data" / "fpn.safetensors"
+    default = checkpoint.default_path()
     run = evaluate(
         tmp_path,
         *("--image_dir", photo_folder, "--weights", default, weights, "--names", "Full", "None"),
@@ -110,7 +110,7 @@ def test_a_single_gray_photo(photos, tmp_path):
 
 
 def test_the_figures_do_not_depend_on_the_number_of_processes(photo_folder):
-    colorizers = {"bundled": backends.colorizer(backend="torch")}
+    colorizers = {"bundled": backends.colorizer(backend="torch", size=64)}
     paths = sorted(map(str, photo_folder.rglob("*.*")))
     protocol = evaluation.Protocol(prior.default(), False, pairs.Cut(resize=48))
     one, two = (evaluation.measure(paths, colorizers, protocol, n)[0] for n in (0, 2))
@@ -136,7 +136,7 @@ def test_the_classes_of_what_was_made(photo_folder, tmp_path):
         checkpoint.save(files[name], initialize(network, 3), checkpoint.network_meta(network))
     (tmp_path / "classes.txt").write_text("a\nn01\nb\nn02\nc\nd\n")
     more = ("--classes", tmp_path / "classes.txt")
-    where = ("--image_dir", photo_folder, "--backend", "torch")
+    where = ("--image_dir", photo_folder, "--backend", "torch", "--size", 64)
     run = evaluate(tmp_path, *where, "--classifier", *files.values(), *more)
     assert run.returncode == 0, run.stderr
     titles = [f"top-{k} ({name})" for k in (1, 5) for name in files]
@@ -182,7 +182,7 @@ def two_classifiers(photo_folder):
 
     The ledgers are those of all at once, of the first alone, and of the others.
     """
-    colorizers = {"bundled": backends.colorizer(backend="torch")}
+    colorizers = {"bundled": backends.colorizer(backend="torch", size=64)}
     paths = sorted(map(str, photo_folder.rglob("*.*")))
     both = {"Lite (a)": Recogniser(20, paths, 0), "Other": Recogniser(32, paths, 34)}
     how = evaluation.Protocol(
@@ -269,7 +269,7 @@ def test_photos_of_no_class_of_imagenet_are_in_no_accuracy(photo_folder, tmp_pat
     network = networks.get("efficientnet_lite", size=32)
     path = tmp_path / "lite.safetensors"
     checkpoint.save(path, initialize(network, 3), checkpoint.network_meta(network))
-    run = evaluate(tmp_path, "--image_dir", photo_folder, "--classifier", path)
+    run = evaluate(tmp_path, "--image_dir", photo_folder, "--classifier", path, "--size", 64)
     assert run.returncode == 0, run.stderr
     assert re.search(r"note: 2 of 6 photos .* ImageNet's 1,000.*: n02084071\n", run.stdout)
     assert facts(tmp_path)["photos"] == 6
@@ -298,7 +298,7 @@ def test_photos_of_no_class_of_imagenet_are_in_no_accuracy(photo_folder, tmp_pat
 )
 def test_what_cannot_be_measured_is_one_line(photo_folder, tmp_path, arguments, message):
     known = {"PHOTOS/n01": photo_folder / "n01"}
-    known["BUNDLED"] = ROOT / "cic" / "data" / "fpn.safetensors"
+    known["BUNDLED"] = checkpoint.default_path()
     run = evaluate(tmp_path, "--image_dir", photo_folder, *(known.get(a, a) for a in arguments))
     assert run.returncode == 1
     assert message in run.stderr

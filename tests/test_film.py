@@ -37,9 +37,7 @@ def clip(frames, tmp_path):
 
 @pytest.fixture
 def colorizer(backend):
-    colorizer = backends.colorizer(backend=backend.NAME)
-    colorizer.settings = colorizer.settings.but(size=64)
-    return colorizer
+    return backends.colorizer(backend=backend.NAME, size=64)
 
 
 def flicker_of(frames):

@@ -5,9 +5,10 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from ported import random_state
 from torch.nn import functional as F
 
-from cic import checkpoint, networks
+from cic import networks
 from cic.forward import apply, forward, moments
 from cic.initialize import initialize
 from cic.lab import lightness
@@ -177,9 +178,8 @@ def test_the_input_is_left_alone_and_its_precision_kept(inputs, stored):
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("options", [{}, {"extra_relu": True}])
 def test_the_backends_equal_it_on_real_photos(backend, inputs, options, training):
-    network, state, _ = checkpoint.load_weights()
-    network = networks.get("cic", **network.options | options)
-    state = {name: array.astype(np.float64) for name, array in state.items()}
+    network = networks.get("cic", width=0.25, **options)
+    state = {name: array.astype(np.float64) for name, array in random_state(network).items()}
     net = backend.build(network, state, dtype="float64")
     if training:
         net.train()

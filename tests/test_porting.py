@@ -308,7 +308,9 @@ def test_the_wrong_input_fails_the_verification(tmp_path, files):
 
 def test_the_tool_refuses_in_one_line(tmp_path, files):
     (tmp_path / "text.pth").write_text("no weights\n")
-    own = checkpoint.default_path()
+    network = networks.get("cic", width=0.125)
+    own = tmp_path / "own.safetensors"
+    checkpoint.save(own, initialize(network), checkpoint.network_meta(network))
     for arguments, message in (
         ((files["eccv16"], tmp_path / "x.safetensors", "--network", "vgg16"), "not of vgg16"),
         ((files["eccv16"], tmp_path / "x.pdparams"), "after conv5_3norm it has Conv"),
@@ -324,7 +326,21 @@ def test_the_tool_refuses_in_one_line(tmp_path, files):
         assert done.returncode == 1
         assert message in done.stderr
         assert len(done.stderr.splitlines()) == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["text.pth"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["own.safetensors", "text.pth"]
+
+
+@pytest.mark.parametrize("name", [form.name for form in formats.FORMATS])
+def test_the_bundled_weights_are_written_whole_or_refused_in_one_line(name, tmp_path):
+    found, form = formats.read(checkpoint.default_path()), formats.get(name)
+    if found.network.name in form.networks and form.writes:
+        form.save(tmp_path / "x", found.network, found.state, found.meta)
+        network, state, meta = checkpoint.load_weights(tmp_path / "x")
+        assert (network, meta["colorize"]) == (found.network, found.meta["colorize"])
+        assert same(state, found.state)
+        return
+    with pytest.raises(ValueError, match=f"^{name} (holds no|is read, not written)[^\n]*$"):
+        form.save(tmp_path / "x", found.network, found.state, found.meta)
+    assert not list(tmp_path.iterdir())
 
 
 MEASURE = """

@@ -32,7 +32,13 @@ def test_facts_are_json_that_gives_the_settings_back():
 
 
 def test_the_bundled_weights_bring_theirs():
-    assert of_weights(checkpoint.load_weights()[2]) == DEFAULTS.but(size=128)
+    meta = checkpoint.load_weights()[2]
+    assert meta["colorize"].keys() >= {"sizes", "temperature", "saturation", "statistic", "edges"}
+    found = backends.colorizer(backend="torch").settings
+    assert found == of_weights(meta)
+    assert json.loads(json.dumps(found.facts())).items() >= meta["colorize"].items()
+    other = meta | {"colorize": meta["colorize"] | {"sizes": [72], "temperature": 0.123}}
+    assert of_weights(other) == found.but(size=72, temperature=0.123)
     assert of_weights({}) == DEFAULTS
 
 

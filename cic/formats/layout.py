@@ -191,10 +191,11 @@ class Layout:
 
     def save(self, path, network, state, meta):
         """Write a file that their own code loads; raises ValueError if it would mean another."""
+        arrays = self.export(network, state)
         _, factors = self.adapted(network)
         following = self.following(network)
         note = notes.make(meta | network_meta(network), state, factors, following)
-        self.write(path, self.export(network, state), note)
+        self.write(path, arrays, note)
 
 
 def native(array):
