@@ -403,7 +403,9 @@ def test_released_weights_colorize(tool, photo_folder, backend, tmp_path):
 def test_the_demo_writes_photos_and_a_sheet(backend, tool, tmp_path):
     run = tool("demo", "--backend", backend.NAME)
     assert run.returncode == 0, run.stderr
-    names = [f"{stem}.jpg" for stem in ("astronaut", "chelsea", "coffee", "rocket")]
+    old = sources.find(ROOT / "tools" / "photographs")
+    assert len(old) == 4
+    names = sorted([*old, *(f"{stem}.jpg" for stem in ("astronaut", "chelsea", "coffee", "rocket"))])
     for folder in ("original", "gray", "colorized"):
         assert sources.find(tmp_path / "demo" / folder) == names
     sheet = images.read(tmp_path / "demo" / "contact_sheet.jpg")
