@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tqdm import tqdm
 
 import backends
-from cic import console, film, images
+from cic import console, film, images, kinds
 from cic.colorize import colorize_files, list_jobs, report
 from cic.smoothing import SMOOTHING
 from metric.flicker import FilmFigures
@@ -54,7 +54,16 @@ def parse_arguments():
         help="the K most likely distinct colourings, and a sheet of them (%(default)s: no others)",
     )
     add("--uncertainty", action="store_true", help="a map of where the network is unsure, too")
-    add("--all_pages", action="store_true", help="every page or frame, each to a file of its own")
+    add(
+        "--all_pages",
+        action="store_true",
+        help="every page or frame: of a TIFF to a TIFF of pages, else each to a file of its own",
+    )
+    add(
+        "--no-stretch",
+        action="store_true",
+        help="leave numbers that do not reach white, as of 12 bits in 16, as they are",
+    )
     add(
         "--smoothing",
         type=smoothing,
@@ -87,18 +96,23 @@ def colorize_film(colorizer, source, target, smoothing):
 def main():
     args = parse_arguments()
     images.limit_pixels(args.max_pixels)
-    jobs, problems = list_jobs(args.paths, args.output, films=True)
+    left_out = kinds.LeftOut()
+    jobs, problems = list_jobs(args.paths, args.output, films=True, left_out=left_out)
     for problem in problems:
         print(f"failed: {problem}")
     if not jobs:
-        raise ValueError(f"{', '.join(args.paths)}: no photo and no film in there")
+        reasons = "".join(f"; {line}" for line in left_out.lines())
+        raise ValueError(f"{', '.join(args.paths)}: no photo and no film in there{reasons}")
     colorizer = backends.colorizer(args.weights, args.backend, args.device)
     colorizer.temperature = colorizer.temperature if args.temperature is None else args.temperature
     colorizer.size = args.size or colorizer.size
     done, failed = colorize_files(
         *(colorizer, jobs, args.all_pages, args.alternatives, args.uncertainty),
         film=lambda *names: colorize_film(colorizer, *names, args.smoothing),
+        stretched=not args.no_stretch,
     )
+    for line in left_out.lines():
+        print(line)
     return report(args.output, done, failed + len(problems))
 
 

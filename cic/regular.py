@@ -1,0 +1,62 @@
+"""Regular files, opened without waiting and read no further than they went when opened."""
+
+import errno
+import io
+import os
+import stat
+
+
+class _AsOpened(io.FileIO):
+    """A file that ends where it ended when it was opened, although it may grow."""
+
+    def __init__(self, handle):
+        super().__init__(handle, "rb")
+        self.stamp = _stamp(handle)
+        self.size = self.stamp[0]
+
+    def readinto(self, buffer):
+        left = max(0, self.size - self.tell())
+        return super().readinto(memoryview(buffer)[:left])
+
+    def readall(self):
+        return super().read(max(0, self.size - self.tell()))
+
+    def seek(self, offset, whence=os.SEEK_SET):
+        if whence == os.SEEK_END:
+            offset, whence = max(0, self.size + offset), os.SEEK_SET
+        return super().seek(offset, whence)
+
+
+def _stamp(handle):
+    state = os.fstat(handle)
+    return state.st_size, state.st_mtime_ns
+
+
+def open_regular(path):
+    """Open a regular file for reading, as a buffered binary file.
+
+    Raises OSError for a folder, a pipe, a socket or a device, all without waiting, and for what
+    cannot be opened.
+    """
+    _check(os.stat(path))  # before the opening: that of a device may do something
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags)
+    try:
+        _check(os.fstat(handle))  # it may have been replaced in between
+        return io.BufferedReader(_AsOpened(handle))
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def _check(state):
+    if stat.S_ISDIR(state.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(state.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+
+
+def has_changed(file):
+    """Whether somebody has written to a file of `open_regular` since it was opened."""
+    raw = getattr(file, "raw", None)
+    return isinstance(raw, _AsOpened) and _stamp(raw.fileno()) != raw.stamp
