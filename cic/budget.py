@@ -17,9 +17,11 @@ SCRATCH = 0.07e9  # the strips that are worked on, encoders' buffers
 SMALL = 0.03e9  # less is not worth asking for: to look what is free takes longer than to take it
 
 _CORE = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # else 4 bytes
-# Bytes a pixel that a decoder takes beside the image: libwebp has two canvases and gives a third;
-# libavif and libheif planes of up to 16 bits, then colours; a GIF's frames are put together.
-_DECODER = {"WEBP": 12, "AVIF": 10, "HEIF": 10, "GIF": 4, "JPEG2000": 16, "PSD": 4}
+# Bytes a pixel that a decoder takes beside the image, measured on 9 megapixels: 12.3 of libwebp
+# (two canvases and a copy), 5.6 of libavif and 3.6 of libheif (planes; more of 10 bits), and 5.3 for
+# each band of OpenJPEG. A GIF's frames are put together.
+_DECODER = {"WEBP": 12.5, "AVIF": 8, "HEIF": 6, "GIF": 4, "PSD": 4}
+_JPEG2000 = 5.5
 _COEFFICIENT = 2  # bytes of one of a progressive JPEG, of which all are held
 
 
@@ -65,18 +67,21 @@ def _gigabytes(count):
     return f"{count / 1e9:.2f} GB"
 
 
-def of_image(image):
-    """Bytes that it takes to read an opened Pillow image, not decoded yet, as `images.to_rgb` does.
+def of_image(image, to_rgb=True):
+    """Bytes that it takes to read an opened Pillow image that is not decoded yet.
 
-    The peak of three steps: decoding, turning, and making sRGB of it.
+    The peak of three steps: decoding, turning, and making sRGB of it. Gray of more than 8 bits
+    becomes an image of mode RGB only if `to_rgb`.
     """
     core = _CORE.get(image.mode, 4)
     turned = metadata.turn(image) is not None if _has_exif(image) else False
-    steps = [core + _decoder(image), 2 * core if turned else core]
+    steps = [core + _decoder(image)]
     if image.mode[0] in "IF":
-        steps += [core + 2, 2 * 2 if turned else 2, 2 + 1 + 4]
-    elif image.mode != "RGB":
-        steps.append(core + 4 + (image.mode[-1] in "Aa"))
+        steps += [core + 2, 2 * 2 if turned else 2 + 1]
+        steps += [core + 1 + 4] if to_rgb else []
+    else:
+        steps += [2 * core] if turned else []
+        steps += [core + 4 + (image.mode[-1] in "Aa")] if image.mode != "RGB" else []
     return image.width * image.height * max(steps) + _of_strip(image)
 
 
@@ -92,6 +97,8 @@ def _decoder(image):
         most = max(across * down for _, across, down, _ in layers) or 1
         held = sum(across * down for _, across, down, _ in layers) / most
         return _COEFFICIENT * held * scale**2
+    if image.format == "JPEG2000":
+        return _JPEG2000 * len(image.getbands())
     return _DECODER.get(image.format, 0)
 
 

@@ -17,7 +17,8 @@ _SOF = (0xC0, 0xC1, 0xC2)  # frames that libjpeg decodes, the last one progressi
 _SOS, _EOI, _DRI = 0xDA, 0xD9, 0xDD
 _END = re.compile(rb"\xff(?=[^\x00\xd0-\xd7\xff])")  # of entropy-coded data: any other marker
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
-_FILL = (127, 128)  # what a block of no data becomes: 128, and in the inverted CMYK of Adobe's 127
+_FILL = {127, 128}  # what a block of no data becomes: 128, and in the inverted CMYK of Adobe's 127
+_HEADERS = 1 << 18  # bytes before the data, but for those of unusually much metadata
 # Bytes that mean something to any decoder, as long as it is not done with the picture.
 _MORE = np.random.default_rng(0).integers(0, 255, 4096).astype(np.uint8).tobytes()
 
@@ -76,35 +77,38 @@ def _samplings(body):
     return {whole[n]: (whole[n + 1] >> 4, whole[n + 1] & 15) for n in range(0, len(whole) - 2, 3)}
 
 
-def loss(file, image):
-    """(kind of PhotoError, what is lost) of a JPEG, decoded as a Pillow image, or None if whole."""
+def loss(file, image, thorough=True):
+    """(kind of PhotoError, what is lost) of a JPEG, decoded as a Pillow image, or None if whole.
+
+    Only if `thorough` it is noticed that the last pass of a progressive one, which adds little,
+    is not whole: two more times the data are read for that.
+    """
     progressive = image.info.get("progressive")
     filled = _is_fill(image.getpixel((image.width - 1, image.height - 1)))
     file.seek(0)
     # Tables and frame come first: whether there is more to look at is known from a few bytes.
-    if not (progressive or filled or b"\xff\xdd\0\4" in file.read(1 << 16)):
+    if not (progressive or filled or b"\xff\xdd\0\4" in file.read(_HEADERS)):
         return None
     file.seek(0)
     data = file.read()
     found = layout(data)
     if found is None:
         return None
-    if progressive and (missing := _missing_scans(found)):
+    if missing := _missing_scans(found):
         return "truncated", f"part of the picture is lost: {missing}"
     if _lost_intervals(found, data):
         return "damaged", "part of the picture is lost: restart markers are missing"
-    if filled and _is_hungry(data, found.scans[-1].end):
+    if (filled or (progressive and thorough)) and _is_hungry(data, found.scans[-1].end):
         return "truncated", "part of the picture is lost: its data end too early"
     return None
 
 
 def _is_fill(pixel):
-    values = set(pixel) if isinstance(pixel, tuple) else {pixel}
-    return len(values) == 1 and values <= set(_FILL)
+    return (set(pixel) if isinstance(pixel, tuple) else {pixel}) <= _FILL
 
 
 def _missing_scans(found):
-    """What of a progressive JPEG never came, in words; None if all did."""
+    """What of a JPEG never came, in words; None if all did."""
     bits = {colour: [None] * 64 for colour in found.samplings}
     for scan in found.scans:
         first, last = scan.band

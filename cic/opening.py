@@ -88,14 +88,17 @@ class Opened:
         image.seek(self.image.tell())
         return image
 
-    def loss(self):
-        """(kind of PhotoError, what is lost) of a picture that was decoded; None if it is whole."""
+    def loss(self, thorough=True):
+        """(kind of PhotoError, what is lost) of a picture that was decoded; None if it is whole.
+
+        See `jpeg_scans.loss` for `thorough`.
+        """
         if self.image.tile:  # not decoded
             return None
         if self.image.format == "PNG":
             return png_chunks.loss(self.file)
         if self.image.format in ("JPEG", "MPO") and self.image.tell() == 0:
-            return jpeg_scans.loss(self.file, self.image)
+            return jpeg_scans.loss(self.file, self.image, thorough)
         return None
 
 
@@ -114,12 +117,19 @@ def opened_file(source):
         reason = getattr(error, "strerror", None) or error
         raise PhotoError(f"{name!r}: {reason}") from None
     logging.getLogger("PIL").addHandler(_SILENT)
-    found = None
-    with file, warnings.catch_warnings():
+    with file, photo_errors(name, file):
+        found = Opened(file, _identified(file))
+        with photo_errors(name, file, found):
+            yield found
+
+
+@contextmanager
+def photo_errors(name, file, found=None):
+    """Whatever Pillow raises in the block, of an Opened or of none, becomes a PhotoError."""
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
-            found = Opened(file, _identified(file))
-            yield found
+            yield
         except PhotoError:
             raise
         except (*DAMAGE, ImportError, Image.DecompressionBombError) as error:
@@ -130,23 +140,18 @@ def opened_file(source):
 
 
 @contextmanager
-def opened(source):
+def opened(source, thorough=True):
     """The Pillow image of `source`, its header read and no more, to be used inside the block.
 
     Of a TIFF it is the page that is the photo. If the block decodes it and part of the picture is
-    lost, a PhotoError says so at the end. See `opened_file`.
+    lost, a PhotoError says so at the end; see `jpeg_scans.loss` for `thorough`, and `opened_file`.
     """
     with opened_file(source) as found:
         found.turn_to()
         yield found.image
-        refuse_loss(source, found)
-
-
-def refuse_loss(source, found):
-    """Raise PhotoError if part of the picture of an Opened, decoded, is lost."""
-    if loss := found.loss():
-        kind, reason = loss
-        raise PhotoError(f"{name_of(source)!r}: {reason}", kind)
+        if loss := found.loss(thorough):
+            kind, reason = loss
+            raise PhotoError(f"{name_of(source)!r}: {reason}", kind)
 
 
 def _identified(file):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from cic import carried, metadata, pixels
 from cic.damage import PhotoError
-from cic.opening import name_of, opened_file
+from cic.opening import name_of, opened_file, photo_errors
 
 
 @dataclass
@@ -54,12 +54,13 @@ class Pages:
 
         `last` says that no other will be asked for. Raises PhotoError if there is no such page.
         """
-        try:
-            number = self.found.turn_to(page)
-        except EOFError:
-            name = name_of(self.source)
-            raise PhotoError(f"{name!r}: there is no page {page + 1} in it") from None
-        return self._read(number, last or self.count == 1)
+        name = name_of(self.source)
+        with photo_errors(name, self.found.file, self.found):
+            try:
+                number = self.found.turn_to(page)
+            except EOFError:
+                raise PhotoError(f"{name!r}: there is no page {page + 1} in it") from None
+            return self._read(number, last or self.count == 1)
 
     def _read(self, number, last):
         found, image = self.found, self.found.image
@@ -68,7 +69,7 @@ class Pages:
         sideways = image.format == "TIFF" and metadata.is_sideways(image)
         again = None if found.image.format not in ("PNG", "TIFF") else found.again
         work = self.work(*image.size) if self.work else 0
-        note = pixels.decode(image, self.stretched, again, work)
+        note = pixels.decode(image, self.stretched, again, work, rgb=False)
         notes = [note] if note else []
         if loss := found.loss():
             notes.append(loss[1])

@@ -30,18 +30,19 @@ class Pixels:
     converted: bool
 
 
-def decode(image, stretched=True, again=None, work=0):
+def decode(image, stretched=True, again=None, work=0, rgb=True):
     """Load the data of an opened Pillow image; return what it says of stretching them, or None.
 
     16-bit colours that are those of fewer bits are stretched, with their low bytes if `again()`
-    gives the image once more. `work` are bytes that the caller will need beside. Raises Unsupported
-    if there is not enough memory, before anything is decoded.
+    gives the image once more. `work` are bytes that the caller will need beside; `rgb` says whether
+    an image of mode RGB is wanted of gray of 16 bits. Raises Unsupported if there is not enough
+    memory, before anything is decoded.
     """
     deep.refuse_misread(image)
     deep.mend_order(image)
     tiles = list(getattr(image, "tile", ()))
     if isinstance(image, ImageFile.ImageFile):
-        budget.check(budget.of_image(image) + work)
+        budget.check(budget.of_image(image, rgb) + work)
     image.load()  # some formats turn the photo themselves
     if not (tiles and stretched and _low_order(tiles)):
         return None

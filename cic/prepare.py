@@ -60,7 +60,7 @@ def encode(photo, load_size, quality=QUALITY):
     if plain:
         with open_regular(photo) if isinstance(photo, os.PathLike) else photo.open() as file:
             return file.read()
-    rgb = images.open_rgb(photo, short=load_size)
+    rgb = images.open_rgb(photo, short=load_size, thorough=True)
     rgb = images.shrink(rgb, load_size)
     rgb.info = {}  # a comment would be written again
     file = io.BytesIO()

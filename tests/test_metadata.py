@@ -234,7 +234,8 @@ def test_exif_of_a_hundred_kilobytes_of_fields_keeps_the_smaller_ones(tmp_path, 
 def hostile(fields, length, kind=1):
     """EXIF of many fields that all lead to the same bytes."""
     entries = b"".join(
-        struct.pack("<HHII", 0x9000 + n, kind, length, 26 + 12 * fields) for n in range(fields)
+        struct.pack("<HHII", (0x9000 + n) & 0xFFFF, kind, length, 26 + 12 * fields)
+        for n in range(fields)
     )
     first = struct.pack("<H", 1) + struct.pack("<HHII", 0x8769, 4, 1, 26) + bytes(4)
     camera = struct.pack("<H", fields) + entries + bytes(4)
