@@ -18,8 +18,8 @@ SMALL = 0.03e9  # less is not worth asking for: to look what is free takes longe
 
 _CORE = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # else 4 bytes
 # Bytes a pixel that a decoder takes beside the image, measured on 9 megapixels: 12.3 of libwebp
-# (two canvases and a copy), 5.6 of libavif and 3.6 of libheif (planes; more of 10 bits), and 5.3 for
-# each band of OpenJPEG. A GIF's frames are put together.
+# (two canvases and a copy), 5.6 of libavif and 3.6 of libheif (planes; more of 10 bits), and 5.3
+# for each band of OpenJPEG. A GIF's frames are put together.
 _DECODER = {"WEBP": 12.5, "AVIF": 8, "HEIF": 6, "GIF": 4, "PSD": 4}
 _JPEG2000 = 5.5
 _COEFFICIENT = 2  # bytes of one of a progressive JPEG, of which all are held
@@ -96,7 +96,7 @@ def _decoder(image):
         layers = getattr(image, "layer", [(0, 1, 1, 0)] * 3)
         most = max(across * down for _, across, down, _ in layers) or 1
         held = sum(across * down for _, across, down, _ in layers) / most
-        return _COEFFICIENT * held * scale**2
+        return (_COEFFICIENT * held + 1) * scale**2  # 1 to see whether all is there
     if image.format == "JPEG2000":
         return _JPEG2000 * len(image.getbands())
     return _DECODER.get(image.format, 0)

@@ -3,6 +3,7 @@
 A JPEG whose end was lost and that was closed again is one of these. ITU T.81 is the standard.
 """
 
+import hashlib
 import io
 import re
 import struct
@@ -142,15 +143,18 @@ def _is_hungry(data, end):
 
     Behind a picture that is complete they are skipped.
     """
-    more = data[:end] + _MORE + data[end:]
-    return _small(more) != _small(data)
+    return _digest(data[:end] + _MORE + data[end:]) != _digest(data)
 
 
-def _small(data):
-    """The pixels of a JPEG, an eighth of the size; None if they cannot be decoded."""
+def _digest(data):
+    """A digest of a JPEG's pixels, an eighth of the size; None if they cannot be decoded.
+
+    A progressive one is half the size, for a pass may not change what an eighth shows.
+    """
     try:
         with Image.open(io.BytesIO(data)) as image:
-            image.draft(None, (1, 1))
-            return image.tobytes()
+            scale = 2 if image.info.get("progressive") else 8
+            image.draft(None, tuple(max(1, side // scale) for side in image.size))
+            return hashlib.sha256(image.tobytes()).digest()
     except DAMAGE:
         return None

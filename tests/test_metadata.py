@@ -233,10 +233,9 @@ def test_exif_of_a_hundred_kilobytes_of_fields_keeps_the_smaller_ones(tmp_path, 
 
 def hostile(fields, length, kind=1):
     """EXIF of many fields that all lead to the same bytes."""
-    entries = b"".join(
-        struct.pack("<HHII", (0x9000 + n) & 0xFFFF, kind, length, 26 + 12 * fields)
-        for n in range(fields)
-    )
+    end = 26 + 12 * fields
+    tags = ((0x9000 + n) & 0xFFFF for n in range(fields))
+    entries = b"".join(struct.pack("<HHII", tag, kind, length, end) for tag in tags)
     first = struct.pack("<H", 1) + struct.pack("<HHII", 0x8769, 4, 1, 26) + bytes(4)
     camera = struct.pack("<H", fields) + entries + bytes(4)
     return (

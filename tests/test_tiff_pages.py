@@ -29,10 +29,8 @@ def written(path, pages, **options):
     if any(subfile is None for _, subfile, _ in pages):  # tifffile always writes it
         data = path.read_bytes()
         for order in "<>":
-            data = data.replace(
-                struct.pack(f"{order}HHII", 254, 4, 1, 0),
-                struct.pack(f"{order}HHII", 65000, 4, 1, 0),
-            )
+            field, other = (struct.pack(f"{order}HHII", tag, 4, 1, 0) for tag in (254, 65000))
+            data = data.replace(field, other)
         path.write_bytes(data)
 
 
