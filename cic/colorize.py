@@ -10,10 +10,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cic import alternatives, edges, images, sources, uncertainty, video_writer
+from cic import alternatives, budget, images, kinds, sources, uncertainty, video_writer
 from cic.enlarge import EVERY_FOURTH, Grid, in_strips, resample
-from cic.lab import lightness, recolor, recolor_along, rgb_to_lab
+from cic.lab import lightness, rgb_to_lab
 from cic.networks import BINS
+from cic.painting import Painting, along_edges
 from cic.settings import DEFAULTS, GUIDED
 from cic.sheet import contact_sheet
 
@@ -99,6 +100,17 @@ class Colorizer:
             bits = uncertainty.entropy(logits)
             yield MAP, uncertainty.draw(bits, image.height, image.width, grid)
 
+    def painting(self, photo):
+        """The picture of an images.Photo, which it uses up: the colours, but no pixels yet."""
+        image = photo.base
+        return Painting(photo, self.ab(image), self.grid, self.guide(image))
+
+    def memory(self, width, height):
+        """Bytes that it takes to run the network on a photo of that size, pixels."""
+        multiple = self.network.multiple
+        sides = network_size(height, width, self.settings.size, self.stride)
+        return budget.of_network(self.network, *(side + -side % multiple for side in sides))
+
     def _opened(self, photo):
         """(pixels to colour, Pillow image of mode RGB) of a photo."""
         if isinstance(photo, images.Photo):
@@ -117,13 +129,13 @@ class Colorizer:
         return Image.fromarray(array)
 
     def shrunk(self, image, size=None):
-        """A Pillow image of mode RGB at a short side of `size`, (h, w, 3) uint8.
+        """A Pillow image of mode RGB or L at a short side of `size`, (h, w, 3) uint8.
 
         By default at the size on whose grid `output` lies. Its sides are multiples of the stride.
         """
         sides = network_size(image.height, image.width, size or self.settings.size, self.stride)
-        size = sides[::-1]
-        return np.asarray(image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0))
+        small = image.resize(sides[::-1], Image.Resampling.BICUBIC, reducing_gap=2.0)
+        return np.asarray(small if small.mode == "RGB" else small.convert("RGB"))
 
     def network_input(self, image, size=None):
         """What the network sees of a Pillow image of mode RGB, (1, 1, h, w) float32.
@@ -190,13 +202,12 @@ def add_colour(photo, ab, grid=EVERY_FOURTH, guide=None):
     height, width = photo.shape[:2]
     out = np.empty((height, width, 3), photo.dtype)
 
-    def colour(rows, values):
-        if guide is None:
-            out[rows] = recolor(photo[rows], np.moveaxis(values, 0, -1))
-        else:
-            out[rows] = recolor_along(photo[rows], values)
+    cells, colour = along_edges(ab, guide)
 
-    in_strips(ab if guide is None else edges.lines(ab, guide), height, width, grid, colour)
+    def paint(rows, values):
+        out[rows] = colour(photo[rows], values)
+
+    in_strips(cells, height, width, grid, paint)
     return out
 
 
@@ -209,12 +220,13 @@ def _sheet(image, colourings, grid, guide):
     return contact_sheet([pictures], captions, COLUMN)
 
 
-def list_jobs(paths, output, films=False):
+def list_jobs(paths, output, films=False, left_out=None):
     """([(source, target), ...], problems) of every photo, and of folders that cannot be read.
 
     Folders keep their inner layout, photos their format if it is common. With one photo and an
     `output` that ends as a photo does, that is the target; else it is a folder, and photos in it
-    are no sources. With `films` these are taken as photos are.
+    are no sources. With `films` these are taken as photos are. `left_out`, a kinds.LeftOut, counts
+    the photos of kinds that are not read here.
     """
     extensions = (*sources.EXTENSIONS, *(sources.FILMS if films else ()))
     names_a_file = os.path.splitext(output)[1].lower() in extensions
@@ -226,28 +238,45 @@ def list_jobs(paths, output, films=False):
             raise ValueError(f"{path}: the output folder is the input folder")
         folder, names = os.path.dirname(path), [os.path.basename(path)]
         if os.path.isdir(path):
-            folder, names = path, sources.walk(path, extensions, problems.append)
+            folder, names = path, sources.walk(path, extensions, problems.append, left_out)
         for name in names:
-            named = video_writer.target_name if films and sources.is_film(name) else _target_name
-            jobs.append((os.path.join(folder, name), os.path.join(output, named(name))))
+            source = os.path.join(folder, name)
+            if films and sources.is_film(name):
+                target = video_writer.target_name(name)
+            else:
+                target = _target_name(name, source)
+            jobs.append((source, os.path.join(output, target)))
     inside = os.path.join(os.path.realpath(output), "")
     jobs = [job for job in jobs if not os.path.realpath(job[0]).startswith(inside)]
     return jobs, problems
 
 
-def _target_name(name):
+def _target_name(name, source):
+    """The name of a photo's result: its own if its format is kept, else that of a PNG.
+
+    A name without an ending that is known keeps what it has, and the ending of its content follows.
+    """
     stem, extension = os.path.splitext(name)
-    return name if extension.lower() in KEPT else stem + ".png"
+    if extension.lower() in KEPT:
+        return name
+    if extension.lower() in sources.EXTENSIONS:
+        return stem + ".png"
+    ending = kinds.photo_ending(kinds.start_of(source))
+    return name + ending if ending in KEPT else stem + ".png"
 
 
-def colorize_files(colorizer, jobs, all_pages=False, count=1, with_map=False, film=None):
+def colorize_files(
+    colorizer, jobs, all_pages=False, count=1, with_map=False, film=None, stretched=True
+):
     """Colorize (source, target) files: ([(source, target), ...] done, number of failures).
 
     A failure is named in one line and never stops the rest. Two sources with one target, or a
     target that is a source, are failures too; files of earlier runs are replaced. Of several pages
-    the first is taken, or with `all_pages` each, to a file of its own. `count` and `with_map` ask
-    for more pictures of each (see `Colorizer.pictures`), written beside it (see `file_names`).
-    `film(source, target)` colorizes a film; without it they are refused as any file is.
+    one is taken, or with `all_pages` each: to a file of its own, or, of a TIFF, to one TIFF of
+    pages. `count` and `with_map` ask for more pictures of each (see `Colorizer.pictures`), written
+    beside it (see `file_names`), and pages then have files of their own.
+    `film(source, target)` colorizes a film; without it they are refused as any file is. Photos of
+    numbers that do not reach white are `stretched` (see `images.open_pages`).
     """
     taken = {os.path.realpath(source): "would overwrite a photo to colorize" for source, _ in jobs}
     done, failed = [], 0
@@ -259,13 +288,24 @@ def colorize_files(colorizer, jobs, all_pages=False, count=1, with_map=False, fi
                 taken[os.path.realpath(target)] = _result_of(source)
                 done.append((source, target))
                 continue
-            for photo, part in _pages(source, target, all_pages):
-                names = file_names(part, count, with_map)
-                _refuse_taken(source, names.values(), taken)
-                pictures = colorizer.pictures(photo, count, with_map)
-                for name in _write_pictures(pictures, photo, names):
-                    taken[os.path.realpath(name)] = _result_of(source)
-                done.append((source, part))
+            work = _work(colorizer, count > 1 or with_map)
+            with images.open_pages(source, stretched, work) as pages:
+                if all_pages and _is_tiff_of_pages(pages, target) and count == 1 and not with_map:
+                    _refuse_taken(source, [target], taken)
+                    failed += _write_pages(colorizer, pages, source, target)
+                    taken[os.path.realpath(target)] = _result_of(source)
+                    done.append((source, target))
+                    continue
+                for photo, part in _pages(pages, source, target, all_pages):
+                    names = file_names(part, count, with_map)
+                    _refuse_taken(source, names.values(), taken)
+                    if len(names) == 1:
+                        pictures = [(1, colorizer.painting(photo))]
+                    else:
+                        pictures = colorizer.pictures(photo, count, with_map)
+                    for name in _write_pictures(pictures, photo, names):
+                        taken[os.path.realpath(name)] = _result_of(source)
+                    done.append((source, part))
         except images.PhotoError as error:
             failed += 1
             named = f"{source!r}: " if isinstance(error, NotFinite) else ""
@@ -275,6 +315,45 @@ def colorize_files(colorizer, jobs, all_pages=False, count=1, with_map=False, fi
 
 def _result_of(source):
     return f"is the result of {source!r} already"
+
+
+def _work(colorizer, several):
+    """Function (width, height) -> bytes that are needed beside a photo that is coloured.
+
+    Of one picture, that is the network's; of `several` also arrays of the photo and of a result,
+    and the image that is written.
+    """
+    more = 3 + 3 + 4 if several else 0
+    return lambda width, height: colorizer.memory(width, height) + more * width * height
+
+
+def _is_tiff_of_pages(pages, target):
+    """Whether the pages are those of a TIFF, and are to become one."""
+    is_tiff = os.path.splitext(target)[1].lower() in images.TIFF
+    return is_tiff and pages.count > 1 and pages.format == "TIFF"
+
+
+def _write_pages(colorizer, pages, source, target):
+    """Write each page of a TIFF as a page of another; return how many could not be read."""
+    failed = 0
+    with images.tiff_pages(target) as add:
+        for number in range(pages.count):
+            try:
+                photo = pages.photo(number)
+            except images.PhotoError as error:
+                failed += 1
+                tqdm.write(f"failed: {error}: page {number + 1}")
+                continue
+            _say(f"{source!r}: page {number + 1}", photo.notes)
+            add(colorizer.painting(photo), photo)
+        if failed == pages.count:
+            raise images.PhotoError(f"{source!r}: none of its pages could be read")
+    return failed
+
+
+def _say(name, notes):
+    for note in notes:
+        tqdm.write(f"{name}: {note}")
 
 
 def _refuse_taken(source, names, taken):
@@ -307,25 +386,31 @@ def _write_pictures(pictures, photo, names):
     missing = dict(names)
     for kind, picture in pictures:
         name = missing.pop(kind)
-        images.write(name, picture, None if kind in (SHEET, MAP) else photo)
+        _say(repr(name), images.write(name, picture, None if kind in (SHEET, MAP) else photo) or ())
         del picture
         yield name
     if missing:
         tqdm.write(f"{names[1]!r}: no more than {min(missing) - 1} distinct and likely colourings")
 
 
-def _pages(source, target, all_pages):
-    """Yield (Photo, target) of the first page, or of every page with a numbered target."""
-    first = images.open_photo(source)
-    if first.pages == 1 or not all_pages:
-        if first.pages > 1:
-            tqdm.write(f"{source!r}: the first of {first.pages} pages; --all_pages takes them all")
-        yield first, target
+def _pages(pages, source, target, all_pages):
+    """Yield (Photo, target) of the page that is the photo, or of every one, numbered."""
+    if pages.count == 1 or not all_pages:
+        photo = pages.photo(last=True)
+        if pages.count > 1:
+            which = "the first" if not photo.page else f"the largest, page {photo.page + 1},"
+            tqdm.write(f"{source!r}: {which} of {pages.count} pages; --all_pages takes them all")
+        elif pages.others:
+            tqdm.write(f"{source!r}: {pages.others} smaller copies or masks in it are left out")
+        _say(repr(source), photo.notes)
+        yield photo, target
         return
     stem, extension = os.path.splitext(target)
-    for page in range(first.pages):
-        number = str(page + 1).zfill(len(str(first.pages)))
-        yield images.open_photo(source, page), f"{stem}-{number}{extension}"
+    for page in range(pages.count):
+        number = str(page + 1).zfill(len(str(pages.count)))
+        photo = pages.photo(page)
+        _say(f"{source!r}: page {page + 1}", photo.notes)
+        yield photo, f"{stem}-{number}{extension}"
 
 
 def report(output, done, failed):

@@ -35,6 +35,19 @@ _DECODED = {"raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate",
 _DECODED |= {"tiff_jpeg", "tiff_ccitt", "group3", "group4"}
 
 
+class PhotoError(ValueError):
+    """A photo that cannot be read or written; the message names the file and the reason.
+
+    `kind` is "truncated" (the file is cut off), "damaged" (its content is broken, or no photo) or
+    "refused" (it could not be judged: not there, no permission, too large, of a kind that Pillow
+    does not support, ...).
+    """
+
+    def __init__(self, message, kind="refused"):
+        super().__init__(message)
+        self.kind = kind
+
+
 class Unsupported(ValueError):
     """A photo that may well be sound, but cannot be used here; the message says why."""
 

@@ -7,11 +7,11 @@ import zlib
 
 import numpy as np
 from PIL import TiffImagePlugin as tiff
-from PIL.ExifTags import Base
 from PIL.PngImagePlugin import putchunk
 
-from cic import metadata
+from cic import stretch
 from cic.damage import Unsupported
+from cic.painting import strips, with_alpha
 
 _BAND = 1 << 20  # values at a time, so that scratch memory stays small whatever the photo
 _LEVEL = 3  # of zlib: higher takes several times longer for a few per cent
@@ -25,29 +25,48 @@ def is_deep(image):
     return image.mode[0] in "IF"
 
 
-def gray(image):
-    """Pillow image of which `is_deep` holds -> (H, W) uint16, 0 black, 65535 white.
+def gray(image, stretched=True, curve=None):
+    """((H, W) uint16, 0 black, 65535 white; a note or None) of a Pillow image that `is_deep`.
 
     Floats in [0, 1] and whole numbers in [0, 65535] are taken as they are; floats up to 0.001
-    outside, as a resampling leaves them, are clipped. Any others are stretched so that the lowest
-    becomes black and the highest white. Raises Unsupported for what is no number.
+    outside, as a resampling leaves them, are clipped. Others are stretched so that the lowest
+    becomes black and the highest white, and so are numbers of 16 bits that have fewer, up to what
+    `stretch.white_of` finds. The note says so. If not `stretched` they are clipped.
+    `curve`, (65536,) uint16, is the photo's tone curve. Raises Unsupported for what is no number.
     """
-    values = np.asarray(image)
     tags = getattr(image, "tag_v2", {})
     if image.mode == "F":
-        values = _scaled(values, 1.0, slack=_SLACK)
+        values, note = _scaled(np.asarray(image), 1.0, tags, stretched, slack=_SLACK)
     elif image.mode == "I":
+        values = np.asarray(image)
         unsigned = tags.get(tiff.SAMPLEFORMAT, (1,)) == (1,)
         if tags.get(tiff.BITSPERSAMPLE) == (32,) and unsigned:
             values = values.view(np.uint32)  # Pillow takes these to have a sign
-        values = _scaled(values, 65535)
+        values, note = _scaled(values, 65535, tags, stretched)
     else:
-        values = values.astype(np.uint16)
-    if image.mode.startswith("I;16") and tags.get(tiff.BITSPERSAMPLE) == (12,):
-        values = values << 4 | values >> 8  # Pillow leaves these in [0, 4095], ...
+        values, note = _of_16_bits(image, tags, stretched, curve)
     if tags.get(tiff.PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO:
-        values = 65535 - values  # ... and these upside down
-    return values
+        np.subtract(65535, values, out=values)  # Pillow leaves these upside down
+    return values, note
+
+
+def _of_16_bits(image, tags, stretched, curve):
+    """What `gray` gives for an image of mode I;16 or its kin; a band is copied at a time."""
+    values = np.empty((image.height, image.width), np.uint16)
+    for part in _bands(values):
+        box = (0, part.start, image.width, min(part.stop, image.height))
+        values[part] = np.asarray(image.crop(box))
+    if tags.get(tiff.BITSPERSAMPLE) == (12,):  # which Pillow leaves in [0, 4095]
+        for part in _bands(values):
+            values[part] = values[part] << 4 | values[part] >> 8
+        return values, None
+    if not stretched:
+        return values, None
+    white, note = stretch.white_of(int(values.max()), values.size, tags, curve)
+    if note:
+        table = np.rint(np.arange(65536) * (65535 / white)).clip(0, 65535).astype(np.uint16)
+        look_up(table, values, out=values)
+    return values, note
 
 
 def refuse_misread(image):
@@ -79,26 +98,34 @@ def mend_order(image):
             image.tile[n] = getattr(tile, "_make", tuple)(mended)
 
 
-def _scaled(values, white, slack=0.0):
-    """(H, W) numbers, from black at 0 to `white` if they fit, else stretched -> (H, W) uint16.
+def _scaled(values, white, tags, stretched, slack=0.0):
+    """((H, W) uint16, a note or None) of numbers, from black at 0 to `white` if they fit.
 
-    Those that fit but for `slack` at either end are clipped.
+    Those that fit but for `slack` at either end are clipped; others are stretched, or clipped if
+    not `stretched`. A TIFF may say in its `tags` what is white.
     """
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():
         raise Unsupported("some pixels are not numbers")
-    if low >= -slack and high <= white + slack:
+    stated, note = stretch.said(tags), None
+    if not stretched or (low >= -slack and high <= white + slack and stated is None):
         low, high = 0.0, float(white)
+    elif stated is not None and max(high, 0) <= stated:
+        low, high = min(low, 0.0), stated
+        if (low, high) != (0.0, float(white)):
+            note = f"white is {stated:,.6g}, as its SMaxSampleValue says: stretched"
+    else:
+        note = f"its values, {low:,.6g} to {high:,.6g}, are stretched from black to white"
     out = np.empty(values.shape, np.uint16)
     factor = 65535 / (high - low) if high > low else 0.0
     for part in _bands(values):
         out[part] = np.rint((np.clip(values[part].astype(np.float64), low, high) - low) * factor)
-    return out
+    return out, note and f"{note} ({stretch.HOW})"
 
 
-def look_up(table, array):
-    """(65536,) table, uint16 array -> the table's entry for each value, same shape."""
-    out = np.empty(array.shape, table.dtype)
+def look_up(table, array, out=None):
+    """(65536,) table, uint16 array -> the table's entry for each value, same shape; into `out`."""
+    out = np.empty(array.shape, table.dtype) if out is None else out
     for part in _bands(array):
         out[part] = table[array[part]]
     return out
@@ -109,9 +136,13 @@ def to_8_bits(array):
     return look_up(((np.arange(65536) + 128) // 257).astype(np.uint8), array)
 
 
-def write_png(path, rgb, alpha=None, exif=None, dpi=None, icc_profile=None):
-    """Write (H, W, 3) uint16 sRGB, with alpha (H, W) uint8, as a PNG of 16 bits a channel."""
-    height, width = rgb.shape[:2]
+def write_png(path, picture, alpha=None, exif=None, dpi=None, icc_profile=None, pnginfo=None):
+    """Write a picture (H, W, 3) of uint16 sRGB as a PNG of 16 bits a channel.
+
+    It is an array or a painting.Painting; `alpha` a Pillow image of mode L; `pnginfo` Pillow's
+    PngInfo, of chunks that belong before the data.
+    """
+    height, width, _ = picture.shape
     channels = 3 if alpha is None else 4
     with open(path, "wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n")
@@ -119,14 +150,16 @@ def write_png(path, rgb, alpha=None, exif=None, dpi=None, icc_profile=None):
         putchunk(file, b"IHDR", size, bytes([16, 2 if alpha is None else 6, 0, 0, 0]))
         if icc_profile:
             putchunk(file, b"iCCP", b"ICC Profile\0\0", zlib.compress(icc_profile))
+        for name, data, *_ in pnginfo.chunks if pnginfo else ():
+            putchunk(file, name, data)
         if dpi:
-            per_metre = (round(value / 0.0254).to_bytes(4, "big") for value in dpi)
+            per_metre = (round(n / 0.0254).to_bytes(4, "big") for n in dpi)
             putchunk(file, b"pHYs", *per_metre, b"\1")
         if exif:
             putchunk(file, b"eXIf", exif.removeprefix(b"Exif\0\0"))
         stream = zlib.compressobj(_LEVEL)
-        for band in _interleaved(rgb, alpha, ">u2"):
-            rows = band.view(np.uint8).reshape(len(band), -1)
+        for strip in with_alpha(strips(picture), alpha):
+            rows = strip.astype(">u2").view(np.uint8).reshape(len(strip), -1)
             filtered = np.empty((len(rows), 1 + rows.shape[1]), np.uint8)
             filtered[:, 0] = 1  # "Sub": what is stored is the difference to the pixel on the left
             filtered[:, 1:] = rows
@@ -137,56 +170,7 @@ def write_png(path, rgb, alpha=None, exif=None, dpi=None, icc_profile=None):
         putchunk(file, b"IEND", b"")
 
 
-def write_tiff(path, rgb, alpha=None, exif=None, dpi=None, icc_profile=None):
-    """Write (H, W, 3) uint16 sRGB, with alpha (H, W) uint8, as an uncompressed TIFF."""
-    height, width = rgb.shape[:2]
-    channels = 3 if alpha is None else 4
-    directory = tiff.ImageFileDirectory_v2(prefix=b"II")
-    _add_exif(directory, exif)
-    directory[tiff.IMAGEWIDTH], directory[tiff.IMAGELENGTH] = width, height
-    directory[tiff.BITSPERSAMPLE] = (16,) * channels
-    directory[tiff.COMPRESSION] = 1
-    directory[tiff.PHOTOMETRIC_INTERPRETATION] = 2
-    directory[tiff.SAMPLESPERPIXEL] = channels
-    directory[tiff.ROWSPERSTRIP] = height
-    directory[tiff.STRIPBYTECOUNTS] = height * width * channels * 2
-    directory[tiff.STRIPOFFSETS] = 0  # from the end of the directory, says Pillow's writer of it
-    directory[tiff.PLANAR_CONFIGURATION] = 1
-    if alpha is not None:
-        directory[tiff.EXTRASAMPLES] = 2  # alpha that the colours are not multiplied with
-    if dpi:
-        directory[tiff.X_RESOLUTION], directory[tiff.Y_RESOLUTION] = dpi
-        directory[tiff.RESOLUTION_UNIT] = 2
-    if icc_profile:
-        directory[tiff.ICCPROFILE] = icc_profile
-    with open(path, "wb") as file:
-        directory.save(file)
-        for band in _interleaved(rgb, alpha, "<u2"):
-            file.write(band)
-
-
-def _add_exif(directory, data):
-    """Put the fields of EXIF `data`, bytes or None, into a TIFF's directory."""
-    exif = metadata.with_words_as_bytes(data)
-    for tag in exif:
-        nested = tag in (Base.ExifOffset, Base.GPSInfo)
-        directory[tag] = exif.get_ifd(tag) if nested else exif[tag]
-
-
-WRITERS = {".png": write_png, ".tif": write_tiff, ".tiff": write_tiff}
-
-
 def _bands(array):
     """Slices of the rows of an array that hold about _BAND values each."""
     rows = max(1, _BAND * len(array) // max(1, array.size))
     return (slice(top, top + rows) for top in range(0, len(array), rows))
-
-
-def _interleaved(rgb, alpha, dtype):
-    """Yield bands of (h, W, 3 or 4) of `dtype`: the colours, with alpha scaled to 16 bits."""
-    for part in _bands(rgb):
-        if alpha is None:
-            yield np.ascontiguousarray(rgb[part], dtype)
-        else:
-            opaque = np.multiply(alpha[part, :, None], 257, dtype=np.uint16)
-            yield np.concatenate([rgb[part], opaque], axis=2).astype(dtype)

@@ -1,6 +1,7 @@
 """What the network says of its cells, at every pixel of the photo, a strip of rows at a time."""
 
 import os
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -43,8 +44,18 @@ EVERY_FOURTH = Grid()  # the authors'
 def in_strips(cells, height, width, grid, use):
     """Enlarge cells (h, w, C) to (height, width): `use(rows, values)` for each strip of rows.
 
-    `rows` is a slice, `values` (C, n, width) float32, its own to overwrite. The enlargement is
-    bilinear, and each value the same in strips of any height; strips are worked on in parallel.
+    See `ordered`, which this is but for the results.
+    """
+    for _ in ordered(cells, height, width, grid, use):
+        pass
+
+
+def ordered(cells, height, width, grid, make):
+    """Yield `make(rows, values)` of each strip from top to bottom, a few strips ahead.
+
+    `rows` is a slice, `values` (C, n, width) float32, its own to overwrite: cells (h, w, C),
+    enlarged. The enlargement is bilinear, and each value the same in strips of any height; strips
+    are worked on in parallel.
     """
     planes = np.ascontiguousarray(np.moveaxis(cells, -1, 0), np.float32)
     row, down = _between(height, cells.shape[0], 0.5, grid.place)
@@ -53,11 +64,17 @@ def in_strips(cells, height, width, grid, use):
 
     def strip(top):
         rows = slice(top, min(top + step, height))
-        use(rows, _enlarged(planes, row[rows], down[rows], column, across))
+        return make(rows, _enlarged(planes, row[rows], down[rows], column, across))
 
+    ahead = 2 * (os.cpu_count() or 1)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(strip, range(0, height, step)):
-            pass  # raises what a strip raised
+        pending = deque()
+        for top in range(0, height, step):
+            pending.append(pool.submit(strip, top))
+            if len(pending) > ahead:
+                yield pending.popleft().result()  # raises what a strip raised
+        while pending:
+            yield pending.popleft().result()
 
 
 def resample(values, height, width, grid):

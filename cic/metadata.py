@@ -1,9 +1,11 @@
 """What a result keeps of its photo beside the pixels, EXIF and resolution; and which way is up."""
 
+import re
+import struct
 from fractions import Fraction
 
 from PIL import Image
-from PIL.ExifTags import IFD, Base
+from PIL.ExifTags import GPSTAGS, IFD, TAGS, Base
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from cic.damage import DAMAGE
@@ -29,15 +31,48 @@ _DESCRIPTIVE = (
 _STALE = (Base.MakerNote, IFD.Interop)
 _PER_UNIT = {2: 1.0, 3: 2.54}  # EXIF 2.32, ResolutionUnit: inch, centimetre -> units an inch
 _SRGB = 1  # EXIF 2.32, ColorSpace
+_FIELDS = 2000  # of a directory of EXIF: cameras write up to some 100
+_TIMES = 4  # so many times its own length EXIF may claim to hold; each field counts in full
+_WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # EXIF 2.32, table 4: bytes of a type
 _DPI = (1, 65535)  # what a JPEG can say; 1 is what Pillow and others say for "unknown"
 
 
 def exif_of(image):
-    """The EXIF of a Pillow image; an empty one if it is damaged."""
+    """The EXIF of a Pillow image; an empty one if it is damaged, or has absurdly many fields."""
     try:
-        return image.getexif()
+        data = image.info.get("exif")
+        return Image.Exif() if data and _is_absurd(data) else image.getexif()
     except DAMAGE:
         return Image.Exif()
+
+
+def _is_absurd(data):
+    """Whether EXIF, bytes, claims more fields, or longer ones, than any camera or its own length.
+
+    Looked at are the first directory and those of camera and place, before anything reads them.
+    """
+    data = re.sub(rb"^(Exif\0\0)+", b"", data)
+    order = ">" if data[:2] == b"MM" else "<"
+    waiting = list(struct.unpack_from(f"{order}I", data, 4)) if len(data) >= 8 else []
+    seen = set()
+    while waiting:
+        at = waiting.pop()
+        if at in seen or at + 2 > len(data):
+            continue
+        seen.add(at)
+        (count,) = struct.unpack_from(f"{order}H", data, at)
+        count = min(count, (len(data) - at - 2) // 12)
+        if count > _FIELDS:
+            return True
+        total = 0
+        for n in range(count):
+            tag, kind, length, value = struct.unpack_from(f"{order}HHII", data, at + 2 + 12 * n)
+            total += min(length * _WIDTHS.get(kind, 1), len(data))
+            if tag in (IFD.Exif, IFD.GPSInfo):
+                waiting.append(value)
+        if total > _TIMES * len(data):
+            return True
+    return False
 
 
 def turn(image):
@@ -92,6 +127,51 @@ def kept(image, size, dpi=None):
     if dpi:
         result.update(_resolution(dpi))
     return result.tobytes()
+
+
+def fitting(data, most):
+    """(EXIF of at most `most` bytes or None, names of the fields left out) of EXIF, bytes.
+
+    The largest fields go first.
+    """
+    left = []
+    while data and len(data) > most:
+        exif = Image.Exif()
+        exif.load(data)
+        first, camera, place = dict(exif), *(dict(exif.get_ifd(n)) for n in (IFD.Exif, IFD.GPSInfo))
+        parts = {IFD.Exif: camera, IFD.GPSInfo: place, None: first}
+        sizes = [
+            (_length(tag, value, group), group, tag)
+            for group, part in parts.items()
+            for tag, value in part.items()
+            if tag not in (IFD.Exif, IFD.GPSInfo)
+        ]
+        if not sizes:
+            return None, left
+        size, group, tag = max(sizes, key=lambda one: one[0])
+        names = GPSTAGS if group == IFD.GPSInfo else TAGS
+        left.append(f"{names.get(tag, f'field {tag}')} ({size:,} bytes)")
+        del parts[group][tag]
+        data = _joined(first, camera, place)
+    return data, left
+
+
+def _length(tag, value, group):
+    """Bytes that a field takes."""
+    directory = ImageFileDirectory_v2(group=group)
+    directory[tag] = _as_stored(value) if isinstance(value, str) else value
+    return len(directory.tobytes())
+
+
+def _joined(first, camera, place):
+    """EXIF of three directories {tag: value}, as bytes; None if there is nothing in them."""
+    result = Image.Exif()
+    result.update(_sound(first.items(), None))
+    for name, part in ((IFD.Exif, camera), (IFD.GPSInfo, place)):
+        result.pop(name, None)
+        if part := _sound(part.items(), name):
+            result[name] = part
+    return result.tobytes() if len(result) else None
 
 
 def of_resolution(dpi):

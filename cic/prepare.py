@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cic import bounded_json, images, shards
+from cic import bounded_json, images, metadata, shards
 from cic.files import replacing
 from cic.regular import open_regular
 from cic.sources import PhotoList
@@ -54,12 +54,13 @@ def encode(photo, load_size, quality=QUALITY):
     with images.opened(photo) as image:
         gray, small = image.mode == "L", min(image.size) <= load_size
         plain = image.format == "JPEG" and image.mode in ("L", "RGB")
-        plain = plain and small and "icc_profile" not in image.info
-        stored = np.asarray(image.convert("RGB")) if plain else None
-    rgb = images.open_rgb(photo, short=load_size)
-    if plain and np.array_equal(stored, rgb):
-        with open(photo, "rb") if isinstance(photo, os.PathLike) else photo.open() as file:
+        plain = plain and small and "icc_profile" not in image.info and not metadata.turn(image)
+        if plain:
+            image.load()  # or it would not be seen that it is damaged
+    if plain:
+        with open_regular(photo) if isinstance(photo, os.PathLike) else photo.open() as file:
             return file.read()
+    rgb = images.open_rgb(photo, short=load_size, thorough=True)
     rgb = images.shrink(rgb, load_size)
     rgb.info = {}  # a comment would be written again
     file = io.BytesIO()

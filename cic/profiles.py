@@ -14,6 +14,14 @@ _POWER = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)  # ICC.1, 10.18: the numbers after the e
 _CUBE = (0, 1, 16, 32, 64, 96, 128, 160, 192, 224, 254, 255)  # levels at which that is tried
 
 
+# Bradford's cone responses, and the white of profiles (ICC.1, annex E and 7.2.16).
+_BRADFORD = np.array(
+    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
+)
+_D50 = np.array([0.9642, 1.0, 0.8249])
+_SRGB_CURVE = (3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)  # IEC 61966-2-1 as kind 3
+
+
 @cache
 def srgb():
     """The ICC profile of sRGB, some 600 bytes, the same at every call."""
@@ -22,28 +30,32 @@ def srgb():
     return profile[:24] + date + profile[36:]
 
 
-def to_srgb(image):
-    """Pillow image, any 8-bit mode -> (image of mode RGB in sRGB, whether a profile was applied).
+def to_srgb(image, profile=None, own=False):
+    """Pillow image, any 8-bit mode -> (image of mode RGB in sRGB, the profile true of it or None).
 
-    A profile that is damaged, or of another colour space than the photo, is ignored, as browsers
-    do. One that is sRGB in effect is too, so that pixels stay what they are.
+    A `profile`, ICC bytes, that is damaged, or of another colour space than the photo, is ignored,
+    as browsers do. One that is sRGB in effect is kept, and pixels stay what they are. If `own`, the
+    image may be changed itself.
     """
-    profile = image.info.get("icc_profile")
     if profile and image.mode in ("1", "L", "LA"):
         table = _gray_table(profile)
         if table is None:
-            return image.convert("RGB"), False
-        return image.convert("L").point(table.tolist()).convert("RGB"), True
+            return image.convert("RGB"), srgb() if is_valid(profile, "L") else None
+        return image.convert("L").point(table.tolist()).convert("RGB"), srgb()
     colours = image if image.mode in ("RGB", "CMYK") else image.convert("RGB")
     transform = _transform(profile, colours.mode) if profile else None
-    if transform:
-        return ImageCms.applyTransform(colours, transform), True
-    return colours if colours.mode == "RGB" else colours.convert("RGB"), False
+    if transform is None:
+        kept = profile if profile and colours.mode == "RGB" and is_valid(profile, "RGB") else None
+        return colours if colours.mode == "RGB" else colours.convert("RGB"), kept
+    if colours.mode == "RGB" and (own or colours is not image):
+        ImageCms.applyTransform(colours, transform, inPlace=True)
+        return colours, srgb()
+    return ImageCms.applyTransform(colours, transform), srgb()
 
 
 @lru_cache(maxsize=16)
-def _transform(profile, mode):
-    """LittleCMS's transform from `profile` to sRGB, perceptual intent; None if it is to be ignored.
+def _built(profile, mode):
+    """LittleCMS's transform from `profile` to sRGB, perceptual intent; None if it has none.
 
     `mode` is Pillow's of the image to transform.
     """
@@ -52,10 +64,21 @@ def _transform(profile, mode):
         # Of gray LittleCMS would keep some 40 points of the curve: up to 9 levels off in the dark.
         flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
         target = ImageCms.createProfile("sRGB")
-        transform = ImageCms.buildTransform(source, target, mode, "RGB", flags=flags)
+        return ImageCms.buildTransform(source, target, mode, "RGB", flags=flags)
     except _DAMAGE:  # so LittleCMS also calls a profile of another colour space than the mode's
         return None
-    if mode != "RGB":
+
+
+def is_valid(profile, mode):
+    """Whether a profile is whole, and of the colour space of images of `mode`: L, RGB or CMYK."""
+    return _built(profile, mode) is not None
+
+
+@lru_cache(maxsize=16)
+def _transform(profile, mode):
+    """The transform of `_built`; None, too, if its profile is sRGB in effect."""
+    transform = _built(profile, mode)
+    if mode != "RGB" or transform is None:
         return transform
     cube = np.stack(np.meshgrid(_CUBE, _CUBE, _CUBE), axis=-1).reshape(1, -1, 3).astype(np.uint8)
     moved = np.asarray(ImageCms.applyTransform(Image.fromarray(cube), transform)).astype(int) - cube
@@ -131,3 +154,62 @@ def _gray_curve(profile):
     if kind <= 2:  # beyond where the power starts there is c, and c is added to it
         return power + c
     return np.where(x >= d, power + e, c * x + f)
+
+
+def are_places(places):
+    """Whether eight numbers are the chromaticities (x, y) of a white, a red, a green and a blue."""
+    pairs = np.reshape(places, (4, 2))
+    if not np.isfinite(pairs).all() or pairs.min() < 0 or (pairs[:, 1] < 0.01).any():
+        return False
+    light = np.linalg.det(_xyz_of(pairs[1:]))
+    return abs(light) > 0.01 and (np.linalg.solve(_xyz_of(pairs[1:]), _white(pairs)) > 0).all()
+
+
+@lru_cache(maxsize=16)
+def made(exponent, places, gray=False):
+    """The ICC profile of colours by their chromaticities: see `are_places`; or of `gray`.
+
+    `exponent` leads from values to light; None is the curve of sRGB.
+    """
+    kind, *numbers = _SRGB_CURVE if exponent is None else (0, exponent)
+    curve = b"para\0\0\0\0" + struct.pack(">Hxx", kind) + b"".join(map(_fixed, numbers))
+    tags = {b"wtpt": _xyz_tag(_D50)}
+    if gray:
+        return _assembled(b"GRAY", {**tags, b"kTRC": curve})
+    pairs = np.reshape(places, (4, 2))
+    white, matrix = _white(pairs), _xyz_of(pairs[1:])
+    cones = _BRADFORD @ _D50 / (_BRADFORD @ white)
+    adapted = np.linalg.inv(_BRADFORD) @ np.diag(cones) @ _BRADFORD
+    columns = adapted @ (matrix * np.linalg.solve(matrix, white))
+    for letter, column in zip((b"r", b"g", b"b"), columns.T):
+        tags[letter + b"XYZ"], tags[letter + b"TRC"] = _xyz_tag(column), curve
+    return _assembled(b"RGB ", tags)
+
+
+def _xyz_of(pairs):
+    """(n, 2) chromaticities -> (3, n) XYZ with Y 1."""
+    x, y = pairs.T
+    return np.array([x / y, np.ones_like(x), (1 - x - y) / y])
+
+
+def _white(pairs):
+    return _xyz_of(pairs[:1])[:, 0]
+
+
+def _fixed(value):
+    return struct.pack(">i", round(float(value) * 65536))
+
+
+def _xyz_tag(values):
+    return b"XYZ \0\0\0\0" + b"".join(map(_fixed, values))
+
+
+def _assembled(space, tags):
+    """A profile of version 4 (ICC.1, 7): header, table of tags, tags."""
+    start, table, body = 132 + 12 * len(tags), b"", b""
+    for name, data in tags.items():
+        table += name + struct.pack(">II", start + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    header = struct.pack(">I4xI", start + len(body), 0x04000000) + b"mntr" + space + b"XYZ "
+    header += bytes(12) + b"acsp" + bytes(28) + b"".join(map(_fixed, _D50))
+    return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body

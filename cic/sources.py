@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cic import shards
+from cic import kinds, shards
 from cic.images import PhotoError
 
 EXTENSIONS = (
@@ -47,12 +47,14 @@ def is_film(name):
     return os.path.splitext(name)[1].lower() in FILMS
 
 
-def walk(folder, extensions=EXTENSIONS, onerror=_raise):
-    """Yield the files below `folder` by extension, relative to it, in the order of their bytes.
+def walk(folder, extensions=EXTENSIONS, onerror=_raise, left_out=None):
+    """Yield the photos below `folder`, relative to it, in the order of their bytes.
 
-    Any depth, none hidden; links to folders are followed, each folder once. It holds no more names
+    Those are the files of these extensions, and of others those that begin as a photo does. Any
+    depth, none hidden; links to folders are followed, each folder once. It holds no more names
     than a folder and those above it have. `onerror` is given the PhotoError of a folder that cannot
-    be read; raises it, by default, and in any case if there is no `folder`.
+    be read; raises it, by default, and in any case if there is no `folder`. `left_out`, a
+    kinds.LeftOut, counts the photos of kinds that are not read here.
     """
     folder = os.fspath(folder)
     if not os.path.isdir(folder):
@@ -69,22 +71,29 @@ def walk(folder, extensions=EXTENSIONS, onerror=_raise):
             continue
         seen.add(real)
         try:
-            inside = [name + entry for entry in _entries(path, extensions)]
+            inside = [name + entry for entry in _entries(path, extensions, left_out)]
         except OSError as error:
             onerror(PhotoError(f"{path!r}: {error.strerror or error}"))
             continue
         waiting += sorted(inside, key=os.fsencode, reverse=True)
 
 
-def _entries(path, extensions):
+def _entries(path, extensions, left_out):
     with os.scandir(path) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
+            ending = os.path.splitext(entry.name)[1].lower()
             if _is_folder(entry):
                 yield entry.name + os.sep
-            elif os.path.splitext(entry.name)[1].lower() in extensions:
+            elif ending in extensions:
                 yield entry.name
+            elif ending not in (*EXTENSIONS, *FILMS, SHARD):
+                taken, kind = kinds.judged(entry.path, ending)
+                if taken:
+                    yield entry.name
+                elif kind and left_out is not None:
+                    left_out[kind] += 1
 
 
 def _is_folder(entry):
@@ -99,16 +108,17 @@ def find(folder):
     return list(walk(folder))
 
 
-def photos(places, onerror=_raise):
+def photos(places, onerror=_raise, left_out=None):
     """Yield the photos of folders, of the shards in them, and of shards: File or shards.Member.
 
-    `onerror` is given the PhotoError of a folder or shard that cannot be read, or not to its end.
+    `onerror` is given the PhotoError of a folder or shard that cannot be read, or not to its end;
+    `left_out` is as for `walk`.
     """
     for place in map(os.fspath, places):
         if os.path.isfile(place):
             yield from _members(place, onerror)
             continue
-        for name in walk(place, (*EXTENSIONS, SHARD), onerror):
+        for name in walk(place, (*EXTENSIONS, SHARD), onerror, left_out):
             if name.lower().endswith(SHARD):
                 yield from _members(os.path.join(place, name), onerror)
             else:
@@ -140,19 +150,20 @@ class PhotoList(Sequence):
     """The photos of `places` by number, a few bytes each: a million travel to every worker.
 
     Only those that are `wanted`, a function of the photo, all by default. `problems` has a message
-    for each folder or shard that could not be read, or not to its end; `searched` are the places.
-    `groups` are the numbers of photos of each place: those of a place come one after the other, and
-    a place that is named twice is there twice.
+    for each folder or shard that could not be read, or not to its end, `left_out` a line for each
+    kind of photos that is not read here; `searched` are the places. `groups` are the numbers of
+    photos of each place: those of a place come one after the other, and a place that is named twice
+    is there twice.
     """
 
     def __init__(self, places, wanted=None):
         self.searched = [os.fspath(place) for place in places]
-        problems, names, numbers, self.groups = [], [], {}, []
+        problems, names, numbers, left_out = [], [], {}, kinds.LeftOut()
         self.place, self.end, self.offset, self.size = (array("q") for _ in range(4))
-        end = 0
+        self.groups, end = [], 0
         for place in self.searched:
             before = len(names)
-            for photo in filter(wanted, photos([place], problems.append)):
+            for photo in filter(wanted, photos([place], problems.append, left_out)):
                 self.place.append(numbers.setdefault((type(photo), photo[0]), len(numbers)))
                 names.append(os.fsencode(photo.name))
                 end += len(names[-1])
@@ -162,7 +173,7 @@ class PhotoList(Sequence):
                 self.size.append(size)
             self.groups.append(len(names) - before)
         self.places, self.names = list(numbers), b"".join(names)
-        self.problems = list(map(str, problems))
+        self.problems, self.left_out = list(map(str, problems)), left_out.lines()
 
     def __len__(self):
         return len(self.end)

@@ -43,9 +43,6 @@ def frame_of(kind, bits, colours=1):
         pytest.param(jpeg_of(frame_of(0xC3, 8)), id="lossless"),
         pytest.param(jpeg_of(frame_of(0xC0, 8, 2)), id="two colours"),
         pytest.param(b"\0\0\0\x18ftypisom", id="video"),
-        pytest.param(b"\0\0\0\x18ftypcrx ", id="raw"),
-        pytest.param(b"\xff\n", id="JPEG XL"),
-        pytest.param(b"\0\0\0\x0cJXL \r\n\x87\n", id="JPEG XL"),
         pytest.param(b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 9, 9, 16, 3), id="PSD"),
         pytest.param(
             b"BM" + struct.pack("<IIIIiiHHI", 600, 0, 54, 40, 9, 9, 1, 24, 4), id="BMP with a JPEG"
@@ -57,6 +54,23 @@ def test_a_kind_of_photo_that_pillow_does_not_know_is_not_damaged(tmp_path, star
     (tmp_path / "x.jpg").write_bytes(start if b"cats" in start else start.ljust(600, b"\0"))
     assert kind_of(tmp_path / "x.jpg") == "refused"
     assert "of a kind that Pillow cannot read" in error_of(tmp_path / "x.jpg")
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"\0\0\0\x18ftypcrx ", "a RAW file: develop them"),
+        (b"II*\0\x10\0\0\0CR\2\0", "a RAW file: develop them"),
+        (b"%PDF-1.7\n", "a PDF file: take their pictures out first"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "a PostScript file: make pictures"),
+        (b"\xff\n", "a JPEG XL photo: pip install pillow-jxl-plugin"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL photo: pip install pillow-jxl-plugin"),
+    ],
+)
+def test_what_is_read_by_others_is_refused_with_what_to_do(tmp_path, start, what):
+    (tmp_path / "x.jpg").write_bytes(start.ljust(600, b"\0"))
+    assert kind_of(tmp_path / "x.jpg") == "refused"
+    assert what in error_of(tmp_path / "x.jpg")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import tifffile
 from icc import ADOBE, rgb_profile
 from PIL import Image
 
-from cic import deep, images
+from cic import deep, images, tiff_writer
 
 RAMP = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 
@@ -73,8 +73,10 @@ def test_16_bit_colours_are_found_by_other_readers(tmp_path, alpha, shape):
     rgb = random.integers(0, 65536, (*shape, 3)).astype(np.uint16)
     opacity = random.integers(0, 256, shape, np.uint8) if alpha else None
     expected = rgb if opacity is None else np.dstack([rgb, opacity.astype(np.uint16) * 257])
-    deep.write_png(tmp_path / "x.png", rgb, opacity)
-    deep.write_tiff(tmp_path / "x.tif", rgb, opacity)
+    mask = None if opacity is None else Image.fromarray(opacity)
+    deep.write_png(tmp_path / "x.png", rgb, mask)
+    with open(tmp_path / "x.tif", "wb") as file:
+        tiff_writer.Pages(file).add(rgb.shape, rgb.dtype, [rgb], mask)
     assert np.array_equal(decoded(tmp_path / "x.png"), expected)
     assert np.array_equal(tifffile.imread(tmp_path / "x.tif").reshape(expected.shape), expected)
     if alpha:

@@ -2,6 +2,8 @@
 
 import math
 import struct
+import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -191,14 +193,76 @@ def test_one_damaged_field_goes_alone(image):
     assert kept.get_ifd(EXIF)[0x9003] == "2020"
 
 
-def test_exif_too_long_for_a_jpeg_leaves_the_photo(tmp_path, image):
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize(("group", "tag"), [(None, 0x9C9C), (EXIF, 0x9286), (GPS, 27)])
+def test_of_exif_too_long_for_a_jpeg_the_largest_fields_go(tmp_path, image, suffix, group, tag):
     block = exif()
-    block[0x010E] = "cat " * 20_000
+    long = b"ASCII\0\0\0" + b"cat " * 20_000
+    if group is None:
+        block[tag] = long
+    else:
+        block[group] = {**block[group], tag: long}
     image.save(tmp_path / "x.png", exif=block.tobytes())
     photo = images.open_photo(tmp_path / "x.png")
-    images.write(tmp_path / "y.jpg", np.asarray(photo.rgb), photo)
-    assert images.read(tmp_path / "y.jpg").shape == (SIZE[1], SIZE[0], 3)
-    assert b"Exif" not in (tmp_path / "y.jpg").read_bytes()
+    notes = images.write(tmp_path / f"y{suffix}", np.asarray(photo.rgb), photo)
+    kept = Image.open(tmp_path / f"y{suffix}").getexif()
+    assert kept[0x010E] == "a cat"
+    assert kept.get_ifd(EXIF)[0x9003] == "2020:01:02 03:04:05"
+    assert [float(value) for value in kept.get_ifd(GPS)[2]] == [48.0, 12.0, 1.5]
+    found = kept if group is None else kept.get_ifd(group)
+    assert (found.get(tag) == long) == (suffix != ".jpg")
+    if suffix == ".jpg":
+        assert len(notes) == 1
+        names = {0x9C9C: "XPComment", 0x9286: "UserComment", 27: "GPSProcessingMethod"}
+        assert names[tag] in notes[0]
+        assert "80,0" in notes[0]
+    else:
+        assert notes == []
+
+
+def test_exif_of_a_hundred_kilobytes_of_fields_keeps_the_smaller_ones(tmp_path, image):
+    block = Image.Exif()
+    words = {0x010E: 30_000, 0x013B: 20_000, 0x8298: 25_000, 0x0131: 24_000, 0x0132: 19}
+    block.update({tag: "x" * length for tag, length in words.items()})
+    image.save(tmp_path / "x.png", exif=block.tobytes())
+    photo = images.open_photo(tmp_path / "x.png")
+    notes = images.write(tmp_path / "y.jpg", np.asarray(photo.rgb), photo)
+    assert [note.split(": ")[1].split()[0] for note in notes] == ["ImageDescription", "Copyright"]
+    assert set(Image.open(tmp_path / "y.jpg").getexif()) >= {0x013B, 0x0131, 0x0132}
+
+
+def hostile(fields, length, kind=1):
+    """EXIF of many fields that all lead to the same bytes."""
+    end = 26 + 12 * fields
+    tags = ((0x9000 + n) & 0xFFFF for n in range(fields))
+    entries = b"".join(struct.pack("<HHII", tag, kind, length, end) for tag in tags)
+    first = struct.pack("<H", 1) + struct.pack("<HHII", 0x8769, 4, 1, 26) + bytes(4)
+    camera = struct.pack("<H", fields) + entries + bytes(4)
+    return (
+        b"Exif\0\0II*\0" + struct.pack("<I", 8) + first + camera.ljust(12 * fields + length, b"x")
+    )
+
+
+@pytest.mark.parametrize(("fields", "length"), [(1500, 50_000), (60_000, 4), (20_000, 500_000)])
+def test_exif_that_claims_absurdly_much_is_left_out(tmp_path, image, fields, length):
+    block = hostile(fields, length)
+    image.save(tmp_path / "x.webp", exif=block)
+    tracemalloc.start()
+    start = time.perf_counter()
+    photo = images.open_photo(tmp_path / "x.webp")
+    assert time.perf_counter() - start < 2
+    assert tracemalloc.get_traced_memory()[1] < 12 * len(block) + 5e6
+    tracemalloc.stop()
+    assert photo.exif is None
+    assert photo.rgb.size == image.size
+
+
+def test_exif_that_leads_to_itself_ends(tmp_path, image):
+    first = struct.pack("<H", 2) + struct.pack("<HHII", 0x010F, 2, 4, 0x746163)
+    first += struct.pack("<HHII", 0x8769, 4, 1, 8) + bytes(4)
+    block = b"Exif\0\0II*\0" + struct.pack("<I", 8) + first
+    _, result = through(tmp_path, image, ".jpg", exif=block)
+    assert result.getexif()[0x010F] == "cat"
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])

@@ -24,7 +24,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tqdm import tqdm
 
 import backends
-from cic import console, film, images, settings, sources
+from cic import console, film, images, kinds, settings, sources
 from cic.colorize import colorize_files, list_jobs, report
 from cic.smoothing import SMOOTHING
 from metric.flicker import FilmFigures
@@ -46,7 +46,16 @@ def parse_arguments():
         help="the K most likely distinct colourings, and a sheet of them (%(default)s: no others)",
     )
     add("--uncertainty", action="store_true", help="a map of where the network is unsure, too")
-    add("--all_pages", action="store_true", help="every page or frame, each to a file of its own")
+    add(
+        "--all_pages",
+        action="store_true",
+        help="every page or frame: of a TIFF to a TIFF of pages, else each to a file of its own",
+    )
+    add(
+        "--no-stretch",
+        action="store_true",
+        help="leave numbers that do not reach white, as of 12 bits in 16, as they are",
+    )
     add(
         "--smoothing",
         type=smoothing,
@@ -80,11 +89,13 @@ def colorize_film(colorizer, source, target, smoothing, deinterlace=False):
 def main():
     args = parse_arguments()
     images.limit_pixels(args.max_pixels)
-    jobs, problems = list_jobs(args.paths, args.output, films=True)
+    left_out = kinds.LeftOut()
+    jobs, problems = list_jobs(args.paths, args.output, films=True, left_out=left_out)
     for problem in problems:
         print(f"failed: {problem}")
     if not jobs:
-        raise ValueError(f"{', '.join(args.paths)}: no photo and no film in there")
+        reasons = "".join(f"; {line}" for line in left_out.lines())
+        raise ValueError(f"{', '.join(args.paths)}: no photo and no film in there{reasons}")
     if args.deinterlace and not any(sources.is_film(source) for source, _ in jobs):
         raise ValueError("--deinterlace: there is no film among them")
     changes = settings.changes(args)
@@ -92,7 +103,10 @@ def main():
     done, failed = colorize_files(
         *(colorizer, jobs, args.all_pages, args.alternatives, args.uncertainty),
         film=lambda *names: colorize_film(colorizer, *names, args.smoothing, args.deinterlace),
+        stretched=not args.no_stretch,
     )
+    for line in left_out.lines():
+        print(line)
     return report(args.output, done, failed + len(problems))
 
 

@@ -4,9 +4,9 @@ python tools/get_invalid_images.py --image_dir photos/train --preview invalid.pn
 sh remove_invalid.sh --dry-run
 
 Invalid are photos in gray mode, gray content in RGB (a little noise and tint does not hide it),
-photos that are truncated, damaged or too small. Nothing is removed here: look at the preview, then
-run the script. It is POSIX sh, removes exactly the files listed, can run twice, and takes the
-folder's new place from ROOT=/new/place if it moved.
+photos that are truncated, damaged, if only in part, or too small. Nothing is removed here: look at
+the preview, then run the script. It is POSIX sh, removes exactly the files listed, can run twice,
+and takes the folder's new place from ROOT=/new/place if it moved.
 
 Reported but kept are photos of a single hue, as sepia prints are, but also some seas and haze
 (--remove_single_hue removes them, too); links that lead out of the folder; photos that could not be
@@ -37,7 +37,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cic import console, images, removal, sheet, sources, validity
+from cic import console, images, kinds, removal, sheet, sources, validity
 from cic.files import check, lies_in, replacing
 from cic.parallel import Pool
 from cic.validity import Finding
@@ -101,6 +101,7 @@ class Result:
     shown: list = field(default_factory=list)  # the first (photo, its finding, whether removed)
     removed: int = 0  # photos that the script removes
     problems: int = 0  # photos, folders and shards that could not be judged
+    left_out: kinds.LeftOut = field(default_factory=kinds.LeftOut)  # photos that are not read here
 
     def problem(self, reason):
         self.problems += 1
@@ -111,7 +112,7 @@ def search(args, script, report):
     """Result of all photos; writes the script's and the report's lines."""
     result = Result()
     kinds = validity.INVALID | ({validity.SINGLE_HUE} if args.remove_single_hue else set())
-    photos = sources.photos([args.image_dir], result.problem)
+    photos = sources.photos([args.image_dir], result.problem, result.left_out)
     with Pool(args.num_workers, examine, args.image_dir, args.min_size) as pool:
         for photo, finding in tqdm(pool.map(photos, CHUNK), unit="photo"):
             result.counts[finding and finding.kind] += 1
@@ -165,6 +166,8 @@ def summarize(args, report, result):
     for kind in validity.KINDS:
         if counts[kind]:
             print(f"  {counts[kind]:8,} {kind}")
+    for line in result.left_out.lines():
+        print(f"  {line}")
     print(f"{printable(report)}: what was found, a line each")
     if args.preview and shown:
         first = f", the first {SHOWN} of them" if len(shown) == SHOWN else ""

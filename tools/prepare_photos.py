@@ -200,6 +200,8 @@ def main():
         f"{args.output}: {total:,} photos, {size / 1e6:,.1f} MB; {fresh:,} of them made now, "
         f"{rate:,.0f} photos/s; {failures:,} failed"
     )
+    for line in photos.left_out:
+        print(line)
     output = shlex.quote(args.output)
     print(f"next: python tools/train.py --image_dir {output} --model_path model")
     return int(failures + len(photos.problems) > 0)

@@ -248,6 +248,8 @@ def name_problems(*datasets):
     for dataset in filter(None, datasets):
         for problem in dataset.photos.problems:
             print(f"skipped: {problem}", file=sys.stderr)
+        for line in dataset.photos.left_out:
+            print(line, file=sys.stderr)
 
 
 def first_state(args, recipe, dataset):
