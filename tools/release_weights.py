@@ -3,7 +3,7 @@
 They are the average of the weights, if the run kept one. How photos are coloured with them, if
 nothing else is asked for, is kept in the file.
 
-python tools/release_weights.py model/epoch_latest_model.safetensors compact.safetensors
+python tools/release_weights.py model/epoch_latest_model.safetensors fpn.safetensors
 """
 
 import os
