@@ -1,7 +1,9 @@
 """Files that are there whole or not at all."""
 
+import errno
 import os
 import re
+import stat
 import tempfile
 from contextlib import contextmanager
 
@@ -38,6 +40,23 @@ def replacing(path):
         if isinstance(error, OSError) and error.errno and not error.filename:  # the disk is full
             raise OSError(error.errno, error.strerror, path) from None
         raise
+
+
+def open_regular(path, buffering=-1):
+    """Binary file at `path`; raises OSError, and never waits, if it is a pipe or a device.
+
+    Opening a pipe waits for someone to write, and some devices have no end.
+    """
+    opener = None
+    if hasattr(os, "O_NONBLOCK"):  # of no effect on files
+        opener = lambda name, flags: os.open(name, flags | os.O_NONBLOCK)  # noqa: E731
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    file = open(path, "rb", buffering, opener=opener)  # noqa: SIM115 - closed by the caller
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it has become one
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return file
 
 
 def check(path):
