@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cic import alternatives, images, sources, uncertainty, video_writer
+from cic import alternatives, console, images, sources, uncertainty, video_writer
 from cic.encode import decode
 from cic.enlarge import in_strips
 from cic.lab import recolor, rgb_to_lab
@@ -195,10 +195,11 @@ def _target_name(name):
 def colorize_files(colorizer, jobs, all_pages=False, count=1, with_map=False, film=None):
     """Colorize (source, target) files: ([(source, target), ...] done, number of failures).
 
-    A failure is named in one line and never stops the rest. Two sources with one target, or a
-    target that is a source, are failures too; files of earlier runs are replaced. Of several pages
-    the first is taken, or with `all_pages` each, to a file of its own. `count` and `with_map` ask
-    for more pictures of each (see `Colorizer.pictures`), written beside it (see `file_names`).
+    A failure, of whatever kind, is named in one line and never stops the rest. Two sources with one
+    target, or a target that is a source, are failures too; files of earlier runs are replaced. Of
+    several pages the first is taken, or with `all_pages` each, to a file of its own. `count` and
+    `with_map` ask for more pictures of each (see `Colorizer.pictures`), written beside it (see
+    `file_names`).
     `film(source, target)` colorizes a film; without it they are refused as any file is.
     """
     taken = {os.path.realpath(source): "would overwrite a photo to colorize" for source, _ in jobs}
@@ -220,7 +221,10 @@ def colorize_files(colorizer, jobs, all_pages=False, count=1, with_map=False, fi
                 done.append((source, part))
         except images.PhotoError as error:
             failed += 1
-            tqdm.write(f"failed: {error}")
+            tqdm.write(f"failed: {console.said(error)}")
+        except Exception as error:  # a defect, even, that one photo brings out
+            failed += 1
+            tqdm.write(f"failed: {source!r}: {type(error).__name__}: {console.said(error)}")
     return done, failed
 
 

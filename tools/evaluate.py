@@ -288,7 +288,6 @@ def check_outputs(args):
 
 def main():
     args = parse_arguments()
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name may have any bytes
     images.limit_pixels(args.max_pixels)
     check_outputs(args)
     if are_classifiers(args):

@@ -29,7 +29,6 @@ import json
 import os
 import shlex
 import sys
-import unicodedata
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -41,6 +40,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from cic import console, contents, images, removal, sheet, sources, validity
+from cic.console import printable
 from cic.files import check, lies_in, replacing
 from cic.parallel import Pool
 from cic.validity import Finding
@@ -171,12 +171,6 @@ def caption(photo, what, removed):
     return f"{what}{'' if removed else ', kept'}\n{ascii(os.path.basename(photo.name))[1:-1]}"
 
 
-def printable(text):
-    """Any name on one line: as it is, but for controls, line ends and bytes that are not UTF-8."""
-    odd = ("Cc", "Cs", "Zl", "Zp")
-    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in odd else c for c in text)
-
-
 def summarize(args, report, result):
     counts, shown = result.counts, result.shown
     photos = sum(counts.values())
@@ -195,7 +189,6 @@ def summarize(args, report, result):
 
 
 def main():
-    sys.stdout.reconfigure(errors="backslashreplace")  # what it cannot encode
     args = parse_arguments()
     stem, suffix = os.path.splitext(args.output)
     if suffix != ".sh":

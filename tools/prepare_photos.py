@@ -196,7 +196,6 @@ def work(args, photos, chosen):
 
 
 def main():
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name may have any bytes
     args = parse_arguments()
     if args.quality > 100:
         raise ValueError(f"quality is {args.quality}: it is 1 to 100")
