@@ -339,9 +339,10 @@ def introduce(args, recipe, dataset, trainer, checkpoints, size, step, steps):
         )
 
 
-def examine(args, recipe, loader, shares, trainer, step, steps):
+def examine(args, recipe, loader, shares, trainer, step, steps, held_out):
     """Findings of the doctor, shown by the first process: all of them, or the worrying ones."""
-    found = doctor.checkup(trainer, recipe, loader, shares, steps, step, brief=not args.check)
+    whole = bool(args.check)
+    found = doctor.checkup(trainer, recipe, loader, shares, steps, step, not whole, held_out)
     shown = found if args.check else doctor.worrying(found)
     if shown and loader.order.rank == 0:
         print(doctor.table(shown), file=sys.stderr)
@@ -362,7 +363,7 @@ def run(args, recipe, dataset, held_out, shares, backend):
     with ExitStack() as stack:
         loader = stack.enter_context(Loader(dataset, order, args.num_workers))
         if args.check is not False and step < steps:
-            found = examine(args, recipe, loader, shares, trainer, step, steps)
+            found = examine(args, recipe, loader, shares, trainer, step, steps, held_out)
             if args.check:
                 return {"check": [finding._asdict() for finding in found]}
         validation = None
@@ -401,6 +402,8 @@ def main():
     refuse_idle(args, recipe, network)
     shares = prior.read(args.prior) if args.prior else prior.default()
     dataset, held_out = open_data(args, recipe, network, photos, held_out, shares, classes)
+    if held_out is not None and not args.check:
+        training.refuse_gray(held_out)
     backend = backends.get(args.backend)
     args.backend = backend.NAME
     args.device = backend.join(backend.resolve_device(args.device))
