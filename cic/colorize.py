@@ -5,12 +5,13 @@ of regression gives the ab themselves.
 """
 
 import os
+from contextlib import nullcontext
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cic import alternatives, console, images, sources, uncertainty, video_writer
+from cic import alternatives, console, images, locks, sources, uncertainty, video_writer
 from cic.encode import decode
 from cic.enlarge import in_strips
 from cic.lab import recolor, rgb_to_lab
@@ -185,6 +186,16 @@ def list_jobs(paths, output, films=False):
     inside = os.path.join(os.path.realpath(output), "")
     jobs = [job for job in jobs if not os.path.realpath(job[0]).startswith(inside)]
     return jobs, problems
+
+
+def locked(output, jobs):
+    """A context in which no other run writes into the folder `output` of jobs of `list_jobs`.
+
+    A single file needs none: it is replaced whole.
+    """
+    if [target for _, target in jobs] == [output]:
+        return nullcontext()
+    return locks.cleaned(output)
 
 
 def _target_name(name):

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 import backends
 from cic import console, film, images
-from cic.colorize import colorize_files, list_jobs, report
+from cic.colorize import colorize_files, list_jobs, locked, report
 from cic.smoothing import SMOOTHING
 from metric.flicker import FilmFigures
 
@@ -95,10 +95,11 @@ def main():
     colorizer = backends.colorizer(args.weights, args.backend, args.device)
     colorizer.temperature = colorizer.temperature if args.temperature is None else args.temperature
     colorizer.size = args.size or colorizer.size
-    done, failed = colorize_files(
-        *(colorizer, jobs, args.all_pages, args.alternatives, args.uncertainty),
-        film=lambda *names: colorize_film(colorizer, *names, args.smoothing),
-    )
+    with locked(args.output, jobs):
+        done, failed = colorize_files(
+            *(colorizer, jobs, args.all_pages, args.alternatives, args.uncertainty),
+            film=lambda *names: colorize_film(colorizer, *names, args.smoothing),
+        )
     return report(args.output, done, failed + len(problems))
 
 

@@ -41,7 +41,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from tqdm import tqdm
 
-from cic import console, contents, images, prepare
+from cic import console, contents, images, locks, prepare
 from cic.files import is_leftover, remove_leftovers, replacing
 from cic.parallel import Pool
 from cic.sources import PhotoList, report_name
@@ -85,6 +85,7 @@ def refuse_output(args):
     if os.path.lexists(args.output) and not os.path.isdir(args.output):
         raise ValueError(f"{args.output}: is not a folder")
     names = os.listdir(args.output) if os.path.isdir(args.output) else []
+    names = [name for name in names if name != locks.NAME]
     if SETTINGS not in names and not all(map(is_leftover, names)):
         raise ValueError(f"{args.output}: is not empty, nor of an earlier run")
 
@@ -210,10 +211,11 @@ def main():
     settings = {key: getattr(args, key) for key in ("load_size", "shards", "quality", "max_pixels")}
     settings["subsampling"], settings["photos"] = prepare.SUBSAMPLING, len(chosen)
     settings["fingerprint"] = prepare.fingerprint(photos, chosen)
-    begin(settings, args.output)
-    start = time.perf_counter()
-    total, size, fresh, failures = work(args, photos, chosen)
-    rate = fresh / (time.perf_counter() - start)
+    with locks.held(args.output):
+        begin(settings, args.output)
+        start = time.perf_counter()
+        total, size, fresh, failures = work(args, photos, chosen)
+        rate = fresh / (time.perf_counter() - start)
     print(
         f"{args.output}: {total:,} photos, {size / 1e6:,.1f} MB; {fresh:,} of them made now, "
         f"{rate:,.0f} photos/s; {failures:,} failed"

@@ -22,6 +22,7 @@ from cic import (
     doctor,
     files,
     images,
+    locks,
     networks,
     prior,
     provenance,
@@ -349,18 +350,27 @@ def examine(args, recipe, loader, shares, trainer, step, steps, held_out):
     return found
 
 
+def lock(stack, args):
+    """Let no other run write into the folders of this one, as long as `stack` lasts."""
+    folders = {os.path.realpath(path): path for path in (args.model_path, args.log_path) if path}
+    for folder in folders.values():
+        stack.enter_context(locks.held(folder))
+
+
 def run(args, recipe, dataset, held_out, shares, backend):
     """The figures of the run in this process, one of those that train together."""
     rank, size = backend.rank(), backend.size()
     groups = dataset.photos.groups, recipe.balance
     order = Order(len(dataset), recipe.batch_size, args.seed, True, rank, size, *groups)
     steps = count_steps(args, recipe, order)
-    trainer, checkpoints, step = start(args, recipe, backend, dataset, shares, steps)
-    agree(backend, trainer, checkpoints, held_out)
-    if rank == 0:
-        name_problems(dataset, held_out)
-        introduce(args, recipe, dataset, trainer, checkpoints, size, step, steps)
     with ExitStack() as stack:
+        if rank == 0 and not args.check:
+            lock(stack, args)
+        trainer, checkpoints, step = start(args, recipe, backend, dataset, shares, steps)
+        agree(backend, trainer, checkpoints, held_out)
+        if rank == 0:
+            name_problems(dataset, held_out)
+            introduce(args, recipe, dataset, trainer, checkpoints, size, step, steps)
         loader = stack.enter_context(Loader(dataset, order, args.num_workers))
         if args.check is not False and step < steps:
             found = examine(args, recipe, loader, shares, trainer, step, steps, held_out)
