@@ -5,12 +5,23 @@ network of regression gives the ab themselves.
 """
 
 import os
+from contextlib import nullcontext
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cic import alternatives, budget, images, kinds, sources, uncertainty, video_writer
+from cic import (
+    alternatives,
+    budget,
+    console,
+    images,
+    kinds,
+    locks,
+    sources,
+    uncertainty,
+    video_writer,
+)
 from cic.enlarge import EVERY_FOURTH, Grid, in_strips, resample
 from cic.lab import lightness, rgb_to_lab
 from cic.networks import BINS
@@ -251,6 +262,16 @@ def list_jobs(paths, output, films=False, left_out=None):
     return jobs, problems
 
 
+def locked(output, jobs):
+    """A context in which no other run writes into the folder `output` of jobs of `list_jobs`.
+
+    A single file needs none: it is replaced whole.
+    """
+    if [target for _, target in jobs] == [output]:
+        return nullcontext()
+    return locks.cleaned(output)
+
+
 def _target_name(name, source):
     """The name of a photo's result: its own if its format is kept, else that of a PNG.
 
@@ -270,13 +291,13 @@ def colorize_files(
 ):
     """Colorize (source, target) files: ([(source, target), ...] done, number of failures).
 
-    A failure is named in one line and never stops the rest. Two sources with one target, or a
-    target that is a source, are failures too; files of earlier runs are replaced. Of several pages
-    one is taken, or with `all_pages` each: to a file of its own, or, of a TIFF, to one TIFF of
-    pages. `count` and `with_map` ask for more pictures of each (see `Colorizer.pictures`), written
-    beside it (see `file_names`), and pages then have files of their own.
-    `film(source, target)` colorizes a film; without it they are refused as any file is. Photos of
-    numbers that do not reach white are `stretched` (see `images.open_pages`).
+    A failure, of whatever kind, is named in one line and never stops the rest. Two sources with one
+    target, or a target that is a source, are failures too; files of earlier runs are replaced. Of
+    several pages one is taken, or with `all_pages` each: to a file of its own, or, of a TIFF, to
+    one TIFF of pages. `count` and `with_map` ask for more pictures of each (see
+    `Colorizer.pictures`), written beside it (see `file_names`), and pages then have files of their
+    own. `film(source, target)` colorizes a film; without it they are refused as any file is. Photos
+    of numbers that do not reach white are `stretched` (see `images.open_pages`).
     """
     taken = {os.path.realpath(source): "would overwrite a photo to colorize" for source, _ in jobs}
     done, failed = [], 0
@@ -309,7 +330,10 @@ def colorize_files(
         except images.PhotoError as error:
             failed += 1
             named = f"{source!r}: " if isinstance(error, NotFinite) else ""
-            tqdm.write(f"failed: {named}{error}")
+            tqdm.write(f"failed: {named}{console.said(error)}")
+        except Exception as error:  # a defect, even, that one photo brings out
+            failed += 1
+            tqdm.write(f"failed: {source!r}: {type(error).__name__}: {console.said(error)}")
     return done, failed
 
 

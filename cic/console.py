@@ -3,10 +3,15 @@
 import argparse
 import json
 import os
+import signal
 import sys
+import threading
+import unicodedata
 from math import nan
 
 from cic import images
+
+ESCAPED = "backslashreplace"
 
 
 def parser(description):
@@ -115,15 +120,62 @@ def _between(least, most, text):
 def run(main):
     """Exit with the status that `main()` returns; an expected error is one line and status 1.
 
-    Expected are bad values, files that cannot be used, missing packages, and Ctrl-C (status 130);
-    anything else is a defect and keeps its traceback.
+    Expected are bad values, files that cannot be used, missing packages, too little memory, and
+    Ctrl-C (status 130); anything else is a defect and keeps its traceback. SIGTERM ends as
+    SystemExit does (status 143), so that nothing half-written stays.
     """
+    print_anything()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         status = main()
     except KeyboardInterrupt:
         print("stopped by the keyboard", file=sys.stderr)
         status = 130
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        print(f"error: {said(error)}", file=sys.stderr)
         status = 1
-    sys.exit(status)
+    sys.exit(_flushed(status))
+
+
+def print_anything():
+    """Let no output stream's encoding end anything, here and in all processes started from here.
+
+    What it cannot encode is escaped, and a stream that is closed takes all: else the next file that
+    is opened would get its number, and what libraries print.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            void = open(os.devnull, "w", encoding="utf-8", errors=ESCAPED)  # noqa: SIM115 - for good
+            setattr(sys, name, void)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=ESCAPED)
+    encoding = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
+    os.environ["PYTHONIOENCODING"] = f"{encoding}:{ESCAPED}"
+
+
+def said(error):
+    """What an exception says, on one line; its type's name if it says nothing."""
+    return printable(str(error)) or type(error).__name__
+
+
+def printable(text):
+    """Any text on one line: as it is, but for controls, line ends and bytes that are not UTF-8."""
+    odd = ("Cc", "Cs", "Zl", "Zp")
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in odd else c for c in text)
+
+
+def _flushed(status):
+    """The status once all is printed; 1 if standard output is full or nobody reads it any more."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again
+        if not isinstance(error, BrokenPipeError):
+            print(f"error: standard output: {error.strerror or error}", file=sys.stderr)
+        return status or 1
+    return status

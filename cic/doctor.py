@@ -53,11 +53,12 @@ class Speed:
         return 1 - self.together / self.steps
 
 
-def checkup(trainer, recipe, loader, shares, steps, start=0, brief=False):
+def checkup(trainer, recipe, loader, shares, steps, start=0, brief=False, held_out=None):
     """Findings about training from step `start` to `steps`; all processes call it together.
 
-    `shares` (313,) is the prior in use. The trainer is left as it was. `brief` looks at fewer
-    photos, for about a second, and makes a single step.
+    `shares` (313,) is the prior in use, `held_out` the dataset to evaluate on, if there is one. The
+    trainer is left as it was. `brief` looks at fewer photos, for about a second, and makes a single
+    step.
     """
     dataset = loader.dataset
     batch, rate = _load(loader, start, brief)  # first, so that its workers have started
@@ -65,6 +66,8 @@ def checkup(trainer, recipe, loader, shares, steps, start=0, brief=False):
     seen = sample.take(dataset, *most, loader.order.odds())
     rate = rate or max(1, seen.photos) / seen.seconds * min(max(1, loader.workers), _cores())
     found = sample.findings(seen, dataset, shares)
+    if held_out:
+        found += sample.held_out(sample.take(held_out, *most), held_out)
     room = _memory(trainer, recipe, loader)
     found.append(room)
     if trainer.total(room.verdict == BAD)[0]:

@@ -5,13 +5,14 @@ import io
 import json
 import os
 import tarfile
+import time
 from array import array
 from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 
-from cic import bounded_json, images, metadata, shards
+from cic import bounded_json, contents, images, metadata, shards
 from cic.files import replacing
 from cic.regular import open_regular
 from cic.sources import PhotoList
@@ -27,13 +28,15 @@ SUBSAMPLING = "4:4:4"
 class Made(NamedTuple):
     """What became of a photo: JPEG `data` if it goes into a shard, its `size` in bytes.
 
-    `failure` is the message of a photo that cannot be read; `fresh` says that it was made just now.
+    `failure` is the message of a photo that cannot be read; `fresh` says that it was made just now,
+    and `again` that it was there, but the photo has changed since.
     """
 
     size: int = 0
     data: bytes | None = None
     failure: str | None = None
     fresh: bool = True
+    again: bool = False
 
 
 class Job(NamedTuple):
@@ -83,10 +86,14 @@ def target(photo):
 
 
 def make(job, i):
-    """Made of photo `i`; written, unless it is there already, if the job has a folder for it."""
-    photo = job.photos[i]
+    """Made of photo `i`; written, if the job has a folder for it.
+
+    Not if it is there already, of the same photo: its time is that at which the photo was opened.
+    """
+    photo, begin = job.photos[i], time.time_ns()
     path = job.output and os.path.join(job.output, target(photo))
-    if path and os.path.exists(path):
+    there = bool(path) and os.path.exists(path)
+    if there and not contents.is_newer(photo, path):
         return Made(os.path.getsize(path), fresh=False)
     try:
         data = encode(photo, job.load_size, job.quality)
@@ -96,36 +103,43 @@ def make(job, i):
         return Made(len(data), data)
     with replacing(path) as fresh, open(fresh, "wb") as file:
         file.write(data)
-    return Made(len(data))
+        file.flush()
+        os.utime(fresh, ns=(begin, begin))
+    return Made(len(data), again=there)
 
 
-def write_shard(path, names, results):
+def write_shard(path, names, results, begin):
     """Write the data of `results` to a tar file, atomically; yields them, without the data.
 
     The same photos give the same bytes: a header has no time, owner or rights of its own. Why
-    photos are missing in it stands in a file beside it.
+    photos are missing in it stands in a file beside it. The shard's time becomes `begin`, ns, at
+    which none of the photos had been opened.
     """
     failures = {}
-    with replacing(path) as fresh, tarfile.open(fresh, "w", format=tarfile.GNU_FORMAT) as tar:
-        for name, made in zip(names, results):
-            if made.data is not None:
-                header = tarfile.TarInfo(name)
-                header.size = made.size
-                tar.addfile(header, io.BytesIO(made.data))
-            else:
-                failures[name] = made.failure
-            yield made._replace(data=None)
+    with replacing(path) as fresh:
+        with tarfile.open(fresh, "w", format=tarfile.GNU_FORMAT) as tar:
+            for name, made in zip(names, results):
+                if made.data is not None:
+                    header = tarfile.TarInfo(name)
+                    header.size = made.size
+                    tar.addfile(header, io.BytesIO(made.data))
+                else:
+                    failures[name] = made.failure
+                yield made._replace(data=None)
+        os.utime(fresh, ns=(begin, begin))
         _write_failures(path, failures)  # before the shard is there
 
 
-def is_whole(path):
-    """Whether a shard is there, to its end; one that is there but damaged is named."""
+def is_whole(path, photos):
+    """Whether a shard is there, to its end, and no newer is any of its `photos`; says why not."""
     if not os.path.lexists(path):
         return False
     try:
         _, problem = shards.members(path)
     except images.PhotoError as error:
         problem = error
+    if not problem and (newer := next((p for p in photos if contents.is_newer(p, path)), None)):
+        problem = f"{path!r}: {str(newer)!r} has changed since"
     if problem:
         print(f"made anew: {problem}")
     return not problem
@@ -193,17 +207,18 @@ def _hash(name):
 
 
 def invalid_names(report):
-    """Names of the photos that a report of tools/get_invalid_images.py finds invalid or removes.
+    """{name: SHA-256} of photos that a report of tools/get_invalid_images.py finds invalid.
 
-    Not of those that it only mentions: of a single hue, or not judged.
+    Also of what it removes; not of those that it only mentions: of a single hue, or not judged. The
+    SHA-256 is None in reports of versions that wrote none.
     """
-    names = set()
+    names = {}
     with open_regular(report) as file:
         for number, line in enumerate(bounded_json.lines(file), 1):
             try:
                 entry = bounded_json.loads(line)
                 if entry["kind"] in INVALID or entry["removed"]:
-                    names.add(entry["path"])
+                    names[entry["path"]] = entry.get("sha256")
             except (ValueError, LookupError, TypeError):
                 raise ValueError(f"{report}: line {number} is not of such a report") from None
     return names

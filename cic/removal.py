@@ -1,4 +1,8 @@
-"""A shell script that removes exactly the files it lists: POSIX sh, any name, nothing outside."""
+"""A shell script that removes exactly the files it lists: POSIX sh, any name, nothing outside.
+
+A file is removed only while its size and the sum of its content are those of the file that was
+judged: by sha256sum or shasum where there is one, else by cksum, which every POSIX system has.
+"""
 
 import os
 
@@ -31,6 +35,17 @@ if ! cd -P -- "$ROOT" 2>/dev/null; then
     exit 1
 fi
 root=${PWD%%/}
+sums=
+for tool in sha256sum shasum cksum; do
+    if command -v "$tool" >/dev/null 2>&1; then
+        sums=$tool
+        break
+    fi
+done
+if [ -z "$sums" ]; then
+    printf '%%s\n' "error: nothing is removed without cksum or sha256sum: put one into PATH" >&2
+    exit 1
+fi
 removed=0
 gone=0
 failed=0
@@ -40,8 +55,19 @@ fail() {
     failed=$((failed + 1))
 }
 
-# prune FOLDER NAME [link]: remove the file NAME of FOLDER, which is empty or ends in a slash. It
-# may be a link only if it was one to a photo in here when it was found.
+# same NAME SIZE SHA256 CKSUM: whether the file NAME still holds what it held when it was judged.
+same() {
+    [ "$(($(wc -c <"./$1")))" -eq "$2" ] || return 1
+    case $sums in
+    sha256sum) now=$(sha256sum <"./$1") then=$3 ;;
+    shasum) now=$(shasum -a 256 <"./$1") then=$3 ;;
+    *) now=$(cksum <"./$1") then=$4 ;;
+    esac
+    [ "${now%%%% *}" = "$then" ]
+}
+
+# prune FOLDER NAME SIZE SHA256 CKSUM [link]: remove the file NAME of FOLDER, which is empty or ends
+# in a slash. It may be a link only if it was one to a photo in here when it was found.
 prune() {
     if ! cd -P -- "$root/$1" 2>/dev/null; then
         if [ -d "$root/$1" ]; then
@@ -60,10 +86,16 @@ prune() {
     esac
     if [ ! -e "./$2" ] && [ ! -L "./$2" ]; then
         gone=$((gone + 1))
-    elif [ -L "./$2" ] && [ "${3-}" != link ]; then
+    elif [ -L "./$2" ] && [ "${6-}" != link ]; then
         fail "$1$2" "it has become a link"
     elif [ -d "./$2" ] && [ ! -L "./$2" ]; then
         fail "$1$2" "it is a folder"
+    elif [ -e "./$2" ] && [ ! -f "./$2" ]; then
+        fail "$1$2" "it is no regular file any more"
+    elif [ -e "./$2" ] && [ ! -r "./$2" ]; then
+        fail "$1$2" "it cannot be read, to see whether it is the photo that was judged"
+    elif [ -e "./$2" ] && ! same "$2" "$3" "$4" "$5"; then
+        fail "$1$2" "it has changed: it is not the photo that was judged"
     elif [ -n "$dry" ]; then
         printf '%%s\n' "would remove $root/$1$2"
         removed=$((removed + 1))
@@ -93,12 +125,13 @@ class Script:
         self.root = os.path.abspath(root)
         self.file.write(_START % quoted(self.root))
 
-    def remove(self, name):
-        """Add a file by its name relative to the folder."""
+    def remove(self, name, content):
+        """Add a file by its name relative to the folder, and the contents.Content it must have."""
         folder, base = os.path.split(name)
         folder = os.path.join(folder, "") if folder else ""
         link = b" link" if os.path.islink(os.path.join(self.root, name)) else b""
-        self.file.write(b"prune %s %s%s\n" % (quoted(folder), quoted(base), link))
+        sums = b"%d %s %d" % (content.size, content.sha256.encode("ascii"), content.cksum)
+        self.file.write(b"prune %s %s %s%s\n" % (quoted(folder), quoted(base), sums, link))
 
     def end(self):
         self.file.write(_END)

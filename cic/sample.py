@@ -121,6 +121,20 @@ def findings(sample, dataset, shares):
     return found
 
 
+def held_out(sample, dataset):
+    """Findings of a Sample of the photos to evaluate on, their names beginning with "val".
+
+    Nothing that is counted of a gray photo says how well colours are learnt.
+    """
+    found = [_readable(sample)]
+    if sample.photos and not dataset.network.is_classifier:
+        gray = _gray(sample, dataset.keep_gray)
+        advice = "they say nothing of colours: tools/get_invalid_images.py finds them"
+        found.append(gray._replace(advice=advice if gray.verdict != OK else ""))
+    names = {"readable": "val read", "gray": "val gray"}
+    return [finding._replace(name=names[finding.name]) for finding in found]
+
+
 def _classes(dataset):
     labels = [dataset.target.of(None, i)[0] for i in range(len(dataset))]
     counts = np.bincount(labels, minlength=len(dataset.classes))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from cic import bounded_json
 from cic.files import replacing
 from cic.images import PhotoError
+from cic.regular import open_regular
 
 BLOCK = tarfile.BLOCKSIZE
 FORMAT = 2  # of the index; one of another format is made anew
@@ -32,10 +33,28 @@ class Member(NamedTuple):
         return os.path.join(self.shard, self.name)
 
     def open(self):
-        """The photo's bytes as a file."""
-        with open(self.shard, "rb", buffering=0) as shard:
-            shard.seek(self.offset)
-            return io.BytesIO(shard.read(self.size))
+        """The photo's bytes as a file.
+
+        Raises PhotoError if the shard has changed since it was listed, OSError if it is gone.
+        """
+        with open_regular(self.shard) as shard:
+            shard.seek(self.offset - BLOCK)
+            header, data = shard.read(BLOCK), shard.read(self.size)
+        if len(data) < self.size or not self._is_of(header):
+            raise PhotoError(f"{str(self)!r}: the shard has changed since it was listed: run again")
+        return io.BytesIO(data)
+
+    def _is_of(self, header):
+        """Whether the block before the photo's bytes is its header; a long name stands elsewhere.
+
+        So does one that is not ASCII, in some formats.
+        """
+        try:
+            info = tarfile.TarInfo.frombuf(header, tarfile.ENCODING, "surrogateescape")
+        except tarfile.HeaderError:
+            return False
+        short = self.name.isascii() and len(self.name) <= tarfile.LENGTH_NAME
+        return info.size == self.size and (info.name == self.name or not short)
 
 
 def members(shard):
@@ -83,7 +102,7 @@ def _scan(shard, size):
     """([(name, offset, size), ...], problem or None) of a tar file of `size` bytes."""
     found = []
     try:
-        with tarfile.open(shard, "r:") as tar:
+        with open_regular(shard) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             sound = _read_headers(tar, size, found)
     except _DAMAGE:
         raise PhotoError(

@@ -5,12 +5,13 @@ import math
 import os
 import re
 import signal
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 
 import numpy as np
 
 from cic import checkpoint, interrupts, ranks, watch
+from cic.images import PhotoError
 from cic.log import TrainingError
 from cic.losses import class_entropy
 from cic.networks import BINS
@@ -18,6 +19,10 @@ from cic.recipes import Recipe, learning_rate
 
 LATEST, BEST = "latest", "best"
 AVERAGE = "_average"  # at the end of a figure of the average of the weights
+_ALL_GRAY = (
+    "every photo to evaluate on is gray, which says nothing of colours: take others for --val_dir; "
+    "tools/get_invalid_images.py finds gray ones"
+)
 _EPOCH = re.compile(r"epoch_(\d+)_model\.safetensors")
 
 
@@ -73,7 +78,8 @@ class Checkpoints:
         if not os.path.exists(self.path(BEST)):
             return math.inf
         meta = checkpoint.load_meta(self.path(BEST))
-        return score(meta) if meta["step"] < step else math.inf
+        there = meta["step"] < step and score(meta) > 0  # 0 was measured on gray photos alone
+        return score(meta) if there else math.inf
 
     def resume(self, trainer, which=LATEST):
         """Load a checkpoint into `trainer`; the number of steps it has made."""
@@ -142,6 +148,23 @@ def check_alike(trainer, rank, size, facts):
             )
 
 
+def refuse_gray(dataset):
+    """Raise TrainingError if every photo to evaluate on is gray: whatever it learns, the loss is 0.
+
+    It looks no further than the first in colour. Gray photos that count (`keep_gray`) are as good.
+    """
+    if dataset.network.predicts != BINS or dataset.keep_gray:
+        return
+    gray = 0
+    for i in range(len(dataset)):
+        with suppress(PhotoError):
+            if dataset.target.of(dataset.crop(i), i)[1].any():
+                return
+            gray += 1
+    if gray:
+        raise TrainingError(f"{', '.join(dataset.photos.searched)}: {_ALL_GRAY}")
+
+
 def evaluate(trainer, loader, name=None, stop=()):
     """Figures of all photos of the loaders of all processes, in evaluation mode.
 
@@ -167,6 +190,8 @@ def evaluate(trainer, loader, name=None, stop=()):
     figures = {}
     for end, own in sums.items():
         total = trainer.total(*own.tolist())
+        if loader.dataset.network.predicts == BINS and total[1] and not total[0]:
+            raise TrainingError(_ALL_GRAY)
         figures |= {key + end: value for key, value in _figures(*total).items()}
     return figures
 

@@ -12,7 +12,6 @@ with which metric.compare sets a run against another).
 """
 
 import os
-import sys
 
 from tqdm import tqdm
 
@@ -107,7 +106,6 @@ def read_prior(path):
 
 def run(args, key="figures"):
     """Measure with METRICS[key], write the files, print the table."""
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name may have any bytes
     images.limit_pixels(args.max_pixels)
     stem = os.path.join(args.save_path, "auc" if key == "auc" else "report")
     paths = [stem + ending for ending in ENDINGS]

@@ -498,7 +498,7 @@ def test_no_photo_is_overwritten_by_another_ones_pictures(photos, tmp_path, caps
     jobs = [(source, str(tmp_path / "out" / os.path.basename(source))) for source in sources]
     done, failed = colorize_files(Unsure(), jobs, False, 2, True)
     assert (done, failed) == (jobs[:1], 1)
-    assert "another photo's result" in "".join(capsys.readouterr())
+    assert "is the result of" in "".join(capsys.readouterr())
     done, failed = colorize_files(Unsure(), jobs[::-1], False, 2, True)
     assert (done, failed) == (jobs[1:], 1)
     assert (tmp_path / other).read_bytes() == before

@@ -227,3 +227,17 @@ def test_the_table_is_aligned_with_advice_below():
     lines = doctor.table(found).splitlines()
     assert lines[0].index("12.0%") == lines[2].index("all") == lines[1].index("->")
     assert doctor.worrying(found) == found[:1]
+
+
+@pytest.mark.parametrize(("keep_gray", "verdict"), [(False, "bad"), (True, "warn")])
+def test_photos_to_evaluate_on_are_looked_at_too(backend, photo_folder, change, keep_gray, verdict):
+    gray = change(lambda square: square.mean(-1, keepdims=True).repeat(3, axis=2))
+    held_out = PhotoDataset([gray], NETWORK, 64, 56, augment=False, keep_gray=keep_gray)
+    found = checkup(trainer_of(backend), photo_folder, held_out=held_out)
+    assert found["gray"].verdict == "ok"
+    assert found["val gray"].verdict == verdict
+    assert found["val gray"].measured == "100.0% of the photos"
+    assert found["val read"].verdict == "ok"
+    held_out = PhotoDataset([photo_folder], NETWORK, 64, 56, augment=False)
+    found = checkup(trainer_of(backend), photo_folder, held_out=held_out, brief=True)
+    assert (found["val gray"].verdict, found["val gray"].advice) == ("ok", "")

@@ -3,7 +3,9 @@
 import base64
 import io
 import re
+import runpy
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from selenium import webdriver
 
+from cic import contents
 from cic.colorize import MAP, SHEET
 from metric.gallery import WIDEST, Exhibit, extremes, page, sheet, show
 
@@ -153,3 +156,19 @@ def test_the_extremes_are_the_lowest_and_the_highest(errors, count):
     ordered = sorted(errors)
     assert [errors[i] for i in best] == ordered[: len(best)]
     assert [errors[i] for i in worst] == ordered[::-1][: len(worst)]
+
+
+def test_a_photo_that_changed_while_it_was_measured_is_named_and_not_shown(tmp_path, capsys):
+    tool = runpy.run_path(str(Path(__file__).parent.parent / "tools" / "evaluate.py"))
+    paths = [str(tmp_path / f"{n}\n.png") for n in range(4)]
+    for path in paths:
+        Path(path).write_bytes(b"a photo")
+    before = list(map(contents.state, paths))
+    assert tool["still_there"](paths, before) == [0, 1, 2, 3]
+    Path(paths[1]).write_bytes(b"another")
+    Path(paths[2]).unlink()
+    assert tool["still_there"](paths, before) == [0, 3]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[: line.index(":")] for line in lines] == ["not shown"] * 2
+    assert r"1\n.png" in lines[0]
+    assert r"2\n.png" in lines[1]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from cic import images, prepare, sources
+from cic import contents, images, prepare, sources
 from cic.lab import lightness, rgb_to_lab
 
 COMMAND = [sys.executable, str(Path(__file__).parent.parent / "tools" / "prepare_photos.py")]
@@ -469,3 +469,74 @@ def test_a_disk_that_is_full_ends_the_run_and_leaves_no_part(archive, tmp_path, 
     assert os.listdir(tmp_path / "out") == []
     monkeypatch.undo()
     assert prepare.make(job, 0) == prepare.make(job, 0)._replace(fresh=True)
+
+
+@pytest.mark.parametrize("form", [FOLDER, SHARDS])
+def test_a_photo_that_is_no_longer_the_one_that_was_judged_is_taken(run, archive, tmp_path, form):
+    folder, shard = archive
+    os.rename(shard, folder / "more.tar")
+    judged = {photo.name: contents.of(photo).sha256 for photo in sources.photos([folder])}
+    names = {"chelsea.webp": "chelsea.webp", "n03/gray.jpg": "n03/gray.jpg"}
+    names["more.tar/./more/chelsea.webp"] = "./more/chelsea.webp"
+    line = {"kind": "gray", "value": 0.1, "removed": False}
+    lines = [line | {"path": path, "sha256": judged[name]} for path, name in names.items()]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "chelsea.webp").write_bytes((folder / "n03/turned.jpg").read_bytes())
+    done = run("--image_dir", "photos", "--output", "out", "--invalid", "r.jsonl", *form)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("taken: 'photos/chelsea.webp' has changed") == 1
+    assert done.stdout.count("taken: ") == 1
+    assert "2 of 12 photos left out" in done.stdout
+    found = pixels(tmp_path / "out")
+    assert {"n03/gray.jpg", "more/chelsea.webp.jpg"}.isdisjoint(found)
+    assert np.array_equal(found["chelsea.webp.jpg"], found["n03/turned.jpg"])
+
+
+@pytest.mark.parametrize("form", [FOLDER, SHARDS])
+def test_what_was_made_of_a_photo_that_has_changed_since_is_made_anew(run, archive, tmp_path, form):
+    where = ("--image_dir", *archive, "--output", "out", "--load_size", "64", *form)
+    assert run(*where).returncode == 0
+    before = tree(tmp_path / "out")
+    assert "0 of them made now" in run(*where).stdout
+    changed = archive[0] / "chelsea.webp"
+    keep = changed.stat()
+    changed.write_bytes((archive[0] / "n03/turned.jpg").read_bytes())
+    os.utime(changed, ns=(keep.st_atime_ns, keep.st_mtime_ns))  # as cp -p would
+    done = run(*where)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"{str(changed)!r} has changed since") == 1
+    assert f"{4 if form else 1} of them made now" in done.stdout
+    after = tree(tmp_path / "out")
+    assert after.keys() == before.keys()
+    assert len([name for name in after if after[name] != before[name]]) == 1
+    found = pixels(tmp_path / "out")
+    assert np.array_equal(found["chelsea.webp.jpg"], found["n03/turned.jpg"])
+    assert "0 of them made now" in run(*where).stdout
+
+
+@pytest.mark.parametrize("form", [FOLDER, SHARDS])
+def test_a_run_that_is_killed_at_any_time_is_whole_and_goes_on(run, archive, tmp_path, form):
+    """Killed every 50 ms of its work; a shard or photo that is there is whole."""
+    where = ("--image_dir", *archive, "--load_size", "64", *form)
+    assert run(*where, "--output", "expected").returncode == 0
+    expected, out = tree(tmp_path / "expected"), tmp_path / "out"
+    kill = "import os, signal, sys, threading, time, runpy\n"
+    kill += "from cic import prepare\n"
+    kill += "work, delay = prepare.make, float(sys.argv.pop())\n"
+    kill += "def make(job, i):\n    if i == 0: threading.Timer(delay,"
+    kill += " lambda: os.kill(os.getpid(), signal.SIGKILL)).start()\n"
+    kill += "    time.sleep(0.02)\n    return work(job, i)\n"
+    kill += "prepare.make = make\nsys.argv.pop(0)\nrunpy.run_path(sys.argv[0], run_name='__main__')"
+    killed = 0
+    for delay in (0.05, 0.1, 0.15, 0.2, 0.25):
+        shutil.rmtree(out, ignore_errors=True)
+        flags = ["--num_workers", "0", *map(str, where), "--output", "out", str(delay)]
+        command = [sys.executable, "-c", kill, COMMAND[1], *flags]
+        root = {"PYTHONPATH": str(Path(__file__).parent.parent)}
+        killed += subprocess.run(command, cwd=tmp_path, env=os.environ | root).returncode == -9
+        there = {name: data for name, data in tree(out).items() if ".partial" not in name}
+        assert there.items() <= expected.items()
+        done = run(*where, "--output", "out")
+        assert done.returncode == 0, done.stderr
+        assert tree(out) == expected
+    assert killed >= 3

@@ -1,14 +1,17 @@
 """The removal script, really run by dash and bash, and the tool that writes it."""
 
+import hashlib
 import io
 import json
 import os
 import re
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from cic import images, removal, sheet, validity
+from cic import contents, images, removal, sheet, sources, validity
 
 ROOT = Path(__file__).parent.parent
 TOOL = runpy.run_path(str(ROOT / "tools" / "get_invalid_images.py"))
@@ -68,7 +71,9 @@ def write_script(folder, names, path):
     with open(path, "wb") as file:
         script = removal.Script(file, folder)
         for name in names:
-            script.remove(os.fsdecode(name))
+            path = os.path.join(folder, os.fsdecode(name))
+            content = contents.of(path) if os.path.isfile(path) else contents.Content(0, "", 0)
+            script.remove(os.fsdecode(name), content)
         script.end()
 
 
@@ -419,3 +424,143 @@ def test_without_photos_nothing_is_written(tmp_path, folder):
 
 def test_every_kind_is_known():
     assert set(KINDS.values()) | {"refused"} == set(validity.KINDS)
+
+
+def changes(path):
+    """{what becomes of a photo that was judged: a function that does it}; none is to be lost."""
+    content = path.read_bytes()
+
+    def pipe():
+        path.unlink()
+        os.mkfifo(path)
+
+    return {
+        "another of the same size": lambda: path.write_bytes(content[:-1] + b"!"),
+        "a longer one": lambda: path.write_bytes(content + b"!"),
+        "empty": lambda: path.write_bytes(b""),
+        "the halves exchanged": lambda: path.write_bytes(content[9:] + content[:9]),
+        "another of the same time": lambda: keep_time(path, content.replace(b"a", b"b")),
+        "a pipe": pipe,
+    }
+
+
+def keep_time(path, content):
+    state = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def tools_alone(folder, *names):
+    """PATH of a folder with these programs alone."""
+    folder.mkdir()
+    for name in ("rm", "wc", *names):
+        (folder / name).symlink_to(shutil.which(name))
+    return str(folder)
+
+
+@pytest.mark.parametrize("tool", ["sha256sum", "shasum", "cksum"])
+def test_a_photo_that_is_no_longer_the_one_that_was_judged_is_left_and_named(tmp_path, shell, tool):
+    if not shutil.which(tool):
+        pytest.skip(f"no {tool} here")
+    photos = tmp_path / "photos"
+    names = [f"{n:02}'s\n.jpg" for n in range(len(changes(ROOT / "setup.cfg")))]
+    for name in names:
+        fill(photos, [name.encode()])
+        (photos / name).write_bytes(b"a photo that was judged " * 9)
+    fill(photos, [b"same.jpg", b"large.jpg"])
+    (photos / "large.jpg").write_bytes(bytes(range(256)) * 9000)
+    write_script(photos, [*map(str.encode, names), b"same.jpg", b"large.jpg"], tmp_path / "r.sh")
+    for number, name in enumerate(names):
+        list(changes(photos / name).values())[number]()
+    before = {name: (photos / name).lstat() for name in names}
+    more = ("perl",) if tool == "shasum" else ()
+    path = tools_alone(tmp_path / "bin", tool, *more)
+    for arguments, gone in ((("--dry-run",), 0), ((), 0), ((), 2)):
+        run = start(shutil.which(shell), "r.sh", *arguments, cwd=tmp_path, PATH=path)
+        removed = b"would remove" if arguments else b"removed"
+        assert run.stdout.endswith(
+            b"%s %d, already gone %d, failed %d\n" % (removed, 2 - gone, gone, len(names))
+        )
+        assert run.stderr.count(b"it has changed: it is not the photo that was judged\n") == 5
+        assert run.stderr.count(b"it is no regular file any more\n") == 1
+        assert run.returncode == 1
+    assert {os.fsdecode(name) for name in files(photos)} == set(names)
+    after = {name: (photos / name).lstat() for name in names}
+    assert {n: (s.st_ino, s.st_size, s.st_mtime_ns) for n, s in after.items()} == {
+        n: (s.st_ino, s.st_size, s.st_mtime_ns) for n, s in before.items()
+    }
+
+
+def test_without_a_program_that_sums_nothing_is_removed(tmp_path, shell):
+    fill(tmp_path / "photos", [b"a.jpg"])
+    write_script(tmp_path / "photos", [b"a.jpg"], tmp_path / "r.sh")
+    path = tools_alone(tmp_path / "bin")
+    run = start(shutil.which(shell), "r.sh", cwd=tmp_path, PATH=path)
+    assert run.returncode == 1
+    assert run.stderr.count(b"\n") == 1
+    assert b"without cksum or sha256sum" in run.stderr
+    assert files(tmp_path / "photos") == {b"a.jpg"}
+
+
+@given(content=st.binary(max_size=600))
+def test_sums_are_those_of_the_programs(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "summed"
+    path.write_bytes(content)
+    found = contents.of(path)
+    with open(path, "rb") as file:
+        summed, size = subprocess.check_output(["cksum"], stdin=file).split()
+    assert (found.cksum, found.size) == (int(summed), int(size))
+    assert found.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_a_photo_replaced_between_finding_and_removing_stays(mixed, tmp_path, photos):
+    run = tool(tmp_path, "--image_dir", mixed, "--num_workers", 0)
+    assert run.returncode == 0, run.stderr
+    good = mixed / "n01/-rf $(touch pwned).jpg"
+    Image.fromarray(photos["coffee"]).save(good)
+    content = good.read_bytes()
+    run = start("sh", "remove_invalid.sh", cwd=tmp_path)
+    assert run.stdout == b"removed 4, already gone 0, failed 1\n"
+    assert os.fsencode(good.name) in run.stderr
+    assert good.read_bytes() == content
+
+
+def test_a_photo_that_changes_while_it_is_judged_is_not_listed(tmp_path, photos, monkeypatch):
+    path = tmp_path / "gray.png"
+    Image.fromarray(photos["coffee"][..., 0]).save(path)
+    photo, judge = sources.File(str(tmp_path), "gray.png"), validity.examine
+
+    def slow(photo, min_size):
+        found = judge(photo, min_size)
+        Image.fromarray(photos["coffee"]).save(path)
+        return found
+
+    assert TOOL["examine"](tmp_path, 32, photo)[1:] == (judge(photo), contents.of(path))
+    monkeypatch.setattr(validity, "examine", slow)
+    _, finding, content = TOOL["examine"](tmp_path, 32, photo)
+    assert (finding.kind, content) == ("refused", None)
+    assert "changed while it was judged" in finding.reason
+
+
+@pytest.mark.parametrize("interval", [0.05, 0.1, 0.15, 0.2])
+def test_a_removal_that_is_killed_goes_on_and_loses_nothing_else(tmp_path, interval):
+    photos, names = tmp_path / "photos", [f"{n:03}.jpg" for n in range(300)]
+    for name in names:
+        fill(photos, [name.encode(), b"kept " + name.encode()])
+        (photos / name).write_text(name)
+    write_script(photos, [name.encode() for name in names], tmp_path / "r.sh")
+    (photos / names[-1]).write_text("a new one")
+    kept = {b"kept " + name.encode() for name in names} | {names[-1].encode()}
+    process = subprocess.Popen(["sh", "r.sh"], cwd=tmp_path, start_new_session=True)
+    time.sleep(interval)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    left = files(photos)
+    assert kept <= left <= kept | set(map(str.encode, names))
+    assert all((photos / n).read_text() == n for n in names[:-1] if n.encode() in left)
+    run = start("sh", "r.sh", cwd=tmp_path)
+    assert run.stdout == b"removed %d, already gone %d, failed 1\n" % (
+        len(left - kept),
+        299 - len(left - kept),
+    )
+    assert files(photos) == kept

@@ -210,3 +210,44 @@ def test_a_pipe_is_no_shard_and_nobody_waits_for_it(tmp_path):
     os.mkfifo(tmp_path / "x.tar")
     with pytest.raises(PhotoError, match="not a regular file"):
         members(tmp_path / "x.tar")
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize(
+    ("others", "left"),
+    [
+        ({"a.jpg": b"another", f"{'n' * 90}/b.jpg": b"2" * 700}, 1),  # the first by its size
+        ({"b.jpg": b"first", "a.jpg": b"2" * 700}, 0),  # by its name
+        ({"a.jpg": b"first" * 300, f"{'n' * 90}/b.jpg": b"2" * 700}, 0),  # the second elsewhere
+        ({"a.jpg": b"first"}, 1),  # the second gone
+        ({}, 0),
+    ],
+)
+def test_a_member_of_a_shard_that_was_replaced_is_refused(tmp_path, form, others, left):
+    path, before = tmp_path / "a.tar", {"a.jpg": b"first", f"{'n' * 90}/b.jpg": b"2" * 700}
+    listed, _ = shards.members(shard_of(path, before, form))
+    assert [member.open().read() for member in listed] == list(before.values())
+    shard_of(path, others, form)
+    same = 0
+    for member in listed:
+        try:
+            data = member.open().read()
+        except PhotoError as error:
+            assert "has changed since it was listed" in str(error)
+        else:
+            assert data == others.get(member.name) == before[member.name]
+            same += 1
+    assert same == left
+    path.unlink()
+    with pytest.raises(OSError, match="No such file"):
+        listed[0].open()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "deep"])
+def test_an_index_that_waits_or_nests_without_end_is_made_anew(tmp_path, kind):
+    path = shard_of(tmp_path / "a.tar", {"a.jpg": b"1"})
+    if kind == "pipe":
+        os.mkfifo(f"{path}.index.json")
+    else:
+        (tmp_path / "a.tar.index.json").write_text("[" * 100_000)
+    assert [member.name for member in shards.members(path)[0]] == ["a.jpg"]

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from cic import checkpoint, files, networks, recipes, training
+from cic import checkpoint, files, images, networks, recipes, training
 from cic.dataset import Order, PhotoDataset
 from cic.initialize import initialize
 from cic.loader import Loader
@@ -460,3 +461,67 @@ def test_evaluation_is_the_mean_over_photos_and_changes_nothing(run):
     assert figures == {"validation_loss": pytest.approx(total / len(run.loader.dataset))}
     for name, array in run.trainer.state()[0].items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def grays(photos):
+    """{name: (64, 64, 3) uint8} of photos that are gray in every way there is."""
+    square = photos["coffee"][:64, :64]
+    gray = square.mean(-1, keepdims=True).astype(np.uint8).repeat(3, axis=2)
+    tinted = np.clip(gray.astype(int) + np.array([2, 0, -2]), 0, 255).astype(np.uint8)
+    return {
+        "equal channels": gray,
+        "tinted": tinted,
+        "black": gray * 0,
+        "white": gray * 0 + 255,
+        "dark": gray // 8,
+    }
+
+
+@pytest.fixture
+def gray_folder(tmp_path, photos):
+    folder = tmp_path / "grays"
+    for name, picture in grays(photos).items():
+        images.write(folder / f"{name}.png", picture)
+    images.write(folder / "one channel.png", grays(photos)["equal channels"])
+    Image.open(folder / "one channel.png").convert("L").save(folder / "one channel.png")
+    return folder
+
+
+def test_gray_photos_alone_are_refused_to_evaluate_on(run, gray_folder, photos):
+    (gray_folder / "broken.png").write_bytes(b"nothing")
+    dataset = PhotoDataset([gray_folder], NETWORK, 64, 56, augment=False)
+    with pytest.raises(training.TrainingError, match=r"grays: every photo to evaluate on is gray"):
+        training.refuse_gray(dataset)
+    loader = Loader(dataset, Order(len(dataset), 2))
+    with pytest.raises(training.TrainingError, match="every photo to evaluate on is gray"):
+        training.evaluate(run.trainer, loader)
+
+    kept = PhotoDataset([gray_folder], NETWORK, 64, 56, augment=False, keep_gray=True)
+    training.refuse_gray(kept)  # they count
+    figures = training.evaluate(run.trainer, Loader(kept, Order(len(kept), 2)))
+    assert figures["validation_loss"] > 1
+
+    images.write(gray_folder / "z.png", photos["coffee"][:64, :64])
+    mixed = PhotoDataset([gray_folder], NETWORK, 64, 56, augment=False)
+    training.refuse_gray(mixed)
+    figures = training.evaluate(run.trainer, Loader(mixed, Order(len(mixed), 2)))
+    assert 0 < figures["validation_loss"] < 6
+
+
+def test_other_networks_are_evaluated_on_gray_photos(gray_folder):
+    network = networks.get("regression", width=0.125)
+    training.refuse_gray(PhotoDataset([gray_folder], network, 64, 56, augment=False))
+
+
+@pytest.mark.parametrize("end", ["", training.AVERAGE])
+def test_a_best_that_was_measured_on_gray_photos_is_not_the_best_for_ever(run, end):
+    figures = {"validation_loss": 0.0, "validation_loss" + end: 0.0}
+    run.checkpoints.save_epoch(run.trainer, 1, step=3, **figures)
+    figures = {"validation_loss": 4.0, "validation_loss" + end: 3.0}
+    run.checkpoints.save_epoch(run.trainer, 2, step=6, **figures)
+    best = checkpoint.load_meta(run.checkpoints.path(training.BEST))
+    assert (best["step"], training.score(best)) == (6, 3.0)
+    for epoch, loss, kept in ((3, 3.5, 6), (4, 2.5, 12)):
+        figures = {"validation_loss": 1.0, "validation_loss" + end: loss}
+        run.checkpoints.save_epoch(run.trainer, epoch, step=3 * epoch, **figures)
+        assert checkpoint.load_meta(run.checkpoints.path(training.BEST))["step"] == kept

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 import backends
 from cic import console, film, images, kinds, settings, sources
-from cic.colorize import colorize_files, list_jobs, report
+from cic.colorize import colorize_files, list_jobs, locked, report
 from cic.smoothing import SMOOTHING
 from metric.flicker import FilmFigures
 
@@ -100,11 +100,12 @@ def main():
         raise ValueError("--deinterlace: there is no film among them")
     changes = settings.changes(args)
     colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
-    done, failed = colorize_files(
-        *(colorizer, jobs, args.all_pages, args.alternatives, args.uncertainty),
-        film=lambda *names: colorize_film(colorizer, *names, args.smoothing, args.deinterlace),
-        stretched=not args.no_stretch,
-    )
+    with locked(args.output, jobs):
+        done, failed = colorize_files(
+            *(colorizer, jobs, args.all_pages, args.alternatives, args.uncertainty),
+            film=lambda *names: colorize_film(colorizer, *names, args.smoothing, args.deinterlace),
+            stretched=not args.no_stretch,
+        )
     for line in left_out.lines():
         print(line)
     return report(args.output, done, failed + len(problems))

@@ -16,7 +16,7 @@ from skimage import data
 
 import backends
 from cic import console, images, sources
-from cic.colorize import colorize_files, list_jobs, report
+from cic.colorize import colorize_files, list_jobs, locked, report
 from cic.lab import lab_to_rgb, lightness
 from cic.sheet import contact_sheet
 
@@ -78,7 +78,8 @@ def main():
         print(f"failed: {problem}")
     if not jobs:
         raise ValueError(f"{source}: no photo in there")
-    done, failed = colorize_files(colorizer, jobs)
+    with locked(colorized, jobs):
+        done, failed = colorize_files(colorizer, jobs)
     status = report(colorized, done, failed + len(problems))
     if done:
         originals = os.path.join(args.output, "original")

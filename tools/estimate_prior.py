@@ -97,7 +97,6 @@ def warn(photos, gray):
 
 
 def main():
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name may have any bytes
     args = parse_arguments()
     if not args.image_dir and not args.merge:
         raise ValueError("nothing to count: name photos with --image_dir or priors with --merge")

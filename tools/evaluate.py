@@ -27,7 +27,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
 import backends
-from cic import checkpoint, console, images, pretrained, prior, settings, sources
+from cic import checkpoint, console, contents, images, pretrained, prior, settings, sources
 from cic.sheet import contact_sheet
 from cic.targets import read_classes
 from metric import (
@@ -251,6 +251,17 @@ def draw_figures(ledgers, colorizers, card):
     return found, text, files
 
 
+def still_there(paths, before):
+    """Indices of the paths whose files have not changed since `before`, their contents.state.
+
+    The others are named: their figures and what a gallery would show are of two photos.
+    """
+    kept = [i for i, path in enumerate(paths) if before[i] == contents.state(path) is not None]
+    for i in sorted(set(range(len(paths))).difference(kept)):
+        print(f"not shown: {printable(paths[i])}: it changed while it was measured: measure again")
+    return kept
+
+
 def draw_gallery(args, names, show, errors, cells, drawings, card):
     """{file: content} of the gallery: the best and the worst photos by their `errors`."""
     groups = {
@@ -294,7 +305,6 @@ def check_outputs(args):
 
 def main():
     args = parse_arguments()
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name may have any bytes
     images.limit_pixels(args.max_pixels)
     check_outputs(args)
     if are_classifiers(args):
@@ -309,6 +319,7 @@ def main():
     paths = [os.path.join(args.image_dir, name) for name in names]
     sides = tuple({one.side for one in recognisers.values()})
     how = evaluation.Protocol(shares, args.seed_compatible, cut, tuple(grid), sides, args.seed)
+    before = list(map(contents.state, paths))
     rows, notes = evaluation.measure(paths, colorizers, how, args.num_workers, recognisers)
     ledger.name_from(rows, args.image_dir)
     card = card_of(args, cut, len(names), colorizers)
@@ -320,19 +331,21 @@ def main():
         photo = cut.read(os.path.join(args.image_dir, name))[0]
         return gallery.show(photo, colorizers, args.alternatives, args.uncertainty)
 
-    if args.gallery:
-        errors = rows[next(iter(colorizers))].total.errors
+    kept = still_there(paths, before)
+    shown = [names[i] for i in kept]
+    if args.gallery and kept:
+        errors = [rows[next(iter(colorizers))].total.errors[i] for i in kept]
         drawings = {name: data for name, data in written.items() if name.endswith(".png")}
-        written |= draw_gallery(args, names, show, errors, found.cells(), drawings, card)
-    if args.compare:
-        written |= draw_comparison(args, names, show)
+        written |= draw_gallery(args, shown, show, errors, found.cells(), drawings, card)
+    if args.compare and kept:
+        written |= draw_comparison(args, shown, show)
     record.write({os.path.join(args.save_path, name): data for name, data in written.items()})
     print(text, end="")
     heaviest.warn_of(found.heaviest)
     report.show_notes(notes, len(names))
     note_classes(args, names, recognisers)
     print(f"have a look at {args.save_path}")
-    return int(bool(problems))
+    return int(bool(problems) or len(kept) < len(names))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ sh remove_invalid.sh --dry-run
 Invalid are photos in gray mode, gray content in RGB (a little noise and tint does not hide it),
 photos that are truncated, damaged, if only in part, or too small. Nothing is removed here: look at
 the preview, then run the script. It is POSIX sh, removes exactly the files listed, can run twice,
-and takes the folder's new place from ROOT=/new/place if it moved.
+and takes the folder's new place from ROOT=/new/place if it moved. A file whose size or content is
+no longer that of the photo that was judged is left there and named.
 
 Reported but kept are photos of a single hue, as sepia prints are, but also some seas and haze
 (--remove_single_hue removes them, too); links that lead out of the folder; photos that could not be
@@ -19,6 +20,8 @@ The report lies beside the script, remove_invalid.jsonl. Each line is one photo,
   kind     gray mode, gray, single hue, too small, truncated, damaged, refused or link outside
   value    the number measured (cic/validity.py says which), or null
   removed  whether the script removes it
+  size     bytes of the file that was judged, or null
+  sha256   its SHA-256, by which a later step can tell that it is still the same, or null
   reason   a sentence
 """
 
@@ -26,7 +29,6 @@ import json
 import os
 import shlex
 import sys
-import unicodedata
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -37,7 +39,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cic import console, images, kinds, removal, sheet, sources, validity
+from cic import console, contents, images, kinds, removal, sheet, sources, validity
+from cic.console import printable
 from cic.files import check, lies_in, replacing
 from cic.parallel import Pool
 from cic.validity import Finding
@@ -86,11 +89,26 @@ def refuse_outputs(args, report):
 
 
 def examine(folder, min_size, photo):
-    """(photo, Finding or None) of a photo in `folder`."""
+    """(photo, Finding or None, its contents.Content or None) of a photo in `folder`.
+
+    The content is that of a photo with a Finding, if it could be judged.
+    """
     if isinstance(photo, sources.File) and removal.leads_outside(folder, photo.name):
         reason = "a link that leads out of the folder, or nowhere"
-        return photo, Finding(validity.LINK, None, reason)
-    return photo, validity.examine(photo, min_size)
+        return photo, Finding(validity.LINK, None, reason), None
+    before = contents.state(photo)
+    finding = validity.examine(photo, min_size)
+    if finding is None or finding.kind == validity.REFUSED:
+        return photo, finding, None
+    try:
+        content = contents.of(photo)
+    except (OSError, images.PhotoError) as error:
+        reason = f"{str(photo)!r}: {getattr(error, 'strerror', None) or error}"
+        return photo, Finding(validity.REFUSED, None, reason), None
+    if before is None or contents.state(photo) != before:
+        reason = f"{str(photo)!r}: it changed while it was judged: run this again"
+        return photo, Finding(validity.REFUSED, None, reason), None
+    return photo, finding, content
 
 
 @dataclass
@@ -114,18 +132,19 @@ def search(args, script, report):
     kinds = validity.INVALID | ({validity.SINGLE_HUE} if args.remove_single_hue else set())
     photos = sources.photos([args.image_dir], result.problem, result.left_out)
     with Pool(args.num_workers, examine, args.image_dir, args.min_size) as pool:
-        for photo, finding in tqdm(pool.map(photos, CHUNK), unit="photo"):
+        for photo, finding, content in tqdm(pool.map(photos, CHUNK), unit="photo"):
             result.counts[finding and finding.kind] += 1
             if finding is None:
                 continue
             remove = finding.kind in kinds and isinstance(photo, sources.File)
             path = sources.report_name(photo, [args.image_dir])
             entry = {"path": path, **finding._asdict(), "removed": remove}
+            entry |= {"size": content and content.size, "sha256": content and content.sha256}
             report.write(json.dumps(entry) + "\n")
             if finding.kind == validity.REFUSED:
                 result.problem(finding.reason)
             if remove:
-                script.remove(path)
+                script.remove(path, content)
                 result.removed += 1
             visible = finding.kind in validity.INVALID or finding.kind == validity.SINGLE_HUE
             if visible and len(result.shown) < SHOWN:
@@ -153,12 +172,6 @@ def caption(photo, what, removed):
     return f"{what}{'' if removed else ', kept'}\n{ascii(os.path.basename(photo.name))[1:-1]}"
 
 
-def printable(text):
-    """Any name on one line: as it is, but for controls, line ends and bytes that are not UTF-8."""
-    odd = ("Cc", "Cs", "Zl", "Zp")
-    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in odd else c for c in text)
-
-
 def summarize(args, report, result):
     counts, shown = result.counts, result.shown
     photos = sum(counts.values())
@@ -179,7 +192,6 @@ def summarize(args, report, result):
 
 
 def main():
-    sys.stdout.reconfigure(errors="backslashreplace")  # what it cannot encode
     args = parse_arguments()
     stem, suffix = os.path.splitext(args.output)
     if suffix != ".sh":

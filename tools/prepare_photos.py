@@ -23,9 +23,10 @@ one, CIELAB units; "same bin" is the share of those ab whose nearest of the 313 
          95  4:2:0   45 KB          1.51       82%         0.47   0.62 ms
 
 A run that was stopped goes on when it is started again in the same way: what is there is not made
-again, and the result is the same to the byte. Unreadable photos are named and left out. A shard
-that is there keeps its photos: one that failed when it was made is named with its reason, which
-photos-000000.failed.json keeps, but not tried again; delete the shard to have it made anew.
+again, unless a photo has changed since, and the result is the same to the byte. Unreadable photos
+are named and left out. A shard that is there keeps its photos: one that failed when it was made is
+named with its reason, which photos-000000.failed.json keeps, but not tried again; delete the shard
+to have it made anew. With --invalid, a photo that is no longer the one that was judged is taken.
 """
 
 import json
@@ -40,7 +41,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from tqdm import tqdm
 
-from cic import bounded_json, console, images, prepare
+from cic import bounded_json, console, contents, images, locks, prepare
 from cic.files import is_leftover, remove_leftovers, replacing
 from cic.parallel import Pool
 from cic.sources import PhotoList, report_name
@@ -84,8 +85,23 @@ def refuse_output(args):
     if os.path.lexists(args.output) and not os.path.isdir(args.output):
         raise ValueError(f"{args.output}: is not a folder")
     names = os.listdir(args.output) if os.path.isdir(args.output) else []
+    names = [name for name in names if name != locks.NAME]
     if SETTINGS not in names and not all(map(is_leftover, names)):
         raise ValueError(f"{args.output}: is not empty, nor of an earlier run")
+
+
+def has_changed(photo, judged):
+    """Whether a photo is no longer the one of SHA-256 `judged`; such a one is named.
+
+    None, of a report without it, counts as unchanged.
+    """
+    try:
+        changed = judged is not None and contents.of(photo).sha256 != judged
+    except (OSError, images.PhotoError):
+        return True  # it will be named when it is prepared
+    if changed:
+        print(f"taken: {str(photo)!r} has changed: it is not the photo that was judged")
+    return changed
 
 
 def choose(photos, args):
@@ -101,7 +117,7 @@ def choose(photos, args):
         name = report_name(photo, args.image_dir)
         if name in invalid:
             found.add(name)
-        else:
+        if name not in invalid or has_changed(photo, invalid[name]):
             chosen.append(number)
     if invalid and not found:
         raise ValueError(
@@ -144,11 +160,12 @@ def begin(settings, output):
 
 def make_shards(pool, photos, chosen, output, length):
     """Yield Made of each photo, in order, while the shards that are not there are written."""
+    begin = time.time_ns()
     parts = [
         (os.path.join(output, f"photos-{number:06}.tar"), chosen[start : start + length])
         for number, start in enumerate(range(0, len(chosen), length))
     ]
-    there = [prepare.is_whole(path) for path, _ in parts]
+    there = [prepare.is_whole(path, (photos[i] for i in part)) for path, part in parts]
     todo = (part for (_, part), done in zip(parts, there) if not done)
     results = pool.map(chain.from_iterable(todo), CHUNK)
     for (path, part), done in zip(parts, there):
@@ -156,7 +173,7 @@ def make_shards(pool, photos, chosen, output, length):
         if done:
             yield from prepare.read_shard(path, names)
         else:
-            yield from prepare.write_shard(path, names, islice(results, len(part)))
+            yield from prepare.write_shard(path, names, islice(results, len(part)), begin)
 
 
 def work(args, photos, chosen):
@@ -167,7 +184,9 @@ def work(args, photos, chosen):
         results = pool.map(chosen, CHUNK)
         if args.shards:
             results = make_shards(pool, photos, chosen, args.output, args.shards)
-        for made in tqdm(results, total=len(chosen), unit="photo"):
+        for made, i in tqdm(zip(results, chosen), total=len(chosen), unit="photo"):
+            if made.again:
+                tqdm.write(f"made anew: {str(photos[i])!r} has changed since")
             if made.failure:
                 tqdm.write(f"failed: {made.failure}")
                 failures += 1
@@ -177,7 +196,6 @@ def work(args, photos, chosen):
 
 
 def main():
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name may have any bytes
     args = parse_arguments()
     if args.quality > 100:
         raise ValueError(f"quality is {args.quality}: it is 1 to 100")
@@ -192,10 +210,11 @@ def main():
     settings = {key: getattr(args, key) for key in ("load_size", "shards", "quality", "max_pixels")}
     settings["subsampling"], settings["photos"] = prepare.SUBSAMPLING, len(chosen)
     settings["fingerprint"] = prepare.fingerprint(photos, chosen)
-    begin(settings, args.output)
-    start = time.perf_counter()
-    total, size, fresh, failures = work(args, photos, chosen)
-    rate = fresh / (time.perf_counter() - start)
+    with locks.held(args.output):
+        begin(settings, args.output)
+        start = time.perf_counter()
+        total, size, fresh, failures = work(args, photos, chosen)
+        rate = fresh / (time.perf_counter() - start)
     print(
         f"{args.output}: {total:,} photos, {size / 1e6:,.1f} MB; {fresh:,} of them made now, "
         f"{rate:,.0f} photos/s; {failures:,} failed"

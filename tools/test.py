@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import backends
 from cic import console, images, settings, sources, training
-from cic.colorize import colorize_files, report
+from cic.colorize import colorize_files, locked, report
 
 
 def parse_arguments():
@@ -44,7 +44,8 @@ def main():
         )
         for name in names
     ]
-    return report(args.result_path, *colorize_files(colorizer, jobs))
+    with locked(args.result_path, jobs):
+        return report(args.result_path, *colorize_files(colorizer, jobs))
 
 
 if __name__ == "__main__":

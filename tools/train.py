@@ -22,6 +22,7 @@ from cic import (
     doctor,
     files,
     images,
+    locks,
     networks,
     prior,
     provenance,
@@ -342,13 +343,21 @@ def introduce(args, recipe, dataset, trainer, checkpoints, size, step, steps):
         )
 
 
-def examine(args, recipe, loader, shares, trainer, step, steps):
+def examine(args, recipe, loader, shares, trainer, step, steps, held_out):
     """Findings of the doctor, shown by the first process: all of them, or the worrying ones."""
-    found = doctor.checkup(trainer, recipe, loader, shares, steps, step, brief=not args.check)
+    whole = bool(args.check)
+    found = doctor.checkup(trainer, recipe, loader, shares, steps, step, not whole, held_out)
     shown = found if args.check else doctor.worrying(found)
     if shown and loader.order.rank == 0:
         print(doctor.table(shown), file=sys.stderr)
     return found
+
+
+def lock(stack, args):
+    """Let no other run write into the folders of this one, as long as `stack` lasts."""
+    folders = {os.path.realpath(path): path for path in (args.model_path, args.log_path) if path}
+    for folder in folders.values():
+        stack.enter_context(locks.held(folder))
 
 
 def run(args, recipe, dataset, held_out, shares, backend):
@@ -357,15 +366,17 @@ def run(args, recipe, dataset, held_out, shares, backend):
     groups = dataset.photos.groups, recipe.balance
     order = Order(len(dataset), recipe.batch_size, args.seed, True, rank, size, *groups)
     steps = count_steps(args, recipe, order)
-    trainer, checkpoints, step = start(args, recipe, backend, dataset, shares, steps)
-    agree(backend, trainer, checkpoints, held_out)
-    if rank == 0:
-        name_problems(dataset, held_out)
-        introduce(args, recipe, dataset, trainer, checkpoints, size, step, steps)
     with ExitStack() as stack:
+        if rank == 0 and not args.check:
+            lock(stack, args)
+        trainer, checkpoints, step = start(args, recipe, backend, dataset, shares, steps)
+        agree(backend, trainer, checkpoints, held_out)
+        if rank == 0:
+            name_problems(dataset, held_out)
+            introduce(args, recipe, dataset, trainer, checkpoints, size, step, steps)
         loader = stack.enter_context(Loader(dataset, order, args.num_workers))
         if args.check is not False and step < steps:
-            found = examine(args, recipe, loader, shares, trainer, step, steps)
+            found = examine(args, recipe, loader, shares, trainer, step, steps, held_out)
             if args.check:
                 return {"check": [finding._asdict() for finding in found]}
         validation = None
@@ -404,6 +415,8 @@ def main():
     refuse_idle(args, recipe, network)
     shares = prior.read(args.prior) if args.prior else prior.default()
     dataset, held_out = open_data(args, recipe, network, photos, held_out, shares, classes)
+    if held_out is not None and not args.check:
+        training.refuse_gray(held_out)
     backend = backends.get(args.backend)
     args.backend = backend.NAME
     args.device = backend.join(backend.resolve_device(args.device))
