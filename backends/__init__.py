@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import os
 
-from cic import checkpoint
+from cic import checkpoint, probe
 from cic.colorize import Colorizer
 
 # Backend: the module it needs, and what pip installs for it; in order of preference.
@@ -61,8 +61,10 @@ def colorizer(weights=None, backend=None, device="auto"):
     an installed one; `device` "auto", "cpu" or "gpu".
     """
     network, state, meta = checkpoint.load_weights(weights)
-    predict = get(backend).predictor(network, state, device)
     name = checkpoint.default_path() if weights is None else os.fspath(weights)
+    if weights is not None:
+        probe.check(network, state, name)
+    predict = get(backend).predictor(network, state, device)
     try:
         return Colorizer(network, predict, weights=name, **meta.get("colorize", {}))
     except TypeError as error:  # an unknown option
