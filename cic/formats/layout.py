@@ -127,6 +127,7 @@ class Layout:
         """(their network, its {name: array}) of a Found: what their own code would compute."""
         return found.theirs, self.tensors(found.theirs, found.arrays)
 
+    @np.errstate(all="ignore")  # what is no number is found, and said in one line
     def convert(self, arrays, source, note=None, told=MappingProxyType({})):
         """Found of {name: array}; raises CheckpointError, naming `source`, unless all is well.
 
