@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cic import contents, images, shards
-from cic.files import replacing
+from cic.files import open_regular, replacing
 from cic.sources import PhotoList
 from cic.validity import INVALID
 
@@ -60,8 +60,8 @@ def encode(photo, load_size, quality=QUALITY):
         stored = np.asarray(image.convert("RGB")) if plain else None
     rgb = images.open_rgb(photo, short=load_size)
     if plain and np.array_equal(stored, rgb):
-        with open(photo, "rb") if isinstance(photo, os.PathLike) else photo.open() as file:
-            return file.read()
+        with open_regular(photo) if isinstance(photo, os.PathLike) else photo.open() as file:
+            return file.read(file.seek(0, os.SEEK_END) - file.seek(0))  # it may be growing
     rgb = images.shrink(rgb, load_size)
     rgb.info = {}  # a comment would be written again
     file = io.BytesIO()
@@ -173,9 +173,9 @@ def _write_failures(shard, failures):
 def _read_failures(shard):
     """{name: reason} of the photos that failed when the shard was made."""
     try:
-        with open(_failures_path(shard), encoding="ascii") as file:
+        with open_regular(_failures_path(shard)) as file:
             failures = json.load(file)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return failures if isinstance(failures, dict) else {}
 
@@ -212,12 +212,12 @@ def invalid_names(report):
     SHA-256 is None in reports of versions that wrote none.
     """
     names = {}
-    with open(report, encoding="utf-8") as file:
+    with open_regular(report) as file:
         for number, line in enumerate(file, 1):
             try:
                 entry = json.loads(line)
                 if entry["kind"] in INVALID or entry["removed"]:
                     names[entry["path"]] = entry.get("sha256")
-            except (ValueError, LookupError, TypeError):
+            except (ValueError, LookupError, TypeError, RecursionError):
                 raise ValueError(f"{report}: line {number} is not of such a report") from None
     return names

@@ -8,7 +8,7 @@ import numpy as np
 
 from cic import images, rebalance
 from cic.bins import COUNT
-from cic.files import replacing
+from cic.files import open_regular, replacing
 from cic.lab import rgb_to_lab
 
 STRIDE = 4  # training targets are the ab of every 4th pixel
@@ -50,7 +50,7 @@ class Prior:
     @classmethod
     def load(cls, path):
         """What `save` wrote; raises ValueError, naming the file, for anything else."""
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             try:
                 _, pixels, photos = (np.load(file, allow_pickle=False) for _ in range(3))
                 counts = cls(pixels, photos)
@@ -78,7 +78,8 @@ def divergence(prior, other):
 def read(path):
     """Prior (313,) from a .npy file; raises ValueError, naming the file, for anything else."""
     try:
-        prior = np.load(path, allow_pickle=False)
+        with open_regular(path) as file:
+            prior = np.load(file, allow_pickle=False)
         rebalance.weights(prior)
     except (ValueError, EOFError, TypeError, BadZipFile) as error:
         raise ValueError(f"{path}: not a prior: {error}") from None

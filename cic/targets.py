@@ -10,6 +10,7 @@ import numpy as np
 
 from cic import networks
 from cic.encode import soft_encode
+from cic.files import open_regular
 from cic.images import PhotoError
 from cic.lab import rgb_to_lab
 from cic.rebalance import is_gray
@@ -109,9 +110,9 @@ def class_names(photos):
 
 def read_classes(path):
     """Names of class folders, one a line, from a file; raises ValueError if one comes twice."""
-    with open(path, encoding="utf-8") as file:
+    with open_regular(path) as file:
         try:
-            names = file.read().split("\n")
+            names = file.read().decode().split("\n")
         except UnicodeDecodeError:
             raise ValueError(f"{path}: not text in UTF-8") from None
     names = [name.strip() for name in names if name.strip()]

@@ -1,6 +1,8 @@
 """Accuracy of VGG-16 on colorized photos (paper, section 3.1), top-1 and top-5, beside baselines.
 
 python -m metric.acc --results_dir result --save_path figures --imgs_dir photos/val
+python -m metric.acc --results_dir result --save_path figures
+python -m metric.acc --results_dir result --save_path top --weights vgg16.pth --classes names.txt
 
 The results are in class folders, one for each output of the network in sorted order, or those that
 --classes names. As in Callifrey/Paddle-CIC (metrics_acc.py), the short side of a photo is resized

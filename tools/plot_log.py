@@ -1,6 +1,7 @@
 """Draw the loss curves of one or several training runs into one picture, and list their figures.
 
 python tools/plot_log.py model -o losses.png
+python tools/plot_log.py runs/soft runs/hard -o losses.png
 python tools/plot_log.py runs/soft runs/hard/log.jsonl -o losses.png --smooth 20
 
 A run is its folder, or its log.jsonl. Of a run that was continued from an earlier checkpoint, what
@@ -9,6 +10,7 @@ running mean over --smooth lines of the log is strong; the validation loss is da
 average of the weights dotted.
 """
 
+import io
 import json
 import os
 import sys
@@ -18,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
 from cic import console
-from cic.files import replacing
+from cic.files import open_regular, replacing
 from cic.training import AVERAGE, score
 
 LOG = "log.jsonl"
@@ -46,8 +48,8 @@ def read_log(run):
     """
     path = os.path.join(run, LOG) if os.path.isdir(run) else run
     training, validation = [], []
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for line in map(parse_line, file):
+    with open_regular(path) as file:
+        for line in map(parse_line, io.TextIOWrapper(file, "utf-8", "replace")):
             if "loss" in line:
                 go_back(training, line["step"])
                 go_back(validation, line["step"])

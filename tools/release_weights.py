@@ -1,8 +1,10 @@
 """Turn a training checkpoint into weights to hand out: kernels in float16, no optimizer.
 
-They are the average of the weights, if the run kept one.
-
 python tools/release_weights.py model/epoch_latest_model.safetensors compact.safetensors
+python tools/release_weights.py model/epoch_best_model.safetensors best.safetensors
+python tools/release_weights.py model/epoch_20_model.safetensors after20.safetensors
+
+They are the average of the weights, if the run kept one.
 """
 
 import os
