@@ -2,7 +2,7 @@
 
 python tools/release_weights.py model/epoch_latest_model.safetensors fpn.safetensors
 python tools/release_weights.py model/epoch_best_model.safetensors best.safetensors
-python tools/release_weights.py model/epoch_20_model.safetensors after20.safetensors --saturation 1.1
+python tools/release_weights.py model/epoch_20_model.safetensors twenty.safetensors --saturation 1.1
 
 They are the average of the weights, if the run kept one. How photos are coloured with them, if
 nothing else is asked for, is kept in the file.
