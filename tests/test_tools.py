@@ -200,9 +200,10 @@ def test_one_photo_to_one_file(tool, photos, tmp_path):
     ],
 )
 def test_a_flag_changes_the_colours(tool, photos, tmp_path, name, flag, values):
-    images.write(tmp_path / "in" / "a.png", photos["chelsea"][:96, :96])
+    images.write(tmp_path / "in" / "a.png", photos["coffee"][100:292, 200:392])
     place = ("in", "-o", "out") if name == "colorize" else ("--image_dir", "in")
     place += () if name == "colorize" else ("--result_path", "out")
+    place += () if flag == "--size" else ("--size", 64)
     ab = []
     for value in values:
         run = tool(name, *place, flag, value)
