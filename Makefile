@@ -12,10 +12,13 @@ export PHOTO
 torch = torch==2.13.0
 paddle = paddlepaddle==3.3.1
 
+has_python = command -v $(PYTHON) >/dev/null 2>&1 || { \
+	echo "error: there is no $(PYTHON): sudo apt-get install python3 python3-venv" >&2; exit 1; }
+
 .PHONY: demo test lint format bench clean
 
 demo: .venv-demo/$(BACKEND)
-	.venv-demo/bin/python tools/demo.py --backend $(BACKEND) $${PHOTO:+"--photo=$$PHOTO"}
+	@.venv-demo/bin/python tools/demo.py --backend $(BACKEND) $${PHOTO:+"--photo=$$PHOTO"}
 
 test: lint
 	.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist worksteal
@@ -32,6 +35,8 @@ bench: .venv/ready
 	.venv/bin/python tools/bench.py
 
 .venv/ready: setup.cfg Makefile
+	@$(has_python)
+	@echo "installs both frameworks and the tools for tests into .venv, once: several GB and minutes"
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --upgrade pip
 	.venv/bin/python -m pip install --quiet $(torch) $(paddle)
@@ -40,10 +45,9 @@ bench: .venv/ready
 
 .venv-demo/$(BACKEND): setup.cfg Makefile
 	$(if $($(BACKEND)),,$(error BACKEND is torch or paddle, not $(BACKEND)))
-	$(PYTHON) -m venv .venv-demo
-	@echo "installing $($(BACKEND)), once; it takes about a minute"
-	.venv-demo/bin/python -m pip install --quiet --disable-pip-version-check $($(BACKEND)) .
-	touch $@
+	@$(has_python)
+	@$(PYTHON) tools/environment.py .venv-demo $($(BACKEND))
+	@touch $@
 
 clean:
 	rm -rf .venv .venv-demo build dist *.egg-info

@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import os
 
-from cic import checkpoint, networks, settings
+from cic import checkpoint, networks, probe, settings
 from cic.colorize import Colorizer
 
 # Backend: the module it needs, and what pip installs for it; in order of preference.
@@ -63,6 +63,8 @@ def colorizer(weights=None, backend=None, device="auto", **changes):
     """
     network, state, meta = checkpoint.load_weights(weights)
     name = checkpoint.default_path() if weights is None else os.fspath(weights)
+    if weights is not None:
+        probe.check(network, state, name)
     try:
         chosen = settings.of_weights(meta).but(**changes)
     except ValueError as error:

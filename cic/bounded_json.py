@@ -13,6 +13,7 @@ from cic.regular import open_regular
 LONGEST = 64 << 20  # bytes
 LINE = 1 << 20  # bytes of a line of a log or a report
 DEEPEST = 64  # brackets inside each other; what this project writes has up to 6
+DIGITS = 400  # of a whole number: those of the largest float64
 MOST = 2_000_000  # values: what Python makes of them takes up to 200 MB
 _STEPS = np.zeros(256, np.int8)  # what a byte outside of texts adds to the depth
 _STEPS[list(b"[{")], _STEPS[list(b"]}")] = 1, -1
@@ -30,7 +31,7 @@ def loads(text):
     opened = data.count(b"[") + data.count(b"{")
     if opened > DEEPEST or opened + data.count(b",") > MOST:  # in texts, too
         _check_bounds(_without_texts(data))
-    return json.loads(data.decode("utf-8"), object_pairs_hook=_object)
+    return json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_int=_whole)
 
 
 def _check_bounds(bare):
@@ -63,6 +64,12 @@ def lines(file):
     """Yield the lines of a binary file; one longer than LINE in pieces, which are no JSON."""
     while line := file.readline(LINE):
         yield line
+
+
+def _whole(digits):
+    if len(digits) > DIGITS:
+        raise ValueError(f"JSON with a number of {len(digits):,} digits")
+    return int(digits)
 
 
 def _object(pairs):

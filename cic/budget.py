@@ -80,9 +80,10 @@ def of_image(image, to_rgb=True):
         steps += [core + 2, 2 * 2 if turned else 2 + 1]
         steps += [core + 1 + 4] if to_rgb else []
     else:
-        steps += [2 * core] if turned else []
-        steps += [core + 4 + (image.mode[-1] in "Aa")] if image.mode != "RGB" else []
-    return image.width * image.height * max(steps) + _of_strip(image)
+        core *= 2 if turned else 1
+        alpha = image.mode[-1] in "Aa" or "transparency" in image.info
+        steps += [core + (0 if image.mode == "RGB" else 4) + alpha]
+    return image.width * image.height * max(steps) + _of_strips(image)
 
 
 def _has_exif(image):
@@ -102,17 +103,16 @@ def _decoder(image):
     return _DECODER.get(image.format, 0)
 
 
-def _of_strip(image):
-    """Bytes of the largest strip of a TIFF, which its decoder holds as a whole."""
+def _of_strips(image):
+    """Bytes of a compressed TIFF: of its file, which libtiff maps, and of its largest strip."""
     tags = getattr(image, "tag_v2", None)
     if tags is None or image.info.get("compression") == "raw":
         return 0
-    rows = min(tags.get(278, image.height), image.height)  # TIFF 6.0, RowsPerStrip
-    samples = len(tags.get(258, (8,)))
-    bits = max(tags.get(258, (8,)))
-    if isinstance(rows, int) and isinstance(bits, int) and 322 not in tags:
-        return rows * image.width * samples * bits // 8
-    return 0
+    bits = tags.get(258, (8,))
+    rows, tiled = tags.get(278, image.height), 322 in tags  # RowsPerStrip, TileWidth
+    stored = tags.get(325 if tiled else 279, ())  # TileByteCounts, StripByteCounts
+    strip = 0 if tiled else min(rows, image.height) * image.width * sum(bits) // 8
+    return strip + sum(stored if isinstance(stored, tuple) else (stored,))
 
 
 def of_network(network, height, width):
@@ -176,8 +176,9 @@ _GROUPS = (
 
 def _groups():
     """What each control group that this process is in leaves, bytes."""
-    own = [line.strip().split(":", 2) for line in _lines("/proc/self/cgroup")]
-    paths = {parts[2].strip("/") for parts in own if parts[1:2] in ([""], ["memory"])} | {""}
+    lines = (line.strip().split(":", 2) for line in _lines("/proc/self/cgroup"))
+    own = (parts for parts in lines if len(parts) == 3)
+    paths = {path.strip("/") for _, kinds, path in own if not kinds or "memory" in kinds} | {""}
     for root, limit, usage, cached in _GROUPS:
         for path in paths:
             folder = os.path.normpath(os.path.join(root, path))

@@ -7,8 +7,7 @@ import re
 import struct
 from dataclasses import dataclass, field
 
-from cic import metadata, png_chunks
-from cic.damage import DAMAGE
+from cic import metadata, png_chunks, tiff_pages
 
 # Formats, by the endings of their files, and what a result in them keeps of its photo.
 ROOM = {
@@ -67,7 +66,7 @@ def of(image, file, size, sideways):
         exif=metadata.kept(image, size, dpi),
         dpi=dpi,
         xmp=true_xmp(xmp, size) if xmp and len(xmp) <= _MOST else None,
-        iptc=_iptc(image),
+        iptc=_iptc(image, file),
         comments=() if png else _comments(image),
         words=tuple(png_chunks.words(file)) if png else (),
         compression=image.info.get("compression") if image.format == "TIFF" else None,
@@ -109,27 +108,15 @@ def true_xmp(xmp, size):
     return _XMP_FIELDS.sub(right, _XMP_THUMBNAILS.sub(b"", xmp))
 
 
-def _iptc(image):
+def _iptc(image, file):
     """IPTC-NAA record of a Pillow image, bytes; None if there is none that is whole."""
-    found = image.info.get("photoshop", {})
-    data = found.get(_IPTC) if isinstance(found, dict) else None
-    if image.format == "TIFF":
-        data = _tag(image, _IPTC_TAG)
-        if isinstance(data, tuple):  # stored as 32-bit numbers, as some programs do
-            try:
-                order = ">" if image.tag_v2.prefix == b"MM" else "<"
-                data = struct.pack(f"{order}{len(data)}I", *data)
-            except (struct.error, TypeError):
-                data = None
+    if image.format == "TIFF":  # it may be stored as 32-bit numbers, which Pillow takes apart
+        data = tiff_pages.field(file, image.tag_v2.offset, _IPTC_TAG, _MOST)
+    else:
+        found = image.info.get("photoshop", {})
+        data = found.get(_IPTC) if isinstance(found, dict) else None
     sound = isinstance(data, bytes) and data.startswith(b"\x1c") and len(data) <= _MOST
     return data if sound else None
-
-
-def _tag(image, number):
-    try:
-        return image.tag_v2.get(number)
-    except DAMAGE:
-        return None
 
 
 def _comments(image):

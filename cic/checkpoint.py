@@ -30,7 +30,7 @@ DEFAULT = "fpn"  # bundled weights
 LARGEST = 1e8
 VARIANCE = ".running_var"  # how the arrays are called that are none below 0
 # Of what metadata say of colorizing: types, least and most.
-COLORIZE = {"size": (int, 8, 1 << 16), "temperature": (int | float, 0, 100)}
+COLORIZE = {"size": (int, 8, 2048), "temperature": (int | float, 0, 100)}
 LONGEST = 1000  # letters of a message: names in a file may be of any length
 _KINDS = {"f": "F", "i": "I", "u": "U"}  # safetensors' names of NumPy's kinds of numbers
 
@@ -245,7 +245,10 @@ def check_numbers(state, source):
 def network_of(meta, source):
     """The network that a file's meta names; raises CheckpointError if there is none such."""
     try:
-        return networks.get(meta["network"], **meta["options"])
+        network = networks.get(meta["network"], **meta["options"])
+        if not all(1 / LARGEST < one < LARGEST for one in np.ravel(network.scale)):
+            raise ValueError(f"its input is divided by {network.scale}")
+        return network
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise CheckpointError(f"{source}: its metadata names no known network: {error}") from None
 

@@ -236,30 +236,53 @@ def list_jobs(paths, output, films=False, left_out=None):
 
     Folders keep their inner layout, photos their format if it is common. With one photo and an
     `output` that ends as a photo does, that is the target; else it is a folder, and photos in it
-    are no sources. With `films` these are taken as photos are. `left_out`, a kinds.LeftOut, counts
-    the photos of kinds that are not read here.
+    are results, not sources: how many were left out is printed. But a path that lies in there and
+    is named is a source. With `films` these are taken as photos are. `left_out`, a kinds.LeftOut,
+    counts the photos of kinds that are not read here.
+    Raises ValueError if the results would lie among the photos, or all photos are results.
     """
     extensions = (*sources.EXTENSIONS, *(sources.FILMS if films else ()))
     names_a_file = os.path.splitext(output)[1].lower() in extensions
     if names_a_file and len(paths) == 1 and not any(map(os.path.isdir, (paths[0], output))):
         return [(paths[0], output)], []
-    jobs, problems = [], []
+    jobs, problems, results = [], [], 0
+    inside = os.path.join(os.path.realpath(output), "")
     for path in paths:
         if os.path.realpath(path) == os.path.realpath(output):
-            raise ValueError(f"{path}: the output folder is the input folder")
+            raise ValueError(f"{path}: the output folder is the input folder: name another with -o")
         folder, names = os.path.dirname(path), [os.path.basename(path)]
         if os.path.isdir(path):
             folder, names = path, sources.walk(path, extensions, problems.append, left_out)
         for name in names:
             source = os.path.join(folder, name)
             if films and sources.is_film(name):
-                target = video_writer.target_name(name)
+                target = os.path.join(output, video_writer.target_name(name))
             else:
-                target = _target_name(name, source)
-            jobs.append((source, os.path.join(output, target)))
-    inside = os.path.join(os.path.realpath(output), "")
-    jobs = [job for job in jobs if not os.path.realpath(job[0]).startswith(inside)]
+                target = os.path.join(output, _target_name(name, source))
+            if _is_in(path, inside):
+                _refuse_among(path, target)
+            elif _is_in(source, inside):
+                results += 1
+                continue
+            jobs.append((source, target))
+    if results and not jobs:
+        raise ValueError(
+            f"{', '.join(paths)}: all {results:,} photos in there lie in the output folder "
+            f"{output}, whose photos are results: name another with -o"
+        )
+    if results:
+        print(f"{output}: {results:,} photos in this output folder are results, and left out")
     return jobs, problems
+
+
+def _is_in(path, inside):
+    return os.path.realpath(path).startswith(inside)
+
+
+def _refuse_among(path, target):
+    """Raise ValueError if a photo's result would lie in `path`, a folder in the output folder."""
+    if os.path.isdir(path) and _is_in(target, os.path.join(os.path.realpath(path), "")):
+        raise ValueError(f"{path}: {target!r} would lie among its photos: name another -o")
 
 
 def locked(output, jobs):

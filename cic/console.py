@@ -14,11 +14,20 @@ from cic import images
 ESCAPED = "backslashreplace"
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its help begins with the description, in which examples come first, not with all flags."""
+
+    def format_help(self):
+        description, self.description = self.description, None
+        try:
+            return f"{description.strip()}\n\n{super().format_help()}"
+        finally:
+            self.description = description
+
+
 def parser(description):
     """ArgumentParser that shows a tool's docstring as it is."""
-    return argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    return _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def positive(text):

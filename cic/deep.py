@@ -13,7 +13,7 @@ from cic import stretch
 from cic.damage import Unsupported
 from cic.painting import strips, with_alpha
 
-_BAND = 1 << 20  # values at a time, so that scratch memory stays small whatever the photo
+_BAND = 1 << 18  # values at a time, so that scratch memory stays small whatever the photo
 _LEVEL = 3  # of zlib: higher takes several times longer for a few per cent
 _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1  # TIFF 6.0, PhotometricInterpretation
 _PLANAR = 2  # TIFF 6.0, PlanarConfiguration
@@ -36,13 +36,9 @@ def gray(image, stretched=True, curve=None):
     """
     tags = getattr(image, "tag_v2", {})
     if image.mode == "F":
-        values, note = _scaled(np.asarray(image), 1.0, tags, stretched, slack=_SLACK)
+        values, note = _scaled(image, 1.0, tags, stretched, slack=_SLACK)
     elif image.mode == "I":
-        values = np.asarray(image)
-        unsigned = tags.get(tiff.SAMPLEFORMAT, (1,)) == (1,)
-        if tags.get(tiff.BITSPERSAMPLE) == (32,) and unsigned:
-            values = values.view(np.uint32)  # Pillow takes these to have a sign
-        values, note = _scaled(values, 65535, tags, stretched)
+        values, note = _scaled(image, 65535, tags, stretched)
     else:
         values, note = _of_16_bits(image, tags, stretched, curve)
     if tags.get(tiff.PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO:
@@ -50,12 +46,23 @@ def gray(image, stretched=True, curve=None):
     return values, note
 
 
+def _read(image):
+    """Yield (slice of rows, array) of a Pillow image, so that only a band is copied at a time."""
+    tags = getattr(image, "tag_v2", {})
+    unsigned = image.mode == "I" and tags.get(tiff.SAMPLEFORMAT, (1,)) == (1,)
+    unsigned = unsigned and tags.get(tiff.BITSPERSAMPLE) == (32,)  # Pillow takes these to be signed
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        part = slice(top, min(top + rows, image.height))
+        band = np.asarray(image.crop((0, part.start, image.width, part.stop)))
+        yield part, band.view(np.uint32) if unsigned else band
+
+
 def _of_16_bits(image, tags, stretched, curve):
-    """What `gray` gives for an image of mode I;16 or its kin; a band is copied at a time."""
+    """What `gray` gives for an image of mode I;16 or its kin."""
     values = np.empty((image.height, image.width), np.uint16)
-    for part in _bands(values):
-        box = (0, part.start, image.width, min(part.stop, image.height))
-        values[part] = np.asarray(image.crop(box))
+    for part, band in _read(image):
+        values[part] = band
     if tags.get(tiff.BITSPERSAMPLE) == (12,):  # which Pillow leaves in [0, 4095]
         for part in _bands(values):
             values[part] = values[part] << 4 | values[part] >> 8
@@ -98,13 +105,14 @@ def mend_order(image):
             image.tile[n] = getattr(tile, "_make", tuple)(mended)
 
 
-def _scaled(values, white, tags, stretched, slack=0.0):
-    """((H, W) uint16, a note or None) of numbers, from black at 0 to `white` if they fit.
+def _scaled(image, white, tags, stretched, slack=0.0):
+    """((H, W) uint16, a note or None) of an image's numbers, black at 0 to `white` if they fit.
 
     Those that fit but for `slack` at either end are clipped; others are stretched, or clipped if
     not `stretched`. A TIFF may say in its `tags` what is white.
     """
-    low, high = float(values.min()), float(values.max())
+    ends = [(float(band.min()), float(band.max())) for _, band in _read(image)]
+    low, high = (function(end) for function, end in zip((np.min, np.max), zip(*ends)))
     if not np.isfinite([low, high]).all():
         raise Unsupported("some pixels are not numbers")
     stated, note = stretch.said(tags), None
@@ -116,10 +124,10 @@ def _scaled(values, white, tags, stretched, slack=0.0):
             note = f"white is {stated:,.6g}, as its SMaxSampleValue says: stretched"
     else:
         note = f"its values, {low:,.6g} to {high:,.6g}, are stretched from black to white"
-    out = np.empty(values.shape, np.uint16)
+    out = np.empty((image.height, image.width), np.uint16)
     factor = 65535 / (high - low) if high > low else 0.0
-    for part in _bands(values):
-        out[part] = np.rint((np.clip(values[part].astype(np.float64), low, high) - low) * factor)
+    for part, band in _read(image):
+        out[part] = np.rint((np.clip(band.astype(np.float64), low, high) - low) * factor)
     return out, note and f"{note} ({stretch.HOW})"
 
 

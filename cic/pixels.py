@@ -89,6 +89,7 @@ def to_rgb(image):
     """
     decode(image)
     found, _ = of(image)
+    found.deep = found.alpha = None  # before there is more
     rgb = found.image if found.image.mode == "RGB" else found.image.convert("RGB")
     if rgb is not image:
         rgb.info = {}  # nothing is to be applied once more

@@ -219,6 +219,6 @@ def invalid_names(report):
                 entry = bounded_json.loads(line)
                 if entry["kind"] in INVALID or entry["removed"]:
                     names[entry["path"]] = entry.get("sha256")
-            except (ValueError, LookupError, TypeError):
+            except (ValueError, LookupError, TypeError, RecursionError):
                 raise ValueError(f"{report}: line {number} is not of such a report") from None
     return names

@@ -239,7 +239,7 @@ _RECIPES = {
             Data: as compact-64; the photographs that are larger than 64 pixels count six times.
             Hardware: as compact-64; 48 photos/s. Hours: 0.72.
             Result: validation loss 3.601; AuC, raw and rebalanced, on 180 ImageNet photographs
-            87.94 and 59.86 (all gray 88.68 and 57.16); bundled as cic/data/compact.safetensors.
+            87.94 and 59.86 (all gray 88.68 and 57.16); the first weights that were bundled.
             """,
         ),
         Recipe(

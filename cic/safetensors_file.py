@@ -103,7 +103,7 @@ def _texts(found):
 
 def _entry(name, value):
     """(kind, shape, begin, end) of an array's entry in the header."""
-    if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
+    if not isinstance(value, dict) or not value.keys() >= {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{name} is described as no array is")
     kind, shape, places = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(kind, str) or kind not in DTYPES:

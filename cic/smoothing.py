@@ -4,9 +4,10 @@ Frame by frame the network's colours flicker. Here they are a running mean over 
 cell: the mean of so far weighs `smoothing` where the lightness stayed and less where it changed, so
 that nothing that moves leaves its colours behind. A cut begins anew.
 
-Measured with the bundled weights at a short side of 128 pixels, CIELAB units. Flicker is the change
-of ab a frame in static cells, ghosting the distance from the unsmoothed ab in the others (see
-metric.flicker). The pan is two of scikit-image's photographs, a hundredth of the width a frame:
+Measured with weights of the recipe compact at a short side of 128 pixels, CIELAB units. Flicker is
+the change of ab a frame in static cells, ghosting the distance from the unsmoothed ab in the others
+(see metric.flicker). The pan is two of scikit-image's photographs, a hundredth of the
+width a frame:
 
                                    a pan       a street    a talking head
     frames, static cells           80, 48 %    150, 61 %   120, 75 %

@@ -58,7 +58,9 @@ def walk(folder, extensions=EXTENSIONS, onerror=_raise, left_out=None):
     """
     folder = os.fspath(folder)
     if not os.path.isdir(folder):
-        raise PhotoError(f"{folder}: there is no such folder")
+        there = os.path.lexists(folder)
+        reason = "neither a folder nor a tar shard" if there else "there is no such folder"
+        raise PhotoError(f"{folder}: {reason}")
     waiting, seen = [""], set()  # names of folders end in a separator; the last one comes next
     while waiting:
         name = waiting.pop()

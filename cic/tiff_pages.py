@@ -15,6 +15,7 @@ _WANTED = {_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _COLOURS, _INSIDE, _DNG}
 _REDUCED, _PAGE, _MASK = 1, 2, 4  # bits of NewSubfileType
 _OLD_REDUCED = 2  # of SubfileType
 _SENSOR = (32803, 34892)  # photometric interpretations of RAW photos: colour filter, linear
+_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4}  # TIFF 6.0: bytes of a type
 _TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 
 
@@ -38,13 +39,8 @@ def read(file):
 
     A chain that is damaged ends there. Raises Unsupported for a RAW photo and for absurd numbers.
     """
-    file.seek(0)
-    head = file.read(16)
-    order = "<" if head[:1] == b"I" else ">"
-    big = 43 in head[2:4]
-    layout = _Layout(order, big)
+    layout, at = _layout(file)
     pages, inside, tags_left = [], [], [MOST_TAGS]
-    at = layout.number(head[8:16] if big else head[4:8])
     seen = set()
     while at and at not in seen and len(pages) < MOST_PAGES:
         seen.add(at)
@@ -73,6 +69,15 @@ class _Layout:
 
     def number(self, data):
         return self.offset.unpack(data)[0] if len(data) == self.offset.size else 0
+
+
+def _layout(file):
+    """(_Layout, offset of the first directory) of a TIFF."""
+    file.seek(0)
+    head = file.read(16)
+    big = 43 in head[2:4]
+    layout = _Layout("<" if head[:1] == b"I" else ">", big)
+    return layout, layout.number(head[8:16] if big else head[4:8])
 
 
 def _directory(file, at, layout, number, tags_left):
@@ -119,6 +124,27 @@ def _values(file, layout, kind, length, value):
         value = file.read(length * item.size)
     value = value[: min(length, len(value) // item.size) * item.size]
     return [number for (number,) in item.iter_unpack(value)]
+
+
+def field(file, at, tag, most):
+    """The bytes of a field of the directory at `at`, as they are stored; None if there is none.
+
+    None, too, if it is longer than `most` bytes, or not numbers.
+    """
+    layout = _layout(file)[0]
+    file.seek(at)
+    data = file.read(layout.count.size)
+    count = layout.count.unpack(data)[0] if len(data) == layout.count.size else 0
+    data = file.read(min(count, MOST_TAGS) * layout.entry.size)
+    data = data[: len(data) // layout.entry.size * layout.entry.size]
+    for found, kind, length, value in layout.entry.iter_unpack(data):
+        size = length * _WIDTHS.get(kind, 0)
+        if found == tag and 0 < size <= most:
+            if size > len(value):
+                file.seek(layout.number(value))
+                value = file.read(size)
+            return value[:size] if len(value) >= size else None
+    return None
 
 
 def whole(pages):

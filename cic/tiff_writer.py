@@ -22,6 +22,7 @@ _PREDICTOR, _DIFFERENCE = 317, 2  # TIFF 6.0, section 14
 _PLAIN = (RAW, PACKBITS)
 _LEVEL = 6  # of zlib
 _JPEG_QUALITY, _JPEG_SIDE = 95, 8  # rows of a strip of JPEG at 4:4:4 are a multiple of that
+_JPEG_WIDTH = 65500  # libjpeg's JPEG_MAX_DIMENSION
 _STRIP = 1 << 18  # bytes of a strip before it is compressed, about; TIFF 6.0 advises 8 KB, for 1992
 _LARGEST = 2**32 - 1  # where an offset of a TIFF can lead
 
@@ -43,7 +44,7 @@ class Pages:
         height, width, _ = shape
         channels = 3 if alpha is None else 4
         deep = np.dtype(dtype) == np.uint16
-        compression = _possible(compression, deep, alpha is not None)
+        compression = _possible(compression, deep, alpha is not None, width)
         row = width * channels * (2 if deep else 1)
         rows = min(height, max(1, _STRIP // row // _JPEG_SIDE) * _JPEG_SIDE)
         offsets, counts = [], []
@@ -99,12 +100,12 @@ class Pages:
         self.pointer = at + 2 + 12 * count
 
 
-def _possible(compression, deep, alpha):
+def _possible(compression, deep, alpha, width=1):
     """The compression that a page gets of which its photo had `compression`."""
     if compression is None or compression in _PLAIN:
         return compression or RAW
     if compression == JPEG:
-        return DEFLATE if deep or alpha else JPEG
+        return DEFLATE if deep or alpha or width > _JPEG_WIDTH else JPEG
     if compression not in _PREDICTED or compression not in _CODES:
         return DEFLATE  # of fax and the like, whose pixels are of one bit
     if compression in ("zstd", "lzma"):

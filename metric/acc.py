@@ -2,6 +2,7 @@
 
 python -m metric.acc --results_dir result --save_path figures --imgs_dir photos/val
 python -m metric.acc --results_dir result --save_path figures --weights lite0.safetensors
+python -m metric.acc --results_dir result --save_path top --weights vgg16.pth --classes names.txt
 
 The classifier is VGG-16 (paper, section 3.1) unless --weights is another, which the table names.
 The results are in class folders: one for each output of the network in sorted order, those that

@@ -1,6 +1,8 @@
 """Area under the curve of ab errors (paper, section 3.1): raw, rebalanced, and balanced.
 
 python -m metric.auc --imgs_dir photos/val --results_dir result --save_path figures
+python -m metric.auc --imgs_dir val --results_dir result --save_path small --resize 256 --crop 256
+python -m metric.auc --imgs_dir val --results_dir result --save_path figures --prior prior.npy
 
 Prints the figures beside those of all-gray pictures, of the colours of random other photos, and of
 the truth, each with a 95 % interval, and what one photo alone holds of all weight. Writes auc.json,

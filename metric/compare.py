@@ -2,6 +2,7 @@
 
 python -m metric.compare figures/evaluation.npz others/evaluation.npz
 python -m metric.compare figures/evaluation.npz
+python -m metric.compare figures/evaluation.npz others/evaluation.npz --save_path difference
 
 The files are those that tools/evaluate.py, metric.report, metric.auc and metric.acc write beside
 their JSON; both runs must have measured the same photos alike. Every row of the first, baselines

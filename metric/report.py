@@ -1,6 +1,8 @@
 """All figures of colorized photos at once: AuC, RMSE of ab, PSNR, SSIM, colourfulness.
 
 python -m metric.report --imgs_dir photos/val --results_dir result --save_path figures
+python -m metric.report --imgs_dir val --results_dir new --save_path small --resize 256 --crop 256
+python -m metric.report --imgs_dir val --results_dir result --save_path figures --prior prior.npy
 
 Results are paired with photos by relative path, extensions aside; all must be there, each as large
 as its photo. A gray photo has no colour to find, but counts; transparency is ignored. Beside the

@@ -38,6 +38,20 @@ PLAIN = st.recursive(
 )
 
 
+PROTOCOL_5 = st.recursive(
+    PLAIN | st.binary().map(bytearray),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@settings(max_examples=30)
+@given(value=PROTOCOL_5)
+def test_what_only_protocol_5_has_comes_as_pickle_wrote_it(value):
+    found = pickles.load(io.BytesIO(pickle.dumps(value, 5)), {})
+    assert found == value
+    assert repr(found) == repr(value)  # bytes and bytearray are equal
+
+
 @given(value=PLAIN, protocol=st.integers(3, 5))
 def test_plain_objects_come_as_pickle_wrote_them(value, protocol):
     file = io.BytesIO(b"ahead" + pickle.dumps(value, protocol) + b"behind")
@@ -199,6 +213,70 @@ def test_absurd_lengths_and_memo_keys_take_no_memory(tmp_path):
         assert peak < 1 << 20
 
 
+def plain(value):
+    """The operations that make a value."""
+    return pickle.dumps(value, 2)[2:-1]
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_arrays_in_the_buffers_of_protocol_5(tmp_path, older):
+    """Of any order of axes, writable or not, and views; as NumPy 2 and 1 pickle them."""
+    base = np.arange(24.0, dtype="f4").reshape(2, 3, 4)
+    fixed = base.copy()
+    fixed.flags.writeable = False
+    arrays = {
+        "C": base,
+        "F": np.asfortranarray(base),
+        "K": base.transpose(1, 0, 2),
+        "read only": fixed,
+        "view": base[:, ::2],
+        "swapped": base.astype(">f4"),
+        "empty": base[:0],
+        "scalar": np.array(3.0),
+        "int": np.arange(3),
+        "bool": base[0] > 3,
+    }
+    code = pickle.dumps(arrays, 5)
+    assert b"_frombuffer" in code
+    assert b"\x96" in code  # BYTEARRAY8
+    if older:
+        named = b"\x8c\x13numpy._core.numeric", b"\x8c\x12numpy.core.numeric"
+        code = code[:2] + code[11:].replace(*named)  # without the frame's length
+        assert named[1] in code
+    (tmp_path / "x.pdparams").write_bytes(code)
+    found = frameworks.read(tmp_path / "x.pdparams")
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert found[name].dtype == array.dtype
+        assert np.array_equal(found[name], array)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (("aaaa", "f4", (2,), "C"), "cannot reshape"),
+        (("aaa", "f4", (1,), "C"), "multiple of element size"),
+        (("aaaa", "f4", (1,), "K", (5,)), "axis 5"),
+        (("aaaa", "f4", (2**62, 2**62), "C"), "too big|cannot reshape|Maximum"),
+        (("aaaa", "f4", [1], "C"), "an array without a shape"),
+        (("aaaa", "f4", 1, "C"), "an array without a shape"),
+        (("aaaa", "O", (1,), "C"), "an array of 'O'"),
+        (("aaaa", "(1000000000,)f4", (1,), "C"), "an array of"),
+        (("aaaa", "f4,f4", (1,), "C"), "an array of 'f4,f4'"),
+        ((7, "f4", (1,), "C"), "bytes-like"),
+    ],
+    ids=str,
+)
+def test_buffers_that_are_none_are_named(tmp_path, parts, message):
+    data, kind, *rest = parts
+    code = b"\x80\x05}" + plain("a") + b"cnumpy._core.numeric\n_frombuffer\n("
+    code += plain(data) + b"cnumpy\ndtype\n" + plain((kind,)) + b"R"
+    path = tmp_path / "x.pdparams"
+    path.write_bytes(code + b"".join(map(plain, rest)) + b"tRs.")
+    with pytest.raises(CheckpointError, match=rf"x\.pdparams: not weights of .*({message})"):
+        frameworks.read(path)
+
+
 def test_nested_tuples_as_a_key_do_not_hang():
     """Each holds the one before twice: hashing the last would take 2^60 steps."""
     code = b"\x80\x02}K\x01" + b"q\x00h\x00\x86" * 60 + b"K\x01s."
@@ -297,9 +375,6 @@ def tensor(
 ):
     """Pickle of {"a": a tensor}, the parts as they are told."""
 
-    def plain(value):
-        return pickle.dumps(value, 2)[2:-1]
-
     head = b"\x80\x02}" + plain("a") + b"ctorch._utils\n_rebuild_tensor_v2\n(("
     storage = plain("storage") + b"c" + kind + b"\n" + plain(storage) + plain("cpu") + plain(count)
     tail = plain(False) + b"N" + b"tRs."
@@ -381,9 +456,6 @@ def test_what_is_no_state_dict_is_named(tmp_path, thing):
 def test_arrays_that_are_one_text_again_and_again_are_refused(tmp_path):
     """Each would be encoded anew: 1,000 of a megabyte from a file of one."""
 
-    def plain(value):
-        return pickle.dumps(value, 2)[2:-1]
-
     path, text = tmp_path / "x.pdparams", "\0" * (1 << 20)
     code = b"\x80\x02}(" + plain("its text") + b"X" + struct.pack("<I", len(text))
     code += text.encode() + b"q\xff"
@@ -397,3 +469,170 @@ def test_arrays_that_are_one_text_again_and_again_are_refused(tmp_path):
         frameworks.read(path)
     assert tracemalloc.get_traced_memory()[1] < 20 << 20
     tracemalloc.stop()
+
+
+def doubled(count):
+    """A tuple of the one before twice, and so on: to hash it takes 2^count steps."""
+    return b")" + b"q\x00h\x00\x86" * count
+
+
+def doubled_lists(count):
+    """The same of lists: to show it takes as many."""
+    return b"]" + b"q\x00]h\x00ah\x00a" * count
+
+
+LONG_LIST = b"\x80\x02(]q\x00(" + b"N" * 20_000 + b"e"
+ENDLESS = {
+    "dicts": b"\x80\x02" + b"}" * 1_000_000 + b".",
+    "marks": b"\x80\x02" + b"(" * 1_000_000 + b".",
+    "tuples": LONG_LIST + b"cbuiltins\ntuple\nh\x00\x85R" * 20_000 + b"t.",
+    "sizes": LONG_LIST + b"ctorch\nSize\nh\x00\x85R" * 20_000 + b"t.",
+    "sets": LONG_LIST + b"cbuiltins\nset\nh\x00\x85R" * 20_000 + b"t.",
+    "pairs": LONG_LIST.replace(b"N", b"K\x01K\x02\x86")
+    + b"ccollections\nOrderedDict\nh\x00\x85R" * 20_000
+    + b"t.",
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_what_is_made_of_a_few_bytes_is_bounded(monkeypatch, name):
+    """Of one list of 20,000 the last four would make 3 to 40 GB each."""
+    monkeypatch.setattr(pickles, "MOST", 150_000)  # faster
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="more than 150,000 steps"):
+        pickles.load(io.BytesIO(ENDLESS[name]), frameworks._MODULES)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 << 20
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        b"\x80\x02cbuiltins\ntuple\n" + plain("x" * 1000) + b"\x85R.",
+        b"\x80\x02c" + b"a" * 10**6 + b"\n" + b"b" * 10**6 + b"\n.",
+        b"\x80\x02I" + b"9" * 10**6 + b"\n.",
+        b"\x80\x04" + doubled_lists(60) + doubled_lists(60) + b"\x93.",  # a global
+        b"\x80\x05\x96" + b"\xff" * 6 + b"\0\0.",  # a bytearray of 2^48
+    ],
+    ids=["tuple of a text", "long name", "long number", "global of lists", "bytearray"],
+)
+def test_long_things_are_damage_at_once(code):
+    begin = time.process_time()
+    with pytest.raises(ValueError, match="a damaged pickle"):
+        pickles.load(io.BytesIO(code), frameworks.KNOWN)
+    assert time.process_time() - begin < 1
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"shape": (10**9,), "strides": ("x",)},  # a text of 10^9 letters
+        {"shape": (10**9,), "strides": ([1],)},
+        {"shape": (1,) * 10**5, "strides": (1,) * 10**5},
+        {"shape": (2**2000,) * 30, "strides": (0,) * 30},
+        {"shape": (True, True), "strides": (1, 1)},
+        {"offset": [0]},
+        {"count": [6]},
+        {"storage": (1,)},
+    ],
+    ids=lambda parts: str(parts)[:60],
+)
+def test_tensors_of_other_things_than_numbers_are_named(saved, parts):
+    begin = time.process_time()
+    with pytest.raises(CheckpointError, match=r"zip\.pth: not weights of") as caught:
+        read_with(saved, tensor(**parts))
+    assert len(str(caught.value)) < 1100
+    assert time.process_time() - begin < 1
+
+
+STORAGE = {
+    "first": plain("storage"),
+    "kind": b"ctorch\nFloatStorage\n",
+    "key": plain("0"),
+    "place": plain("cpu"),
+    "count": plain(6),
+}
+
+
+@pytest.mark.parametrize("part", ["first", "key", "place", "count"])
+@pytest.mark.parametrize("make", [doubled, doubled_lists])
+@pytest.mark.timeout(20)
+def test_a_storage_described_by_what_is_nested_is_named(saved, part, make):
+    """To hash it, or to show it, would take for ever."""
+    storage = b"(" + b"".join((STORAGE | {part: make(60)}).values()) + b"tQ"
+    code = b"\x80\x02}" + plain("a") + b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage
+    code += plain(0) + plain((2, 3)) + plain((3, 1)) + plain(False) + b"NtRs."
+    with pytest.raises(CheckpointError, match=r"zip\.pth: ") as caught:
+        read_with(saved, code)
+    assert len(str(caught.value)) < 1100
+
+
+@pytest.mark.timeout(20)
+def test_a_dtype_or_keys_that_are_nested_are_not_hashed(tmp_path):
+    path, nested = tmp_path / "x.pth", doubled(60)
+    buffer = b"cnumpy.core.numeric\n_frombuffer\n(" + plain("aaaa") + b"cnumpy\ndtype\n"
+    order = plain(("f4",)) + b"R(" + plain(3) + nested + b"tb"
+    tail = plain((1,)) + plain("C") + b"tRs."
+    path.write_bytes(b"\x80\x02}" + plain("a") + buffer + order + tail)
+    assert frameworks.read(path)["a"].tobytes() == b"aaaa"  # what is no order is none
+    path.write_bytes(b"\x80\x02}" + plain("a") + buffer + nested + b"\x85R" + tail)
+    with pytest.raises(CheckpointError, match="an array of no numbers"):
+        frameworks.read(path)
+    head = (plain(frameworks.MAGIC), plain(1001), plain({"little_endian": True}), plain({"a": 1}))
+    parts = b"".join(b"\x80\x02" + part + b"." for part in (*head, b"]" + nested + b"a"))
+    path.write_bytes(parts)
+    with pytest.raises(CheckpointError, match="its storages are not those of its tensors"):
+        frameworks.read(path)
+
+
+def test_a_module_in_itself_takes_no_memory_for_its_names(tmp_path):
+    """Level by level they would grow to 600,000 letters each."""
+    net = torch.nn.Linear(2, 2)
+    vars(net)["_modules"]["again"] = net
+    torch.save(net, tmp_path / "x.pth")
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match="more than 100,000 modules, or 100 inside each"):
+        frameworks.read(tmp_path / "x.pth")
+    assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    tracemalloc.stop()
+
+
+def test_modules_that_are_used_again_are_counted_with_what_they_hold(tmp_path):
+    inner, outer = torch.nn.Module(), torch.nn.Module()
+    vars(inner)["_parameters"] = {f"p{n}": None for n in range(1000)}
+    vars(outer)["_modules"] = {f"m{n}": inner for n in range(1000)}
+    torch.save(outer, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match="more than 100,000 modules"):
+        frameworks.read(tmp_path / "x.pth")
+
+
+def test_an_archive_of_absurdly_many_parts_is_refused_before_they_are_read(tmp_path, monkeypatch):
+    """Each would be an object of 700 bytes."""
+    monkeypatch.setattr(frameworks, "DIRECTORY", 1 << 16)  # faster
+    path, count = tmp_path / "x.pth", 4000
+    entry = b"PK\1\2" + struct.pack("<6H3I5H2I", *(0,) * 6, *(0,) * 3, 1, *(0,) * 4, 0, 0) + b"a"
+    size = count * len(entry)
+    end_64 = b"PK\6\6" + struct.pack("<Q2H2I4Q", 44, 45, 45, 0, 0, count, count, size, 4)
+    locator = b"PK\6\7" + struct.pack("<IQI", 0, 4 + size, 1)
+    end = b"PK\5\6" + struct.pack("<4H2IH", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    path.write_bytes(b"PK\3\4" + entry * count + end_64 + locator + end)
+    with zipfile.ZipFile(path) as archive:
+        assert len(archive.infolist()) == count
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match=rf"an archive whose directory has {size:,} bytes"):
+        frameworks.read(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("place", "value"), [(12, 0xFFFFFFF0), (12, 1 << 24), (16, 0xFFFFFFF0)])
+def test_a_directory_that_lies_elsewhere_is_named(saved, place, value):
+    path = saved / "zip.pth"
+    rewritten(path)  # without the second end that PyTorch writes
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, data.rindex(b"PK\5\6") + place, value)
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match=r"zip\.pth: \S") as caught:
+        frameworks.read(path)
+    assert "Invalid argument" not in str(caught.value)

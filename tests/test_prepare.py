@@ -540,3 +540,28 @@ def test_a_run_that_is_killed_at_any_time_is_whole_and_goes_on(run, archive, tmp
         assert done.returncode == 0, done.stderr
         assert tree(out) == expected
     assert killed >= 3
+
+
+@pytest.mark.parametrize("name", ["prepared.json", "report.jsonl"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "deep", "folder"])
+def test_what_is_no_regular_file_is_one_line_and_nobody_waits(run, archive, tmp_path, name, kind):
+    path = tmp_path / ("out" if name == "prepared.json" else "") / name
+    path.parent.mkdir(exist_ok=True)
+    {
+        "pipe": os.mkfifo,
+        "device": lambda p: p.symlink_to("/dev/zero"),
+        "deep": lambda p: p.write_text("[" * 100_000),
+        "folder": os.mkdir,
+    }[kind](path)
+    more = ("--invalid", path) if name == "report.jsonl" else ()
+    done = run("--image_dir", "photos", "--output", "out", *more)
+    assert done.returncode == 1
+    assert name in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_photos_in_the_output_are_refused(run, archive, tmp_path):
+    for place, output in (("photos", "."), ("photos", "photos"), ("photos", "photos/n01/out")):
+        done = run("--image_dir", place, "--output", output)
+        assert done.returncode == 1
+        assert "choose another --output" in done.stderr

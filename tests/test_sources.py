@@ -2,13 +2,14 @@
 
 import os
 import pickle
+import stat
 import tarfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cic import images, networks, shards, sources
+from cic import images, networks, prior, shards, sources, targets
 from cic.dataset import Order, PhotoDataset
 from cic.images import PhotoError
 from cic.loader import Loader
@@ -96,7 +97,8 @@ def test_links_are_followed_and_end(tmp_path):
 @pytest.mark.parametrize("name", ["none", "file.jpg"])
 def test_a_folder_that_is_not_there_is_named(tmp_path, name):
     touch(tmp_path, "file.jpg")
-    with pytest.raises(PhotoError, match=f"{name}: there is no such folder"):
+    reason = "there is no such folder" if name == "none" else "neither a folder nor a tar shard"
+    with pytest.raises(PhotoError, match=f"{name}: {reason}"):
         find(tmp_path / name)
     with pytest.raises(PhotoError, match="none: there is no such folder"):
         PhotoList([tmp_path / "none"])
@@ -281,3 +283,32 @@ def test_every_known_extension_is_a_photo_for_pillow_or_a_plugin():
     known = Image.registered_extensions()
     missing = {suffix for suffix in sources.EXTENSIONS if suffix not in known}
     assert missing <= {".heic", ".heif", ".hif", ".avif"}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket"])
+def test_a_place_that_is_no_folder_is_one_error_and_nobody_waits(tmp_path, kind):
+    path = tmp_path / "place"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        os.mknod(path, stat.S_IFSOCK | 0o600)
+    with pytest.raises(PhotoError, match="place: neither a folder nor a tar shard"):
+        list(sources.photos([path]))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.rename(path, folder / "a.tar")
+    (folder / "b.jpg").touch()
+    problems = []
+    assert [p.name for p in sources.photos([folder], problems.append)] == ["b.jpg"]
+    assert len(problems) == 1
+    assert "a.tar': not a regular file" in str(problems[0])
+
+
+@pytest.mark.parametrize("path", ["pipe", "/dev/zero"])
+def test_lists_of_classes_and_priors_are_regular_files(tmp_path, path):
+    os.mkfifo(tmp_path / "pipe")
+    for read in (targets.read_classes, prior.read, prior.Prior.load):
+        with pytest.raises(OSError, match="not a regular file"):
+            read(tmp_path / path)

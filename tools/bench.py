@@ -2,6 +2,7 @@
 
 python tools/bench.py --output bench.md
 python tools/bench.py --quick encode lab
+python tools/bench.py --quick
 
 Both ways alternate in the same run; times are medians, so the ratios compare between machines
 although the times do not. Needs Linux, scikit-learn, and for some lines both frameworks.

@@ -4,6 +4,7 @@ The four of scikit-image, and four of 1905 to 1915 that were taken in colour, on
 
 python tools/demo.py
 python tools/demo.py --photo album/
+python tools/demo.py --photo old.jpg --output tried --backend torch
 """
 
 import os
@@ -71,13 +72,17 @@ def main():
     colorized = os.path.join(args.output, "colorized")
     if args.photo and os.path.isdir(args.photo):
         colorized = os.path.join(colorized, os.path.basename(os.path.abspath(args.photo)))
+    what = args.photo or f"{len(SAMPLES)} photographs, made gray,"
+    print(f"colours {what} and writes them to {colorized}, and a sheet of all beside it")
+    print("1 of 3: the framework and the bundled weights", flush=True)
     colorizer = backends.colorizer(backend=args.backend, device=args.device)
+    print("2 of 3: the photos", flush=True)
     source = args.photo or write_samples(args.output)
     jobs, problems = list_jobs([source], colorized)
     for problem in problems:
         print(f"failed: {problem}")
     if not jobs:
-        raise ValueError(f"{source}: no photo in there")
+        raise ValueError(f"{source}: no photo in there: name one, or a folder of some")
     with locked(colorized, jobs):
         done, failed = colorize_files(colorizer, jobs)
     status = report(colorized, done, failed + len(problems))
@@ -89,6 +94,7 @@ def main():
             )
             for path, t in done[:ROWS]
         ]
+        print("3 of 3: the contact sheet", flush=True)
         sheet = os.path.join(args.output, "contact_sheet.jpg")
         images.write(sheet, contact_sheet(rows, CAPTIONS, WIDE))
         first = f" (the first {ROWS})" if len(done) > ROWS else ""

@@ -1,6 +1,7 @@
 """Count how often each ab bin occurs in photos: the prior for rebalancing, for train.py --prior.
 
 python tools/estimate_prior.py --image_dir photos/train --output prior.npy
+python tools/estimate_prior.py --image_dir photos/train shards/more.tar --output prior.npy
 python tools/estimate_prior.py --merge january.npy february.npy --output prior.npy
 
 Photos are looked at as training looks at them: shrunk to a short side of --load_size, the ab of

@@ -1,6 +1,7 @@
 """Colorize and measure a folder of photos, several weights side by side; no picture is written.
 
 python tools/evaluate.py --image_dir photos/val --save_path figures
+python tools/evaluate.py --image_dir photos/val --save_path figures --max_samples 100 --compare 8
 python tools/evaluate.py --image_dir photos/val --save_path figures --gallery 6 \\
     --weights full.safetensors no-rebalance.safetensors rebalance.safetensors \\
     --names Full Non-rebalance Rebalance

@@ -1,6 +1,8 @@
 """Find the photos of a folder that are invalid for colorization, and write a script to remove them.
 
+python tools/get_invalid_images.py --image_dir photos/train
 python tools/get_invalid_images.py --image_dir photos/train --preview invalid.png
+python tools/get_invalid_images.py --image_dir album --remove_single_hue --output toned.sh
 sh remove_invalid.sh --dry-run
 
 Invalid are photos in gray mode, gray content in RGB (a little noise and tint does not hide it),

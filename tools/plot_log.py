@@ -1,6 +1,7 @@
 """Draw the loss curves of one or several training runs into one picture, and list their figures.
 
 python tools/plot_log.py model -o losses.png
+python tools/plot_log.py runs/soft runs/hard -o losses.png
 python tools/plot_log.py runs/soft runs/hard/log.jsonl -o losses.png --smooth 20
 
 A run is its folder, or its log.jsonl. Of a run that was continued from an earlier checkpoint, what

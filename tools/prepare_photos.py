@@ -2,6 +2,7 @@
 
 python tools/prepare_photos.py --image_dir imagenet/train --output small/train
 python tools/prepare_photos.py --image_dir imagenet/train --output shards/train --shards 10000
+python tools/prepare_photos.py --image_dir album --output small --invalid remove_invalid.jsonl
 
 Takes folders of photos and tar shards; writes class folders of JPEG files, or with --shards tar
 files, photos-000000.tar and so on, of so many photos each, in the order of the names (training
@@ -47,6 +48,7 @@ from cic.parallel import Pool
 from cic.sources import PhotoList, report_name
 
 SETTINGS = "prepared.json"
+LIMIT = 1 << 20  # bytes of it; 300 are usual
 CHUNK = 8  # photos that travel to a worker together
 
 
@@ -81,13 +83,22 @@ def refuse_output(args):
     output = os.path.realpath(args.output)
     for place in map(os.path.realpath, args.image_dir):
         if os.path.commonpath((output, place)) == place:
-            raise ValueError(f"{args.output}: lies in {place}, where the photos come from")
+            raise ValueError(
+                f"{args.output}: lies in {place}, where the photos come from: "
+                "choose another --output"
+            )
+        if os.path.commonpath((output, place)) == output:
+            raise ValueError(
+                f"{place}: these photos lie in --output {args.output}: choose another --output"
+            )
     if os.path.lexists(args.output) and not os.path.isdir(args.output):
         raise ValueError(f"{args.output}: is not a folder")
     names = os.listdir(args.output) if os.path.isdir(args.output) else []
     names = [name for name in names if name != locks.NAME]
     if SETTINGS not in names and not all(map(is_leftover, names)):
-        raise ValueError(f"{args.output}: is not empty, nor of an earlier run")
+        raise ValueError(
+            f"{args.output}: is not empty, nor of an earlier run: choose another --output"
+        )
 
 
 def has_changed(photo, judged):

@@ -1,9 +1,11 @@
 """Turn a training checkpoint into weights to hand out: kernels in float16, no optimizer.
 
+python tools/release_weights.py model/epoch_latest_model.safetensors fpn.safetensors
+python tools/release_weights.py model/epoch_best_model.safetensors best.safetensors
+python tools/release_weights.py model/epoch_20_model.safetensors twenty.safetensors --saturation 1.1
+
 They are the average of the weights, if the run kept one. How photos are coloured with them, if
 nothing else is asked for, is kept in the file.
-
-python tools/release_weights.py model/epoch_latest_model.safetensors compact.safetensors
 """
 
 import os

@@ -1,6 +1,8 @@
 """Colorize a test set: class folders of photos in, class folders of PNG out, same stems.
 
 python tools/test.py --image_dir photos/val --result_path result --model_path model
+python tools/test.py --image_dir photos/val --result_path result
+python tools/test.py --image_dir photos/val --result_path few --model_path model --max_samples 9
 """
 
 import os
@@ -12,6 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import backends
 from cic import console, images, settings, sources, training
 from cic.colorize import colorize_files, locked, report
+from cic.files import lies_in
 
 
 def parse_arguments():
@@ -31,6 +34,11 @@ def parse_arguments():
 def main():
     args = parse_arguments()
     images.limit_pixels(args.max_pixels)
+    if lies_in(os.path.join(args.result_path, "result"), args.image_dir):
+        raise ValueError(
+            f"{args.result_path}: lies in {args.image_dir}, so that results would be taken for "
+            "photos: choose another --result_path"
+        )
     names = list(islice(sources.walk(args.image_dir), args.max_samples))
     if not names:
         raise ValueError(f"{args.image_dir}: no photo in there")

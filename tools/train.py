@@ -2,6 +2,7 @@
 
 python tools/train.py --image_dir photos/train --model_path model --recipe compact
 python tools/train.py --image_dir imagenet/train --model_path vgg --recipe vgg16-lab-fc
+python tools/train.py --image_dir photos/train --model_path model --recipe compact --continue_train
 
 The second trains a classifier: its photos lie in class folders.
 """

@@ -5,6 +5,7 @@ before that pickles one after the other with the bytes behind them. Paddle's is 
 arrays. See `cic.pickles`: no code in them runs.
 """
 
+import errno
 import io
 import re
 import struct
@@ -25,6 +26,7 @@ MAGIC = 0x1950A86A20F9469CFC6C  # of PyTorch's older format (torch/serialization
 PIECE = 1 << 24  # bytes read at once
 MOST_AXES = 64  # NumPy's own limit since version 2
 DIRECTORY = 16 << 20  # bytes at most of an archive's: of 100,000 parts
+_ORDERS = {b"little": "<", b"big": ">"}
 _END, _END_64 = b"PK\5\6", b"PK\6\6"  # APPNOTE.TXT, 4.3.16 and 4.3.14
 _DAMAGE = (
     *(ValueError, LookupError, TypeError, AttributeError, OverflowError, EOFError, MemoryError),
@@ -218,7 +220,9 @@ def read_groups(path):
             found, problem = _converted(groups.find(tree, _is_array, _taken_apart), size)
             return Contents(found, bounded_json.loads(note) if note else None, problem)
     except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+        outside = error.errno == errno.EINVAL and error.filename is None
+        reason = "an archive whose parts lie outside of it" if outside else error.strerror or error
+        raise CheckpointError(f"{path}: {reason}") from None
     except pickles.Refused as error:
         raise CheckpointError(f"{path}: refused: {error}") from None
     except _DAMAGE as error:
@@ -328,11 +332,15 @@ def _read_zip(file, size):
             raise ValueError("its parts are larger than it is")
         order = entries.get(f"{folder}byteorder")
         if order:
-            storages.order = {b"little": "<", b"big": ">"}[archive.read(order)]
+            storages.order = _ORDERS.get(archive.read(order))
+        if not storages.order:
+            raise ValueError("its bytes are in no known order")
         code = io.BytesIO(archive.read(tops[0]))
         state = pickles.load(code, _MODULES, storages, modules.stand_in)
         for key in storages:
-            entry = entries[f"{folder}data/{key}"]
+            entry = entries.get(f"{folder}data/{key}")
+            if not entry:
+                raise ValueError(f"storage {key} is missing")
             with archive.open(entry) as part:
                 storages.fill(key, part, entry.file_size)
         note = entries.get(folder + notes.NAME)
@@ -359,13 +367,16 @@ def _check_directory(file, size):
 
 
 def _read_pickles(file, size):
-    first = pickles.load(file, KNOWN)
+    first = pickles.load(file, KNOWN, stand_in=modules.stand_in_for_options)
     if not isinstance(first, int) or first != MAGIC:
         behind = file.read(len(notes.NAME))
         return first, file.read() if behind == notes.NAME.encode() else None
     storages = _Storages()
     pickles.load(file, KNOWN)  # the format's version
-    storages.order = "<" if pickles.load(file, KNOWN)["little_endian"] else ">"
+    facts = pickles.load(file, KNOWN)
+    if not isinstance(facts, dict) or not isinstance(facts.get("little_endian"), bool):
+        raise ValueError("its bytes are in no known order")
+    storages.order = "<" if facts["little_endian"] else ">"
     state = pickles.load(file, _MODULES, storages, modules.stand_in)
     keys = pickles.load(file, KNOWN)
     if len(pickles.names(keys)) != len(keys) or set(keys) != set(storages):

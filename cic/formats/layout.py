@@ -127,6 +127,7 @@ class Layout:
         """(their network, its {name: array}) of a Found: what their own code would compute."""
         return found.theirs, self.tensors(found.theirs, found.arrays)
 
+    @np.errstate(all="ignore")  # what is no number is found, and said in one line
     def convert(self, arrays, source, note=None, told=MappingProxyType({})):
         """Found of {name: array}; raises CheckpointError, naming `source`, unless all is well.
 
@@ -179,8 +180,7 @@ class Layout:
         return network, {}
 
     def export(self, network, state):
-        """{their name: float32 array} of a file that their own code loads; ValueError if none."""
-        self.check_holds(network)
+        """{their name: float32 array} of a file that their code loads, of a network it holds."""
         network, factors = self.adapted(network)
         theirs = self.theirs(network)
         arrays = {}
@@ -191,11 +191,11 @@ class Layout:
 
     def save(self, path, network, state, meta):
         """Write a file that their own code loads; raises ValueError if it would mean another."""
-        arrays = self.export(network, state)
+        self.check_holds(network)
         _, factors = self.adapted(network)
         following = self.following(network)
         note = notes.make(meta | network_meta(network), state, factors, following)
-        self.write(path, arrays, note)
+        self.write(path, self.export(network, state), note)
 
 
 def native(array):

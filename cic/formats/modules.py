@@ -43,9 +43,13 @@ class Module:
 
 def stand_in(name):
     """What makes a Module of the full name of a class of networks, None for any other."""
-    known = name.startswith(_TORCHS) or name in _OPTIONS
-    known = known or name.partition(".")[0] not in _NO_CLASSES
-    return partial(Module, name) if known else None
+    known = name.startswith(_TORCHS) or name.partition(".")[0] not in _NO_CLASSES
+    return partial(Module, name) if known else stand_in_for_options(name)
+
+
+def stand_in_for_options(name):
+    """The same of a class that holds the options of a run, in the files of Paddle as well."""
+    return partial(Module, name) if name in _OPTIONS else None
 
 
 def reconstruct(kind, *_):
