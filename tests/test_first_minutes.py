@@ -107,7 +107,7 @@ def test_what_fails_is_mended_by_one_command(said, mended):
 
 
 def test_without_a_network_each_step_is_told_and_the_failure_is_mended(tmp_path):
-    for name in ("setup.cfg", "setup.py", "pyproject.toml"):
+    for name in ("setup.cfg", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     done = environment(tmp_path, PIP_NO_INDEX="1")
     assert done.returncode == 1
