@@ -106,7 +106,7 @@ class Opened:
 def opened_file(source):
     """The Opened of `source`: a path, or what has `open`, which gives a binary file, and a name.
 
-    Whatever Pillow raises in the block becomes a PhotoError.
+    Raises PhotoError if it cannot be opened; what the block raises is not looked at.
     """
     name = name_of(source)
     try:
@@ -117,10 +117,10 @@ def opened_file(source):
         reason = getattr(error, "strerror", None) or error
         raise PhotoError(f"{name!r}: {reason}") from None
     logging.getLogger("PIL").addHandler(_SILENT)
-    with file, photo_errors(name, file):
-        found = Opened(file, _identified(file))
-        with photo_errors(name, file, found):
-            yield found
+    with file:
+        with photo_errors(name, file):
+            found = Opened(file, _identified(file))
+        yield found
 
 
 @contextmanager
@@ -146,7 +146,7 @@ def opened(source, thorough=True):
     Of a TIFF it is the page that is the photo. If the block decodes it and part of the picture is
     lost, a PhotoError says so at the end; see `jpeg_scans.loss` for `thorough`, and `opened_file`.
     """
-    with opened_file(source) as found:
+    with opened_file(source) as found, photo_errors(name_of(source), found.file, found):
         found.turn_to()
         yield found.image
         if loss := found.loss(thorough):

@@ -91,14 +91,16 @@ class Pages:
 
 @contextmanager
 def open_pages(source, stretched=True, work=None):
-    """The Pages of a photo. Raises PhotoError, in the block, too (see `opening.opened_file`).
+    """The Pages of a photo. Raises PhotoError; what the block raises is not taken for its fault.
 
     Numbers that are those of fewer bits are `stretched` to white (see `deep.gray`).
     `work(width, height)` are bytes that the caller will need beside a photo of that size.
     Part of a picture that is lost is said in the notes of its Photo.
     """
     with opened_file(source) as found:
-        yield Pages(source, found, stretched, work)
+        with photo_errors(name_of(source), found.file, found):
+            pages = Pages(source, found, stretched, work)
+        yield pages
 
 
 def open_photo(source, page=None, stretched=True, work=None):

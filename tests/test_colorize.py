@@ -275,6 +275,28 @@ def test_colours_are_enlarged_along_edges_unless_asked_otherwise(paint, photos):
     assert np.abs(guided.astype(int) - plain).max() > 10
 
 
+@pytest.mark.parametrize("edges", ["guided", "bilinear"])
+@pytest.mark.parametrize("mean", [False, True])
+@pytest.mark.parametrize("kind", ["colours", "gray", "16 bits"])
+def test_a_painting_is_what_the_colorizer_gives(
+    paint, photos, tmp_path, monkeypatch, edges, mean, kind
+):
+    """A file's photo, painted strip by strip: along its edges, and its cells where they belong."""
+    monkeypatch.setattr(enlarge, "STRIP", 1000)
+    paint.settings = paint.settings.but(edges=edges, target_mean=mean)
+    light = lightness(photos["coffee"][:120, :170]) / 100
+    array = {
+        "colours": photos["coffee"][:120, :170],
+        "gray": (light * 255).astype(np.uint8),
+        "16 bits": (light * 65535).astype(np.uint16),
+    }[kind]
+    Image.fromarray(array).save(tmp_path / "a.png")
+    whole = paint(images.open_photo(tmp_path / "a.png"))
+    painting = paint.painting(images.open_photo(tmp_path / "a.png"))
+    assert (painting.shape, painting.dtype) == (whole.shape, whole.dtype)
+    np.testing.assert_array_equal(np.concatenate(list(painting.strips())), whole)
+
+
 def test_bundled_weights_colour_real_photos(backend, photos):
     colorizer = backends.colorizer(backend=backend.NAME)
     for photo in photos.values():
