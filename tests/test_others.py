@@ -74,7 +74,7 @@ CASES = [
     ("x.npz", npz(), r"an \.npz of NumPy"),
     ("x.pth", npz()[:-30], "its end is missing, as of a download that broke off"),
     ("x.keras", zipped(**{"model.weights.h5": b""}), r"a \.keras file as of Keras"),
-    ("x.pth.gz", gzip.compress(b"x"), "a gzip archive: unpack", mtime=0),
+    ("x.pth.gz", gzip.compress(b"x", mtime=0), "a gzip archive: unpack"),
     ("x.pth.bz2", bz2.compress(b"x"), "a bzip2 archive: unpack"),
     ("x.pth.xz", lzma.compress(b"x"), "an xz archive: unpack"),
     ("x.tar", tarred(), "a tar archive: unpack"),
