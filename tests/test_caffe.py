@@ -1,6 +1,7 @@
 """The authors' Caffe files: their numbers, without Caffe; nothing guessed."""
 
 import sys
+import tracemalloc
 
 import caffemodel
 import numpy as np
@@ -164,3 +165,36 @@ def test_without_protobuf_it_says_what_to_install(written, monkeypatch):
     with pytest.raises(ImportError, match="pip install protobuf"):
         formats.read(path)
     caffe._messages.cache_clear()
+
+
+def varint(number):
+    found = bytearray()
+    while number > 127:
+        found.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*found, number])
+
+
+def message(field, data):
+    return varint(field << 3 | 2) + varint(len(data)) + data
+
+
+@pytest.mark.parametrize("field", [100, 2])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda blobs: message(blobs, b"") * 200_000,  # an object each
+        lambda blobs: message(blobs, message(5, b"") * 200_000),
+        lambda blobs: message(blobs, message(7, message(1, b"\1" * 200_000))),
+        lambda blobs: message(50, b"") * 200_000,
+    ],
+    ids=["blobs", "pieces of numbers", "sides", "fields"],
+)
+def test_absurdly_many_parts_are_refused_before_they_are_parsed(tmp_path, field, layer):
+    path = tmp_path / "x.caffemodel"
+    path.write_bytes(message(1, b"net") + message(field, layer(7 if field == 100 else 6)))
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match=r"x\.caffemodel: .*more than 100,000 fields"):
+        caffe.read(path)
+    assert tracemalloc.get_traced_memory()[1] < 30 << 20  # an import of protobuf has 13
+    tracemalloc.stop()

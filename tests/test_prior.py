@@ -1,5 +1,6 @@
 """cic.prior: counts that add up, the file that keeps them, the bundled one."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -149,3 +150,53 @@ def test_read_names_a_file_that_is_none(tmp_path, write):
 def test_read_names_a_missing_file(tmp_path):
     with pytest.raises(OSError, match=r"none\.npy"):
         read(tmp_path / "none.npy")
+
+
+def npy(header, data=b""):
+    text = header.encode() + b"\n"
+    return b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text + data
+
+
+HEADER = "{'descr': '<f8', 'fortran_order': False, 'shape': (313,), }"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        npy("(" * 9000),  # which tokenize does not end
+        npy("-" * 9000 + "1"),
+        npy(HEADER.replace("(313,)", "(10000000000000,)")),  # 73 TB
+        npy(HEADER.replace("(313,)", "(313, 10000000000)")),
+        npy(HEADER.replace("'<f8'", "[('a', '<f8')]"), bytes(313 * 8)),
+        npy(HEADER.replace("<f8", "|O"), bytes(313 * 8)),
+        npy(HEADER.replace("<f8", "<U4"), bytes(313 * 16)),
+        npy(HEADER, bytes(312 * 8)),
+        npy(HEADER, np.full(313, np.nan).tobytes()),
+        npy(HEADER, np.full(313, np.inf).tobytes()),
+        b"\x93NUMPY\2\0\xff\xff\xff\xff" + HEADER.encode(),
+        b"\x93NUMPY\x09\0\x76\0" + HEADER.encode(),
+        b"\x80\x05\x96" + b"\xff" * 8,
+    ],
+    ids=range(13),
+)
+def test_a_header_that_asks_for_anything_is_one_line(tmp_path, data):
+    path = tmp_path / "x.npy"
+    path.write_bytes(data)
+    tracemalloc.start()
+    for load, reason in ((read, "not a prior"), (Prior.load, "no counts of a prior")):
+        with pytest.raises(ValueError, match=rf"x\.npy: {reason}") as caught:
+            load(path)
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 300
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", ["<f8", ">f8", "<f4", "<f2"])
+def test_every_kind_of_number_that_numpy_writes_is_read(tmp_path, kind):
+    prior = smooth(np.arange(COUNT)).astype(kind)
+    np.save(tmp_path / "x.npy", prior)
+    assert np.array_equal(read(tmp_path / "x.npy"), prior)
+    with open(tmp_path / "x.npy", "wb") as file:
+        np.lib.format.write_array(file, prior, version=(2, 0))
+    assert np.array_equal(read(tmp_path / "x.npy"), prior)
