@@ -39,7 +39,7 @@ class Gray:
     """A colorizer that leaves photos gray."""
 
     def painting(self, photo):
-        return images.Painting(photo, np.zeros((2, 2, 2), np.float32), 4)
+        return images.Painting(photo, np.zeros((2, 2, 2), np.float32))
 
     def memory(self, width, height):
         return 0

@@ -44,7 +44,7 @@ def test_it_is_the_picture_made_at_once(array, monkeypatch, strip):
     ab = ab_of(np.random.default_rng(0))
     photo = opened(array)
     expected = add_colour(np.asarray(photo.rgb) if photo.deep is None else photo.deep, ab)
-    picture = Painting(photo, ab, 4)
+    picture = Painting(photo, ab)
     assert picture.shape == expected.shape
     assert picture.dtype == expected.dtype
     assert np.array_equal(np.concatenate(list(picture.strips())), expected)
@@ -56,7 +56,7 @@ def test_files_of_it_are_those_of_the_array(array, tmp_path, suffix):
     photo = opened(array)
     made = add_colour(np.asarray(photo.rgb) if photo.deep is None else photo.deep, ab)
     images.write(tmp_path / f"x{suffix}", made, photo)
-    images.write(tmp_path / f"y{suffix}", Painting(opened(array), ab, 4), opened(array))
+    images.write(tmp_path / f"y{suffix}", Painting(opened(array), ab), opened(array))
     if suffix == ".tif":
         one, two = (tifffile.imread(tmp_path / name) for name in ("x.tif", "y.tif"))
     else:
@@ -68,7 +68,7 @@ def test_files_of_it_are_those_of_the_array(array, tmp_path, suffix):
 def test_a_photo_of_colours_is_painted_over_and_not_copied(photo):
     source = opened(photo)
     core = source.base
-    assert Painting(source, np.zeros((2, 2, 2), np.float32), 4).image() is core
+    assert Painting(source, np.zeros((2, 2, 2), np.float32)).image() is core
 
 
 def test_strips_of_an_array_are_all_of_it(photos, monkeypatch):
@@ -84,10 +84,11 @@ def test_few_strips_are_ahead_of_who_takes_them(monkeypatch):
     monkeypatch.setattr(enlarge.os, "cpu_count", lambda: 2)
     made = []
     strips = enlarge.ordered(
-        np.zeros((2, 2, 1), np.float32), 1000, 100, 4, lambda rows, values: made.append(rows)
+        *(np.zeros((2, 2, 1), np.float32), 1000, 100, enlarge.EVERY_FOURTH),
+        lambda rows, values: made.append(rows),
     )
     next(strips)
     next(strips)
-    assert len(made) <= 5
+    assert len(made) <= 6  # two taken, and two for each of two processors
     assert sum(1 for _ in strips) == 998
     assert sorted(made, key=lambda rows: rows.start)[-1] == slice(999, 1000)
