@@ -84,7 +84,7 @@ def add_max_pixels(parser):
         "--max_pixels",
         type=positive,
         default=images.pixel_limit(),
-        help="most pixels that a photo may have (%(default)s)",
+        help="most pixels that a photo may have, which also bounds its memory (%(default)s)",
     )
 
 

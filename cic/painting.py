@@ -39,7 +39,9 @@ class Painting:
     def strips(self):
         """Yield (n, W, 3) of `dtype` from top to bottom."""
         height, width, _ = self.shape
-        rows = self._rows_of_values if self.photo.deep is not None else self._rows_of_image
+        rows = self._rows_of_image
+        if self.photo.deep is not None:
+            rows, self.photo.base = self._rows_of_values, None  # its 8 bits are not needed now
         yield from ordered(
             *(self.cells, height, width, self.grid),
             lambda part, values: self.colour(rows(part), values),

@@ -1,6 +1,7 @@
 """Pixels of an opened photo: decoded within the memory there is, turned upright, made sRGB."""
 
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image, ImageFile
 
 from cic import budget, deep, metadata, png_chunks, profiles, stretch
 from cic.damage import DAMAGE
+from cic.quiet import quiet
 
 # Of two bytes of a number Pillow takes the high one. By the other order it takes the low one.
 _OTHER_ORDER = {"16B": "16L", "16L": "16B"}
@@ -43,7 +45,7 @@ def decode(image, stretched=True, again=None, work=0, rgb=True):
     tiles = list(getattr(image, "tile", ()))
     if isinstance(image, ImageFile.ImageFile):
         budget.check(budget.of_image(image, rgb) + work)
-    image.load()  # some formats turn the photo themselves
+    _load(image)  # some formats turn the photo themselves
     if not (tiles and stretched and _low_order(tiles)):
         return None
     if not stretch.is_low(image, _profile(image) is not None):
@@ -53,6 +55,13 @@ def decode(image, stretched=True, again=None, work=0, rgb=True):
         planes = [Image.fromarray(plane) for plane in np.moveaxis(colours, 2, 0).copy()]
         image.im = Image.merge(image.mode, (*planes, *image.split()[3:])).im
     return note
+
+
+def _load(image):
+    """Load the data of an image; libtiff writes what it thinks of them to the screen, unasked."""
+    compressed = image.format == "TIFF" and image.info.get("compression") != "raw"
+    with quiet() if compressed else nullcontext():
+        image.load()
 
 
 def _low_order(tiles):
@@ -73,7 +82,7 @@ def _low_bytes(image):
         args = (layout, *args[1:]) if isinstance(args, tuple) else layout
         image.tile[n] = getattr(tile, "_make", tuple)((*tile[:3], args))
     try:
-        image.load()
+        _load(image)
     except DAMAGE:
         return None  # there is no such layout
     return image

@@ -452,6 +452,39 @@ def test_the_first_page_with_a_warning_or_every_page(paint, photos, tmp_path, ca
     assert "page" not in captured.out + captured.err
 
 
+@pytest.mark.parametrize("all_pages", [False, True])
+@pytest.mark.parametrize(
+    ("suffix", "pages"), [(".gif", 6), (".png", 6), (".tif", 6), (".jpg", 1), (".bmp", 1)]
+)
+def test_nothing_is_decoded_twice(paint, photos, tmp_path, monkeypatch, suffix, pages, all_pages):
+    frames = [Image.fromarray(photos["coffee"][n : n + 40, :60]) for n in range(pages)]
+    options = {"save_all": True, "append_images": frames[1:]} if pages > 1 else {}
+    source, target = str(tmp_path / f"x{suffix}"), str(tmp_path / "out" / "x.png")
+    frames[0].save(source, **options)
+    decoders, getdecoder = [], Image._getdecoder
+    monkeypatch.setattr(
+        Image, "_getdecoder", lambda *args: decoders.append(args) or getdecoder(*args)
+    )
+    done, failed = colorize_files(paint, [(source, target)], all_pages)
+    assert (len(done), failed) == (pages if all_pages else 1, 0)
+    of_files = [args for args in decoders if len(args) == 4]  # not of arrays
+    assert len(of_files) == len(done)
+
+
+@pytest.mark.parametrize("lost", ["end.png", "closed.jpg"])
+def test_a_half_lost_photo_is_coloured_and_it_is_said(paint, photos, tmp_path, capsys, lost):
+    source = tmp_path / lost
+    Image.fromarray(photos["coffee"][:200, :300]).save(source)
+    data = source.read_bytes()
+    source.write_bytes(data[:-12] if lost == "end.png" else data[: len(data) // 2] + b"\xff\xd9")
+    job = str(source), str(tmp_path / "out" / lost)
+    assert colorize_files(paint, [job]) == ([job], 0)
+    said = capsys.readouterr().out
+    assert said.startswith(f"{job[0]!r}: part of the picture")
+    assert said.count("\n") == 1
+    assert images.open_photo(job[1]).notes == []
+
+
 def test_alpha_and_metadata_come_along(paint, photos, tmp_path):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from icc import ADOBE, gray_profile, rgb_profile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from cic import images
 
@@ -25,6 +26,16 @@ def encoded(image, form, **options):
 def tiff(array, **options):
     file = io.BytesIO()
     tifffile.imwrite(file, array, **options)
+    return file.getvalue()
+
+
+def thumbnail_first(photo):
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(photo[::4, ::4, 0].copy(), subfiletype=1)
+        writer.write(photo[..., 0], subfiletype=0, compression="deflate")
+        writer.write(photo, subifds=1, photometric="rgb")
+        writer.write(photo[::2, ::2].copy(), subfiletype=1, photometric="rgb")
     return file.getvalue()
 
 
@@ -49,12 +60,19 @@ def originals(photo):
     deep = (photo[..., 0].astype(np.uint16) * 257)[::2]
     about = {"exif": exif(), "icc_profile": rgb_profile(ADOBE, 2.2)}
     pages = {"save_all": True, "append_images": [image.rotate(90), image.rotate(180)]}
+    twelve = {"extratags": [(341, 3, 1, 4095, True), (33723, 4, 2, (0x6902021C, 5), True)]}
+    words = PngInfo()
+    words.add(b"gAMA", (100_000).to_bytes(4, "big"))
+    words.add_text("Title", "a cat")
+    words.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
     return {
         "baseline.jpg": encoded(image, "JPEG", **about, dpi=(300, 300)),
         "progressive.jpg": encoded(image, "JPEG", progressive=True, subsampling=0),
+        "restarts.jpg": encoded(image, "JPEG", restart_marker_rows=1, comment=b"a cat"),
         "gray.jpg": encoded(gray, "JPEG", icc_profile=gray_profile(1.0)),
         "cmyk.jpg": encoded(image.convert("CMYK"), "JPEG"),
         "about.png": encoded(image, "PNG", **about, dpi=(72, 72)),
+        "words.png": encoded(image, "PNG", pnginfo=words),
         "deep.png": encoded(Image.fromarray(deep), "PNG", icc_profile=gray_profile(1.0)),
         "palette.png": encoded(image.quantize(16), "PNG", transparency=3),
         "alpha.png": encoded(image.convert("RGBA"), "PNG"),
@@ -62,6 +80,10 @@ def originals(photo):
         "raw.tif": encoded(image, "TIFF", **about),
         "lzw.tif": encoded(image, "TIFF", compression="tiff_lzw"),
         "deflate.tif": encoded(image, "TIFF", compression="tiff_deflate", **pages),
+        "jpeg.tif": encoded(image, "TIFF", compression="jpeg"),
+        "thumbnail.tif": thumbnail_first(photo),
+        "twelve.tif": tiff(deep >> 4, **twelve),
+        "twelve colours.tif": tiff(np.repeat(deep[..., None] >> 4, 3, 2), photometric="rgb"),
         "deep.tif": tiff(deep, byteorder=">"),
         "float.tif": tiff(deep / np.float32(65535)),
         "colours.tif": tiff(np.repeat(deep[..., None], 3, axis=2), photometric="rgb"),

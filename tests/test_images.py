@@ -553,6 +553,33 @@ def test_nothing_is_printed_of_a_damaged_file(tmp_path, photo):
     assert (run.stdout, run.stderr) == ("refused\n", "")
 
 
+@pytest.mark.parametrize("harm", ["strip", "tables"])
+def test_nothing_is_printed_by_libtiff(tmp_path, photo, harm):
+    """It writes to the screen by itself, and names no file."""
+    path = tmp_path / "x.tif"
+    Image.fromarray(photo).save(path, compression="jpeg" if harm == "tables" else "tiff_lzw")
+    data = bytearray(path.read_bytes())
+    with Image.open(path) as image:
+        start = image.tag_v2[273][0]
+    data[start : start + 60] = b"\xff\xd8\xff\x49" * 15
+    path.write_bytes(data)
+    code = (
+        "import sys; from cic import images\n"
+        "try: images.read(sys.argv[1])\n"
+        "except images.PhotoError as error: print(error)\n"
+        "print('still here', file=sys.stderr)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, path],
+        cwd=Path(images.__file__).parent.parent,
+        capture_output=True,
+        text=True,
+    )
+    assert run.stderr == "still here\n"
+    assert run.stdout.count("\n") == 1
+    assert repr(str(path)) in run.stdout
+
+
 FORMATS = {  # extension: the modes that it stores without loss
     ".png": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"),
     ".tif": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B", "I", "F", "CMYK"),
