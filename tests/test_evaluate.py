@@ -177,14 +177,14 @@ class Recogniser:
 
 
 @pytest.fixture
-def two_classifiers(photo_folder):
+def two_classifiers(photo_folder, weights):
     """(ledgers, {name: Recogniser}, paths) of six photos; the first is of no class.
 
     The ledgers are those of all at once, of the first alone, and of the others.
     """
-    colorizers = {"bundled": backends.colorizer(backend="torch", size=64)}
+    colorizers = {"untrained": backends.colorizer(weights, "torch", size=64)}
     paths = sorted(map(str, photo_folder.rglob("*.*")))
-    both = {"Lite (a)": Recogniser(20, paths, 0), "Other": Recogniser(32, paths, 34)}
+    both = {"Lite (a)": Recogniser(20, paths, 4), "Other": Recogniser(32, paths, 42)}
     how = evaluation.Protocol(
         prior.default(), False, pairs.Cut(resize=48), (0.2, 1.0), sides=(20, 32)
     )
@@ -212,18 +212,18 @@ def test_every_classifier_has_intervals_and_differences(two_classifiers):
             times = np.concatenate([each for _, each in bootstrap.times_drawn(6)])
             by_name[row, name] = 100 * (times @ hits) / (times @ seen)
             assert found.intervals[row][name] == bootstrap.interval(by_name[row, name])
-        difference = by_name["bundled", name] - by_name["all gray", name]
+        difference = by_name["untrained", name] - by_name["all gray", name]
         assert np.ptp(difference) > 0
-        less = found.figures["bundled"][name] - found.figures["all gray"][name]
+        less = found.figures["untrained"][name] - found.figures["all gray"][name]
         expected = [less, *bootstrap.interval(difference)]
-        assert found.less_gray["bundled"][name] == pytest.approx(expected)
-    assert len({tuple(found.intervals["bundled"][name]) for name in names}) > 2
+        assert found.less_gray["untrained"][name] == pytest.approx(expected)
+    assert len({tuple(found.intervals["untrained"][name]) for name in names}) > 2
 
 
 def test_classifiers_travel_and_merge_exactly(two_classifiers, tmp_path):
     (whole, first, second), _, _ = two_classifiers
-    assert np.isnan(first["bundled"].compute()["top1 (Other)"])
-    for row in ("bundled", "all gray", "truth"):
+    assert np.isnan(first["untrained"].compute()["top1 (Other)"])
+    for row in ("untrained", "all gray", "truth"):
         second[row].merge(first[row])  # the other way round
         assert second[row].photos == whole[row].photos
         assert second[row].compute() == whole[row].compute()
@@ -235,9 +235,9 @@ def test_classifiers_travel_and_merge_exactly(two_classifiers, tmp_path):
     for row, one in ledgers.items():
         assert one.compute() == whole[row].compute()
         assert not any(column.startswith("0 ") for column in one.columns())
-    (pair,) = compare.compared([{"bundled": ledgers["bundled"]}, {"x": ledgers["truth"]}])
+    (pair,) = compare.compared([{"untrained": ledgers["untrained"]}, {"x": ledgers["truth"]}])
     for name in ("top1 (Lite (a))", "top5 (Lite (a))", "top1 (Other)", "top5 (Other)"):
-        ours, theirs = (whole[row].compute()[name] for row in ("bundled", "truth"))
+        ours, theirs = (whole[row].compute()[name] for row in ("untrained", "truth"))
         difference, low, high = pair["differences"][name]
         assert difference == ours - theirs
         assert low <= difference <= high
