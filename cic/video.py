@@ -39,7 +39,7 @@ def rewrite(source, target, paint, deinterlace=False):
             plan = Plan(av, survey, track.stream, extension)
         _say(source, sentence, *_joints(survey), *_rest(survey), *plan.lines)
         with (
-            Film(av, survey, track, deinterlace) as film,
+            Film(av, survey, track, plan.into.costs, deinterlace) as film,
             files.replacing(target) as fresh,
             Writer(av, fresh, target, film, plan) as writer,
         ):

@@ -1,18 +1,18 @@
 """One time for a whole film, also where its clock jumps: at the joints of joined recordings.
 
-Packets -> `Clock.note`, all of them once -> `Clock.settle` -> `Clock.shift`: the seconds to take
-from the time of each packet.
+Packets -> `Clock.note`, all of them once -> `Clock.settle` -> `Clock.set_time`, again for each.
 """
 
 import math
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 PAUSE = 10.0  # seconds without any packet that are still a pause: dts_delta_threshold of FFmpeg
 # Formats whose frames carry no time that a recorder counts (MP4, MKV, AVI ...) do not jump by
 # nature. There a picture may be shown long, and times are guessed where frames are out of order.
 STILL = 300.0
-BACK, GUESSED_BACK = 0.1, 1.0  # seconds that a track may go back, by rounding or by guessing
+BACK, GUESSED_BACK = 0.1, 0.5  # seconds that a track may go back, by rounding or by guessing
 
 
 class Guesses:
@@ -48,6 +48,14 @@ class _Part:
     shift: float = 0.0
 
 
+class _Packet(NamedTuple):
+    position: int | None
+    time: float | None
+    shown: float | None
+    length: float
+    steady: bool
+
+
 @dataclass
 class _Track:
     part: int = 0
@@ -55,8 +63,10 @@ class _Track:
     count: int = 0
     last: float | None = None
     end: float = -math.inf
+    waiting: _Packet | None = None
     entries: list = field(default_factory=lambda: [0])  # packet with which each part begins
     parts: list = field(default_factory=lambda: [0])
+    wrong: set = field(default_factory=set)  # packets whose times are damaged
 
 
 class Clock:
@@ -65,7 +75,8 @@ class Clock:
     `jumps` says whether the format's times are those of a recorder's clock (MPEG, MPEG-TS, Ogg),
     `counts_on` whether only some of its tracks may jump.
     A joint is where a track goes back, or where for a while nothing comes at all. Tracks pass it
-    one after the other, so it is kept as a place in the file.
+    one after the other, so it is kept as a place in the file. A single packet that is out of time
+    is damaged and no joint.
     """
 
     def __init__(self, jumps, counts_on=False):
@@ -79,23 +90,36 @@ class Clock:
         `decoded` and `shown` may be None. A track that is not `steady` (subtitles, covers) says
         nothing of the clock.
         """
-        track = self.tracks.setdefault(number, _Track())
         time = shown if decoded is None else decoded
-        part = self._part_of(track, position, time, steady)
+        track = self.tracks.setdefault(number, _Track())
+        waiting, track.waiting = track.waiting, _Packet(position, time, shown, length, steady)
+        if waiting:
+            self._place(track, waiting, time)
+
+    def _place(self, track, packet, following):
+        """Find the part of a packet, given the time of the one that follows in its track."""
+        time, number = packet.time, track.count
+        track.count += 1
+        if (
+            packet.steady
+            and None not in (time, following)
+            and self._is_wrong(track, time, following)
+        ):
+            track.wrong.add(number)
+            time = None
+        part = self._part_of(track, packet.position, time, packet.steady)
         if part != track.part:
-            track.entries.append(track.count)
+            track.entries.append(number)
             track.parts.append(part)
             track.part, track.end = part, -math.inf
-        track.count += 1
         if time is None:
             return
-        shown = time if shown is None else shown
-        track.last = time
-        track.end = max(track.end, shown + length)
-        if steady and track.part == track.passed:
+        shown = time if packet.shown is None else packet.shown
+        end = shown + packet.length
+        track.last, track.end = time, max(track.end, end)
+        if packet.steady and track.part == track.passed:
             part = self.parts[part]
-            part.now = time
-            part.start, part.end = min(part.start, shown), max(part.end, shown + length)
+            part.now, part.start, part.end = time, min(part.start, shown), max(part.end, end)
 
     def _part_of(self, track, position, time, steady):
         """The part of a packet: that of its place in the file, unless its time says otherwise."""
@@ -103,7 +127,7 @@ class Clock:
         if position is not None:
             place = position
         else:
-            place = -math.inf if steady and track.count else math.inf
+            place = -math.inf if steady and track.count > 1 else math.inf
         before = track.passed
         while track.passed < newest and place >= self.parts[track.passed + 1].position:
             track.passed += 1
@@ -127,16 +151,29 @@ class Clock:
         return abs(time - track.end) < BACK
 
     def _is_jump(self, track, time):
+        return track.last is not None and not self._follows(track, track.last, time)
+
+    def _follows(self, track, before, time):
+        latest = max(before, track.end, self.parts[track.part].end)
+        return before - self.back <= time <= latest + self.pause
+
+    def _is_wrong(self, track, time, following):
+        """Whether the time of a packet fits neither before nor after it, where these fit."""
+        onward = time - self.back <= following <= time + self.pause
         if track.last is None:
-            return False
-        latest = max(track.end, self.parts[track.part].end)
-        return time < track.last - self.back or time > latest + self.pause
+            return time > following + PAUSE
+        fits = onward and self._follows(track, track.last, time)
+        return not fits and self._follows(track, track.last, following)
 
     def settle(self):
         """Set every part's shift, once all packets are noted: each begins where the last ends.
 
         A film that begins late, as broadcasts do, begins at 0.
         """
+        for track in self.tracks.values():
+            if track.waiting:
+                self._place(track, track.waiting, None)
+                track.waiting = None
         first = self.parts[0]
         first.shift = max(0.0, first.start) if math.isfinite(first.start) else 0.0
         end = max(0.0, first.end - first.shift)
@@ -159,8 +196,21 @@ class Clock:
         return max(ends, default=0.0)
 
     def shift(self, number, count):
-        """Seconds to take from the times of packet `count` of track `number`."""
+        """Seconds to take from the times of packet `count` of a track; None if they are damaged."""
         track = self.tracks.get(number)
         if track is None:
             return self.parts[0].shift
+        if count in track.wrong:
+            return None
         return self.parts[track.parts[bisect_right(track.entries, count) - 1]].shift
+
+    def set_time(self, packet, number, count):
+        """Give packet `count` of a track, one of PyAV, its time in the film, or none."""
+        shift, tick = self.shift(number, count), packet.time_base
+        if shift is None:
+            packet.pts = packet.dts = None
+        elif shift and tick:
+            ticks = round(shift / tick)
+            packet.pts, packet.dts = (
+                None if time is None else time - ticks for time in (packet.pts, packet.dts)
+            )

@@ -1,5 +1,7 @@
 """Films through PyAV, read: their frames upright and in sRGB, their other tracks as packets."""
 
+import math
+import os
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -8,12 +10,14 @@ import numpy as np
 from cic import images
 from cic.images import PhotoError
 from cic.video_clock import Guesses
-from cic.video_survey import is_header, named, opened
+from cic.video_survey import is_end, is_header, named, opened
 
 _LIMITED, _UNTAGGED = 1, 2  # libavutil's AVCOL_RANGE_MPEG; ITU-T H.273's matrix of no name
 _HD = 720  # rows from which on players take untagged films for BT.709
 _RATE = 25  # frames a second, of films that do not say
 _RATES = 1, 1000  # frames a second that are taken for true
+_IN_WORK = 4 * 3840 * 2160  # pixels of the frames that threads work on at a time
+_ALIGNED = 1.25  # times the pixels of a frame: libavcodec counts what its rows are filled up to
 _PEEK = 5  # frames: the first of a tape is often a whole picture, black
 _LEAST = 4  # rows of a frame that bwdif takes
 # Byte of limited range, 16 to 235, -> of full range.
@@ -32,12 +36,15 @@ class Frame(NamedTuple):
 class Film:
     """A film to read, and what its result has to know: a context manager.
 
-    `survey` is its Survey, `track` the one to read of it. With `deinterlace` every frame is made
-    whole by bwdif of FFmpeg.
+    `survey` is its Survey, `track` the one to read of it. A pixel of its frames may take `costs`
+    times the memory of a photo's, and so they may have as many pixels less. With `deinterlace`
+    every frame is made whole by bwdif of FFmpeg.
     """
 
-    def __init__(self, av, survey, track, deinterlace=False):
+    def __init__(self, av, survey, track, costs, deinterlace=False):
         self.av, self.path, self.survey, self.early = av, survey.path, survey, []
+        limit = images.pixel_limit()
+        self.costs, self.most = costs, limit and limit / costs
         self.index, self.count = track.index, track.count
         self.weave = _Deinterlacer(av) if deinterlace else None
         self.guesses = Guesses(survey.jumps)
@@ -64,13 +71,21 @@ class Film:
         if self.video.codec_context is None:
             raise PhotoError(f"{self.path!r}: FFmpeg has no decoder for its pictures here")
         self._refuse_too_large(self.video.width, self.video.height)
-        self.video.thread_type = "AUTO"
+        self._prepare(self.video.codec_context)
         self.rest = self._read()
         first = self._peek()
         self.width, self.height = first.width, first.height
         self.matrix = _display_matrix(first)
         rate = self.video.guessed_rate or _RATE
         self.rate = rate if _RATES[0] <= rate <= _RATES[1] else _RATE
+
+    def _prepare(self, context):
+        """Bound what the decoder takes: each of its threads has frames of its own."""
+        context.thread_type = "AUTO"
+        context.thread_count = threads(self.video.width * self.video.height)
+        if self.most:
+            most = int(self.most * _ALIGNED) + 1
+            context.options = {**context.options, "max_pixels": str(most)}
 
     def _peek(self):
         """The first frame; a few more are read to see how they are scanned."""
@@ -86,10 +101,11 @@ class Film:
         return frames[0]
 
     def _refuse_too_large(self, width, height):
-        limit, pixels = images.pixel_limit(), width * height
-        if limit and pixels > limit:
+        pixels = width * height
+        if self.most and pixels > self.most:
             raise PhotoError(
-                f"{self.path!r}: frames of {pixels:,} pixels; --max_pixels allows {limit:,}"
+                f"{self.path!r}: frames of {pixels:,} pixels; one may have {self.most:,.0f} here: "
+                f"--max_pixels {math.ceil(pixels * self.costs)} allows them"
             )
 
     def items(self):
@@ -104,7 +120,7 @@ class Film:
     def _read(self):
         with named(self.av, self.path, "cut off or damaged: "):
             for packet in self.container.demux([self.video, *self.others]):
-                if is_header(packet.stream, packet):
+                if is_end(packet) or is_header(packet.stream, packet):
                     continue
                 self._set_time(packet)
                 tick = packet.time_base
@@ -123,16 +139,10 @@ class Film:
             yield from self._again(None)
 
     def _set_time(self, packet):
-        """Give a packet its place in the time of the film: see video_clock."""
         self.guesses(packet)
         number = packet.stream_index
         count = self.counts[number] = self.counts.get(number, -1) + 1
-        shift = self.survey.clock.shift(number, count)
-        if shift and packet.time_base:
-            ticks = round(shift / packet.time_base)
-            packet.pts, packet.dts = (
-                None if time is None else time - ticks for time in (packet.pts, packet.dts)
-            )
+        self.survey.clock.set_time(packet, number, count)
 
     def _frames(self, decoded):
         for image in decoded:
@@ -234,6 +244,11 @@ def _display_matrix(image):
             a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
             return (a, b), (c, d)
     return (1, 0), (0, 1)
+
+
+def threads(pixels):
+    """How many threads may work on frames of that many pixels."""
+    return max(1, min(os.cpu_count() or 1, _IN_WORK // max(1, pixels)))
 
 
 def is_sideways(matrix):

@@ -5,6 +5,7 @@ which of its tracks is how long.
 """
 
 import contextlib
+import errno
 import os
 import stat
 import struct
@@ -38,7 +39,9 @@ def named(av, path, what=""):
     except PhotoError:
         raise
     except av.FFmpegError as error:
-        raise PhotoError(f"{path!r}: {what}{error.strerror}") from None
+        damaged = error.errno == errno.EPERM  # decoders that return -1, whatever is wrong
+        reason = "damaged data" if damaged else error.strerror
+        raise PhotoError(f"{path!r}: {what}{reason}") from None
     except (ValueError, ArithmeticError, LookupError, MemoryError, NotImplementedError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PhotoError(f"{path!r}: {what}{reason}") from None
@@ -91,7 +94,7 @@ class Track:
     count: int = 0
     start: float = float("inf")
     end: float = float("-inf")
-    first: list = field(default_factory=list)  # packets
+    first: list = field(default_factory=list)  # (number, packet), of sound
 
     @property
     def seconds(self):
@@ -147,8 +150,8 @@ class Survey:
             self.rest = rest if ending and rest > max(_LEAST, _REST * self.file.size) else 0
 
     def _note(self, packet, steady):
-        if packet.dts is None and packet.pts is None and not packet.size:
-            return  # PyAV's own, at the end
+        if is_end(packet):
+            return
         track, tick = self.tracks[packet.stream_index], float(packet.time_base or 0)
         if is_header(track.stream, packet):
             return
@@ -159,9 +162,9 @@ class Survey:
         decoded, shown = (None if time is None else time * tick for time in times)
         index = packet.stream_index
         self.clock.note(index, packet.pos, decoded, shown, length, index in steady)
-        track.count += 1
         if len(track.first) < _TRIAL and packet.size and track.stream.type == "audio":
-            track.first.append(packet)
+            track.first.append((track.count, packet))
+        track.count += 1
         time = decoded if shown is None else shown
         if time is not None:
             track.start = min(track.start, time)
@@ -182,6 +185,11 @@ class Survey:
 def is_cover(av, stream):
     """Whether a stream is a picture that stands for the film, as its cover."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
+def is_end(packet):
+    """Whether it is one of the packets that PyAV adds at the end, to flush decoders."""
+    return packet.dts is None and packet.pts is None and not packet.size
 
 
 def ticks_long(packet):

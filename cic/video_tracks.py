@@ -20,9 +20,13 @@ class Container(NamedTuple):
     encoders: tuple  # of its pictures, the best first
     plays: frozenset | None  # codecs that its players play; None: all that the muxer takes
     sound: str  # encoder of other sound
+    costs: float  # times the memory that a pixel of a photo takes: see video_reader
 
 
 _H264 = ("libx264", "mpeg4")
+# Measured on frames of 8 to 33 megapixels, in bytes a pixel, all told: 45 and 90; a photo of the
+# limit's size has 6.
+_X264, _VP9 = 7.5, 15.0
 # MP4 is what browsers, telephones and QuickTime have in common: AAC and MP3. Its muxer takes Vorbis
 # under a private type, and AC-3, Opus, FLAC, ALAC, PCM, which some of them play and others do not.
 _MP4 = frozenset({"aac", "mp3", "mov_text"})
@@ -34,11 +38,11 @@ _MOV |= {
 _WEBM = frozenset({"opus", "vorbis", "webvtt"})  # the WebM container guidelines
 # Extensions that results keep; other films become the first.
 CONTAINERS = {
-    ".mp4": Container("mp4", _H264, _MP4, "aac"),
-    ".m4v": Container("mp4", _H264, _MP4, "aac"),
-    ".mov": Container("mov", _H264, _MOV, "aac"),
-    ".mkv": Container("matroska", _H264, None, "aac"),
-    ".webm": Container("webm", ("libvpx-vp9",), _WEBM, "libopus"),
+    ".mp4": Container("mp4", _H264, _MP4, "aac", _X264),
+    ".m4v": Container("mp4", _H264, _MP4, "aac", _X264),
+    ".mov": Container("mov", _H264, _MOV, "aac", _X264),
+    ".mkv": Container("matroska", _H264, None, "aac", _X264),
+    ".webm": Container("webm", ("libvpx-vp9",), _WEBM, "libopus", _VP9),
 }
 
 
@@ -75,7 +79,8 @@ class Plan:
     """
 
     def __init__(self, av, survey, video, extension):
-        self.av, self.extension, self.into = av, extension, CONTAINERS[extension]
+        self.av, self.survey, self.extension = av, survey, extension
+        self.into = CONTAINERS[extension]
         self.how, self.lines = {}, []
         encoded, left_out, others = [], [], []
         for track in survey.tracks.values():
@@ -129,8 +134,8 @@ class Plan:
                 carried = self.carry(track.stream, container, how)
                 container.start_encoding()
                 made = 0
-                for packet in track.first:
-                    for taken in carried(_clone(self.av, packet)):
+                for number, packet in track.first:
+                    for taken in carried(self._clone(track, number, packet)):
                         container.mux(taken)
                         made += 1
                 for taken in carried.finish():
@@ -143,12 +148,13 @@ class Plan:
                 track.stream.codec_context.flush_buffers()
         return bool(made) or not track.first
 
-
-def _clone(av, packet):
-    clone = av.Packet(bytes(packet))
-    clone.stream, clone.time_base = packet.stream, packet.time_base
-    clone.pts, clone.dts, clone.duration = packet.pts, packet.dts, packet.duration
-    return clone
+    def _clone(self, track, number, packet):
+        """A packet anew, at its time in the film: muxers change what they are given."""
+        clone = self.av.Packet(bytes(packet))
+        clone.stream, clone.time_base = packet.stream, packet.time_base
+        clone.pts, clone.dts, clone.duration = packet.pts, packet.dts, packet.duration
+        self.survey.clock.set_time(clone, track.index, number)
+        return clone
 
 
 def _name(av, stream):

@@ -8,7 +8,7 @@ import numpy as np
 
 from cic import video_tags
 from cic.images import PhotoError
-from cic.video_reader import is_sideways
+from cic.video_reader import is_sideways, threads
 from cic.video_survey import named
 from cic.video_tracks import CONTAINERS
 
@@ -22,7 +22,8 @@ _INTERLACE = {"libx264", "mpeg4"}  # encoders that keep fields apart
 _FINEST = {"mpeg4": 65535}  # ticks a second, where an encoder limits them
 _FINE = 240_000  # ticks a second: a multiple of all usual rates
 _LONGEST = 2**31 - 1  # ticks that a frame of MP4 may be shown (ISO 14496-12, 8.6.1.2)
-_LOOKAHEAD = 40 * 1920 * 1088  # pixels that libx264 keeps: its 40 frames of HD are some 250 MB
+_LOOKAHEAD = 40 * 1920 * 1088  # pixels that encoders keep: libx264's 40 frames of HD are 250 MB
+_THRIFTY = 12_000_000  # pixels a frame from which on each of libx264's frames is too many
 _BT709, _LIMITED = 1, 1  # ITU-T H.273; libavutil's AVCOL_RANGE_MPEG
 
 
@@ -88,9 +89,13 @@ class Writer:
             self.interlaced = False  # fields are rows
         if self.interlaced:
             options["flags"] = options.get("flags", "") + "+ildct+ilme"
+        pixels = film.width * film.height
+        ahead, options["threads"] = max(1, _LOOKAHEAD // pixels), str(threads(pixels))
         if encoder == "libx264":
-            frames = _LOOKAHEAD // max(1, film.width * film.height)
-            options["rc-lookahead"] = str(min(40, max(1, frames)))
+            options["rc-lookahead"] = str(min(40, ahead))
+            options |= {"bf": "0", "refs": "1"} if pixels > _THRIFTY else {}
+        elif encoder == "libvpx-vp9":
+            options["lag-in-frames"] = str(min(25, ahead))
         return options
 
     def write(self, rgb, like):
@@ -139,7 +144,10 @@ class Writer:
         track = self.others.get(packet.stream_index)
         if track:
             with self._writing():
-                self.container.mux(list(track(packet)))
+                try:
+                    self.container.mux(list(track(packet)))
+                except self.av.error.InvalidDataError:  # the muxer looks into some: ADTS
+                    track.damaged += 1
 
     def finish(self):
         """Write the film's end. Raises PhotoError, as all of it does."""
@@ -153,7 +161,7 @@ class Writer:
         """Sentences on what was left out for its damage."""
         for index, track in self.others.items():
             if track.damaged:
-                yield f"track {index + 1}: silent in {track.damaged} packets that are damaged"
+                yield f"track {index + 1}: silent in {track.damaged} damaged packets"
 
     def __exit__(self, kind, *_):
         if kind:

@@ -89,6 +89,36 @@ def test_where_only_one_track_jumps_the_other_goes_on():
     assert found == [0] * 20 + [-0.4, 0, -0.4, 0]
 
 
+@pytest.mark.parametrize("wrong", [9000.0, 5.0, -3.0])
+def test_one_packet_out_of_time_is_damaged_and_no_joint(wrong):
+    times = [n * STEP for n in range(100)]
+    times[50] = wrong
+    packets = [(track, n, time) for n, time in enumerate(times) for track in "va"]
+    clock = Clock(jumps=True)
+    for track, position, time in packets:
+        clock.note(track, position, time if track == "v" else position * STEP, None, STEP)
+    clock.settle()
+    assert clock.joints() == []
+    assert clock.end() == pytest.approx(4.0)
+    assert [n for n in range(100) if clock.shift("v", n) is None] == [50]
+    assert not any(clock.shift("a", n) for n in range(100))
+
+
+def test_a_damaged_time_in_a_broadcast_moves_nothing(frames, tmp_path):
+    source = films.write(tmp_path / "a.ts", frames, "mp2", codec="mpeg2video", options={})
+    content = bytearray(source.read_bytes())
+    # Of the PES headers with a time: "10" and flags, 3 bytes, of one marker bit each (H.222.0).
+    headers = [n for n in range(len(content)) if content[n : n + 4] == b"\0\0\1\xc0"]
+    place = headers[len(headers) // 2] + 9
+    assert content[place] >> 4 in (2, 3)
+    content[place] ^= 0x08  # bit 32: 13 hours
+    source.write_bytes(content)
+    video.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
+    new = films.read(tmp_path / "b.mp4")
+    np.testing.assert_allclose(np.diff(new.times), STEP, atol=2e-3)
+    assert new.duration == pytest.approx(FRAMES * STEP * 1e6, abs=1e5)
+
+
 def test_packets_without_times_or_places():
     found, _ = shifts([("v", None, 1.0), ("v", None, None), ("v", None, 0.0)], jumps=True)
     assert found == [1, 1, pytest.approx(-0.04)]
