@@ -62,7 +62,7 @@ def test_a_report_with_a_hostile_line_is_named(tmp_path, line):
     good = json.dumps({"kind": "ok", "removed": True, "path": "näme.jpg"}, ensure_ascii=False)
     path = tmp_path / "report.jsonl"
     path.write_text(f"{good}\n", encoding="utf-8")
-    assert prepare.invalid_names(path) == {"näme.jpg"}
+    assert prepare.invalid_names(path) == {"näme.jpg": None}
     path.write_text(f"{good}\n{line}\n{good}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"report\.jsonl: line 2 is not of such a report"):
         prepare.invalid_names(path)

@@ -117,12 +117,12 @@ def test_what_is_wrong_names_the_file(weights):
     with pytest.raises(checkpoint.CheckpointError, match=r"cic.safetensors: no setting .* 'sise'"):
         backends.colorizer(path, "torch")
     path = weights(colorize={"temperature": "high"})
-    with pytest.raises(checkpoint.CheckpointError, match=r"cic.safetensors: temperature is 'high'"):
+    with pytest.raises(checkpoint.CheckpointError, match=r"cic.safetensors: .*temperature is high"):
         backends.colorizer(path, "torch")
     path = weights()
     with pytest.raises(checkpoint.CheckpointError, match=r"cic.safetensors: unweight is 0.5, but"):
         backends.colorizer(path, "torch", unweight=0.5)
-    with pytest.raises(checkpoint.CheckpointError, match="bundled weights: saturation"):
+    with pytest.raises(checkpoint.CheckpointError, match="fpn.safetensors: saturation"):
         backends.colorizer(saturation=-1)
 
 
