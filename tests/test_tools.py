@@ -264,7 +264,7 @@ def test_what_is_missing_is_named_in_one_line_and_nothing_is_written(
         (("--gamma", 2), "gamma is 2"),
         (("--lr", -1), "lr is -1"),
         (("--which_epoch", 77), "add --continue_train"),
-        (("--model_path", "photos/chelsea.webp/model"), "chelsea.webp is not a folder"),
+        (("--model_path", "photos/chelsea.webp/model"), "chelsea.webp"),
         (("--schedule", "magic"), "magic"),
         (("--precision", "float8"), "float8"),
         (("--option", "depth=3"), "depth"),
@@ -361,7 +361,8 @@ def test_every_page_and_sixteen_bits_as_a_user_does(tool, photos, tmp_path):
     assert tifffile.imread(tmp_path / "first.tif").dtype == np.uint16
     run = tool("colorize", "scan.tif", "-o", "out", "--all_pages")
     assert run.returncode == 0, run.stderr
-    assert sources.find(tmp_path / "out") == ["scan-1.tif", "scan-2.tif"]
+    assert sources.find(tmp_path / "out") == ["scan.tif"]
+    assert tifffile.imread(tmp_path / "out" / "scan.tif").shape == (2, 90, 120, 3)
 
 
 def test_a_photo_of_too_many_pixels_is_refused_by_name_and_flag(tool, photos, tmp_path):
