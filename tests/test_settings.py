@@ -122,7 +122,7 @@ def test_what_is_wrong_names_the_file(weights):
     path = weights()
     with pytest.raises(checkpoint.CheckpointError, match=r"cic.safetensors: unweight is 0.5, but"):
         backends.colorizer(path, "torch", unweight=0.5)
-    with pytest.raises(checkpoint.CheckpointError, match="fpn.safetensors: saturation"):
+    with pytest.raises(checkpoint.CheckpointError, match=r"fpn.safetensors: saturation"):
         backends.colorizer(saturation=-1)
 
 

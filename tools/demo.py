@@ -1,10 +1,11 @@
 """Colorize photographs, made gray first, or your own; lay them out on one sheet.
 
-The four of scikit-image, and four of 1905 to 1915 that were taken in colour, on three plates each.
-
 python tools/demo.py
 python tools/demo.py --photo album/
 python tools/demo.py --photo old.jpg --output tried --backend torch
+
+Those that are here are four of scikit-image, and four of 1905 to 1915 that were taken in colour, on
+three plates each.
 """
 
 import os

@@ -1,6 +1,8 @@
 """Find the best decoding of weights: raw against balanced AuC of many, on photos held out.
 
+python tools/frontier.py --image_dir photos/val --save_path figures
 python tools/frontier.py --image_dir photos/val --save_path figures --weights new.safetensors
+python tools/frontier.py --image_dir photos/val --save_path few --temperatures 1 --saturations 1 1.2
 
 The network runs once a photo, and what it says is decoded in all combinations of temperature,
 unweight, statistic and saturation. Prints those that none is better than in both figures, and
