@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic import images, sources, video, video_writer
+from cic import checkpoint, images, networks, sources, video, video_writer
 from cic.images import PhotoError
+from cic.initialize import initialize
 
 ROOT = Path(__file__).parent.parent
 
@@ -405,8 +406,7 @@ MEMORY = """
 import resource, sys
 from cic import film, video
 import backends
-paint = film.Painter(backends.colorizer(backend=sys.argv[1]))
-paint.colorizer.settings = paint.colorizer.settings.but(size=32)
+paint = film.Painter(backends.colorizer(sys.argv[5], sys.argv[1], size=32))
 video.rewrite(sys.argv[2], sys.argv[3], paint)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 video.rewrite(sys.argv[4], sys.argv[3], paint)
@@ -419,7 +419,9 @@ def test_memory_does_not_grow_with_the_film(backend, photos, tmp_path):
     frames = films.pan(photos["coffee"], 50, (192, 272), 1)
     short = films.write(tmp_path / "short.mp4", frames)
     long = films.write(tmp_path / "long.mp4", [*frames, *frames[::-1]] * 4)
-    names = (backend.NAME, short, tmp_path / "out.mp4", long)
+    network, weights = networks.get("cic", width=0.125), tmp_path / "small.safetensors"
+    checkpoint.save(weights, initialize(network), checkpoint.network_meta(network))
+    names = (backend.NAME, short, tmp_path / "out.mp4", long, weights)
     run = subprocess.run(
         [sys.executable, "-c", MEMORY, *map(str, names)], cwd=ROOT, capture_output=True, text=True
     )
