@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic import checkpoint, images, networks, sources, video, video_writer
+from cic import images, sources, video, video_writer
 from cic.images import PhotoError
-from cic.initialize import initialize
 
 ROOT = Path(__file__).parent.parent
 
@@ -404,9 +403,14 @@ def test_results_keep_their_extension_if_it_is_common():
 # Peak memory of one process that rewrites a film, after one run that loads everything.
 MEMORY = """
 import resource, sys
-from cic import film, video
+from cic import film, networks, video
+from cic.colorize import Colorizer
+from cic.initialize import initialize
+from cic.settings import DEFAULTS
 import backends
-paint = film.Painter(backends.colorizer(sys.argv[5], sys.argv[1], size=32))
+network = networks.get("cic", width=0.125)
+predict = backends.get(sys.argv[1]).predictor(network, initialize(network), "cpu")
+paint = film.Painter(Colorizer(network, predict, DEFAULTS.but(size=32)))
 video.rewrite(sys.argv[2], sys.argv[3], paint)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 video.rewrite(sys.argv[4], sys.argv[3], paint)
@@ -419,9 +423,7 @@ def test_memory_does_not_grow_with_the_film(backend, photos, tmp_path):
     frames = films.pan(photos["coffee"], 50, (192, 272), 1)
     short = films.write(tmp_path / "short.mp4", frames)
     long = films.write(tmp_path / "long.mp4", [*frames, *frames[::-1]] * 4)
-    network, weights = networks.get("cic", width=0.125), tmp_path / "small.safetensors"
-    checkpoint.save(weights, initialize(network), checkpoint.network_meta(network))
-    names = (backend.NAME, short, tmp_path / "out.mp4", long, weights)
+    names = (backend.NAME, short, tmp_path / "out.mp4", long)
     run = subprocess.run(
         [sys.executable, "-c", MEMORY, *map(str, names)], cwd=ROOT, capture_output=True, text=True
     )
