@@ -409,10 +409,14 @@ def test_results_keep_their_extension_if_it_is_common():
 # Peak memory of one process that rewrites a film, after one run that loads everything.
 MEMORY = """
 import resource, sys
-from cic import film, video
+from cic import film, networks, video
+from cic.colorize import Colorizer
+from cic.initialize import initialize
+from cic.settings import DEFAULTS
 import backends
-paint = film.Painter(backends.colorizer(backend=sys.argv[1]))
-paint.colorizer.settings = paint.colorizer.settings.but(size=32)
+network = networks.get("cic", width=0.125)
+predict = backends.get(sys.argv[1]).predictor(network, initialize(network), "cpu")
+paint = film.Painter(Colorizer(network, predict, DEFAULTS.but(size=32)))
 video.rewrite(sys.argv[2], sys.argv[3], paint)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 video.rewrite(sys.argv[4], sys.argv[3], paint)
