@@ -70,11 +70,13 @@ def cleaned(folder):
 
 
 def _missing(folder):
-    """A folder and those above it that are not there, the innermost first."""
+    """A folder and those above it that are not there, the innermost first; raises OSError."""
     missing, place = [], os.path.abspath(folder)
     while not os.path.lexists(place):
         missing.append(place)
         place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        raise NotADirectoryError(f"{folder}: cannot be written: {place} is not a folder")
     return missing
 
 

@@ -218,3 +218,11 @@ def test_locks_of_many_folders_are_held_at_once(tmp_path):
             stack.enter_context(locks.held(tmp_path / name))
         assert len(list(tmp_path.glob(f"*/{locks.NAME}"))) == 3
     assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_is_in_the_way_of_the_folder_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    named = r"cannot be written: .*/file is not a folder"
+    for folder in ("file", "file/a", "file/a/b"):
+        with pytest.raises(NotADirectoryError, match=named), locks.held(tmp_path / folder):
+            pass
