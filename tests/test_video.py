@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -506,6 +507,44 @@ def test_a_stop_leaves_the_old_file_and_nothing_else(frames, tmp_path, stop):
         video.rewrite(str(source), str(target), paint)
     assert target.read_bytes() == b"old"
     assert sorted(os.listdir(tmp_path)) == ["a.mp4", "b.mp4"]
+
+
+WRITE = """
+import sys, time
+from cic import video
+video.rewrite(sys.argv[1], sys.argv[2], lambda frame: (time.sleep(0.2), 255 - frame)[1])
+"""
+
+
+def test_after_a_kill_all_is_whole_and_the_same_command_goes_on(frames, tmp_path):
+    source = films.write(tmp_path / "a.mkv", frames, "pcm_s16le")
+    (tmp_path / "out").mkdir()
+    target = tmp_path / "out" / "b.mp4"
+    command = [sys.executable, "-c", WRITE, str(source), str(target)]
+
+    def begin():
+        process = subprocess.Popen(command, cwd=ROOT)
+        while not os.listdir(tmp_path / "out"):
+            assert process.poll() is None
+            time.sleep(0.01)
+        return process
+
+    for wait in (0, 0.2, 0.4):
+        process = begin()
+        time.sleep(wait)
+        left = os.listdir(tmp_path / "out")
+        with pytest.raises(PhotoError):  # another one of that name leaves alone what is written
+            video.rewrite(str(tmp_path / "nothing.mp4"), str(target), keep)
+        assert os.listdir(tmp_path / "out") == left
+        process.kill()
+        process.wait()
+        assert [name for name in os.listdir(tmp_path / "out") if name[0] != "."] == []
+        for name in left:  # of a killed one: see files.is_leftover
+            assert name.endswith(".partial.mp4")
+        assert video.rewrite(str(source), str(target), keep) == len(frames)
+        assert os.listdir(tmp_path / "out") == ["b.mp4"]
+        assert len(films.read(target).frames) == len(frames)
+        target.unlink()
 
 
 def test_without_pyav_one_line_says_what_to_install(frames, tmp_path, monkeypatch):
