@@ -145,7 +145,8 @@ class Writer:
         if track:
             with self._writing():
                 try:
-                    self.container.mux(list(track(packet)))
+                    for taken in track(packet):
+                        self.container.mux(taken)
                 except self.av.error.InvalidDataError:  # the muxer looks into some: ADTS
                     track.damaged += 1
 
@@ -154,7 +155,8 @@ class Writer:
         with self._writing():
             self._encode(None)
             for track in self.others.values():
-                self.container.mux(list(track.finish()))
+                for taken in track.finish():
+                    self.container.mux(taken)
             self.container.close()
 
     def losses(self):
