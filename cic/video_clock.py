@@ -80,7 +80,7 @@ class Clock:
     """
 
     def __init__(self, jumps, counts_on=False):
-        self.counts_on = counts_on
+        self.jumps, self.counts_on = jumps, counts_on
         self.pause, self.back = (PAUSE, BACK) if jumps else (STILL, GUESSED_BACK)
         self.parts, self.tracks = [_Part(-math.inf)], {}
 
@@ -164,7 +164,11 @@ class Clock:
         return track.last is not None and track.last - self.back <= time < track.end + BACK
 
     def _is_jump(self, track, time):
-        return track.last is not None and not self._follows(track, track.last, time)
+        if track.last is not None:
+            return not self._follows(track, track.last, time)
+        part = self.parts[track.part]  # such formats have their tracks side by side
+        begun = self.jumps and part.end > part.start
+        return begun and not part.start - PAUSE < time < part.end + PAUSE
 
     def _follows(self, track, before, time):
         latest = max(before, track.end, self.parts[track.part].end)

@@ -147,8 +147,8 @@ class Writer:
                 try:
                     for taken in track(packet):
                         self.container.mux(taken)
-                except self.av.error.InvalidDataError:  # the muxer looks into some: ADTS
-                    track.damaged += 1
+                except (self.av.error.InvalidDataError, self.av.error.PatchWelcomeError):
+                    track.damaged += 1  # the muxer looks into some: ADTS
 
     def finish(self):
         """Write the film's end. Raises PhotoError, as all of it does."""
