@@ -242,7 +242,18 @@ def test_sound_of_every_kind_can_be_encoded(photos, tmp_path, extension):
         assert new.codecs["audio"].layout.name.startswith(layout)
 
 
-def test_a_gap_in_encoded_sound_is_silence_and_what_follows_is_in_time(photos, tmp_path):
+def test_a_gap_in_encoded_sound_is_silence_and_what_follows_is_in_time(
+    photos, tmp_path, monkeypatch
+):
+    pieces = []
+
+    class Spied(video_tracks.Encoded):
+        def _filtered(self, frame):
+            for taken in super()._filtered(frame):
+                pieces.append(taken.samples)
+                yield taken
+
+    monkeypatch.setattr(video_tracks, "Encoded", Spied)
     frames = films.pan(photos["coffee"], 150, (48, 64), 0.5)
     films.write(tmp_path / "whole.mkv", frames, "ac3")
     with av.open(str(tmp_path / "whole.mkv")) as one, av.open(str(tmp_path / "a.mkv"), "w") as two:
@@ -257,6 +268,7 @@ def test_a_gap_in_encoded_sound_is_silence_and_what_follows_is_in_time(photos, t
     assert new.sound.shape[1] / films.SAMPLES == pytest.approx(6, abs=0.1)
     silent = films.silence(new.sound[0])
     assert [silent.min(), silent.max()] == pytest.approx([2, 4], abs=0.1)
+    assert max(pieces) < films.SAMPLES  # however long it is, it is made piece by piece
 
 
 @pytest.mark.parametrize(("name", "sound"), [("a.ts", "aac"), ("a.mkv", "ac3")])
@@ -283,3 +295,22 @@ def test_damaged_sound_costs_no_film(photos, tmp_path, capsys, name, sound):
     assert "damaged packets" in said
     new = films.read(tmp_path / "b.mp4")
     assert len(new.frames) == 75
+
+
+def test_sound_that_no_decoder_reads_is_left_out_and_said(frames, tmp_path, capsys):
+    films.write(tmp_path / "whole.mkv", frames, "ac3")
+    with av.open(str(tmp_path / "whole.mkv")) as one, av.open(str(tmp_path / "a.nut"), "w") as two:
+        copies = {s.index: two.add_stream_from_template(s) for s in one.streams}
+        for packet in one.demux():
+            if not packet.size:
+                continue
+            stream = copies[packet.stream_index]
+            if packet.stream.type == "audio":
+                noise = av.Packet(bytes(range(256)))
+                noise.pts, noise.dts, noise.time_base = packet.pts, packet.dts, packet.time_base
+                packet = noise
+            packet.stream = stream
+            two.mux(packet)
+    assert video.rewrite(str(tmp_path / "a.nut"), str(tmp_path / "b.mp4"), keep) == len(frames)
+    assert codecs_of(tmp_path / "b.mp4") == ["h264"]
+    assert "track 2 (audio, ac3): left out" in capsys.readouterr().out
