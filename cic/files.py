@@ -3,7 +3,12 @@
 import os
 import re
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None
 
 LONGEST_NAME = 255  # bytes: NAME_MAX of Linux, and no more elsewhere
 _MARK = ".partial"
@@ -20,12 +25,16 @@ def replacing(path):
     path = os.path.abspath(os.fspath(path))
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
-    stem, suffix = os.path.splitext(name)
+    suffix = os.path.splitext(name)[1]
     try:
-        handle, fresh = tempfile.mkstemp(_MARK + suffix, f".{stem[:40]}.", folder)
+        handle, fresh = tempfile.mkstemp(_MARK + suffix, _hidden(name), folder)
     except OSError as error:  # it names a file that nobody knows
         raise OSError(error.errno, error.strerror, path) from None
-    os.close(handle)
+    if fcntl:
+        with suppress(OSError):  # a file system without locks
+            _lock(handle)  # as long as somebody writes: see remove_stale
+    else:
+        os.close(handle)  # Windows renames no open file
     try:
         yield fresh
         with open(fresh, "r+b") as written:
@@ -39,6 +48,35 @@ def replacing(path):
         if isinstance(error, OSError) and error.errno and not error.filename:  # the disk is full
             raise OSError(error.errno, error.strerror, path) from None
         raise
+    finally:
+        if fcntl:
+            os.close(handle)
+
+
+def _lock(handle):
+    """Lock an open file for this process; raises OSError if another has it locked."""
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def remove_stale(path):
+    """Remove what `replacing` left beside `path`, of this name, when it was killed.
+
+    What another process writes just now is locked, and stays.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    if not fcntl or not os.path.isdir(folder):
+        return
+    mine = _hidden(name)
+    for other in os.listdir(folder):
+        if other.startswith(mine) and is_leftover(other):
+            with suppress(OSError), open(os.path.join(folder, other), "r+b") as left:
+                _lock(left.fileno())
+                os.unlink(left.name)
+
+
+def _hidden(name):
+    """What the name of a fresh file begins with."""
+    return f".{os.path.splitext(name)[0][:40]}."
 
 
 def check(path):

@@ -52,8 +52,10 @@ def rewrite(source, target, paint, deinterlace=False):
 
 
 def _check(target):
+    """Raise PhotoError before any work if `target` cannot be written; remove what a kill left."""
     try:
         files.check(target)
+        files.remove_stale(target)
     except OSError as error:
         raise PhotoError(f"{target!r}: {str(error).removeprefix(f'{target}: ')}") from None
 

@@ -73,14 +73,14 @@ class Clock:
     """Find the joints of a film, and the time that goes on across them.
 
     `jumps` says whether the format's times are those of a recorder's clock (MPEG, MPEG-TS, Ogg),
-    `counts_on` whether only some of its tracks may jump.
+    `counts_on` whether only some of its tracks may jump: libavformat counts on for Ogg's sound.
     A joint is where a track goes back, or where for a while nothing comes at all. Tracks pass it
     one after the other, so it is kept as a place in the file. A single packet that is out of time
     is damaged and no joint.
     """
 
     def __init__(self, jumps, counts_on=False):
-        self.counts_on = counts_on
+        self.jumps, self.counts_on = jumps, counts_on
         self.pause, self.back = (PAUSE, BACK) if jumps else (STILL, GUESSED_BACK)
         self.parts, self.tracks = [_Part(-math.inf)], {}
 
@@ -98,21 +98,18 @@ class Clock:
 
     def _place(self, track, packet, following):
         """Find the part of a packet, given the time of the one that follows in its track."""
-        time, number = packet.time, track.count
+        number, time = track.count, packet.time
         track.count += 1
-        if (
-            packet.steady
-            and None not in (time, following)
-            and self._is_wrong(track, time, following)
-        ):
-            track.wrong.add(number)
+        if packet.steady and time is not None and self._is_wrong(track, time, following):
             time = None
-        part = self._part_of(track, packet.position, time, packet.steady)
+        part, time = self._part_of(track, packet, time)
         if part != track.part:
             track.entries.append(number)
             track.parts.append(part)
             track.part, track.end = part, -math.inf
         if time is None:
+            if packet.time is not None:
+                track.wrong.add(number)
             return
         shown = time if packet.shown is None else packet.shown
         end = shown + packet.length
@@ -121,37 +118,57 @@ class Clock:
             part = self.parts[part]
             part.now, part.start, part.end = time, min(part.start, shown), max(part.end, end)
 
-    def _part_of(self, track, position, time, steady):
-        """The part of a packet: that of its place in the file, unless its time says otherwise."""
-        newest = len(self.parts) - 1
-        if position is not None:
-            place = position
-        else:
-            place = -math.inf if steady and track.count > 1 else math.inf
-        before = track.passed
-        while track.passed < newest and place >= self.parts[track.passed + 1].position:
-            track.passed += 1
-        if track.passed > before and not self._goes_on(track, time):
-            return track.passed
-        if not steady or time is None or not self._is_jump(track, time):
-            return track.part
+    def _part_of(self, track, packet, time):
+        """The part of a packet, and its time or None where that cannot be.
+
+        It is the part of its place in the file, unless its time says otherwise.
+        """
+        if self._passes_joint(track, packet):
+            return self._entered(track, packet, time)
+        if not packet.steady or time is None or not self._is_jump(track, time):
+            return track.part, time
+        newest, position = len(self.parts) - 1, packet.position
         if track.passed < newest and abs(time - self.parts[newest].now) < PAUSE:
             track.passed = newest
             if position is not None:
                 self.parts[newest].position = min(self.parts[newest].position, position)
-            return newest
+            return newest, time
         self.parts.append(_Part(math.inf if position is None else position))
         track.passed = newest + 1
-        return newest + 1
+        return newest + 1, time
+
+    def _passes_joint(self, track, packet):
+        if packet.position is not None:
+            place = packet.position
+        else:
+            place = -math.inf if packet.steady and track.count > 1 else math.inf
+        before, newest = track.passed, len(self.parts) - 1
+        while track.passed < newest and place >= self.parts[track.passed + 1].position:
+            track.passed += 1
+        return track.passed > before
+
+    def _entered(self, track, packet, time):
+        """The part of a track's first packet behind a joint, and its time if that can be."""
+        now = self.parts[track.passed].now
+        if not packet.steady or time is None:
+            return track.passed, time
+        away = abs(time - now) > PAUSE
+        if (away or self.counts_on) and self._goes_on(track, time):
+            return track.part, time  # the joint was none of this track's
+        if away:
+            track.last = now
+            return track.passed, None
+        return track.passed, time
 
     def _goes_on(self, track, time):
-        """Whether a track's time goes on behind a joint: libavformat counts on for Ogg's sound."""
-        if not self.counts_on or time is None or track.last is None:
-            return False
-        return abs(time - track.end) < BACK
+        return track.last is not None and track.last - self.back <= time < track.end + BACK
 
     def _is_jump(self, track, time):
-        return track.last is not None and not self._follows(track, track.last, time)
+        if track.last is not None:
+            return not self._follows(track, track.last, time)
+        part = self.parts[track.part]  # such formats have their tracks side by side
+        begun = self.jumps and part.end > part.start
+        return begun and not part.start - PAUSE < time < part.end + PAUSE
 
     def _follows(self, track, before, time):
         latest = max(before, track.end, self.parts[track.part].end)
@@ -159,9 +176,15 @@ class Clock:
 
     def _is_wrong(self, track, time, following):
         """Whether the time of a packet fits neither before nor after it, where these fit."""
+        if following is None:
+            part = self.parts[track.part]
+            alone = track.last is None and part.end > part.start
+            return alone and not part.start - STILL < time < part.end + STILL
         onward = time - self.back <= following <= time + self.pause
         if track.last is None:
-            return time > following + PAUSE
+            part = self.parts[track.part]  # what other tracks say
+            fits = part.start - PAUSE < following < part.end + PAUSE
+            return not onward and (time > following or fits)
         fits = onward and self._follows(track, track.last, time)
         return not fits and self._follows(track, track.last, following)
 

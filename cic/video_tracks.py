@@ -68,7 +68,7 @@ def choose(av, survey):
     number = tracks.index(chosen) + 1
     return chosen, (
         f"{len(tracks)} tracks of pictures: number {number} is coloured, {why} "
-        f"({chosen.count} frames, {chosen.seconds:.1f} s)"
+        f"({chosen.count} frames, {chosen.seconds:.1f} s), the others are left out"
     )
 
 
@@ -82,7 +82,7 @@ class Plan:
         self.av, self.survey, self.extension = av, survey, extension
         self.into = CONTAINERS[extension]
         self.how, self.lines = {}, []
-        encoded, left_out, others = [], [], []
+        encoded, left_out, covers = [], [], []
         for track in survey.tracks.values():
             stream = track.stream
             if stream is video:
@@ -90,20 +90,20 @@ class Plan:
             how = self._decide(track)
             if how:
                 self.how[stream.index] = how
-            elif stream.type == "video":
-                others.append(_name(av, stream))
-            elif not _is_derived(av, stream, survey.container):
+            elif is_cover(av, stream):
+                covers.append(_name(av, stream))
+            elif stream.type != "video" and not _is_derived(av, stream, survey.container):
                 left_out.append(_name(av, stream))
             if how not in (None, COPY):
                 encoded.append(_name(av, stream))
         if encoded:
-            codec = av.Codec(self.into.sound, "w").canonical_name.upper()
+            codec = {"aac": "AAC", "libopus": "Opus"}[self.into.sound]
             self._say(encoded, f"encoded as {codec}, which players of {extension} files play")
         if left_out:
             self._say(left_out, f"left out, which players of {extension} files do not know")
 
-        if others:
-            self.lines.append(f"{', '.join(others)}: left out")
+        if covers:
+            self.lines.append(f"{', '.join(covers)}: left out")
 
     def _say(self, names, what):
         hint = "; a .mkv would keep more" if self.extension != ".mkv" else ""

@@ -145,16 +145,18 @@ class Writer:
         if track:
             with self._writing():
                 try:
-                    self.container.mux(list(track(packet)))
-                except self.av.error.InvalidDataError:  # the muxer looks into some: ADTS
-                    track.damaged += 1
+                    for taken in track(packet):
+                        self.container.mux(taken)
+                except (self.av.error.InvalidDataError, self.av.error.PatchWelcomeError):
+                    track.damaged += 1  # the muxer looks into some: ADTS
 
     def finish(self):
         """Write the film's end. Raises PhotoError, as all of it does."""
         with self._writing():
             self._encode(None)
             for track in self.others.values():
-                self.container.mux(list(track.finish()))
+                for taken in track.finish():
+                    self.container.mux(taken)
             self.container.close()
 
     def losses(self):

@@ -133,6 +133,28 @@ def test_ab_are_averaged_as_they_are():
     assert [ab.mean() for ab in seen] == [10, 15]
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_network_that_gives_no_numbers_is_an_error_that_names_film_and_frame(
+    clip, colorizer, tmp_path, bad
+):
+    predict, calls = colorizer.predict, []
+
+    def broken(array):
+        calls.append(array)
+        output = predict(array)
+        return output if len(calls) < 4 else output * np.float32(bad)
+
+    colorizer.predict = broken
+    target = tmp_path / "b.mp4"
+    with pytest.raises(images.PhotoError) as caught:
+        film.colorize(colorizer, clip, str(target))
+    message = str(caught.value)
+    assert message.startswith(f"{clip!r}: frame 4: ")
+    assert "finite" in message
+    assert "\n" not in message
+    assert sorted(os.listdir(tmp_path)) == ["clip.mp4"]
+
+
 @pytest.fixture
 def tool(tmp_path):
     def run(*arguments):
@@ -184,6 +206,58 @@ def test_smoothing_is_a_flag_and_a_wrong_one_is_refused(clip, tool, tmp_path):
         run = tool("clip.mp4", "-o", other)
         assert run.returncode == 1
         assert not (tmp_path / other).exists()
+
+
+def test_fields_are_a_flag_that_needs_a_film(frames, tool, tmp_path):
+    images.write(tmp_path / "a.jpg", frames[0].astype(np.uint8))
+    run = tool("a.jpg", "-o", "b.jpg", "--deinterlace")
+    assert run.returncode == 1
+    assert run.stderr == "error: --deinterlace: there is no film among them\n"
+    woven = films.interlace([f.astype(np.uint8) for f in frames[:12]], "tff")
+    options = {"flags": "+ildct+ilme"}
+    more = {"codec": "mpeg2video", "options": options, "fields": "tff"}
+    films.write(tmp_path / "t.vob", woven, "mp2", **more)
+    run = tool("t.vob", "-o", "b.mp4", "--deinterlace", "--size", 32)
+    assert run.returncode == 0, run.stderr
+    assert {interlaced for interlaced, _ in films.fields_of(tmp_path / "b.mp4")} == {False}
+
+
+def test_a_bad_film_ends_nothing(frames, tool, tmp_path):
+    few = [f.astype(np.uint8) for f in frames[:4]]
+    (tmp_path / "in").mkdir()
+    content = films.write(tmp_path / "in" / "a.avi", few, None, codec="mpeg4").read_bytes()
+    (tmp_path / "in" / "a.avi").write_bytes(content.replace(b"A film", b"\xff\xfe\x81\x8d ."))
+    os.mkfifo(tmp_path / "in" / "b.mp4")
+    (tmp_path / "in" / "c.mkv").write_bytes(content[: len(content) // 2])
+    films.write(tmp_path / "in" / f"{'d' * 250}.avi", few, None, codec="mpeg4")
+    images.write(tmp_path / "in" / "e.jpg", few[0])
+    run = tool("in", "-o", "out", "--size", 32)
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr
+    failures = [line for line in run.stdout.splitlines() if line.startswith("failed: ")]
+    assert len(failures) == 2
+    assert "b.mp4" in failures[0] and "not a regular file" in failures[0]
+    assert "c.mkv" in failures[1] and "cut off" in failures[1]
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.mp4", "d" * 250 + ".mp4", "e.jpg"]
+
+
+def test_pictures_of_one_name_are_told_how_to_be_kept_apart(photos, tool, tmp_path):
+    small = photos["coffee"][:32, :48]
+    for name in ("anim.gif", "anim.png", "anim.bmp"):
+        images.write(tmp_path / "in" / name, small)
+    (tmp_path / "in" / "anim.bmp").rename(tmp_path / "in" / "anim.tga")
+    run = tool("in", "-o", "out", "--size", 32)
+    assert run.returncode == 1
+    failures = [line for line in run.stdout.splitlines() if line.startswith("failed: ")]
+    assert (
+        "'out/anim.png' is the result of 'in/anim.gif' already: colorize it by itself"
+        in failures[0]
+    )
+    assert failures[0].endswith("-o 'out/anim-png.png'")
+    assert failures[1].endswith("-o 'out/anim-tga.png'")
+    run = tool("in/anim.tga", "-o", "out/anim-tga.png", "--size", 32)
+    assert run.returncode == 0, run.stdout
+    assert sorted(os.listdir(tmp_path / "out")) == ["anim-tga.png", "anim.png"]
 
 
 def test_ctrl_c_leaves_nothing_half_written(frames, tmp_path):

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -339,6 +341,156 @@ def test_too_many_pixels_are_refused_by_the_flags_name(frames, tmp_path):
         images.limit_pixels(limit)
 
 
+def test_what_never_ends_or_grows_is_refused_at_once(frames, tmp_path):
+    target = tmp_path / "b.mp4"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket.mp4"))
+        assert "not a regular file" in error_of(tmp_path / "socket.mp4", target)
+    (tmp_path / "device.mp4").symlink_to("/dev/zero")
+    assert "not a regular file" in error_of(tmp_path / "device.mp4", target)
+    (tmp_path / "circle.mp4").symlink_to("circle.mp4")
+    assert "symbolic links" in error_of(tmp_path / "circle.mp4", target)
+    source = films.write(tmp_path / "a.ts", frames)
+    content = source.read_bytes()
+    painted = []
+
+    def paint(frame):
+        painted.append(frame)
+        with open(source, "ab") as file:
+            file.write(content)
+        return frame
+
+    assert "changes while it is read" in error_of(source, target, paint)
+    assert len(painted) < 7  # the first few are read ahead
+
+
+def test_a_film_that_vanishes_while_it_is_read_is_read_to_its_end(frames, tmp_path):
+    source = films.write(tmp_path / "a.mp4", frames)
+
+    def paint(frame):
+        source.unlink(missing_ok=True)
+        return frame
+
+    assert video.rewrite(str(source), str(tmp_path / "b.mp4"), paint) == len(frames)
+
+
+def test_names_that_cannot_be_written_are_refused_before_any_frame(frames, tmp_path):
+    source = films.write(tmp_path / "a.mp4", frames)
+    for name in ("x" * 252 + ".mp4", "é" * 126 + ".mp4", "日本" * 50 + ".mp4"):
+        message = error_of(source, tmp_path / name, fail)
+        assert f"the name has {len(name.encode())} bytes; 255 can be written" in message
+    assert video.rewrite(str(source), str(tmp_path / ("x" * 251 + ".mp4")), keep) == len(frames)
+    assert video.rewrite(str(source), str(tmp_path / ("日" * 83 + ".mkv")), keep) == len(frames)
+    (tmp_path / "taken.mp4").mkdir()
+    with pytest.raises(PhotoError, match="is a folder"):
+        video.rewrite(str(source), str(tmp_path / "taken.mp4"), fail)
+
+
+def fail(frame):
+    raise AssertionError("a frame was painted")
+
+
+@pytest.mark.parametrize(
+    ("painted", "reason"),
+    [
+        (lambda frame: frame * np.float32("nan"), "frame 1: painted as float32"),
+        (lambda frame: frame[:-1], "frame 1: painted as uint8 (47, 64, 3)"),
+    ],
+)
+def test_a_frame_that_failed_is_an_error_and_nothing_is_written(frames, tmp_path, painted, reason):
+    source = films.write(tmp_path / "a.mp4", frames)
+    assert reason in error_of(source, tmp_path / "b.mp4", painted)
+
+
+def test_frames_that_a_film_repeats_are_shown_again_and_painted_once(frames, tmp_path):
+    """Packets of no bytes, as Theora has them for "the frame before"."""
+    more = {"codec": "mjpeg", "pix_fmt": "yuvj420p", "options": {}}  # no frame needs another
+    films.write(tmp_path / "one.nut", frames, "pcm_s16le", **more)
+    empty = (2, 3, 5, 11)
+    with av.open(str(tmp_path / "one.nut")) as one, av.open(str(tmp_path / "a.nut"), "w") as two:
+        copies = {s.index: two.add_stream_from_template(s) for s in one.streams}
+        for packet in one.demux():
+            if not packet.size:
+                continue
+            number, stream = round(packet.pts * packet.time_base * films.RATE), packet.stream_index
+            if packet.stream.type == "video" and number in empty:
+                nothing = av.Packet(b"")
+                nothing.pts, nothing.dts, nothing.duration = packet.pts, packet.dts, packet.duration
+                nothing.time_base, packet = packet.time_base, nothing
+            packet.stream = copies[stream]
+            two.mux(packet)
+    with av.open(str(tmp_path / "a.nut")) as container:
+        assert sum(not p.size and p.pts is not None for p in container.demux(video=0)) == len(empty)
+    painted = []
+    count = video.rewrite(
+        str(tmp_path / "a.nut"), str(tmp_path / "b.mp4"), lambda f: (painted.append(f), 255 - f)[1]
+    )
+    assert count == len(frames)
+    assert len(painted) == len(frames) - len(empty)
+    new = films.read(tmp_path / "b.mp4")
+    np.testing.assert_allclose(np.diff(new.times), 1 / films.RATE, atol=1e-3)
+    for number in empty:
+        away = np.abs(new.frames[number].astype(int) - new.frames[number - 1]).mean()
+        assert away < 2
+    assert np.abs(new.frames[4].astype(int) - new.frames[3]).mean() > 4
+
+
+@pytest.mark.parametrize("fields", ["tff", "bff"])
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.vob", "mpeg2video"), ("a.mkv", "libx264"), ("a.avi", "mpeg4")]
+)
+def test_an_interlaced_film_stays_so_and_a_line_recommends(
+    photos, tmp_path, capsys, fields, name, codec
+):
+    moving = films.pan(photos["coffee"], 24, (96, 128), 6)
+    woven = films.interlace(moving, fields)
+    options = {"flags": "+ildct+ilme", "qmin": "1", "qmax": "2", "bf": "0"}
+    source = films.write(tmp_path / name, woven, None, codec=codec, options=options, fields=fields)
+    assert films.fields_of(source) == {(True, fields)}
+    for target in (tmp_path / "b.mp4", tmp_path / "b.mkv", tmp_path / "b.mov"):
+        assert video.rewrite(str(source), str(target), keep) == 12
+        assert films.fields_of(target) == {(True, fields)}
+        assert f"{str(source)!r}: interlaced, and kept so; --deinterlace" in capsys.readouterr().out
+    new = films.read(tmp_path / "b.mp4")
+    assert films.combing(new.frames[5]) > 0.9 * films.combing(woven[5])
+    assert np.abs(new.frames[5].astype(int) - woven[5]).mean() < 7
+    video.rewrite(str(source), str(tmp_path / "b.webm"), keep)
+    assert "which the result cannot say: --deinterlace" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("fields", ["tff", "bff"])
+def test_deinterlacing_makes_whole_pictures_at_the_same_times(photos, tmp_path, capsys, fields):
+    moving = films.pan(photos["coffee"], 24, (96, 128), 6)
+    woven = films.interlace(moving, fields)
+    options = {"flags": "+ildct+ilme", "qmin": "1", "qmax": "2"}
+    source = films.write(
+        tmp_path / "a.vob", woven, "mp2", codec="mpeg2video", options=options, fields=fields
+    )
+    seen = []
+    count = video.rewrite(
+        str(source), str(tmp_path / "b.mp4"), lambda f: (seen.append(f), f)[1], deinterlace=True
+    )
+    assert count == len(seen) == 12
+    assert "interlace" not in capsys.readouterr().out
+    assert {interlaced for interlaced, _ in films.fields_of(tmp_path / "b.mp4")} == {False}
+    new = films.read(tmp_path / "b.mp4")
+    np.testing.assert_allclose(np.diff(new.times), 1 / films.RATE, atol=1e-3)
+    assert new.onset == pytest.approx(new.times[0], abs=2e-3)
+    whole, second = moving[10].astype(int), moving[11].astype(int)  # of the field that comes first
+    for frame in (seen[5], new.frames[5]):
+        assert films.combing(frame) < 0.4 * films.combing(woven[5])
+        assert np.abs(frame - whole).mean() < 0.6 * np.abs(frame - second).mean()
+
+
+def test_deinterlacing_what_says_that_it_is_whole_is_done_and_said(photos, tmp_path, capsys):
+    woven = films.interlace(films.pan(photos["coffee"], 24, (96, 128), 6), "tff")
+    source = films.write(tmp_path / "a.mkv", woven, None)  # as captured with no flag
+    assert video.rewrite(str(source), str(tmp_path / "b.mp4"), keep, deinterlace=True) == 12
+    assert "says that it is not interlaced; all of its frames are" in capsys.readouterr().out
+    new = films.read(tmp_path / "b.mp4")
+    assert films.combing(new.frames[5]) < 0.4 * films.combing(woven[5])
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit, RuntimeError])
 def test_a_stop_leaves_the_old_file_and_nothing_else(frames, tmp_path, stop):
     source, target = films.write(tmp_path / "a.mp4", frames), tmp_path / "b.mp4"
@@ -355,6 +507,44 @@ def test_a_stop_leaves_the_old_file_and_nothing_else(frames, tmp_path, stop):
         video.rewrite(str(source), str(target), paint)
     assert target.read_bytes() == b"old"
     assert sorted(os.listdir(tmp_path)) == ["a.mp4", "b.mp4"]
+
+
+WRITE = """
+import sys, time
+from cic import video
+video.rewrite(sys.argv[1], sys.argv[2], lambda frame: (time.sleep(0.2), 255 - frame)[1])
+"""
+
+
+def test_after_a_kill_all_is_whole_and_the_same_command_goes_on(frames, tmp_path):
+    source = films.write(tmp_path / "a.mkv", frames, "pcm_s16le")
+    (tmp_path / "out").mkdir()
+    target = tmp_path / "out" / "b.mp4"
+    command = [sys.executable, "-c", WRITE, str(source), str(target)]
+
+    def begin():
+        process = subprocess.Popen(command, cwd=ROOT)
+        while not os.listdir(tmp_path / "out"):
+            assert process.poll() is None
+            time.sleep(0.01)
+        return process
+
+    for wait in (0, 0.2, 0.4):
+        process = begin()
+        time.sleep(wait)
+        left = os.listdir(tmp_path / "out")
+        with pytest.raises(PhotoError):  # another one of that name leaves alone what is written
+            video.rewrite(str(tmp_path / "nothing.mp4"), str(target), keep)
+        assert os.listdir(tmp_path / "out") == left
+        process.kill()
+        process.wait()
+        assert [name for name in os.listdir(tmp_path / "out") if name[0] != "."] == []
+        for name in left:  # of a killed one: see files.is_leftover
+            assert name.endswith(".partial.mp4")
+        assert video.rewrite(str(source), str(target), keep) == len(frames)
+        assert os.listdir(tmp_path / "out") == ["b.mp4"]
+        assert len(films.read(target).frames) == len(frames)
+        target.unlink()
 
 
 def test_without_pyav_one_line_says_what_to_install(frames, tmp_path, monkeypatch):

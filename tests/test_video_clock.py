@@ -45,8 +45,9 @@ def shifts(packets, **options):
     clock.settle()
     for track, *_ in packets:
         counts[track] = counts.get(track, -1) + 1
-        found.append(clock.shift(track, counts[track]))
-    return [round(shift, 6) for shift in found], [round(joint, 6) for joint in clock.joints()]
+        shift = clock.shift(track, counts[track])
+        found.append(None if shift is None else round(shift, 6))
+    return found, [round(joint, 6) for joint in clock.joints()]
 
 
 def test_a_track_that_goes_back_begins_a_recording_for_all():
@@ -102,6 +103,20 @@ def test_one_packet_out_of_time_is_damaged_and_no_joint(wrong):
     assert clock.end() == pytest.approx(4.0)
     assert [n for n in range(100) if clock.shift("v", n) is None] == [50]
     assert not any(clock.shift("a", n) for n in range(100))
+
+
+@pytest.mark.parametrize("wrong", [9000.0, 0.0])
+def test_a_first_packet_out_of_time_is_damaged(wrong):
+    clock = Clock(jumps=True)
+    for position in range(50):
+        time = 500 + position * STEP
+        clock.note("a", position, time, None, STEP)
+        clock.note("v", position, time if position else wrong, None, STEP)
+    clock.settle()
+    assert clock.joints() == []
+    assert clock.end() == pytest.approx(2.0)
+    assert clock.shift("v", 0) is None
+    assert clock.shift("v", 1) == clock.shift("a", 0) == 500
 
 
 def test_a_damaged_time_in_a_broadcast_moves_nothing(frames, tmp_path):
