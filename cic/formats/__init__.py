@@ -151,7 +151,7 @@ def _kind(path):
         raise CheckpointError(f"{path}: there is no such file") from None
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
-    raise CheckpointError(f"{path}: {what or others.by_text(start, path)}")
+    raise CheckpointError(f"{path}: not a checkpoint: {what or others.by_text(start, path)}")
 
 
 def suited(suffix, network):

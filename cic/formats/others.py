@@ -13,14 +13,14 @@ FROM_TORCHSCRIPT = (
 )
 _EXPORT = f"a network exported for inference: get the weights that it was made from; {READ}"
 _UNPACK = "unpack it first, and give the file of weights in it"
-_PICTURE = "a picture, not weights: photos are given without --weights"
+_PICTURE = "a picture: photos are given without --weights"
 _PROTOTXT = "a description of a Caffe network, without weights: get the .caffemodel beside it"
 _KERAS = f"as of Keras: load its weights in its own program, and save a .safetensors; {READ}"
 _CONVERT = f"convert it to .safetensors first; {READ}"
 _SIGNS = (
     (rb"\x89HDF\r\n\x1a\n", f"an HDF5 file, {_KERAS}"),
-    (rb"\x93NUMPY", f"an array of NumPy (.npy), such as a prior, not weights; {READ}"),
-    (rb"GGUF", f"a GGUF file, of a language model, not weights; {READ}"),
+    (rb"\x93NUMPY", f"an array of NumPy (.npy), such as a prior; {READ}"),
+    (rb"GGUF", f"a GGUF file, of a language model; {READ}"),
     (rb"....TFL3", f"a TensorFlow Lite file, {_EXPORT}"),
     (rb"\x08[\x01-\x20]([\x12\x1a\x22\x2a\x32\x3a\x42]|\x28.)", f"an ONNX file, {_EXPORT}"),
     (rb"\0{16}.\0\0\0\x08.\x10", f"a .pdiparams of Paddle, {_EXPORT}"),
@@ -38,9 +38,9 @@ _SIGNS = (
     (rb"(II\*\0|MM\0\*|II\+\0|MM\0\+)", f"a TIFF, {_PICTURE}"),
     (rb"BM....\0\0\0\0", f"a BMP, {_PICTURE}"),
     (rb"....ftyp(heic|heix|mif1|avif|avis)", f"a HEIC or AVIF, {_PICTURE}"),
-    (rb"....ftyp", "a film, not weights"),
-    (rb"%PDF", "a PDF, not weights"),
-    (rb"\x7fELF|MZ", "a program, not weights"),
+    (rb"....ftyp", "a film"),
+    (rb"%PDF", "a PDF"),
+    (rb"\x7fELF|MZ", "a program"),
     (rb"\0{512}", "begins with zeros: a download that broke off? Get it again"),
 )
 _TEXTS = (
@@ -50,10 +50,10 @@ _TEXTS = (
     ),
     (
         rb"<(!--|!doctype html|html|head|body|script)",
-        "an HTML page, not weights: the download wanted a login or a click: open the address in a "
+        "an HTML page: the download wanted a login or a click: open the address in a "
         "browser, and save the file itself",
     ),
-    (rb"<(\?xml|[a-z]+[ >])", "an XML file, not weights: a server's refusal of a download?"),
+    (rb"<(\?xml|[a-z]+[ >])", "an XML file: a server's refusal of a download?"),
     (
         rb"(#[^\n]*\n\s*)*(name|layers?|input|input_dim|input_shape)\s*[:{]",
         f"a prototxt, {_PROTOTXT}",
@@ -93,7 +93,7 @@ def by_text(start, path):
     if suffix in _ENDINGS:
         return _ENDINGS[suffix]
     if words := _FIRST_WORDS.match(text):
-        return f"a text, not weights: it begins with {words[0].decode(errors='replace')!r}; {READ}"
+        return f"a text: it begins with {words[0].decode(errors='replace')!r}; {READ}"
     return f"no known kind of file: it begins with {start[:8].hex(' ')}; {READ}"
 
 
@@ -108,7 +108,7 @@ def in_archive(names):
     """What a zip archive without weights is, or has in it, in words that follow a colon."""
     names = list(names)
     if any(name.endswith(".npy") for name in names):
-        return f": an .npz of NumPy, not weights; {READ}"
+        return f": an .npz of NumPy; {READ}"
     if any(name.endswith(".weights.h5") for name in names):
         return f": a .keras file {_KERAS}"
     some = ", ".join(name[:60] for name in names[:3]) or "nothing"
