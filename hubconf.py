@@ -30,8 +30,9 @@ def cic(pretrained=False, weights=None, backend=None, device="cpu", **options):
     if _ROOT not in sys.path:  # Paddle's hub takes it away before it calls
         sys.path.insert(0, _ROOT)
     import backends
-    from cic import checkpoint, networks
-    from cic import pretrained as published
+    from cic import networks
+    from cic.weights import checkpoint
+    from cic.weights import download as published
 
     if not pretrained:
         if weights is not None:

@@ -4,8 +4,10 @@ import importlib
 import importlib.util
 import os
 
-from cic import checkpoint, networks, probe, settings
-from cic.colorize import Colorizer
+from cic import networks
+from cic.colorize import settings
+from cic.colorize.colorizer import Colorizer
+from cic.weights import checkpoint, probe
 
 # Backend: the module it needs, and what pip installs for it; in order of preference.
 _FRAMEWORKS = {"torch": ("torch", "torch"), "paddle": ("paddle", "paddlepaddle")}

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cic.dataset import Batch
+from cic.dataset.batches import Batch
 from cic.networks import Network
-from cic.recipes import Recipe
+from cic.training.recipes import Recipe
 
 State = dict[str, np.ndarray]  # {neutral name: array}
 
@@ -88,7 +88,7 @@ class Backend(Runner, Protocol):
     def build(
         self, network: Network, state: State | None = None, device: str = "cpu", dtype="float32"
     ) -> Any:
-        """A native network with `state`, by default `cic.initialize.initialize(network)`."""
+        """A native network with `state`, by default that of `cic.networks.initialize`."""
 
     def import_state(self, net: Any, state: State) -> None:
         """Put `state` into `net`; raises CheckpointError unless every name and shape fits."""
@@ -106,7 +106,7 @@ class Backend(Runner, Protocol):
         """
 
     def loss(self, name: str) -> Callable[..., tuple[Any, Any]]:
-        """The loss of `cic.losses` of that name on native tensors: (total, count)."""
+        """The loss of `cic.training.losses` of that name on native tensors: (total, count)."""
 
     def Trainer(
         self,

@@ -23,16 +23,19 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cic import console, files, formats, imagenet, images, pretrained, provenance, sources
-from cic.parallel import Pool
-from cic.ranks import RANKS, hits
-from cic.targets import read_classes
+from cic.dataset.targets import read_classes
+from cic.networks import imagenet
+from cic.photos import images, sources
+from cic.system import console, files, provenance
+from cic.system.parallel import Pool
+from cic.training.ranks import RANKS, hits
+from cic.weights import download, formats
 from metric import bars, baselines, pairs, record, summary
+from metric.figures.sums import Sums, ratio
 from metric.ledger import Ledger, name_from, pack
 from metric.pairs import WHOLE
 from metric.protocol import CLASSIFIER_TERMS
 from metric.report import RESULT
-from metric.sums import Sums, ratio
 
 CHUNK = 4  # photos that travel together between processes
 TITLES = {  # of networks, with their options
@@ -245,7 +248,7 @@ def facts(network, weights, backend):
     return {
         "classifier": title(network),
         "network": str(network),
-        "weights_sha256": pretrained.sha256(weights),
+        "weights_sha256": download.sha256(weights),
         "input": f"{network.space}, less {network.mean}, divided by {network.scale}",
         "resize": f"short side to {network.size} pixels, bilinear (Pillow)",
         "crop": f"the middle {network.size} x {network.size} pixels",
@@ -277,7 +280,7 @@ def main():
     files.check(target)
     names = args.classes and read_classes(args.classes)
     photos = class_photos(args.results_dir)
-    weights = args.weights or pretrained.fetch(pretrained.VGG16)
+    weights = args.weights or download.fetch(download.VGG16)
     network, state, outputs = load(weights)
     photos, others = split(labelled(args.results_dir, photos, outputs, names))
     if not photos:

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from cic.lab import recolor, rgb_to_lab
-from cic.seeding import random_for
+from cic.colour.lab import recolor, rgb_to_lab
+from cic.system.randomness import random_for
 
 GRAY, RANDOM, TRUTH = "all gray", "random ab", "truth"
 
@@ -22,7 +22,7 @@ def donors(count, seed=0):
 def pictures(photo, donor=None):
     """{name: (H, W, 3) uint8} of a photo (H, W, 3) uint8; `donor` is another, of any size.
 
-    All keep the photo's lightness (see cic.lab.recolor); ab is 0; that of the donor, if there is
+    All keep the photo's lightness (see `recolor`); ab is 0; that of the donor, if there is
     one, stretched to the photo's size; and the photo's own.
     """
     height, width = photo.shape[:2]

@@ -3,11 +3,11 @@
 import numpy as np
 from tqdm import tqdm
 
-from cic.dataset import Order, PhotoDataset
-from cic.loader import Loader
-from cic.ranks import RANKS
-from cic.seeding import noise_of
-from cic.sources import report_name
+from cic.dataset.batches import Order, PhotoDataset
+from cic.dataset.loader import Loader
+from cic.photos.sources import report_name
+from cic.system.randomness import noise_of
+from cic.training.ranks import RANKS
 from metric.acc import Accuracy, count_each
 from metric.ledger import Ledger
 from metric.summary import summarize

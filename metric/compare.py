@@ -14,7 +14,7 @@ photos, so it is narrower than those of the figures tell. With --save_path it wr
 import os
 from itertools import combinations, product
 
-from cic import console, files
+from cic.system import console, files
 from metric import record, table
 from metric.baselines import GRAY, RANDOM, TRUTH
 from metric.evaluation import Row

@@ -7,19 +7,19 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cic import images
-from cic.colorize import NotFinite, add_colour
-from cic.enlarge import Grid
-from cic.lab import rgb_to_lab
-from cic.parallel import Pool
-from cic.rebalance import is_gray
+from cic.colorize.colorizer import NotFinite, add_colour
+from cic.colorize.enlarge import Grid
+from cic.colour.lab import rgb_to_lab
+from cic.colour.rebalance import is_gray
+from cic.photos import images
+from cic.system.parallel import Pool
 from metric import acc, baselines
-from metric.calibration import Calibration
+from metric.figures.calibration import Calibration
+from metric.figures.suite import Suite
+from metric.figures.sums import of_those
+from metric.figures.temperature import Temperatures
 from metric.ledger import Ledger
 from metric.report import NOTES
-from metric.suite import Suite
-from metric.sums import of_those
-from metric.temperature import Temperatures
 
 NO_CLASSIFIER = MappingProxyType({})
 

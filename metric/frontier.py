@@ -11,11 +11,11 @@ from itertools import product
 
 import numpy as np
 
-from cic import prior, rebalance
-from cic.decoding import STATISTICS, Decoding
-from cic.encode import soft_encode
-from cic.lab import lab_to_rgb, recolor, rgb_to_lab
-from metric.colourfulness import colourfulness
+from cic.colour import prior, rebalance
+from cic.colour.decoding import STATISTICS, Decoding
+from cic.colour.distributions import soft_encode
+from cic.colour.lab import lab_to_rgb, recolor, rgb_to_lab
+from metric.figures.colourfulness import colourfulness
 
 TEMPERATURES = (0.38, 0.6, 0.8, 1.0)
 UNWEIGHTS = (0.0, 0.15, 0.3)

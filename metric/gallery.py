@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from cic.colorize import MAP
-from cic.sheet import contact_sheet
+from cic.colorize.colorizer import MAP
+from cic.photos.sheet import contact_sheet
 from metric import baselines
 
 WIDEST = 480  # pixels of a picture on the page: its column shows it at half of that or more

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from metric.auc import NAMES
+from metric.figures.auc import NAMES
 
 LIMIT = 0.1  # share of one photo above which a figure says little of the others
 

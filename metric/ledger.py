@@ -8,9 +8,9 @@ import zipfile
 
 import numpy as np
 
-from metric import bootstrap
-from metric.sums import plain
-from metric.temperature import place_of
+from metric.figures import bootstrap
+from metric.figures.sums import plain
+from metric.figures.temperature import place_of
 
 
 class Ledger:
@@ -27,7 +27,7 @@ class Ledger:
         """Add a photo by its name and a metric that has seen it alone; raises ValueError twice."""
         if photo in self.photos:
             raise ValueError(f"{photo!r}: this photo was measured already")
-        self.photos[photo] = dict(metric.sums)
+        self.photos[photo] = dict(metric.figures.sums)
         self.total.merge(metric)
 
     def merge(self, other):
@@ -68,7 +68,7 @@ def name_from(ledgers, folder):
 
 
 def resampled(ledgers):
-    """{row: {column: (replicates,)}} of {row: Ledger} of the same photos: see metric.bootstrap."""
+    """{row: {column: (replicates,)}} of {row: Ledger} of the same photos: see `bootstrap`."""
     drawn = bootstrap.totals({row: ledger.table() for row, ledger in ledgers.items()})
     return {row: dict(zip(ledgers[row].columns(), sums)) for row, sums in drawn.items()}
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cic import images, sources
+from cic.photos import images, sources
 
 NAMED = 3  # files that a line names
 

@@ -5,8 +5,9 @@ import os
 
 import numpy as np
 
-from cic import prior, provenance
-from metric import bootstrap, warmth
+from cic.colour import prior
+from cic.system import provenance
+from metric.figures import bootstrap, warmth
 
 PAPER, SEED = "error <= threshold (paper)", "error < threshold (Paddle-CIC)"
 # Of the facts of a classifier, see acc.facts, those that its figures hang on, whatever computes it.

@@ -8,7 +8,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from cic.files import replacing
+from cic.system.files import replacing
 
 
 def dumps(record):

@@ -17,10 +17,13 @@ import os
 
 from tqdm import tqdm
 
-from cic import console, files, images, prior, rebalance
-from cic.lab import rgb_to_lab
-from cic.parallel import Pool
-from metric import auc, baselines, curve, heaviest, pairs, protocol, record, suite
+from cic.colour import prior, rebalance
+from cic.colour.lab import rgb_to_lab
+from cic.photos import images
+from cic.system import console, files
+from cic.system.parallel import Pool
+from metric import baselines, curve, heaviest, pairs, protocol, record
+from metric.figures import auc, suite
 from metric.ledger import Ledger, name_from, pack
 from metric.summary import summarize
 

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metric import bootstrap, heaviest, table
+from metric import heaviest, table
 from metric.baselines import GRAY, TRUTH
+from metric.figures import bootstrap
 from metric.ledger import resampled
 
 COUNTS = ("identical",)  # numbers of photos: no figures, without an interval

@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 import torch
 
-from cic.bins import AB
+from cic.colour.bins import AB
 
 CHANNELS = (8, 16, 32, 64, 64, 64, 64, 32)  # conv1 to conv8
 FULL = (64, 128, 256, 512, 512, 512, 512, 256)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cic.initialize import initialize
+from cic.networks.initialize import initialize
 
 TOOL = Path(__file__).parents[1] / "tools" / "port_weights.py"
 

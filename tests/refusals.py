@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from cic.images import PhotoError, open_rgb, read
+from cic.photos.images import PhotoError, open_rgb, read
 
 
 def error_of(path):

@@ -1,12 +1,12 @@
-"""cic.ab_plane: the picture shows every bin where it lies, as large as its share."""
+"""cic.colour.ab_plane: the picture shows every bin where it lies, as large as its share."""
 
 import numpy as np
 import pytest
 
-from cic import ab_plane
-from cic.ab_plane import CELL, GROUND, MARGIN, draw
-from cic.bins import AB, COUNT
-from cic.lab import rgb_to_lab
+from cic.colour import ab_plane
+from cic.colour.ab_plane import CELL, GROUND, MARGIN, draw
+from cic.colour.bins import AB, COUNT
+from cic.colour.lab import rgb_to_lab
 
 
 def square(picture, index, plane=0):

@@ -16,10 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from cic import checkpoint, console, imagenet, networks, pretrained
-from cic.initialize import initialize
-from cic.lab import recolor
-from cic.targets import read_classes
+from cic import networks
+from cic.colour.lab import recolor
+from cic.dataset.targets import read_classes
+from cic.networks import imagenet
+from cic.networks.initialize import initialize
+from cic.system import console
+from cic.weights import checkpoint, download
 from metric import acc, table
 from metric.acc import Accuracy
 from metric.ledger import unpack
@@ -201,7 +204,7 @@ def test_the_command_gives_the_figures_of_pytorch_alone(backend, command, folder
     assert list(written["accuracy"]) == ["colorized", "all gray", "random ab", "truth"]
     ledgers, conditions = unpack(folders / "figures" / "acc.npz", Accuracy)
     assert ledgers["colorized"].names() == [str(name.with_suffix(".png")) for name in names]
-    assert conditions["weights_sha256"] == pretrained.sha256(other)
+    assert conditions["weights_sha256"] == download.sha256(other)
     for name, ledger in ledgers.items():
         assert ledger.compute() == written["accuracy"][name]
         hits = [ledger.photos[photo]["top1_hits"] for photo in ledger.names()]
@@ -215,7 +218,7 @@ def test_the_command_gives_the_figures_of_pytorch_alone(backend, command, folder
     assert written["accuracy"]["random ab"] not in (None, written["accuracy"]["truth"])
     assert min(Image.open(folders / "figures" / "acc.png").size) > 200
     assert len({tuple(figures) for figures in expected.values()}) > 1
-    assert written["protocol"]["weights_sha256"] == pretrained.sha256(other)
+    assert written["protocol"]["weights_sha256"] == download.sha256(other)
     assert written["protocol"]["backend"] == backend.NAME
     assert written["protocol"]["classifier"] == "VGG-16"
     assert re.search(r"\n +top-1 \(VGG-16\) +top-5 \(VGG-16\)\n", run.out), run.out

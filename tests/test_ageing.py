@@ -1,11 +1,11 @@
-"""cic.ageing: it looks old, and is still the photo."""
+"""cic.dataset.ageing: it looks old, and is still the photo."""
 
 import numpy as np
 import pytest
 
-from cic import ageing
-from cic.lab import lightness
-from cic.seeding import random_for
+from cic.colour.lab import lightness
+from cic.dataset import ageing
+from cic.system.randomness import random_for
 
 NAMES = ["blur", "tone", "uneven", "paper", "grain", "fade", "dust", "compress"]
 EFFECTS = [getattr(ageing, name) for name in NAMES]

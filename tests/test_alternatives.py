@@ -1,4 +1,4 @@
-"""cic.alternatives: likelihood and its optimum by brute force; distinct, ordered, smooth."""
+"""alternatives: likelihood and its optimum by brute force; distinct, ordered, smooth."""
 
 import numpy as np
 import pytest
@@ -9,13 +9,13 @@ from scipy import ndimage, optimize, special
 from skimage import data
 
 import backends
-from cic import prior
-from cic.alternatives import LEAST_LIKELY, mean_distance, most_likely
-from cic.bins import AB
-from cic.colorize import network_size
-from cic.decoding import MEDIAN, Decoding
-from cic.encode import decode
-from cic.lab import rgb_to_lab
+from cic.colorize.alternatives import LEAST_LIKELY, mean_distance, most_likely
+from cic.colorize.colorizer import network_size
+from cic.colour import prior
+from cic.colour.bins import AB
+from cic.colour.decoding import MEDIAN, Decoding
+from cic.colour.distributions import decode
+from cic.colour.lab import rgb_to_lab
 
 NAMES = ("astronaut", "chelsea", "coffee", "rocket")
 

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import color
 
-from cic import rebalance
-from cic.bins import AB
-from cic.encode import soft_encode
-from cic.lab import recolor, rgb_to_lab
-from cic.prior import default
-from metric import ab_error
-from metric.auc import AuC
+from cic.colour import rebalance
+from cic.colour.bins import AB
+from cic.colour.distributions import soft_encode
+from cic.colour.lab import recolor, rgb_to_lab
+from cic.colour.prior import default
+from metric.figures import ab_error
+from metric.figures.auc import AuC
 
 
 def measured(true, predicted, **options):

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 import backends
-from cic import checkpoint, layers, losses, networks, recipes
-from cic.dataset import Batch, Order, PhotoDataset, make_batch
-from cic.initialize import initialize
-from cic.lab import lightness
-from cic.prior import default
-from cic.rebalance import weights
+from cic import networks
+from cic.colour.lab import lightness
+from cic.colour.prior import default
+from cic.colour.rebalance import weights
+from cic.dataset.batches import Batch, Order, PhotoDataset, make_batch
+from cic.networks import layers
+from cic.networks.initialize import initialize
+from cic.training import losses, recipes
+from cic.weights import checkpoint
 
 STEPS = 20
 SMALL = networks.get("cic", width=0.125)

@@ -1,4 +1,4 @@
-"""cic.bins against the same bins derived another way, from every colour of the cube's surface."""
+"""bins against the same bins derived another way, from every colour of the cube's surface."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from scipy.optimize import linprog
 from scipy.spatial import ConvexHull
 from skimage import color
 
-from cic import bins
+from cic.colour import bins
 
 
 def surface_of_the_cube():

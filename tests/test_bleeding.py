@@ -1,10 +1,10 @@
-"""metric.bleeding: where edges are, and what counts beside them."""
+"""metric.figures.bleeding: where edges are, and what counts beside them."""
 
 import numpy as np
 import pytest
 
-from cic.lab import recolor, rgb_to_lab
-from metric.bleeding import Bleeding, beside_edges
+from cic.colour.lab import recolor, rgb_to_lab
+from metric.figures.bleeding import Bleeding, beside_edges
 
 
 def halves(left, right, width=40):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from visualdl import LogReader
 
-from cic.board import Board
+from cic.training.board import Board
 
 ROOT = Path(__file__).parent.parent
 
@@ -81,7 +81,8 @@ def test_without_visualdl_an_import_error_says_what_to_do(tmp_path, monkeypatch)
 
 
 def test_a_home_that_cannot_be_written_is_named_in_one_line(tmp_path):
-    code = "from cic import console\nfrom cic.board import Board\nconsole.run(lambda: Board('log'))"
+    code = "from cic.system import console\nfrom cic.training.board import Board\n"
+    code += "console.run(lambda: Board('log'))"
     run = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -97,8 +98,8 @@ def test_a_home_that_cannot_be_written_is_named_in_one_line(tmp_path):
 
 
 def test_importing_it_imports_no_visualdl():
-    code = "import cic.board, cic.preview, sys; print(*sys.modules)"
+    code = "import cic.training.board, cic.training.preview, sys; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert "cic.board" in run.stdout.split()
+    assert "cic.training.board" in run.stdout.split()
     assert "visualdl" not in run.stdout.split()

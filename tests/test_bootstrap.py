@@ -5,14 +5,15 @@ import random
 import numpy as np
 import pytest
 
-from cic.lab import rgb_to_lab
-from metric import bootstrap, summary
+from cic.colour.lab import rgb_to_lab
+from metric import summary
 from metric.baselines import GRAY
-from metric.calibration import Calibration
+from metric.figures import bootstrap
+from metric.figures.calibration import Calibration
+from metric.figures.suite import Suite
+from metric.figures.sums import Sums, ratio
+from metric.figures.temperature import Temperatures
 from metric.ledger import Ledger, resampled
-from metric.suite import Suite
-from metric.sums import Sums, ratio
-from metric.temperature import Temperatures
 
 
 class Mean(Sums):

@@ -1,4 +1,4 @@
-"""cic.bounded_json: what json reads, and a bound instead of a stack or memory that runs out."""
+"""bounded_json: what json reads, and a bound instead of a stack or memory that runs out."""
 
 import json
 import time
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cic import bounded_json
+from cic.system import bounded_json
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -1,4 +1,4 @@
-"""cic.budget: what a photo takes is known before it is decoded, and what is too much refused."""
+"""budget: what a photo takes is known before it is decoded, and what is too much refused."""
 
 import io
 import re
@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic import budget, checkpoint, images, networks, validity
-from cic.damage import Unsupported
+from cic import networks
+from cic.dataset import validity
+from cic.photos import budget, images
+from cic.photos.damage import Unsupported
+from cic.weights import checkpoint
 
 ROOT = Path(__file__).parent.parent
 SIDE = 13_312  # squared it is 177,209,344 pixels, below the limit
@@ -251,7 +254,7 @@ def test_a_limit_of_the_address_space_counts(tmp_path, photo):
     Image.fromarray(np.tile(photo, (40, 30, 1))).save(tmp_path / "x.png")  # 6.5 megapixels
     code = (
         "import resource, sys\n"
-        "from cic import budget, images\n"
+        "from cic.photos import budget, images\n"
         "taken = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "limit = taken + 25_000_000\n"
         "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"

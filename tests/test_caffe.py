@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from cic import checkpoint, formats, networks
-from cic.checkpoint import CheckpointError
-from cic.formats import caffe
-from cic.lab import lightness
+from cic import networks
+from cic.colour.lab import lightness
+from cic.weights import checkpoint, formats
+from cic.weights.checkpoint import CheckpointError
+from cic.weights.formats import caffe
 
 EXTRA = [  # what a file has that was saved in training, or to be deployed
     ("data_l_meansub", "Scale", [torch.tensor([1.0]), torch.tensor([-50.0])]),

@@ -1,4 +1,4 @@
-"""metric.calibration: closed forms, a loop over cells, merging, the picture."""
+"""metric.figures.calibration: closed forms, a loop over cells, merging, the picture."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import special
 
-from cic.bins import AB
-from metric.calibration import Calibration, png
+from cic.colour.bins import AB
+from metric.figures.calibration import Calibration, png
 
 
 def measured(logits, true_ab, **options):

@@ -1,4 +1,4 @@
-"""cic.carried: what a result keeps of what its photo's file carried, in each format."""
+"""cic.photos.carried: what a result keeps of what its photo's file carried, in each format."""
 
 import io
 import struct
@@ -11,9 +11,10 @@ from icc import ADOBE, gray_profile, rgb_profile
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from cic import carried, colorize, images, profiles
-from cic.colorize import colorize_files
-from cic.lab import lightness
+from cic.colorize import colorizer
+from cic.colorize.colorizer import colorize_files
+from cic.colour.lab import lightness
+from cic.photos import carried, images, profiles
 
 XMP = (
     b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
@@ -176,7 +177,7 @@ def test_each_format_keeps_what_the_table_says(tmp_path, photo, suffix, orientat
 
 
 def test_every_format_that_is_kept_is_in_the_table():
-    assert set(carried.ROOM) - {".avif"} == colorize.KEPT
+    assert set(carried.ROOM) - {".avif"} == colorizer.KEPT
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])

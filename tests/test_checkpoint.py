@@ -1,4 +1,4 @@
-"""cic.checkpoint and cic.files: nothing lost, nothing half written, nothing foreign accepted."""
+"""checkpoint and files: nothing lost, nothing half written, nothing foreign accepted."""
 
 import json
 import os
@@ -12,10 +12,19 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from cic import checkpoint, networks
-from cic.checkpoint import CheckpointError, check, load, load_weights, network_meta, save, split
-from cic.files import replacing
-from cic.initialize import initialize
+from cic import networks
+from cic.networks.initialize import initialize
+from cic.system.files import replacing
+from cic.weights import checkpoint
+from cic.weights.checkpoint import (
+    CheckpointError,
+    check,
+    load,
+    load_weights,
+    network_meta,
+    save,
+    split,
+)
 
 ROOT = Path(__file__).parents[1]
 NETWORK = networks.get("cic", width=0.125)
@@ -106,7 +115,7 @@ def test_a_target_that_is_a_folder_leaves_no_litter(tmp_path):
 
 KILLED = """
 import os, signal, sys
-from cic.files import replacing
+from cic.system.files import replacing
 with replacing(sys.argv[1]) as fresh:
     open(fresh, "wb").write(b"half")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -6,10 +6,12 @@ import special_zoo as zoo
 import torch
 
 import backends
-from cic import networks, recipes, spectral
-from cic.dataset import Batch
-from cic.forward import apply, forward
-from cic.initialize import initialize
+from cic import networks
+from cic.dataset.batches import Batch
+from cic.networks import spectral
+from cic.networks.forward import apply, forward
+from cic.networks.initialize import initialize
+from cic.training import recipes
 
 WIDTH, CLASSES, SIZE = 0.125, 10, 64
 CHANNELS = {"Gray": 1, "Lab": 3, "ab": 2, "RGB": 3}

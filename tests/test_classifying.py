@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from cic import checkpoint
-from cic.dataset import PhotoDataset
-from cic.forward import forward
+from cic.dataset.batches import PhotoDataset
+from cic.networks.forward import forward
+from cic.weights import checkpoint
 from metric import classification
 from metric.acc import Accuracy
 from metric.ledger import unpack

@@ -13,8 +13,9 @@ import tifffile
 from PIL import ExifTags, Image
 
 import backends
-from cic import checkpoint, colorize, enlarge, images, networks
-from cic.colorize import (
+from cic import networks
+from cic.colorize import colorizer, enlarge
+from cic.colorize.colorizer import (
     MAP,
     SHEET,
     Colorizer,
@@ -23,11 +24,13 @@ from cic.colorize import (
     list_jobs,
     network_size,
 )
-from cic.encode import decode
-from cic.enlarge import Grid, in_strips, resample
-from cic.lab import lightness, rgb_to_lab
-from cic.prior import photo_ab
-from cic.settings import DEFAULTS
+from cic.colorize.enlarge import Grid, in_strips, resample
+from cic.colorize.settings import DEFAULTS
+from cic.colour.distributions import decode
+from cic.colour.lab import lightness, rgb_to_lab
+from cic.colour.prior import photo_ab
+from cic.photos import images
+from cic.weights import checkpoint
 
 SMALL = networks.get("cic", width=0.125)
 
@@ -627,14 +630,14 @@ def test_one_picture_is_in_memory_at_a_time(photos, tmp_path, monkeypatch):
         written.append(weakref.ref(rgb))
         write(path, rgb, photo)
 
-    made = colorize.add_colour
+    made = colorizer.add_colour
 
     def watched_too(*arguments):
         assert not any(earlier() is not None for earlier in written)
         return made(*arguments)
 
     monkeypatch.setattr(images, "write", watched)
-    monkeypatch.setattr(colorize, "add_colour", watched_too)
+    monkeypatch.setattr(colorizer, "add_colour", watched_too)
     done, _ = colorize_files(Unsure(), [(source, str(tmp_path / "b.png"))], False, 3, True)
     assert len(done) == 1
     assert len(written) == 5

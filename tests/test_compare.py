@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cic import images
-from cic.lab import recolor, rgb_to_lab
+from cic.colour.lab import recolor, rgb_to_lab
+from cic.photos import images
 from metric import compare, protocol, report
 from metric.evaluation import Row
 from metric.ledger import unpack

@@ -11,12 +11,13 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from cic import console, images
-from cic.colorize import colorize_files
+from cic.colorize.colorizer import colorize_files
+from cic.photos import images
+from cic.system import console
 
 ROOT = Path(__file__).parent.parent
 NAME = "Wölfe 狼 🐺 \udcff"
-START = "import sys; from cic import console\n"
+START = "import sys; from cic.system import console\n"
 PRINTING = f"""
 def main():
     name = {NAME!a}
@@ -75,7 +76,7 @@ def test_an_error_is_one_line_whatever_its_words():
 def test_a_kill_leaves_nothing_half_written(tmp_path):
     code = f"""
 import os, signal
-from cic.files import replacing
+from cic.system.files import replacing
 def main():
     with replacing({str(tmp_path / "out")!r}):
         print("begun", flush=True)

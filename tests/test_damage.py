@@ -1,4 +1,4 @@
-"""cic.damage: which files are cut off, which broken, and which only of a kind that is not read."""
+"""damage: which files are cut off, which broken, and which only of a kind that is not read."""
 
 import os
 import struct

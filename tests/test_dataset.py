@@ -1,4 +1,4 @@
-"""cic.dataset and cic.loader against a sample computed by hand, and against themselves."""
+"""cic.dataset and cic.dataset.loader against a sample computed by hand, and against themselves."""
 
 import hashlib
 import multiprocessing
@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import color
 
-from cic import ageing, networks
-from cic.bins import AB, COUNT
-from cic.dataset import Order, PhotoDataset, make_batch, shares
-from cic.images import PhotoError
-from cic.loader import Loader
+from cic import networks
+from cic.colour.bins import AB, COUNT
+from cic.dataset import ageing
+from cic.dataset.batches import Order, PhotoDataset, make_batch, shares
+from cic.dataset.loader import Loader
+from cic.photos.images import PhotoError
 
 NETWORK = networks.get("cic", width=0.125)
 SMALL = {"load_size": 48, "crop_size": 32}

@@ -1,14 +1,14 @@
-"""cic.decoding: each dial against its definition, the median against a search for the minimum."""
+"""decoding: each dial against its definition, the median against a search for the minimum."""
 
 import numpy as np
 import pytest
 from scipy import optimize, special
 
-from cic import prior, rebalance
-from cic.bins import AB
-from cic.decoding import ANNEALED_MEAN, MEDIAN, SOFT, Decoding, median
-from cic.encode import decode
-from cic.lab import lightness, recolor, rgb_to_lab
+from cic.colour import prior, rebalance
+from cic.colour.bins import AB
+from cic.colour.decoding import ANNEALED_MEAN, MEDIAN, SOFT, Decoding, median
+from cic.colour.distributions import decode
+from cic.colour.lab import lightness, recolor, rgb_to_lab
 
 WEIGHTS = rebalance.weights(prior.default(), 0.6)
 

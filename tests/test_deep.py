@@ -1,4 +1,4 @@
-"""cic.deep: 16-bit gray as it is read, 16-bit colours as other readers find them."""
+"""cic.photos.deep: 16-bit gray as it is read, 16-bit colours as other readers find them."""
 
 import struct
 import zlib
@@ -9,7 +9,7 @@ import tifffile
 from icc import ADOBE, rgb_profile
 from PIL import Image
 
-from cic import deep, images, tiff_writer
+from cic.photos import deep, images, tiff_writer
 
 RAMP = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 

@@ -16,8 +16,8 @@ import pytest
 import tiny
 import torch
 
-from cic import checkpoint
-from cic.training import checkpoint_path
+from cic.training.loop import checkpoint_path
+from cic.weights import checkpoint
 
 TRAIN = Path(__file__).parent.parent / "tools" / "train.py"
 LAUNCHER = {
@@ -209,8 +209,8 @@ def test_what_ends_a_process_is_said_on_the_console(faulty):
     run = faulty(
         "def fail(*arguments):\n"
         "    raise OSError('the disk of this process is on fire')\n"
-        "import cic.loader\n"
-        "cic.loader.make_batch = fail\n"
+        "import cic.dataset.loader\n"
+        "cic.dataset.loader.make_batch = fail\n"
     )
     assert run.returncode != 0
     assert "the disk of this process is on fire" in run.stdout + run.stderr

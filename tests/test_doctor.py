@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic import doctor, networks, prior, rebalance, recipes, sample
-from cic.dataset import Order, PhotoDataset, make_batch
-from cic.initialize import initialize
-from cic.loader import Loader
+from cic import networks
+from cic.colour import prior, rebalance
+from cic.dataset.batches import Order, PhotoDataset, make_batch
+from cic.dataset.loader import Loader
+from cic.networks.initialize import initialize
+from cic.training import checkup, recipes, survey
 
 NETWORK = networks.get("cic", width=0.125)
 RECIPE = replace(
@@ -30,16 +32,16 @@ def trainer_of(backend, state=None):
     return trainer
 
 
-def checkup(trainer, folder, **options):
+def checked(trainer, folder, **options):
     loader = Loader(dataset_of(folder), Order(6, RECIPE.batch_size))
-    found = doctor.checkup(trainer, RECIPE, loader, prior.default(), 100, **options)
+    found = checkup.checkup(trainer, RECIPE, loader, prior.default(), 100, **options)
     return {finding.name: finding for finding in found}
 
 
 def findings(folder, crop_size=56, shares=None):
     dataset = dataset_of(folder, crop_size)
     shares = prior.default() if shares is None else shares
-    found = sample.findings(sample.take(dataset, 512), dataset, shares)
+    found = survey.findings(survey.take(dataset, 512), dataset, shares)
     return {finding.name: finding for finding in found}
 
 
@@ -66,9 +68,9 @@ def toward_gray(share):
 
 @pytest.mark.parametrize("brief", [True, False])
 def test_photos_that_are_well_have_every_finding_and_no_worry(backend, photo_folder, brief):
-    found = checkup(trainer_of(backend), photo_folder, brief=brief)
+    found = checked(trainer_of(backend), photo_folder, brief=brief)
     assert list(found) == NAMES + COSTS
-    worries = {finding.name for finding in doctor.worrying(found.values())}
+    worries = {finding.name for finding in checkup.worrying(found.values())}
     assert worries <= {"loader", "sizes"}  # no workers; one of the six is small
 
 
@@ -79,7 +81,7 @@ def test_training_goes_on_as_if_there_had_been_no_checkup(backend, photo_folder,
     if started:
         for trainer in trainers:
             trainer.step(batches[2], RECIPE.lr)
-    checkup(trainers[1], photo_folder)
+    checked(trainers[1], photo_folder)
     for trainer in trainers:
         for batch in batches:
             trainer.step(batch, RECIPE.lr)
@@ -90,11 +92,11 @@ def test_training_goes_on_as_if_there_had_been_no_checkup(backend, photo_folder,
 
 
 def test_what_does_not_fit_into_memory_is_not_tried(backend, photo_folder, monkeypatch):
-    monkeypatch.setattr(doctor, "host_memory", lambda: 1_000_000)
+    monkeypatch.setattr(checkup, "host_memory", lambda: 1_000_000)
     trainer = trainer_of(backend)
     monkeypatch.setattr(trainer, "step", None)
-    found = checkup(trainer, photo_folder)
-    assert found["memory"].verdict == doctor.BAD
+    found = checked(trainer, photo_folder)
+    assert found["memory"].verdict == checkup.BAD
     assert "--batch_size" in found["memory"].advice
     assert "not tried" in found["step"].measured
 
@@ -102,15 +104,15 @@ def test_what_does_not_fit_into_memory_is_not_tried(backend, photo_folder, monke
 def test_a_loss_that_is_no_number_is_bad(backend, photo_folder):
     state = initialize(NETWORK)
     state["conv8_313.weight"][:] = np.nan
-    found = checkup(trainer_of(backend, state), photo_folder, brief=True)
-    assert found["step"].verdict == doctor.BAD
+    found = checked(trainer_of(backend, state), photo_folder, brief=True)
+    assert found["step"].verdict == checkup.BAD
 
 
 def test_a_batch_without_a_readable_photo_is_bad(backend, tmp_path):
     for i in range(6):
         (tmp_path / f"{i}.jpg").write_bytes(b"nothing")
-    found = checkup(trainer_of(backend), tmp_path, brief=True)
-    assert [found[name].verdict for name in ("readable", "step")] == [doctor.BAD] * 2
+    found = checked(trainer_of(backend), tmp_path, brief=True)
+    assert [found[name].verdict for name in ("readable", "step")] == [checkup.BAD] * 2
 
 
 def test_an_unreadable_photo_is_named(photo_folder):
@@ -123,23 +125,23 @@ def test_an_unreadable_photo_is_named(photo_folder):
 def test_gray_photos_are_counted(change):
     found = findings(change(toward_gray(1)))
     assert found["gray"].measured.startswith("100.0%")
-    assert found["gray"].verdict == sample.BAD
+    assert found["gray"].verdict == survey.BAD
 
 
 def test_gray_photos_that_are_kept_are_no_worry_until_they_are_most(change, photos):
     folder = change(toward_gray(1))
     dataset = dataset_of(folder)
     dataset.keep_gray = True
-    found = {f.name: f for f in sample.findings(sample.take(dataset, 64), dataset, prior.default())}
-    assert found["gray"].verdict == sample.WARN
+    found = {f.name: f for f in survey.findings(survey.take(dataset, 64), dataset, prior.default())}
+    assert found["gray"].verdict == survey.WARN
     assert "leave photos gray" in found["gray"].advice
     (folder / "colour").mkdir()
     for n in range(40):
         Image.fromarray(photos["coffee"][n : n + 120, :120]).save(folder / "colour" / f"{n}.png")
     dataset = dataset_of(folder)
-    for kept, verdict in ((False, sample.WARN), (True, sample.OK)):
+    for kept, verdict in ((False, survey.WARN), (True, survey.OK)):
         dataset.keep_gray = kept
-        shown = sample.findings(sample.take(dataset, 76), dataset, prior.default())
+        shown = survey.findings(survey.take(dataset, 76), dataset, prior.default())
         assert {f.name: f for f in shown}["gray"].verdict == verdict
 
 
@@ -147,8 +149,8 @@ def test_photos_are_looked_at_as_often_as_they_are_drawn(photo_folder):
     dataset = dataset_of(photo_folder)
     odds = np.zeros(6)
     odds[[1, 4]] = 0.5
-    only = sample.take(dataset, 2, odds=odds)
-    expected = sample.Sample()
+    only = survey.take(dataset, 2, odds=odds)
+    expected = survey.Sample()
     for i in (1, 4):
         expected.add(dataset, i)
     np.testing.assert_array_equal(only.nearest, expected.nearest)
@@ -165,14 +167,14 @@ def test_photos_are_looked_at_as_often_as_they_are_drawn(photo_folder):
     ],
 )
 def test_odd_photos_are_worth_a_warning(change, name, function):
-    assert findings(change(function))[name].verdict != sample.OK
+    assert findings(change(function))[name].verdict != survey.OK
 
 
 def test_their_own_prior_suits_photos(change):
     folder = change(lambda rgb: rgb * (1, 0.7, 0.4))
     dataset = dataset_of(folder)
-    own = rebalance.smooth(sample.take(dataset, 512).nearest)
-    assert findings(folder, shares=own)["prior"].verdict == sample.OK
+    own = rebalance.smooth(survey.take(dataset, 512).nearest)
+    assert findings(folder, shares=own)["prior"].verdict == survey.OK
 
 
 def test_photos_smaller_than_the_crop_are_counted(photo_folder):
@@ -182,12 +184,12 @@ def test_photos_smaller_than_the_crop_are_counted(photo_folder):
 
 def test_a_sample_is_seeded_and_ends_in_time(photo_folder):
     dataset = dataset_of(photo_folder)
-    one, two = (sample.take(dataset, 3).nearest for _ in range(2))
+    one, two = (survey.take(dataset, 3).nearest for _ in range(2))
     np.testing.assert_array_equal(one, two)
     dataset.seed = 5
-    assert (sample.take(dataset, 3).nearest != one).any()
-    sample_of_many = sample.take(dataset_of(photo_folder), 512, seconds=0)
-    assert sample_of_many.photos == min(sample.LEAST, len(dataset))
+    assert (survey.take(dataset, 3).nearest != one).any()
+    sample_of_many = survey.take(dataset_of(photo_folder), 512, seconds=0)
+    assert sample_of_many.photos == min(survey.LEAST, len(dataset))
 
 
 @pytest.mark.parametrize(
@@ -195,13 +197,13 @@ def test_a_sample_is_seeded_and_ends_in_time(photo_folder):
     [(2, 50, 100, 50, 0.5), (2, 200, 100, 100, 0), (0, 100, 100, 50, 0.5)],
 )
 def test_the_slower_of_loader_and_steps_counts(workers, loader, steps, together, starved):
-    speed = doctor.Speed(loader, steps, workers)
+    speed = checkup.Speed(loader, steps, workers)
     assert (speed.together, speed.starved) == (together, starved)
 
 
 def test_a_loader_with_workers_is_timed(photo_folder):
     with Loader(dataset_of(photo_folder), Order(6, 3), 2) as loader:
-        batch, rate = doctor._load(loader, 1, False)
+        batch, rate = checkup._load(loader, 1, False)
         expected = make_batch(loader.dataset, loader.order, 1)
     np.testing.assert_array_equal(batch.inputs, expected.inputs)
     assert rate > 0
@@ -214,30 +216,30 @@ def test_memory_grows_with_photos_and_precision_and_is_near_what_was_measured():
         *((narrow, 112, 20, "float64", 440), (wide, 112, 8, "float32", 772)),
         *((wide, 56, 8, "float32", 757), (narrow, 176, 16, "float32", 338)),
     ):
-        needed = doctor.memory_needed(network, crop, photos, precision) / 1e6
+        needed = checkup.memory_needed(network, crop, photos, precision) / 1e6
         assert 0.75 < needed / measured < 1.4
-    assert doctor.host_memory() is None or doctor.host_memory() < 1e15
+    assert checkup.host_memory() is None or checkup.host_memory() < 1e15
 
 
 def test_the_table_is_aligned_with_advice_below():
     found = [
-        sample.Finding("gray", "12.0% of the photos", sample.WARN, "look at them"),
-        sample.Finding("readable", "all"),
+        survey.Finding("gray", "12.0% of the photos", survey.WARN, "look at them"),
+        survey.Finding("readable", "all"),
     ]
-    lines = doctor.table(found).splitlines()
+    lines = checkup.table(found).splitlines()
     assert lines[0].index("12.0%") == lines[2].index("all") == lines[1].index("->")
-    assert doctor.worrying(found) == found[:1]
+    assert checkup.worrying(found) == found[:1]
 
 
 @pytest.mark.parametrize(("keep_gray", "verdict"), [(False, "bad"), (True, "warn")])
 def test_photos_to_evaluate_on_are_looked_at_too(backend, photo_folder, change, keep_gray, verdict):
     gray = change(lambda square: square.mean(-1, keepdims=True).repeat(3, axis=2))
     held_out = PhotoDataset([gray], NETWORK, 64, 56, augment=False, keep_gray=keep_gray)
-    found = checkup(trainer_of(backend), photo_folder, held_out=held_out)
+    found = checked(trainer_of(backend), photo_folder, held_out=held_out)
     assert found["gray"].verdict == "ok"
     assert found["val gray"].verdict == verdict
     assert found["val gray"].measured == "100.0% of the photos"
     assert found["val read"].verdict == "ok"
     held_out = PhotoDataset([photo_folder], NETWORK, 64, 56, augment=False)
-    found = checkup(trainer_of(backend), photo_folder, held_out=held_out, brief=True)
+    found = checked(trainer_of(backend), photo_folder, held_out=held_out, brief=True)
     assert (found["val gray"].verdict, found["val gray"].advice) == ("ok", "")

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic import edges, enlarge, images
-from cic.colorize import add_colour, network_size
-from cic.enlarge import Grid, in_strips, resample
-from cic.lab import lightness, rgb_to_lab
-from metric.bleeding import Bleeding
+from cic.colorize import edges, enlarge
+from cic.colorize.colorizer import add_colour, network_size
+from cic.colorize.enlarge import Grid, in_strips, resample
+from cic.colour.lab import lightness, rgb_to_lab
+from cic.photos import images
+from metric.figures.bleeding import Bleeding
 
 GRIDS = [Grid(4), Grid(4, mean=True)]
 

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 import backends
-from cic import networks, recipes
-from cic.dataset import Order, PhotoDataset, make_batch
-from cic.forward import apply, forward
-from cic.initialize import initialize
-from cic.lab import lightness
-from cic.layers import Conv
-from cic.prior import default
-from cic.rebalance import weights
+from cic import networks
+from cic.colour.lab import lightness
+from cic.colour.prior import default
+from cic.colour.rebalance import weights
+from cic.dataset.batches import Order, PhotoDataset, make_batch
+from cic.networks.forward import apply, forward
+from cic.networks.initialize import initialize
+from cic.networks.layers import Conv
+from cic.training import recipes
 
 VERSIONS = {  # parameters with batch norms (EfficientNet-Lite's own modules); the card's own table
     0: (4_652_008, 4.7e6, 407e6, 224),

@@ -1,4 +1,4 @@
-"""cic.encode against brute force over all 313 bins in float64."""
+"""cic.colour.distributions against brute force over all 313 bins in float64."""
 
 import warnings
 
@@ -10,8 +10,8 @@ from hypothesis.extra import numpy as hnp
 from scipy.special import softmax
 from skimage import color
 
-from cic.bins import AB, COUNT
-from cic.encode import decode, soft_encode
+from cic.colour.bins import AB, COUNT
+from cic.colour.distributions import decode, soft_encode
 
 EIGHTHS = st.integers(-128 * 8, 127 * 8).map(lambda n: n / 8)  # squares are exact in float32
 COORDINATES = st.one_of(

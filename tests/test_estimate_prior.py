@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cic import files
+from cic.system import files
 
 COMMAND = [sys.executable, str(Path(__file__).parent.parent / "tools" / "estimate_prior.py")]
 

@@ -11,9 +11,13 @@ import pytest
 from PIL import Image
 
 import backends
-from cic import checkpoint, images, networks, pretrained, prior
-from cic.initialize import initialize
-from metric import bootstrap, compare, evaluation, ledger, pairs, protocol, summary
+from cic import networks
+from cic.colour import prior
+from cic.networks.initialize import initialize
+from cic.photos import images
+from cic.weights import checkpoint, download
+from metric import compare, evaluation, ledger, pairs, protocol, summary
+from metric.figures import bootstrap
 
 ROOT = Path(__file__).parent.parent
 BASELINES = ["all gray", "random ab", "truth"]
@@ -153,7 +157,7 @@ def test_the_classes_of_what_was_made(photo_folder, tmp_path):
         run = start(ROOT, "-m", "metric.acc", *pair, "--save_path", tmp_path / "files")
         assert run.returncode == 0, run.stderr
         expected = json.loads((tmp_path / "files" / "acc.json").read_text())["accuracy"]
-        assert card[name]["weights_sha256"] == pretrained.sha256(path)
+        assert card[name]["weights_sha256"] == download.sha256(path)
         assert conditions["classifiers"][name].items() <= card[name].items()
         for row in ("bundled", "all gray", "random ab", "truth"):
             other = expected[{"bundled": "colorized"}.get(row, row)]

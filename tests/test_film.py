@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 
 import backends
-from cic import film, images, networks, sources
-from cic.colorize import Colorizer
-from cic.enlarge import Grid
-from cic.lab import rgb_to_lab
-from cic.settings import DEFAULTS
-from metric.flicker import FilmFigures, Flicker
+from cic import networks
+from cic.colorize import film
+from cic.colorize.colorizer import Colorizer
+from cic.colorize.enlarge import Grid
+from cic.colorize.settings import DEFAULTS
+from cic.colour.lab import rgb_to_lab
+from cic.photos import images, sources
+from metric.figures.flicker import FilmFigures, Flicker
 
 ROOT = Path(__file__).parent.parent
 SHOT = 24  # frames

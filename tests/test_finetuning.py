@@ -7,14 +7,17 @@ import pytest
 import tiny
 
 import backends
-from cic import averaging, checkpoint, doctor, encoder, formats, networks, recipes, training
-from cic.averaging import PREFIX
-from cic.dataset import Order, PhotoDataset, make_batch
-from cic.initialize import initialize
-from cic.loader import Loader
-from cic.log import Log
-from cic.prior import default
-from cic.rebalance import weights
+from cic import networks
+from cic.colour.prior import default
+from cic.colour.rebalance import weights
+from cic.dataset.batches import Order, PhotoDataset, make_batch
+from cic.dataset.loader import Loader
+from cic.networks import encoder
+from cic.networks.initialize import initialize
+from cic.training import checkup, loop, recipes
+from cic.training.log import Log
+from cic.weights import averaging, checkpoint, formats
+from cic.weights.averaging import PREFIX
 
 TINY = tiny.tiny()
 RECIPE = replace(
@@ -219,12 +222,12 @@ class Run:
         self.loader = Loader(dataset, Order(len(dataset), 2))
         self.trainer = started(backend, self.recipe, precision)
         facts = {"seed": 0, "photos": len(dataset), "batch_size": 2}
-        self.checkpoints = training.Checkpoints(folder, TINY, self.recipe, facts)
+        self.checkpoints = loop.Checkpoints(folder, TINY, self.recipe, facts)
         self.path = self.checkpoints.path()
 
     def train(self, steps, start=0, validation=None):
         log = Log(f"{self.checkpoints.folder}/log.jsonl", 1)
-        return training.train(
+        return loop.train(
             self.trainer,
             self.recipe,
             self.loader,
@@ -260,7 +263,7 @@ def test_the_average_is_validated_beside_the_weights_and_chooses_the_best(
     raw, kept = run.trainer.state()
     averaged = backend.Trainer(TINY, RECIPE, averaging.averaged(raw, kept), "cpu", "float64")
     for trainer, name in ((run.trainer, "validation_loss"), (averaged, "validation_loss_average")):
-        alone = training.evaluate(trainer, run.loader)["validation_loss"]
+        alone = loop.evaluate(trainer, run.loader)["validation_loss"]
         assert figures[name] == pytest.approx(alone, rel=1e-12), name
     assert figures["validation_loss"] != pytest.approx(figures["validation_loss_average"], rel=1e-4)
     assert "validation_loss_average" in (tmp_path / "log.jsonl").read_text()
@@ -270,15 +273,15 @@ def test_the_average_is_validated_beside_the_weights_and_chooses_the_best(
     for epoch, (loss, average) in enumerate(((1.0, 9.0), (3.0, 8.0), (2.0, 8.5)), 3):
         both = {"validation_loss": loss, "validation_loss_average": average}
         run.checkpoints.save_epoch(run.trainer, epoch, step=3 * epoch, **both)
-    best = checkpoint.load_meta(run.checkpoints.path(training.BEST))
-    assert training.score(best) == min(8.0, figures["validation_loss_average"])
+    best = checkpoint.load_meta(run.checkpoints.path(loop.BEST))
+    assert loop.score(best) == min(8.0, figures["validation_loss_average"])
 
 
 def test_validating_the_average_leaves_no_trace(backend, dataset, tmp_path, batches):
     run = Run(backend, dataset, tmp_path)
     run.train(3)
     before = run.trainer.state()
-    training.evaluate(run.trainer, run.loader)
+    loop.evaluate(run.trainer, run.loader)
     assert_equal(before, run.trainer.state())
     with pytest.raises(KeyboardInterrupt), run.trainer.averaged():
         assert not np.array_equal(run.trainer.state()[0]["head.weight"], before[0]["head.weight"])
@@ -290,7 +293,7 @@ def test_a_trainer_without_an_average_says_so(backend, dataset, tmp_path):
     run = Run(backend, dataset, tmp_path, average=0.0)
     assert not run.trainer.averages
     assert not [name for name in run.trainer.state()[1] if name.startswith(PREFIX)]
-    assert list(training.evaluate(run.trainer, run.loader)) == ["validation_loss"]
+    assert list(loop.evaluate(run.trainer, run.loader)) == ["validation_loss"]
     with run.trainer.averaged():
         assert_equal([run.trainer.state()[0]], [initialize(TINY)])
 
@@ -361,13 +364,13 @@ def test_a_run_that_began_from_an_encoder_goes_on_with_the_same_or_none_named(
         run.checkpoints.resume(run.trainer)
         assert run.checkpoints.meta["encoder"] == "first"
     run.checkpoints.meta["encoder"] = "others"
-    with pytest.raises(training.TrainingError, match="began from --encoder first"):
+    with pytest.raises(loop.TrainingError, match="began from --encoder first"):
         run.checkpoints.resume(run.trainer)
 
 
 def test_the_memory_of_the_average_counts_and_that_of_frozen_parts_does_not():
     plain, average, frozen = (
-        doctor.memory_needed(TINY, 56, 2, "float32", *more) for more in ((), (True,), (False, 3))
+        checkup.memory_needed(TINY, 56, 2, "float32", *more) for more in ((), (True,), (False, 3))
     )
     outside = TINY.parameter_count - sum(
         np.prod(shape) for name, shape in TINY.parameters.items() if TINY.part(name) is not None

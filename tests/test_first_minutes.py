@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cic import console
+from cic.system import console
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = ROOT / "tools" / "environment.py"

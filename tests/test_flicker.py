@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metric.flicker import STATIC, FilmFigures, Flicker, Ghosting
+from metric.figures.flicker import STATIC, FilmFigures, Flicker, Ghosting
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ import pytest
 import torch
 import zoo
 
-from cic import checkpoint, formats, networks
-from cic.checkpoint import CheckpointError
-from cic.formats import frameworks
-from cic.formats.compare import paired
-from cic.forward import forward
-from cic.initialize import initialize
+from cic import networks
+from cic.networks.forward import forward
+from cic.networks.initialize import initialize
+from cic.weights import checkpoint, formats
+from cic.weights.checkpoint import CheckpointError
+from cic.weights.files import read_frameworks
+from cic.weights.formats.compare import paired
 
 ROOT = Path(__file__).parents[1]
 NETWORK = networks.get("vgg16", classes=10, width=zoo.WIDTH)
@@ -179,14 +180,14 @@ def test_arrays_of_every_kind_and_order(tmp_path):
     }
     for old in (False, True):
         torch.save(tensors, tmp_path / "t.pth", _use_new_zipfile_serialization=not old)
-        found = frameworks.read(tmp_path / "t.pth")
+        found = read_frameworks.read(tmp_path / "t.pth")
         assert list(found) == list(tensors)
         for name, tensor in tensors.items():
             assert np.array_equal(found[name], tensor.numpy())
             assert found[name].dtype == tensor.numpy().dtype
     by_column = {"a": np.asfortranarray(base.numpy()), "b": base.numpy().astype(">f8")}
     paddle.save(by_column, str(tmp_path / "a.pdparams"))
-    found = frameworks.read(tmp_path / "a.pdparams")
+    found = read_frameworks.read(tmp_path / "a.pdparams")
     assert all(np.array_equal(found[name], array) for name, array in by_column.items())
 
 

@@ -9,10 +9,11 @@ from ported import random_state
 from torch.nn import functional as F
 
 from cic import networks
-from cic.forward import apply, forward, moments
-from cic.initialize import initialize
-from cic.lab import lightness
-from cic.layers import (
+from cic.colour.lab import lightness
+from cic.networks import Network
+from cic.networks.forward import apply, forward, moments
+from cic.networks.initialize import initialize
+from cic.networks.layers import (
     AveragePool,
     BatchNorm,
     Conv,
@@ -32,7 +33,6 @@ from cic.layers import (
     Sum,
     Upsample,
 )
-from cic.networks import Network
 
 GEOMETRY = {
     "kernel": st.integers(1, 4),

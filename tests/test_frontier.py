@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic import checkpoint, prior, rebalance
-from cic.bins import AB
-from cic.encode import soft_encode
-from cic.lab import lab_to_rgb, recolor, rgb_to_lab
+from cic.colour import prior, rebalance
+from cic.colour.bins import AB
+from cic.colour.distributions import soft_encode
+from cic.colour.lab import lab_to_rgb, recolor, rgb_to_lab
+from cic.weights import checkpoint
 from metric import frontier
-from metric.auc import AuC
-from metric.colourfulness import colourfulness
+from metric.figures.auc import AuC
+from metric.figures.colourfulness import colourfulness
 from metric.frontier import Frontier, chosen, credit, decodings, png, table
 
 ROOT = Path(__file__).parent.parent

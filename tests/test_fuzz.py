@@ -11,7 +11,7 @@ from icc import ADOBE, gray_profile, rgb_profile
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from cic import images
+from cic.photos import images
 
 MUTATIONS = 1000  # of each file
 WRITTEN = 10  # every so many of the photos that come out is written

@@ -7,8 +7,8 @@ import av
 import films
 import pytest
 
-from cic import video
-from cic.images import PhotoError
+from cic.films import rewrite
+from cic.photos.images import PhotoError
 
 SEED = 14
 EACH = 12  # of each format
@@ -63,7 +63,9 @@ def test_a_changed_film_is_written_whole_or_refused_in_a_line(photos, tmp_path, 
         target = tmp_path / "out" / f"b.{draw.choice(('mp4', 'mkv', 'mov', 'webm'))}"
         deinterlace = draw.random() < 0.2
         try:
-            count = video.rewrite(str(source), str(target), lambda frame: 255 - frame, deinterlace)
+            count = rewrite.rewrite(
+                str(source), str(target), lambda frame: 255 - frame, deinterlace
+            )
         except PhotoError as error:
             assert "\n" not in str(error)
             assert str(error).startswith(f"{str(source)!r}: ")

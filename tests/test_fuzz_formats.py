@@ -21,10 +21,11 @@ import safetensors.torch
 import special_zoo
 import torch
 
-from cic import checkpoint, formats, networks
-from cic.checkpoint import CheckpointError
-from cic.formats import notes
-from cic.initialize import initialize
+from cic import networks
+from cic.networks.initialize import initialize
+from cic.weights import checkpoint, formats
+from cic.weights.checkpoint import CheckpointError
+from cic.weights.formats import notes
 
 MUTATIONS = 150  # of each file; with 1,000 and other seeds nothing else was found
 SMALL = (8,) * 8  # channels

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from selenium import webdriver
 
-from cic import contents
-from cic.colorize import MAP, SHEET
+from cic.colorize.colorizer import MAP, SHEET
+from cic.system import contents
 from metric.gallery import WIDEST, Exhibit, extremes, page, sheet, show
 
 EVIL = 'it\'s <b>a</b> "cat" & café.jpg'

@@ -16,9 +16,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from cic import formats
-from cic.checkpoint import CheckpointError, load_weights
-from cic.formats import frameworks, groups
+from cic.weights import formats
+from cic.weights.checkpoint import CheckpointError, load_weights
+from cic.weights.files import groups, read_frameworks
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = (8,) * 8  # channels
@@ -176,7 +176,7 @@ def test_numbers_of_two_bytes_are_those_of_their_framework(tmp_path, plain, dtyp
 def test_a_view_of_bfloat16_keeps_its_strides(tmp_path):
     whole = torch.arange(24.0).bfloat16().reshape(4, 6)
     torch.save({"a": whole[1:, ::2].T, "b": whole[2, 3]}, tmp_path / "x.pth")
-    found = frameworks.read(tmp_path / "x.pth")
+    found = read_frameworks.read(tmp_path / "x.pth")
     assert np.array_equal(found["a"], whole[1:, ::2].T.float().numpy())
     assert found["b"] == 15
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import hubconf
-from cic import checkpoint, formats, networks, pretrained
-from cic.forward import forward
-from cic.initialize import initialize
+from cic import networks
+from cic.networks.forward import forward
+from cic.networks.initialize import initialize
+from cic.weights import checkpoint, download, formats
 
 ROOT = Path(__file__).parents[1]
 LOAD = {
@@ -87,12 +88,12 @@ def test_paddles_hub_lists_it_and_shows_its_help():
 def test_an_address_is_downloaded_and_checked(tmp_path, monkeypatch):
     path, network = tmp_path / "weights", networks.get("cic", width=0.125)
     checkpoint.save(path, initialize(network), checkpoint.network_meta(network))
-    monkeypatch.setattr(pretrained, "_download", lambda url, to: shutil.copy(path, to))
+    monkeypatch.setattr(download, "_download", lambda url, to: shutil.copy(path, to))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    good = f"https://example.org/x-{pretrained.sha256(path)[:8]}.safetensors"
+    good = f"https://example.org/x-{download.sha256(path)[:8]}.safetensors"
     net = hubconf.cic(pretrained=True, weights=good, backend="torch")
     assert net.network == network
-    with pytest.raises(pretrained.DownloadError, match="its SHA-256 is"):
+    with pytest.raises(download.DownloadError, match="its SHA-256 is"):
         hubconf.cic(pretrained=True, weights="https://example.org/x-00000000.safetensors")
 
 

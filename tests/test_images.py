@@ -1,4 +1,4 @@
-"""cic.images on photos as they are found in the wild, and on files that are none."""
+"""cic.photos.images on photos as they are found in the wild, and on files that are none."""
 
 import io
 import os
@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from refusals import error_of, kind_of
 
-from cic import images
-from cic.images import PhotoError, open_photo, open_rgb, read, shrink, write
-from cic.lab import rgb_to_lab
-from cic.sources import EXTENSIONS
+from cic.colour.lab import rgb_to_lab
+from cic.photos import images
+from cic.photos.images import PhotoError, open_photo, open_rgb, read, shrink, write
+from cic.photos.sources import EXTENSIONS
 
 UPRIGHT = {  # EXIF orientation: how the stored array is turned upright
     1: lambda stored: stored,
@@ -442,7 +442,7 @@ def test_a_cielab_tiff(tmp_path, photo):
     stored = np.stack([lab[..., 0], lab[..., 1] % 256, lab[..., 2] % 256], axis=-1)
     tifffile.imwrite(tmp_path / "x.tif", stored.astype(np.uint8), photometric="cielab")
     off = np.abs(read(tmp_path / "x.tif") - photo.astype(float))
-    assert off.mean() < 2  # its white is D50, that of cic.lab is D65
+    assert off.mean() < 2  # its white is D50, that of cic.colour.lab is D65
 
 
 @pytest.mark.parametrize("mode", ["YCbCr", "HSV", "RGBX", "RGBa", "La", "PA", "CMYK", "LAB"])
@@ -540,13 +540,13 @@ def test_nothing_is_printed_of_a_damaged_file(tmp_path, photo):
     assert samples in data
     path.write_bytes(data.replace(samples, struct.pack("<HHIHH", 277, 3, 1, 9999, 0)))
     code = (
-        "import sys; from cic import images\n"
+        "import sys; from cic.photos import images\n"
         "try: images.read(sys.argv[1])\n"
         "except images.PhotoError as error: print(error.kind)"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, path],
-        cwd=Path(images.__file__).parent.parent,
+        cwd=Path(images.__file__).parents[2],
         capture_output=True,
         text=True,
     )
@@ -564,14 +564,14 @@ def test_nothing_is_printed_by_libtiff(tmp_path, photo, harm):
     data[start : start + 60] = b"\xff\xd8\xff\x49" * 15
     path.write_bytes(data)
     code = (
-        "import sys; from cic import images\n"
+        "import sys; from cic.photos import images\n"
         "try: images.read(sys.argv[1])\n"
         "except images.PhotoError as error: print(error)\n"
         "print('still here', file=sys.stderr)"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, path],
-        cwd=Path(images.__file__).parent.parent,
+        cwd=Path(images.__file__).parents[2],
         capture_output=True,
         text=True,
     )

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cic import images, locks
+from cic.photos import images
+from cic.system import locks
 
 ROOT = Path(__file__).parent.parent
 # tools/colorize.py without a network: what is written and when is the same.
@@ -19,7 +20,7 @@ BATCH = f"""
 import os, runpy, sys, time
 import numpy as np
 import backends
-from cic.painting import Painting
+from cic.colorize.painting import Painting
 
 class Painter:
     temperature, size = 1.0, 8

@@ -1,4 +1,4 @@
-"""cic.jpeg_scans: JPEGs that decode without an error though part of them is lost."""
+"""cic.photos.jpeg_scans: JPEGs that decode without an error though part of them is lost."""
 
 import io
 import re
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic import images, jpeg_scans, prepare, validity
-from cic.sources import PhotoList
+from cic.dataset import prepare, validity
+from cic.photos import images, jpeg_scans
+from cic.photos.sources import PhotoList
 
 KINDS = {
     "baseline": {},

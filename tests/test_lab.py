@@ -1,4 +1,4 @@
-"""cic.lab against skimage.color, against plain float64 formulas, and against itself."""
+"""cic.colour.lab against skimage.color, against plain float64 formulas, and against itself."""
 
 import warnings
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage import color, data
 
-from cic import lab
+from cic.colour import lab
 
 RGB_TO_XYZ = color.rgb2xyz(np.eye(3)).T
 LUMINANCE = RGB_TO_XYZ[1]

@@ -9,10 +9,10 @@ from PIL import Image
 
 from metric import heaviest
 from metric.acc import Accuracy
-from metric.auc import AuC
 from metric.evaluation import Row
+from metric.figures.auc import AuC
+from metric.figures.suite import Suite
 from metric.ledger import Ledger, name_from, pack, unpack
-from metric.suite import Suite
 
 ODD = "n01/caf\udce9 'one' $x_1$.jpg"  # a byte that is no text in it
 
@@ -112,7 +112,7 @@ def test_the_heaviest_photo_has_its_share_and_is_warned_of(capsys):
 
 
 def bin_of(ab):
-    from cic.encode import soft_encode
+    from cic.colour.distributions import soft_encode
 
     return int(soft_encode(np.float32([ab]), neighbors=1)[0][0, 0])
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cic import files, images, locks
+from cic.photos import images
+from cic.system import files, locks
 
 ROOT = Path(__file__).parent.parent
 HOLD = """
 import sys
-from cic import console, locks
+from cic.system import console, locks
 def main():
     with locks.held(sys.argv[1]) as was_killed:
         print(was_killed, flush=True)
@@ -131,7 +132,7 @@ def test_without_flock_the_signs_of_life_decide(tmp_path, monkeypatch):
 def test_many_at_once_come_one_after_the_other(tmp_path):
     code = """
 import os, sys, time
-from cic import locks
+from cic.system import locks
 done = 0
 while done < 15:
     try:

@@ -1,6 +1,6 @@
-"""cic.loss_scale: halves at once, doubles with patience, and goes on where it was."""
+"""cic.training.loss_scale: halves at once, doubles with patience, and goes on where it was."""
 
-from cic.loss_scale import FIRST, PATIENCE, LossScale
+from cic.training.loss_scale import FIRST, PATIENCE, LossScale
 
 
 def test_it_is_1_and_says_nothing_unless_enabled():

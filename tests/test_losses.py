@@ -1,4 +1,4 @@
-"""cic.losses against dense float64 formulas, and both backends against cic.losses."""
+"""losses against dense float64 formulas, and both backends against losses."""
 
 import warnings
 
@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy import special
 
 import backends
-from cic import losses
-from cic.bins import COUNT
-from cic.encode import soft_encode
-from cic.losses import log_softmax
+from cic.colour.bins import COUNT
+from cic.colour.distributions import soft_encode
+from cic.training import losses
+from cic.training.losses import log_softmax
 
 
 def mean(loss):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from cic import networks
-from cic.dataset import PhotoDataset
-from cic.masks import free_form
-from cic.seeding import random_for
+from cic.dataset.batches import PhotoDataset
+from cic.dataset.masks import free_form
+from cic.system.randomness import random_for
 
 NETWORK = networks.get("gated_resnet18", width=0.125, classes=2, size=64)
 

@@ -1,4 +1,4 @@
-"""cic.metadata: what of a photo's EXIF and resolution its result has."""
+"""cic.photos.metadata: what of a photo's EXIF and resolution its result has."""
 
 import math
 import struct
@@ -11,7 +11,7 @@ import tifffile
 from icc import ADOBE, rgb_profile
 from PIL import ExifTags, Image
 
-from cic import images, metadata, profiles
+from cic.photos import images, metadata, profiles
 
 EXIF, GPS = ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo
 SIZE = (40, 30)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from cic import checkpoint
-from cic.checkpoint import CheckpointError
-from cic.formats import frameworks
+from cic.weights import checkpoint
+from cic.weights.checkpoint import CheckpointError
+from cic.weights.files import read_frameworks
 
 SOURCE = """
 import torch
@@ -69,7 +69,7 @@ def test_the_tensors_are_those_of_its_state_dict(tmp_path, unknown, new):
     net = unknown.Net()
     expected = {name: array.clone() for name, array in net.state_dict().items()}
     path = saved(net, tmp_path / "net.pth", _use_new_zipfile_serialization=new)
-    found = frameworks.read(path)
+    found = read_frameworks.read(path)
     assert found.keys() == expected.keys()
     assert {"conv1.0.module.weight_bar", "conv1.0.module.weight_u", "kept"} < found.keys()
     assert all(np.array_equal(found[name], array) for name, array in expected.items())
@@ -80,12 +80,12 @@ def test_every_protocol_that_makes_objects_is_read(tmp_path, unknown, protocol):
     net = unknown.Net()
     expected = net.state_dict()
     path = saved(net, tmp_path / "net.pth", pickle_protocol=protocol)
-    assert frameworks.read(path).keys() == expected.keys()
+    assert read_frameworks.read(path).keys() == expected.keys()
 
 
 def test_a_distributed_module_is_taken_apart(tmp_path, unknown):
     path = saved(torch.nn.DataParallel(unknown.Net()), tmp_path / "net.pth")
-    assert "module.conv1.0.module.weight_bar" in frameworks.read(path)
+    assert "module.conv1.0.module.weight_bar" in read_frameworks.read(path)
 
 
 def test_a_whole_colorizer_is_a_checkpoint(tmp_path):
@@ -123,7 +123,7 @@ def test_code_in_a_module_does_not_run_and_is_named(tmp_path, unknown, new, wher
         vars(net)["_modules"]["more"] = code
     path = saved(net, tmp_path / "net.pth", _use_new_zipfile_serialization=new)
     with pytest.raises(CheckpointError, match=r"net\.pth: refused: it names (posix|nt)\.system,"):
-        frameworks.read(path)
+        read_frameworks.read(path)
     assert not marker.exists()
 
 
@@ -133,18 +133,18 @@ def test_a_class_that_is_called_is_refused(tmp_path, unknown):
     thing = unknown.OrderedDict(unknown.OrderedDict, print, "x")
     path = saved({"a": thing}, tmp_path / "net.pth")
     with pytest.raises(CheckpointError, match=r"names builtins\.print|names __builtin__\.print"):
-        frameworks.read(path)
+        read_frameworks.read(path)
     sys.modules[unknown.__name__] = unknown
     path = saved({"a": unknown.OrderedDict(unknown.OrderedDict, "x")}, tmp_path / "net.pth")
     with pytest.raises(CheckpointError, match=r"it calls network_of_somebody\.OrderedDict,"):
-        frameworks.read(path)
+        read_frameworks.read(path)
 
 
 def test_a_paddle_file_may_hold_no_objects(tmp_path, unknown):
     path = tmp_path / "net.pdparams"
     path.write_bytes(pickle.dumps({"a": unknown.Net()}, 4))
     with pytest.raises(CheckpointError, match=r"it names network_of_somebody\.Net,"):
-        frameworks.read(path)
+        read_frameworks.read(path)
 
 
 def test_modules_within_themselves_and_in_each_other_end(tmp_path, unknown):
@@ -152,7 +152,7 @@ def test_modules_within_themselves_and_in_each_other_end(tmp_path, unknown):
     vars(net)["_modules"]["again"] = net
     path = saved(net, tmp_path / "net.pth")
     with pytest.raises(CheckpointError, match="more than 100,000 modules"):
-        frameworks.read(path)
+        read_frameworks.read(path)
     inner = torch.nn.Sequential()
     for _ in range(40):
         outer = torch.nn.Sequential()
@@ -160,7 +160,7 @@ def test_modules_within_themselves_and_in_each_other_end(tmp_path, unknown):
         inner = outer
     torch.save(inner, path)
     with pytest.raises(CheckpointError, match="more than 100,000 modules"):
-        frameworks.read(path)
+        read_frameworks.read(path)
 
 
 @pytest.mark.parametrize(
@@ -172,4 +172,4 @@ def test_modules_of_other_things_are_named(tmp_path, unknown, where, part):
     vars(net)[where] = part
     path = saved(net, tmp_path / "net.pth")
     with pytest.raises(CheckpointError, match=r"net\.pth: not weights of PyTorch or Paddle: "):
-        frameworks.read(path)
+        read_frameworks.read(path)

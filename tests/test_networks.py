@@ -8,11 +8,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cic import layers, networks, recipes
-from cic.initialize import initialize, random_for
-from cic.layers import BatchNorm, Conv, ConvTranspose, Flatten, Linear, MaxPool, ReLU, Sum
-from cic.networks import Network
-from cic.recipes import Recipe, learning_rate
+from cic import networks
+from cic.networks import Network, layers
+from cic.networks.initialize import initialize, random_for
+from cic.networks.layers import BatchNorm, Conv, ConvTranspose, Flatten, Linear, MaxPool, ReLU, Sum
+from cic.training import recipes
+from cic.training.recipes import Recipe, learning_rate
 
 CONVOLUTIONS = (  # of the paper's network: inputs, outputs, kernel, side of the output at 256
     (1, 64, 3, 256),

@@ -12,11 +12,14 @@ import torch
 from PIL import Image
 
 import backends
-from cic import checkpoint, film, formats, images, networks, probe
-from cic.checkpoint import CheckpointError, load_weights
-from cic.colorize import Colorizer, NotFinite, colorize_files, finite
-from cic.initialize import initialize
-from cic.settings import DEFAULTS
+from cic import networks
+from cic.colorize import film
+from cic.colorize.colorizer import Colorizer, NotFinite, colorize_files, finite
+from cic.colorize.settings import DEFAULTS
+from cic.networks.initialize import initialize
+from cic.photos import images
+from cic.weights import checkpoint, formats, probe
+from cic.weights.checkpoint import CheckpointError, load_weights
 from metric import evaluation
 
 ROOT = Path(__file__).parents[1]

@@ -17,9 +17,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cic import prior
-from cic.checkpoint import CheckpointError, load, load_weights
-from cic.prior import Prior
+from cic.colour import prior
+from cic.colour.prior import Prior
+from cic.weights.checkpoint import CheckpointError, load, load_weights
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 129000000\n"
 

@@ -1,4 +1,4 @@
-"""cic.painting: a picture made a strip at a time is the one made at once."""
+"""cic.colorize.painting: a picture made a strip at a time is the one made at once."""
 
 import io
 
@@ -7,9 +7,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cic import enlarge, images, painting
-from cic.colorize import add_colour
-from cic.painting import Painting
+from cic.colorize import enlarge, painting
+from cic.colorize.colorizer import add_colour
+from cic.colorize.painting import Painting
+from cic.photos import images
 
 
 def ab_of(random):

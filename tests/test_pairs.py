@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic import images
+from cic.photos import images
 from metric import pairs
 from metric.pairs import Cut, Pair
 

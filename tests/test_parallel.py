@@ -1,4 +1,4 @@
-"""cic.parallel: results in order from any number of processes, and what goes wrong in them."""
+"""parallel: results in order from any number of processes, and what goes wrong in them."""
 
 import os
 import signal
@@ -9,8 +9,8 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from cic import images
-from cic.parallel import AHEAD, Pool
+from cic.photos import images
+from cic.system.parallel import AHEAD, Pool
 
 
 def weighted(factor, item):

@@ -18,9 +18,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cic import pickles
-from cic.checkpoint import CheckpointError
-from cic.formats import frameworks
+from cic.weights.checkpoint import CheckpointError
+from cic.weights.files import read_frameworks, unpickle
 
 PLAIN = st.recursive(
     st.none()
@@ -47,7 +46,7 @@ PROTOCOL_5 = st.recursive(
 @settings(max_examples=30)
 @given(value=PROTOCOL_5)
 def test_what_only_protocol_5_has_comes_as_pickle_wrote_it(value):
-    found = pickles.load(io.BytesIO(pickle.dumps(value, 5)), {})
+    found = unpickle.load(io.BytesIO(pickle.dumps(value, 5)), {})
     assert found == value
     assert repr(found) == repr(value)  # bytes and bytearray are equal
 
@@ -56,7 +55,7 @@ def test_what_only_protocol_5_has_comes_as_pickle_wrote_it(value):
 def test_plain_objects_come_as_pickle_wrote_them(value, protocol):
     file = io.BytesIO(b"ahead" + pickle.dumps(value, protocol) + b"behind")
     file.seek(5)
-    assert pickles.load(file, {}) == value
+    assert unpickle.load(file, {}) == value
     assert file.read() == b"behind"
 
 
@@ -68,7 +67,7 @@ def test_damage_is_a_value_error_and_nothing_else(data, tmp_path_factory):
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     try:
-        pickles.load(io.BytesIO(bytes(damaged)), frameworks.KNOWN, lambda _: None)
+        unpickle.load(io.BytesIO(bytes(damaged)), read_frameworks.KNOWN, lambda _: None)
     except ValueError as error:
         assert "\n" not in str(error)
 
@@ -130,7 +129,7 @@ def test_code_does_not_run_and_is_named(tmp_path, name, write):
     else:
         path.write_bytes(pickle.dumps(thing, int(write[-1]) if write[-1].isdigit() else None))
     with pytest.raises(CheckpointError) as caught:
-        frameworks.read(path)
+        read_frameworks.read(path)
     message = str(caught.value)
     assert "\n" not in message
     assert "evil.pth" in message
@@ -154,8 +153,8 @@ def test_code_does_not_run_and_is_named(tmp_path, name, write):
     ],
 )
 def test_every_way_to_name_a_global_is_closed(code):
-    with pytest.raises(pickles.Refused, match=r"(os|posix)\.system"):
-        pickles.load(io.BytesIO(code), frameworks.KNOWN)
+    with pytest.raises(unpickle.Refused, match=r"(os|posix)\.system"):
+        unpickle.load(io.BytesIO(code), read_frameworks.KNOWN)
 
 
 @pytest.mark.parametrize(
@@ -171,8 +170,8 @@ def test_every_way_to_name_a_global_is_closed(code):
     ],
 )
 def test_other_operations_are_refused(code, message):
-    with pytest.raises(pickles.Refused, match=message):
-        pickles.load(io.BytesIO(code), frameworks.KNOWN)
+    with pytest.raises(unpickle.Refused, match=message):
+        unpickle.load(io.BytesIO(code), read_frameworks.KNOWN)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +197,7 @@ def test_other_operations_are_refused(code, message):
 )
 def test_nonsense_is_damage(code):
     with pytest.raises(ValueError, match=r"^a damaged pickle: "):
-        pickles.load(io.BytesIO(code), frameworks.KNOWN)
+        unpickle.load(io.BytesIO(code), read_frameworks.KNOWN)
 
 
 def test_absurd_lengths_and_memo_keys_take_no_memory(tmp_path):
@@ -207,7 +206,7 @@ def test_absurd_lengths_and_memo_keys_take_no_memory(tmp_path):
         (tmp_path / "x").write_bytes(b"\x80\x04" + code)
         tracemalloc.start()
         with contextlib.suppress(ValueError), open(tmp_path / "x", "rb") as file:
-            pickles.load(file, {})
+            unpickle.load(file, {})
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 1 << 20
@@ -244,7 +243,7 @@ def test_arrays_in_the_buffers_of_protocol_5(tmp_path, older):
         code = code[:2] + code[11:].replace(*named)  # without the frame's length
         assert named[1] in code
     (tmp_path / "x.pdparams").write_bytes(code)
-    found = frameworks.read(tmp_path / "x.pdparams")
+    found = read_frameworks.read(tmp_path / "x.pdparams")
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
         assert found[name].dtype == array.dtype
@@ -274,7 +273,7 @@ def test_buffers_that_are_none_are_named(tmp_path, parts, message):
     path = tmp_path / "x.pdparams"
     path.write_bytes(code + b"".join(map(plain, rest)) + b"tRs.")
     with pytest.raises(CheckpointError, match=rf"x\.pdparams: not weights of .*({message})"):
-        frameworks.read(path)
+        read_frameworks.read(path)
 
 
 def test_nested_tuples_as_a_key_do_not_hang():
@@ -282,14 +281,14 @@ def test_nested_tuples_as_a_key_do_not_hang():
     code = b"\x80\x02}K\x01" + b"q\x00h\x00\x86" * 60 + b"K\x01s."
     begin = time.process_time()
     with pytest.raises(ValueError, match="a key that is a tuple"):
-        pickles.load(io.BytesIO(code), {})
+        unpickle.load(io.BytesIO(code), {})
     assert time.process_time() - begin < 1
 
 
 def test_pickletools_agrees_on_the_operations():
     """Every operation that is read here is one of pickle's."""
     names = {operation.name for operation in pickletools.opcodes}
-    known = set(pickles._OPERATIONS) | pickles._VALUES | set(pickles._CONSTANTS)
+    known = set(unpickle._OPERATIONS) | unpickle._VALUES | set(unpickle._CONSTANTS)
     assert known <= names
 
 
@@ -307,11 +306,11 @@ def saved(tmp_path):
 def test_a_file_that_is_cut_off_anywhere_is_named(saved, name):
     path = saved / name
     whole = path.read_bytes()
-    frameworks.read(path)
+    read_frameworks.read(path)
     for end in range(0, len(whole), 7 if len(whole) < 2000 else 41):
         path.write_bytes(whole[:end])
         with pytest.raises(CheckpointError, match=rf"{name}: not weights of .*: \S") as caught:
-            frameworks.read(path)
+            read_frameworks.read(path)
         assert "\n" not in str(caught.value)
 
 
@@ -327,15 +326,15 @@ def rewritten(path, change=lambda name, data: data, **options):
 def test_bombs_and_archives_of_other_kinds_are_refused(saved):
     path = saved / "zip.pth"
     rewritten(path)
-    assert sorted(frameworks.read(path)) == ["a", "b"]
+    assert sorted(read_frameworks.read(path)) == ["a", "b"]
     huge = lambda name, data: b"\0" * 10**7 if name.endswith("data/0") else data  # noqa: E731
     rewritten(path, huge, compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(CheckpointError, match=r"zip\.pth: .*: compressed"):
-        frameworks.read(path)
+        read_frameworks.read(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("other/readme.txt", "text")
     with pytest.raises(CheckpointError, match=r"zip\.pth: .*: an archive without data\.pkl"):
-        frameworks.read(path)
+        read_frameworks.read(path)
 
 
 def test_parts_that_overlap_are_refused(saved):
@@ -357,7 +356,7 @@ def test_parts_that_overlap_are_refused(saved):
         directory.close()
     path.write_bytes(buffer.getvalue())
     with pytest.raises(CheckpointError, match=r"its parts are larger than it is"):
-        frameworks.read(path)
+        read_frameworks.read(path)
 
 
 def test_a_flipped_bit_in_an_archive_is_found(saved):
@@ -367,7 +366,7 @@ def test_a_flipped_bit_in_an_archive_is_found(saved):
     data[place + 6] ^= 1
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match=r"zip\.pth: .*CRC"):
-        frameworks.read(path)
+        read_frameworks.read(path)
 
 
 def tensor(
@@ -395,7 +394,7 @@ def test_such_a_pickle_is_read(saved):
 def read_with(saved, code):
     path = saved / "zip.pth"
     rewritten(path, lambda name, data: code if name.endswith("data.pkl") else data)
-    return frameworks.read(path)
+    return read_frameworks.read(path)
 
 
 @pytest.mark.parametrize(
@@ -450,7 +449,7 @@ def test_what_is_no_state_dict_is_named(tmp_path, thing):
     path = tmp_path / "x.pdparams"
     path.write_bytes(pickle.dumps(thing, 4))
     with pytest.raises(CheckpointError, match=r"x\.pdparams: not weights of .*: \S"):
-        frameworks.read(path)
+        read_frameworks.read(path)
 
 
 def test_arrays_that_are_one_text_again_and_again_are_refused(tmp_path):
@@ -462,11 +461,11 @@ def test_arrays_that_are_one_text_again_and_again_are_refused(tmp_path):
     one = b"cnumpy.core.multiarray\n_reconstruct\n)R(K\x01" + plain((len(text) // 4,))
     one += b"cnumpy\ndtype\n" + plain(("f4",)) + b"R\x89h\xfftb"
     path.write_bytes(code + plain("a") + one + b"u.")
-    assert frameworks.read(path)["a"].shape == (len(text) // 4,)
+    assert read_frameworks.read(path)["a"].shape == (len(text) // 4,)
     path.write_bytes(code + b"".join(plain(str(n)) + one for n in range(1000)) + b"u.")
     tracemalloc.start()
     with pytest.raises(CheckpointError, match="its arrays are larger than it is"):
-        frameworks.read(path)
+        read_frameworks.read(path)
     assert tracemalloc.get_traced_memory()[1] < 20 << 20
     tracemalloc.stop()
 
@@ -497,10 +496,10 @@ ENDLESS = {
 @pytest.mark.parametrize("name", ENDLESS)
 def test_what_is_made_of_a_few_bytes_is_bounded(monkeypatch, name):
     """Of one list of 20,000 the last four would make 3 to 40 GB each."""
-    monkeypatch.setattr(pickles, "MOST", 150_000)  # faster
+    monkeypatch.setattr(unpickle, "MOST", 150_000)  # faster
     tracemalloc.start()
     with pytest.raises(ValueError, match="more than 150,000 steps"):
-        pickles.load(io.BytesIO(ENDLESS[name]), frameworks._MODULES)
+        unpickle.load(io.BytesIO(ENDLESS[name]), read_frameworks._MODULES)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100 << 20
@@ -520,7 +519,7 @@ def test_what_is_made_of_a_few_bytes_is_bounded(monkeypatch, name):
 def test_long_things_are_damage_at_once(code):
     begin = time.process_time()
     with pytest.raises(ValueError, match="a damaged pickle"):
-        pickles.load(io.BytesIO(code), frameworks.KNOWN)
+        unpickle.load(io.BytesIO(code), read_frameworks.KNOWN)
     assert time.process_time() - begin < 1
 
 
@@ -575,15 +574,20 @@ def test_a_dtype_or_keys_that_are_nested_are_not_hashed(tmp_path):
     order = plain(("f4",)) + b"R(" + plain(3) + nested + b"tb"
     tail = plain((1,)) + plain("C") + b"tRs."
     path.write_bytes(b"\x80\x02}" + plain("a") + buffer + order + tail)
-    assert frameworks.read(path)["a"].tobytes() == b"aaaa"  # what is no order is none
+    assert read_frameworks.read(path)["a"].tobytes() == b"aaaa"  # what is no order is none
     path.write_bytes(b"\x80\x02}" + plain("a") + buffer + nested + b"\x85R" + tail)
     with pytest.raises(CheckpointError, match="an array of no numbers"):
-        frameworks.read(path)
-    head = (plain(frameworks.MAGIC), plain(1001), plain({"little_endian": True}), plain({"a": 1}))
+        read_frameworks.read(path)
+    head = (
+        plain(read_frameworks.MAGIC),
+        plain(1001),
+        plain({"little_endian": True}),
+        plain({"a": 1}),
+    )
     parts = b"".join(b"\x80\x02" + part + b"." for part in (*head, b"]" + nested + b"a"))
     path.write_bytes(parts)
     with pytest.raises(CheckpointError, match="its storages are not those of its tensors"):
-        frameworks.read(path)
+        read_frameworks.read(path)
 
 
 def test_a_module_in_itself_takes_no_memory_for_its_names(tmp_path):
@@ -593,7 +597,7 @@ def test_a_module_in_itself_takes_no_memory_for_its_names(tmp_path):
     torch.save(net, tmp_path / "x.pth")
     tracemalloc.start()
     with pytest.raises(CheckpointError, match="more than 100,000 modules, or 100 inside each"):
-        frameworks.read(tmp_path / "x.pth")
+        read_frameworks.read(tmp_path / "x.pth")
     assert tracemalloc.get_traced_memory()[1] < 10 << 20
     tracemalloc.stop()
 
@@ -604,12 +608,12 @@ def test_modules_that_are_used_again_are_counted_with_what_they_hold(tmp_path):
     vars(outer)["_modules"] = {f"m{n}": inner for n in range(1000)}
     torch.save(outer, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match="more than 100,000 modules"):
-        frameworks.read(tmp_path / "x.pth")
+        read_frameworks.read(tmp_path / "x.pth")
 
 
 def test_an_archive_of_absurdly_many_parts_is_refused_before_they_are_read(tmp_path, monkeypatch):
     """Each would be an object of 700 bytes."""
-    monkeypatch.setattr(frameworks, "DIRECTORY", 1 << 16)  # faster
+    monkeypatch.setattr(read_frameworks, "DIRECTORY", 1 << 16)  # faster
     path, count = tmp_path / "x.pth", 4000
     entry = b"PK\1\2" + struct.pack("<6H3I5H2I", *(0,) * 6, *(0,) * 3, 1, *(0,) * 4, 0, 0) + b"a"
     size = count * len(entry)
@@ -621,7 +625,7 @@ def test_an_archive_of_absurdly_many_parts_is_refused_before_they_are_read(tmp_p
         assert len(archive.infolist()) == count
     tracemalloc.start()
     with pytest.raises(CheckpointError, match=rf"an archive whose directory has {size:,} bytes"):
-        frameworks.read(path)
+        read_frameworks.read(path)
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
 
@@ -634,5 +638,5 @@ def test_a_directory_that_lies_elsewhere_is_named(saved, place, value):
     struct.pack_into("<I", data, data.rindex(b"PK\5\6") + place, value)
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match=r"zip\.pth: \S") as caught:
-        frameworks.read(path)
+        read_frameworks.read(path)
     assert "Invalid argument" not in str(caught.value)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cic import images
+from cic.photos import images
 
 TOOL = Path(__file__).parent.parent / "tools" / "plot_log.py"
 

@@ -1,4 +1,4 @@
-"""cic.png_chunks: what a PNG says of its colours, and what of its picture is lost."""
+"""cic.photos.png_chunks: what a PNG says of its colours, and what of its picture is lost."""
 
 import io
 import struct
@@ -9,7 +9,8 @@ import pytest
 from icc import ADOBE, SRGB, encoded, matrix, rgb_profile, srgb_of
 from PIL import Image
 
-from cic import images, png_chunks, profiles, validity
+from cic.dataset import validity
+from cic.photos import images, png_chunks, profiles
 
 WHITE = (0.3127, 0.3290)
 

@@ -12,12 +12,13 @@ import torch
 from ported import TOOL, random_state, run, same
 
 import backends
-from cic import checkpoint, formats, networks
-from cic.checkpoint import CheckpointError
-from cic.encode import decode
-from cic.formats import verify
-from cic.initialize import initialize
-from cic.lab import lightness
+from cic import networks
+from cic.colour.distributions import decode
+from cic.colour.lab import lightness
+from cic.networks.initialize import initialize
+from cic.weights import checkpoint, formats
+from cic.weights.checkpoint import CheckpointError
+from cic.weights.formats import verify
 
 
 def save_eccv(net, path):

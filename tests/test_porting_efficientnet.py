@@ -9,10 +9,11 @@ import pytest
 import torch
 from ported import apart, class_elsewhere, random_state, run, same
 
-from cic import checkpoint, formats, networks
-from cic.checkpoint import CheckpointError
-from cic.formats import norms, verify
-from cic.forward import forward
+from cic import networks
+from cic.networks.forward import forward
+from cic.weights import checkpoint, formats
+from cic.weights.checkpoint import CheckpointError
+from cic.weights.formats import norms, verify
 
 CLASSES, SIZE = 10, 64
 EPSILON = 1e-3

@@ -6,9 +6,10 @@ import pytest
 import torch
 from ported import apart, class_elsewhere, random_state, run, same
 
-from cic import checkpoint, formats, networks
-from cic.checkpoint import CheckpointError
-from cic.forward import forward
+from cic import networks
+from cic.networks.forward import forward
+from cic.weights import checkpoint, formats
+from cic.weights.checkpoint import CheckpointError
 
 NETWORK = networks.get("regression", width=colorizers.WIDTH)
 

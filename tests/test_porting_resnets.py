@@ -7,10 +7,11 @@ import special_zoo as zoo
 import torch
 from ported import apart, random_state, run, same
 
-from cic import checkpoint, formats, networks
-from cic.checkpoint import CheckpointError
-from cic.formats.compare import paired
-from cic.forward import forward
+from cic import networks
+from cic.networks.forward import forward
+from cic.weights import checkpoint, formats
+from cic.weights.checkpoint import CheckpointError
+from cic.weights.formats.compare import paired
 from metric import acc
 
 WIDTH, CLASSES = 0.125, 10

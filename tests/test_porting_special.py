@@ -8,10 +8,12 @@ import special_zoo as zoo
 import torch
 from ported import apart, class_elsewhere, random_state, run, same
 
-from cic import checkpoint, formats, networks, spectral
-from cic.checkpoint import CheckpointError
-from cic.formats import verify
-from cic.forward import forward
+from cic import networks
+from cic.networks import spectral
+from cic.networks.forward import forward
+from cic.weights import checkpoint, formats
+from cic.weights.checkpoint import CheckpointError
+from cic.weights.formats import verify
 
 WIDTH, CLASSES, SIZE = 0.125, 10, 64
 CHANNELS = {"Gray": 1, "Lab": 3, "ab": 2, "RGB": 3}

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from cic import contents, images, locks, prepare, sources
-from cic.lab import lightness, rgb_to_lab
+from cic.colour.lab import lightness, rgb_to_lab
+from cic.dataset import prepare
+from cic.photos import images, sources
+from cic.system import contents, locks
 
 COMMAND = [sys.executable, str(Path(__file__).parent.parent / "tools" / "prepare_photos.py")]
 FOLDER, SHARDS = (), ("--shards", "4")
@@ -521,7 +523,7 @@ def test_a_run_that_is_killed_at_any_time_is_whole_and_goes_on(run, archive, tmp
     assert run(*where, "--output", "expected").returncode == 0
     expected, out = tree(tmp_path / "expected"), tmp_path / "out"
     kill = "import os, signal, sys, threading, time, runpy\n"
-    kill += "from cic import prepare\n"
+    kill += "from cic.dataset import prepare\n"
     kill += "work, delay = prepare.make, float(sys.argv.pop())\n"
     kill += "def make(job, i):\n    if i == 0: threading.Timer(delay,"
     kill += " lambda: os.kill(os.getpid(), signal.SIGKILL)).start()\n"

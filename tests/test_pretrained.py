@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cic import pretrained
-from cic.pretrained import DownloadError, cache_folder, fetch, sha256
+from cic.weights import download
+from cic.weights.download import DownloadError, cache_folder, fetch, sha256
 
 DATA = bytes(range(256)) * 9000  # more than two pieces
 DIGITS = hashlib.sha256(DATA).hexdigest()[:8]
@@ -124,4 +124,4 @@ def test_the_cache_is_where_caches_are(monkeypatch, tmp_path):
 def test_sha256_is_that_of_the_bytes(tmp_path):
     (tmp_path / "x").write_bytes(DATA)
     assert sha256(tmp_path / "x") == hashlib.sha256(DATA).hexdigest()
-    assert os.path.splitext(pretrained.VGG16)[0].rpartition("-")[2] == "397923af"
+    assert os.path.splitext(download.VGG16)[0].rpartition("-")[2] == "397923af"

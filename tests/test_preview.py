@@ -7,14 +7,16 @@ import pytest
 from PIL import Image
 from visualdl import LogReader
 
-from cic import ab_plane, images, networks, prior, rebalance
-from cic.bins import COUNT
-from cic.board import Board
-from cic.dataset import PhotoDataset
-from cic.encode import decode, soft_encode
-from cic.initialize import initialize
-from cic.lab import lightness, rgb_to_lab
-from cic.preview import Preview, choose, panel
+from cic import networks
+from cic.colour import ab_plane, prior, rebalance
+from cic.colour.bins import COUNT
+from cic.colour.distributions import decode, soft_encode
+from cic.colour.lab import lightness, rgb_to_lab
+from cic.dataset.batches import PhotoDataset
+from cic.networks.initialize import initialize
+from cic.photos import images
+from cic.training.board import Board
+from cic.training.preview import Preview, choose, panel
 
 NETWORK = networks.get("cic", width=0.125)
 CROP = 56

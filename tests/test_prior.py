@@ -1,4 +1,4 @@
-"""cic.prior: counts that add up, the file that keeps them, the bundled one."""
+"""cic.colour.prior: counts that add up, the file that keeps them, the bundled one."""
 
 import tracemalloc
 from pathlib import Path
@@ -12,11 +12,11 @@ from scipy import stats
 from skimage import color
 
 import cic
-from cic.bins import AB, COUNT
-from cic.images import PhotoError
-from cic.lab import rgb_to_lab
-from cic.prior import Prior, default, divergence, photo_ab, read
-from cic.rebalance import smooth
+from cic.colour.bins import AB, COUNT
+from cic.colour.lab import rgb_to_lab
+from cic.colour.prior import Prior, default, divergence, photo_ab, read
+from cic.colour.rebalance import smooth
+from cic.photos.images import PhotoError
 
 COUNTS = st.lists(st.integers(0, 10**12), min_size=COUNT, max_size=COUNT).filter(any)
 

@@ -1,4 +1,4 @@
-"""cic.profiles against colours computed from the profiles' own numbers."""
+"""cic.photos.profiles against colours computed from the profiles' own numbers."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from icc import (
 )
 from PIL import Image, ImageCms
 
-from cic import images, profiles
+from cic.photos import images, profiles
 
 
 def image_with(pixels, profile, mode=None):

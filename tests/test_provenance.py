@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import cic
-from cic import provenance
-from cic.sources import PhotoList
+from cic.photos.sources import PhotoList
+from cic.system import provenance
 
 ROOT = Path(__file__).parent.parent
 

@@ -1,4 +1,4 @@
-"""cic.rebalance against the closed forms of section 2.2, written once more in float64."""
+"""cic.colour.rebalance against the closed forms of section 2.2, written once more in float64."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,9 @@ from hypothesis.extra import numpy as hnp
 from scipy.spatial import KDTree
 from skimage import color
 
-from cic.bins import AB, COUNT
-from cic.prior import default
-from cic.rebalance import count, is_gray, limited, smooth, weights
+from cic.colour.bins import AB, COUNT
+from cic.colour.prior import default
+from cic.colour.rebalance import count, is_gray, limited, smooth, weights
 
 UNIFORM = np.full(COUNT, 1 / COUNT)
 PRIORS = hnp.arrays(np.float64, COUNT, elements=st.floats(1e-6, 1)).map(lambda p: p / p.sum())

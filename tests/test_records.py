@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cic import prepare, shards
-from cic.targets import read_classes
+from cic.dataset import prepare
+from cic.dataset.targets import read_classes
+from cic.photos import shards
 
 ROOT = Path(__file__).parents[1]
 DEEP = "[" * 100_000

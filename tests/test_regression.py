@@ -9,14 +9,15 @@ from PIL import Image
 from torch import nn
 
 import backends
-from cic import networks, recipes
-from cic.colorize import Colorizer
-from cic.dataset import Order, PhotoDataset, make_batch
-from cic.forward import forward
-from cic.initialize import initialize, scale_to_data
-from cic.lab import rgb_to_lab
+from cic import networks
+from cic.colorize.colorizer import Colorizer
+from cic.colorize.settings import DEFAULTS
+from cic.colour.lab import rgb_to_lab
+from cic.dataset.batches import Order, PhotoDataset, make_batch
 from cic.networks.colorizers import BLOCKS
-from cic.settings import DEFAULTS
+from cic.networks.forward import forward
+from cic.networks.initialize import initialize, scale_to_data
+from cic.training import recipes
 
 SMALL = networks.get("regression", width=0.125)
 STEPS = 6

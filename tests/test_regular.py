@@ -1,4 +1,4 @@
-"""cic.regular: what is no regular file never makes anybody wait, and a file that grows ends."""
+"""regular: what is no regular file never makes anybody wait, and a file that grows ends."""
 
 import os
 import socket
@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from refusals import error_of, kind_of
 
-from cic import images, kinds, validity
-from cic.regular import has_changed, open_regular
+from cic.dataset import validity
+from cic.photos import images, kinds
+from cic.system.regular import has_changed, open_regular
 
 pytestmark = pytest.mark.timeout(20)
 

@@ -20,7 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from cic import contents, images, removal, sheet, sources, validity
+from cic.dataset import removal, validity
+from cic.photos import images, sheet, sources
+from cic.system import contents
 
 ROOT = Path(__file__).parent.parent
 TOOL = runpy.run_path(str(ROOT / "tools" / "get_invalid_images.py"))

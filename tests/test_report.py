@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic import images
-from cic.lab import recolor
-from cic.prior import default
+from cic.colour.lab import recolor
+from cic.colour.prior import default
+from cic.photos import images
 from metric import curve, pairs, protocol, record, report, table
-from metric.auc import AuC
-from metric.suite import Suite
+from metric.figures.auc import AuC
+from metric.figures.suite import Suite
 
 ROOT = Path(__file__).parent.parent
 

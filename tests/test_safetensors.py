@@ -12,9 +12,9 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from cic import bfloat16, safetensors_file
-from cic.checkpoint import CheckpointError, load, load_own
-from cic.safetensors_file import File
+from cic.weights.checkpoint import CheckpointError, load, load_own
+from cic.weights.files import bfloat16, safetensors
+from cic.weights.files.safetensors import File
 
 
 def contents(path):
@@ -120,10 +120,10 @@ def test_absurd_sizes_of_headers_take_no_memory(tmp_path, length):
 
 def test_a_header_of_absurdly_many_tensors_is_refused_unparsed(tmp_path, monkeypatch):
     path = by_hand(tmp_path / "x.safetensors", b"{" + b'"a":[],' * 100_000 + b'"a":[]}')
-    monkeypatch.setattr("cic.bounded_json.MOST", 100_000)
+    monkeypatch.setattr("cic.system.bounded_json.MOST", 100_000)
     with pytest.raises(CheckpointError, match=r"x\.safetensors: .*JSON of 200,002 values"):
         load(path)
-    monkeypatch.setattr(safetensors_file, "HEADER", 1000)
+    monkeypatch.setattr(safetensors, "HEADER", 1000)
     with pytest.raises(CheckpointError, match=r"a header of 700,0\d\d bytes, in a file of"):
         load(path)
 

@@ -1,4 +1,4 @@
-"""cic.settings: what weights bring along, what may be changed, and one line for what may not."""
+"""settings: what weights bring along, what may be changed, and one line for what may not."""
 
 import json
 
@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 import backends
-from cic import checkpoint, networks, prior, rebalance
-from cic.decoding import Decoding
-from cic.initialize import initialize
-from cic.provenance import array_fingerprint
-from cic.settings import BILINEAR, DEFAULTS, Settings, bin_weights, of_weights
+from cic import networks
+from cic.colorize.settings import BILINEAR, DEFAULTS, Settings, bin_weights, of_weights
+from cic.colour import prior, rebalance
+from cic.colour.decoding import Decoding
+from cic.networks.initialize import initialize
+from cic.system.provenance import array_fingerprint
+from cic.weights import checkpoint
 
 RUN = {
     "recipe": {"rebalance": True, "gamma": 0.6, "weight_limit": 4.0, "target_mean": True},

@@ -1,4 +1,4 @@
-"""cic.shards on tar files as they are found, and on files that are none."""
+"""cic.photos.shards on tar files as they are found, and on files that are none."""
 
 import io
 import json
@@ -8,9 +8,9 @@ import tarfile
 import numpy as np
 import pytest
 
-from cic import images, shards
-from cic.images import PhotoError
-from cic.shards import members
+from cic.photos import images, shards
+from cic.photos.images import PhotoError
+from cic.photos.shards import members
 
 LONG = "n01443537/" + "long name " * 12 + ".jpg"  # longer than the 100 bytes of the oldest tar
 BYTES = os.fsdecode(b"n01/\xff\xe9.jpg")

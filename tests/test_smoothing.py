@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic.lab import lightness
-from cic.smoothing import MOTION, Shots, Smoother, cell_means
+from cic.colorize.smoothing import MOTION, Shots, Smoother, cell_means
+from cic.colour.lab import lightness
 
 
 def light_of(picture, shift=0, size=(32, 48)):

@@ -1,4 +1,4 @@
-"""cic.sources: which photos are found, in which order, in folders and shards."""
+"""cic.photos.sources: which photos are found, in which order, in folders and shards."""
 
 import os
 import pickle
@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic import images, networks, prior, shards, sources, targets
-from cic.dataset import Order, PhotoDataset
-from cic.images import PhotoError
-from cic.loader import Loader
-from cic.sources import File, PhotoList, find, is_photo, photos, walk
+from cic import networks
+from cic.colour import prior
+from cic.dataset import targets
+from cic.dataset.batches import Order, PhotoDataset
+from cic.dataset.loader import Loader
+from cic.photos import images, shards, sources
+from cic.photos.images import PhotoError
+from cic.photos.sources import File, PhotoList, find, is_photo, photos, walk
 
 SMALL = {"load_size": 48, "crop_size": 32}
 

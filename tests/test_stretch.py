@@ -1,4 +1,4 @@
-"""cic.stretch: numbers of fewer bits than they are stored in reach white, and it is said."""
+"""cic.photos.stretch: numbers of fewer bits than they are stored in reach white, and it is said."""
 
 import subprocess
 import sys
@@ -10,8 +10,8 @@ import tifffile
 from icc import gray_profile
 from PIL import Image
 
-from cic import images, stretch
-from cic.lab import lightness
+from cic.colour.lab import lightness
+from cic.photos import images, stretch
 
 ROOT = Path(__file__).parent.parent
 BITS = (8, 10, 12, 14)

@@ -11,15 +11,15 @@ from skimage import color
 from skimage import metrics as skimage_metrics
 from skimage.metrics import peak_signal_noise_ratio
 
-from cic.lab import lightness, recolor, rgb_to_lab
+from cic.colour.lab import lightness, recolor, rgb_to_lab
 from metric import baselines
-from metric.auc import AuC
-from metric.colourfulness import Colourfulness, colourfulness
-from metric.psnr import PSNR
-from metric.rmse import RMSE
-from metric.ssim import SSIM
-from metric.suite import Suite
-from metric.warmth import Warmth, warm
+from metric.figures.auc import AuC
+from metric.figures.colourfulness import Colourfulness, colourfulness
+from metric.figures.psnr import PSNR
+from metric.figures.rmse import RMSE
+from metric.figures.ssim import SSIM
+from metric.figures.suite import Suite
+from metric.figures.warmth import Warmth, warm
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from skimage import color
 
-from cic import encode, networks, targets
-from cic.dataset import Order, PhotoDataset, make_batch
-from cic.images import PhotoError
-from cic.sources import PhotoList
+from cic import networks
+from cic.colour import distributions
+from cic.dataset import targets
+from cic.dataset.batches import Order, PhotoDataset, make_batch
+from cic.photos.images import PhotoError
+from cic.photos.sources import PhotoList
 
 NETWORK = networks.get("special_vgg16", width=0.125, classes=2, size=64)
 
@@ -104,8 +106,8 @@ def test_mean_targets_of_bins_and_of_colours(photos):
     square = np.ascontiguousarray(photos["coffee"][100:132, 100:132])
     mean = targets.cells(square, 4, mean=True)
     index, weight = targets.Bins(4, mean=True).of(square, 0)
-    assert np.array_equal(index.transpose(1, 2, 0), encode.soft_encode(mean)[0])
-    assert np.array_equal(weight.transpose(1, 2, 0), encode.soft_encode(mean)[1])
+    assert np.array_equal(index.transpose(1, 2, 0), distributions.soft_encode(mean)[0])
+    assert np.array_equal(weight.transpose(1, 2, 0), distributions.soft_encode(mean)[1])
     network = networks.get("regression", width=0.125)
     (ab,) = targets.Colours(network, mean=True).of(square, 0)
     expected = network.scale_ab(targets.cells(square, network.stride, mean=True))

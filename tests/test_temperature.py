@@ -1,15 +1,15 @@
-"""metric.temperature: each figure against its own definition, merging, the best of each aim."""
+"""temperature: each figure against its own definition, merging, the best of each aim."""
 
 import numpy as np
 import pytest
 
-from cic.bins import AB
-from cic.encode import decode
-from cic.lab import rgb_to_lab
-from cic.rebalance import smooth
-from metric.auc import AuC
-from metric.calibration import Calibration
-from metric.temperature import Temperatures, best
+from cic.colour.bins import AB
+from cic.colour.distributions import decode
+from cic.colour.lab import rgb_to_lab
+from cic.colour.rebalance import smooth
+from metric.figures.auc import AuC
+from metric.figures.calibration import Calibration
+from metric.figures.temperature import Temperatures, best
 
 GRID = (0.2, 0.38, 1.0, 3.0)
 

@@ -1,4 +1,4 @@
-"""cic.tiff_pages: which page of a TIFF is the photo, and which are its copies."""
+"""cic.photos.tiff_pages: which page of a TIFF is the photo, and which are its copies."""
 
 import io
 import struct
@@ -9,9 +9,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cic import images, tiff_pages, validity
-from cic.colorize import colorize_files
-from cic.damage import Unsupported
+from cic.colorize.colorizer import colorize_files
+from cic.dataset import validity
+from cic.photos import images, tiff_pages
+from cic.photos.damage import Unsupported
 
 SMALL = np.full((16, 20), 9, np.uint8)
 

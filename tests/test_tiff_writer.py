@@ -1,4 +1,4 @@
-"""cic.tiff_writer: pages in any compression, as other readers find them."""
+"""cic.photos.tiff_writer: pages in any compression, as other readers find them."""
 
 import io
 
@@ -7,8 +7,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cic import tiff_writer
-from cic.tiff_writer import Pages
+from cic.photos import tiff_writer
+from cic.photos.tiff_writer import Pages
 
 RGB = (700, 300, 3)
 

@@ -12,11 +12,14 @@ import tifffile
 from PIL import Image
 
 import backends
-from cic import checkpoint, images, networks, prior, rebalance, sources
-from cic.initialize import initialize
-from cic.lab import lightness, rgb_to_lab
-from cic.settings import DEFAULTS
-from cic.training import checkpoint_path
+from cic import networks
+from cic.colorize.settings import DEFAULTS
+from cic.colour import prior, rebalance
+from cic.colour.lab import lightness, rgb_to_lab
+from cic.networks.initialize import initialize
+from cic.photos import images, sources
+from cic.training.loop import checkpoint_path
+from cic.weights import checkpoint
 
 ROOT = Path(__file__).parent.parent
 

@@ -16,11 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic import checkpoint, files, images, networks, recipes, training
-from cic.dataset import Order, PhotoDataset
-from cic.initialize import initialize
-from cic.loader import Loader
-from cic.log import Log
+from cic import networks
+from cic.dataset.batches import Order, PhotoDataset
+from cic.dataset.loader import Loader
+from cic.networks.initialize import initialize
+from cic.photos import images
+from cic.system import files
+from cic.training import loop, recipes
+from cic.training.log import Log
+from cic.weights import checkpoint
 
 NETWORK = networks.get("cic", width=0.125)
 RECIPE = replace(
@@ -38,12 +42,12 @@ class Run:
         dataset = PhotoDataset([photo_folder], NETWORK, 64, 56)
         self.loader = Loader(dataset, Order(len(dataset), RECIPE.batch_size))
         self.trainer = backend.Trainer(NETWORK, RECIPE, initialize(NETWORK), "cpu", precision)
-        self.checkpoints = training.Checkpoints(model_path, NETWORK, RECIPE, FACTS)
+        self.checkpoints = loop.Checkpoints(model_path, NETWORK, RECIPE, FACTS)
         self.log_path = os.path.join(model_path, "log.jsonl")
 
     def train(self, steps, log_step=10, **options):
         log = Log(self.log_path, log_step)
-        return training.train(
+        return loop.train(
             self.trainer, RECIPE, self.loader, steps, self.checkpoints, log, **options
         )
 
@@ -89,7 +93,7 @@ def test_the_newest_epochs_and_the_best_are_kept(run):
     names = sorted(os.listdir(run.checkpoints.folder))
     saved = [f"epoch_{which}_model.safetensors" for which in (3, 4, "best", "latest")]
     assert names == sorted([*saved, "log.jsonl"])
-    meta = checkpoint.load_meta(run.checkpoints.path(training.BEST))
+    meta = checkpoint.load_meta(run.checkpoints.path(loop.BEST))
     assert (meta["validation_loss"], meta["step"]) == (1.0, 6)
 
 
@@ -108,7 +112,7 @@ def test_the_checkpoints_of_a_branch_that_was_left_do_not_count(run):
     assert save(3, 2.7) == 2.7
     assert os.path.exists(run.checkpoints.path(4))  # until there is one of this branch
     assert save(4, 2.6) == 2.6
-    best = checkpoint.load_meta(run.checkpoints.path(training.BEST))
+    best = checkpoint.load_meta(run.checkpoints.path(loop.BEST))
     assert (best["validation_loss"], best["step"]) == (2.6, 12)
     names = sorted(os.listdir(run.checkpoints.folder))
     assert names == [f"epoch_{which}_model.safetensors" for which in (4, "best")]
@@ -161,8 +165,9 @@ def test_a_resumed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(
 SAVER = """
 import sys
 import numpy as np
-from cic import networks, recipes, training
-from cic.initialize import initialize
+from cic import networks
+from cic.training import loop, recipes
+from cic.networks.initialize import initialize
 
 network = networks.get("cic", width=0.125)
 weights = initialize(network)
@@ -174,7 +179,7 @@ class Trainer:
                    for m in ("moment1", "moment2") for n, s in network.parameters.items()}
         return weights, moments | {"steps": np.array(step)}
 
-checkpoints = training.Checkpoints(sys.argv[1], network, recipes.get("full"))
+checkpoints = loop.Checkpoints(sys.argv[1], network, recipes.get("full"))
 while True:
     step += 1
     checkpoints.save(Trainer(), step=step)
@@ -196,7 +201,7 @@ def test_sigkill_at_any_moment_leaves_a_latest_that_loads(tmp_path):
         time.sleep(random.uniform(0, 0.1))
         saver.kill()
         written = [1, *map(int, saver.communicate()[0].split())]
-        state, meta = checkpoint.load(training.checkpoint_path(tmp_path))
+        state, meta = checkpoint.load(loop.checkpoint_path(tmp_path))
         assert meta["step"] in (written[-1], written[-1] + 1)  # killed before it could say so
         assert (state["optimizer/moment2/conv3_1.weight"] == meta["step"]).all()
 
@@ -280,7 +285,7 @@ def test_photos_none_of_which_can_be_read_are_an_error(backend, tmp_path):
     for name in "abc":
         (folder / f"{name}.jpg").write_bytes(b"nothing")
     run = Run(backend, folder, str(tmp_path / "model"))
-    with pytest.raises(training.TrainingError, match="not one photo"):
+    with pytest.raises(loop.TrainingError, match="not one photo"):
         run.train(4)
     assert os.listdir(run.checkpoints.folder) == ["log.jsonl"]
 
@@ -288,14 +293,14 @@ def test_photos_none_of_which_can_be_read_are_an_error(backend, tmp_path):
 @pytest.mark.parametrize("log_step", [1, 100])
 def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(run, monkeypatch, log_step):
     monkeypatch.setattr(run.trainer, "step", lambda *_: (np.float64("nan"), 1, False))
-    with pytest.raises(training.TrainingError, match="--lr"):
+    with pytest.raises(loop.TrainingError, match="--lr"):
         run.train(9, log_step=log_step)
     assert os.listdir(run.checkpoints.folder) == ["log.jsonl"]
 
 
 def test_a_finished_run_says_so(run):
     run.train(2)
-    with pytest.raises(training.TrainingError, match="--num_epochs"):
+    with pytest.raises(loop.TrainingError, match="--num_epochs"):
         run.train(2, start=2)
 
 
@@ -322,7 +327,7 @@ def test_a_run_that_began_from_weights_goes_on_with_the_same_or_none_named(run):
         run.checkpoints.resume(run.trainer)
         assert run.checkpoints.meta["weights"] == "first"
     run.checkpoints.meta["weights"] = "others"
-    with pytest.raises(training.TrainingError, match="began from --weights first"):
+    with pytest.raises(loop.TrainingError, match="began from --weights first"):
         run.checkpoints.resume(run.trainer)
 
 
@@ -330,7 +335,7 @@ def test_a_run_that_began_from_weights_goes_on_with_the_same_or_none_named(run):
 def test_a_run_whose_order_would_change_is_not_continued(run, fact):
     run.train(2)
     run.checkpoints.meta[fact] = 12
-    with pytest.raises(training.TrainingError, match=f"{fact} was . and is 12"):
+    with pytest.raises(loop.TrainingError, match=f"{fact} was . and is 12"):
         run.checkpoints.resume(run.trainer)
 
 
@@ -341,10 +346,10 @@ def test_a_run_whose_balance_would_change_is_not_continued(run):
     run.checkpoints.resume(run.trainer)
     run.checkpoints.meta["groups"] = [4, 2]
     message = r"groups was \[2, 4\] and is \[4, 2\]: the order"
-    with pytest.raises(training.TrainingError, match=message):
+    with pytest.raises(loop.TrainingError, match=message):
         run.checkpoints.resume(run.trainer)
     run.checkpoints.meta |= {"recipe": recipe, "groups": None}
-    with pytest.raises(training.TrainingError, match=r"balance was 0\.5 and is 0\.0: the order"):
+    with pytest.raises(loop.TrainingError, match=r"balance was 0\.5 and is 0\.0: the order"):
         run.checkpoints.resume(run.trainer)
 
 
@@ -359,7 +364,7 @@ def test_settings_that_a_checkpoint_is_older_than_were_off(run):
     run.checkpoints.meta["recipe"] = recipe | {"ageing": 0.5}
     assert run.checkpoints.changes() == ["ageing 0.0 -> 0.5"]
     run.checkpoints.meta["recipe"] = recipe | {"balance": 0.5}
-    with pytest.raises(training.TrainingError, match=r"balance was 0\.0 and is 0\.5"):
+    with pytest.raises(loop.TrainingError, match=r"balance was 0\.0 and is 0\.5"):
         run.checkpoints.resume(run.trainer)
 
 
@@ -414,11 +419,11 @@ def test_a_stop_while_evaluating_ends_it_and_keeps_the_epoch(
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         run.train(steps, validation=run.loader)
     assert len(calls) == 1
-    for which in (1, training.LATEST):
+    for which in (1, loop.LATEST):
         meta = checkpoint.load_meta(run.checkpoints.path(which))
         assert meta["step"] == 3
         assert "validation_loss" not in meta
-    assert not os.path.exists(run.checkpoints.path(training.BEST))
+    assert not os.path.exists(run.checkpoints.path(loop.BEST))
     shown = capsys.readouterr().err
     assert "stopped after step 3" in shown
     assert ("--continue_train" in shown) == (steps == 6)
@@ -449,13 +454,13 @@ def test_photos_to_evaluate_on_none_of_which_can_be_read_are_an_error(run, tmp_p
     folder.mkdir()
     (folder / "a.jpg").write_bytes(b"nothing")
     dataset = PhotoDataset([folder], NETWORK, 64, 56)
-    with pytest.raises(training.TrainingError, match="evaluate"):
-        training.evaluate(run.trainer, Loader(dataset, Order(1, 2)))
+    with pytest.raises(loop.TrainingError, match="evaluate"):
+        loop.evaluate(run.trainer, Loader(dataset, Order(1, 2)))
 
 
 def test_evaluation_is_the_mean_over_photos_and_changes_nothing(run):
     before = run.trainer.state()[0]
-    figures = training.evaluate(run.trainer, run.loader)
+    figures = loop.evaluate(run.trainer, run.loader)
     batches = list(run.loader.batches(0, run.loader.order.steps_per_epoch))
     total = sum(run.trainer.evaluate(batch)[0] for batch in batches)
     assert figures == {"validation_loss": pytest.approx(total / len(run.loader.dataset))}
@@ -490,38 +495,38 @@ def gray_folder(tmp_path, photos):
 def test_gray_photos_alone_are_refused_to_evaluate_on(run, gray_folder, photos):
     (gray_folder / "broken.png").write_bytes(b"nothing")
     dataset = PhotoDataset([gray_folder], NETWORK, 64, 56, augment=False)
-    with pytest.raises(training.TrainingError, match=r"grays: every photo to evaluate on is gray"):
-        training.refuse_gray(dataset)
+    with pytest.raises(loop.TrainingError, match=r"grays: every photo to evaluate on is gray"):
+        loop.refuse_gray(dataset)
     loader = Loader(dataset, Order(len(dataset), 2))
-    with pytest.raises(training.TrainingError, match="every photo to evaluate on is gray"):
-        training.evaluate(run.trainer, loader)
+    with pytest.raises(loop.TrainingError, match="every photo to evaluate on is gray"):
+        loop.evaluate(run.trainer, loader)
 
     kept = PhotoDataset([gray_folder], NETWORK, 64, 56, augment=False, keep_gray=True)
-    training.refuse_gray(kept)  # they count
-    figures = training.evaluate(run.trainer, Loader(kept, Order(len(kept), 2)))
+    loop.refuse_gray(kept)  # they count
+    figures = loop.evaluate(run.trainer, Loader(kept, Order(len(kept), 2)))
     assert figures["validation_loss"] > 1
 
     images.write(gray_folder / "z.png", photos["coffee"][:64, :64])
     mixed = PhotoDataset([gray_folder], NETWORK, 64, 56, augment=False)
-    training.refuse_gray(mixed)
-    figures = training.evaluate(run.trainer, Loader(mixed, Order(len(mixed), 2)))
+    loop.refuse_gray(mixed)
+    figures = loop.evaluate(run.trainer, Loader(mixed, Order(len(mixed), 2)))
     assert 0 < figures["validation_loss"] < 6
 
 
 def test_other_networks_are_evaluated_on_gray_photos(gray_folder):
     network = networks.get("regression", width=0.125)
-    training.refuse_gray(PhotoDataset([gray_folder], network, 64, 56, augment=False))
+    loop.refuse_gray(PhotoDataset([gray_folder], network, 64, 56, augment=False))
 
 
-@pytest.mark.parametrize("end", ["", training.AVERAGE])
+@pytest.mark.parametrize("end", ["", loop.AVERAGE])
 def test_a_best_that_was_measured_on_gray_photos_is_not_the_best_for_ever(run, end):
     figures = {"validation_loss": 0.0, "validation_loss" + end: 0.0}
     run.checkpoints.save_epoch(run.trainer, 1, step=3, **figures)
     figures = {"validation_loss": 4.0, "validation_loss" + end: 3.0}
     run.checkpoints.save_epoch(run.trainer, 2, step=6, **figures)
-    best = checkpoint.load_meta(run.checkpoints.path(training.BEST))
-    assert (best["step"], training.score(best)) == (6, 3.0)
+    best = checkpoint.load_meta(run.checkpoints.path(loop.BEST))
+    assert (best["step"], loop.score(best)) == (6, 3.0)
     for epoch, loss, kept in ((3, 3.5, 6), (4, 2.5, 12)):
         figures = {"validation_loss": 1.0, "validation_loss" + end: loss}
         run.checkpoints.save_epoch(run.trainer, epoch, step=3 * epoch, **figures)
-        assert checkpoint.load_meta(run.checkpoints.path(training.BEST))["step"] == kept
+        assert checkpoint.load_meta(run.checkpoints.path(loop.BEST))["step"] == kept

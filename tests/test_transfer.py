@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import tiny
 
-from cic import checkpoint, networks, transfer
-from cic.checkpoint import CheckpointError
-from cic.forward import forward
-from cic.initialize import initialize
+from cic import networks
 from cic.networks import Network
+from cic.networks.forward import forward
+from cic.networks.initialize import initialize
+from cic.weights import checkpoint, transfer
+from cic.weights.checkpoint import CheckpointError
 
 TINY = tiny.tiny()
 CLASSIFIER = tiny.tiny_classifier()

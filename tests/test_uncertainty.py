@@ -1,4 +1,4 @@
-"""cic.uncertainty: entropy against SciPy's and closed forms, the map against its scale."""
+"""cic.colorize.uncertainty: entropy against SciPy's and closed forms, the map against its scale."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ from PIL import Image
 from scipy import stats
 
 import backends
-from cic import enlarge
-from cic.uncertainty import MOST, draw, entropy
+from cic.colorize import enlarge
+from cic.colorize.uncertainty import MOST, draw, entropy
 
 VIRIDIS = colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from cic import validity
+from cic.dataset import validity
 
 QUALITIES = 50, 75, 95
 

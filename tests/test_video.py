@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic import images, sources, video, video_tracks, video_writer
-from cic.images import PhotoError
+from cic.films import rewrite, tracks, writer
+from cic.photos import images, sources
+from cic.photos.images import PhotoError
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,7 +34,7 @@ def frames(photos):
 def error_of(source, target, paint=keep):
     """The message of a refusal: one line that names the file."""
     with pytest.raises(PhotoError) as caught:
-        video.rewrite(str(source), str(target), paint)
+        rewrite.rewrite(str(source), str(target), paint)
     message = str(caught.value)
     assert "\n" not in message
     assert repr(str(source)) in message or repr(str(target)) in message
@@ -60,7 +61,7 @@ def test_sound_rate_times_and_length_are_kept(frames, tmp_path, before, after, s
     more = {"options": {"crf": "4", "bf": "0"}}  # AVI has no times for frames out of order
     more = {"codec": "libvpx-vp9", "options": {"crf": "10"}} if ".webm" in before else more
     films.write(source, frames, sound, **more)
-    assert video.rewrite(str(source), str(target), keep) == len(frames)
+    assert rewrite.rewrite(str(source), str(target), keep) == len(frames)
     old, new = films.read(source), films.read(target)
     assert len(new.frames) == len(frames)
     np.testing.assert_allclose(np.diff(new.times), np.diff(old.times), atol=1e-3)
@@ -79,7 +80,7 @@ def test_sound_rate_times_and_length_are_kept(frames, tmp_path, before, after, s
 def test_avi_with_frames_out_of_order_plays_evenly(frames, tmp_path):
     source = films.write(tmp_path / "a.avi", frames, "mp3")
     assert (np.diff(films.read(source).times) < 0).any()
-    video.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
+    rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
     new = films.read(tmp_path / "b.mp4")
     np.testing.assert_allclose(np.diff(new.times), 1 / films.RATE, atol=1e-3)
     for one, other in zip(new.frames, frames, strict=True):
@@ -91,7 +92,7 @@ def test_a_variable_rate_is_kept(frames, tmp_path, extension):
     times = [0, 40, 55, 100, 300, 310, 320, 800, 900, 901, 1000, 1100]
     source, target = tmp_path / f"a.{extension}", tmp_path / f"b.{extension}"
     films.write(source, frames, times=times, base=Fraction(1, 1000))
-    video.rewrite(str(source), str(target), keep)
+    rewrite.rewrite(str(source), str(target), keep)
     assert films.read(target).times == pytest.approx([t / 1000 for t in times], abs=1e-4)
 
 
@@ -104,7 +105,7 @@ def test_a_last_frame_that_stays_long_does_so(frames, tmp_path):
         for packet in packets:
             packet.stream = stream
             two.mux(packet)
-    video.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mkv"), keep)
+    rewrite.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mkv"), keep)
     seconds = (len(frames) - 1) / films.RATE + 1
     assert films.read(tmp_path / "b.mkv").duration == pytest.approx(seconds * 1e6, abs=1e4)
 
@@ -114,7 +115,7 @@ def test_a_recording_that_begins_late_begins_at_once_and_in_step(frames, tmp_pat
     old = films.read(source)
     assert old.times[0] > 4999
     for name in ("b.mp4", "b.mkv"):
-        video.rewrite(str(source), str(tmp_path / name), keep)
+        rewrite.rewrite(str(source), str(tmp_path / name), keep)
         new = films.read(tmp_path / name)
         assert new.times[0] < 0.2
         assert new.onset - new.times[0] == pytest.approx(old.onset - old.times[0], abs=2e-3)
@@ -128,7 +129,7 @@ def test_sound_that_the_container_cannot_hold_is_encoded(frames, tmp_path):
     ):
         more = {"codec": "msmpeg4v3", "options": {}} if before == "a.wmv" else {}
         source = films.write(tmp_path / before, frames, codec, **more)
-        video.rewrite(str(source), str(tmp_path / after), keep)
+        rewrite.rewrite(str(source), str(tmp_path / after), keep)
         old, new = films.read(source), films.read(tmp_path / after)
         assert new.codecs["audio"].codec.canonical_name == becomes
         assert -200 < new.sound.shape[1] - old.sound.shape[1] < 2048
@@ -163,7 +164,7 @@ def test_every_track_with_its_language_and_chapters_are_kept(frames, tmp_path):
         packet = next(text.demux())
         packet.stream = subtitles
         two.mux(packet)
-    video.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mkv"), keep)
+    rewrite.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mkv"), keep)
     with av.open(str(tmp_path / "b.mkv")) as new:
         assert [s.type for s in new.streams] == ["video", "audio", "audio", "subtitle"]
         assert [s.language for s in new.streams][:2] == ["eng", "fra"]
@@ -180,7 +181,7 @@ def test_a_turned_film_is_upright_with_its_pixel_aspect(frames, tmp_path, turn, 
         tmp_path / "a.mp4", frames, None, turn=turn, flip=flip, aspect=Fraction(4, 3)
     )
     seen = []
-    video.rewrite(str(source), str(tmp_path / "b.mp4"), lambda f: (seen.append(f), f)[1])
+    rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), lambda f: (seen.append(f), f)[1])
     new = films.read(tmp_path / "b.mp4")
     assert seen[0].shape == shown[0].shape
     for frame in (seen[3], new.frames[3]):
@@ -194,7 +195,7 @@ def test_odd_sizes_gain_a_row_or_column(photos, tmp_path):
     frames = films.pan(photos["rocket"], 3, (47, 61))
     source = films.write(tmp_path / "a.mkv", frames, None, codec="ffv1", pix_fmt="yuv444p")
     shapes = []
-    video.rewrite(str(source), str(tmp_path / "b.mp4"), lambda f: (shapes.append(f.shape), f)[1])
+    rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), lambda f: (shapes.append(f.shape), f)[1])
     new = films.read(tmp_path / "b.mp4")
     assert set(shapes) == {(47, 61, 3)}
     assert new.frames[0].shape == (48, 62, 3)
@@ -223,7 +224,7 @@ def test_a_films_range_is_heeded_and_the_results_is_tagged(
     source = tmp_path / "a.mkv"
     films.write(source, [frame] * 3, None, codec=codec, pix_fmt=pix_fmt, color_range=2 - limited)
     seen = []
-    video.rewrite(str(source), str(tmp_path / "b.mp4"), lambda f: (seen.append(f), f)[1])
+    rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), lambda f: (seen.append(f), f)[1])
     new = films.read(tmp_path / "b.mp4")
     for shown in (seen[0], new.frames[0]):
         assert abs(int(shown[16, 4, 0]) - low) < 3
@@ -240,7 +241,7 @@ def test_colours_come_through(tmp_path):
     frame[:] = 200, 60, 40
     source = films.write(tmp_path / "a.mp4", [frame] * 3, None)
     for name in ("b.mp4", "b.webm", "b.mov"):
-        video.rewrite(str(source), str(tmp_path / name), lambda _: frame)
+        rewrite.rewrite(str(source), str(tmp_path / name), lambda _: frame)
         with av.open(str(tmp_path / name)) as container:
             shown = next(container.decode(video=0)).to_ndarray(format="rgb24")
         assert np.abs(shown[16, 16].astype(int) - frame[16, 16]).max() < 5, name
@@ -255,7 +256,7 @@ def test_a_film_that_changes_its_size_keeps_the_first(photos, tmp_path):
     seen = set()
 
     assert (
-        video.rewrite(
+        rewrite.rewrite(
             str(tmp_path / "a.ts"), str(tmp_path / "b.mp4"), lambda f: (seen.add(f.shape), f)[1]
         )
         == 12
@@ -335,7 +336,7 @@ def test_too_many_pixels_are_refused_by_the_flags_name(frames, tmp_path):
             source, tmp_path / "b.mp4"
         )
         images.limit_pixels(23040)
-        assert video.rewrite(str(source), str(tmp_path / "c.mp4"), keep) == len(frames)
+        assert rewrite.rewrite(str(source), str(tmp_path / "c.mp4"), keep) == len(frames)
         assert "--max_pixels 46080" in error_of(source, tmp_path / "b.webm")
     finally:
         images.limit_pixels(limit)
@@ -371,7 +372,7 @@ def test_a_film_that_vanishes_while_it_is_read_is_read_to_its_end(frames, tmp_pa
         source.unlink(missing_ok=True)
         return frame
 
-    assert video.rewrite(str(source), str(tmp_path / "b.mp4"), paint) == len(frames)
+    assert rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), paint) == len(frames)
 
 
 def test_names_that_cannot_be_written_are_refused_before_any_frame(frames, tmp_path):
@@ -379,11 +380,11 @@ def test_names_that_cannot_be_written_are_refused_before_any_frame(frames, tmp_p
     for name in ("x" * 252 + ".mp4", "é" * 126 + ".mp4", "日本" * 50 + ".mp4"):
         message = error_of(source, tmp_path / name, fail)
         assert f"the name has {len(name.encode())} bytes; 255 can be written" in message
-    assert video.rewrite(str(source), str(tmp_path / ("x" * 251 + ".mp4")), keep) == len(frames)
-    assert video.rewrite(str(source), str(tmp_path / ("日" * 83 + ".mkv")), keep) == len(frames)
+    assert rewrite.rewrite(str(source), str(tmp_path / ("x" * 251 + ".mp4")), keep) == len(frames)
+    assert rewrite.rewrite(str(source), str(tmp_path / ("日" * 83 + ".mkv")), keep) == len(frames)
     (tmp_path / "taken.mp4").mkdir()
     with pytest.raises(PhotoError, match="is a folder"):
-        video.rewrite(str(source), str(tmp_path / "taken.mp4"), fail)
+        rewrite.rewrite(str(source), str(tmp_path / "taken.mp4"), fail)
 
 
 def fail(frame):
@@ -422,7 +423,7 @@ def test_frames_that_a_film_repeats_are_shown_again_and_painted_once(frames, tmp
     with av.open(str(tmp_path / "a.nut")) as container:
         assert sum(not p.size and p.pts is not None for p in container.demux(video=0)) == len(empty)
     painted = []
-    count = video.rewrite(
+    count = rewrite.rewrite(
         str(tmp_path / "a.nut"), str(tmp_path / "b.mp4"), lambda f: (painted.append(f), 255 - f)[1]
     )
     assert count == len(frames)
@@ -448,13 +449,13 @@ def test_an_interlaced_film_stays_so_and_a_line_recommends(
     source = films.write(tmp_path / name, woven, None, codec=codec, options=options, fields=fields)
     assert films.fields_of(source) == {(True, fields)}
     for target in (tmp_path / "b.mp4", tmp_path / "b.mkv", tmp_path / "b.mov"):
-        assert video.rewrite(str(source), str(target), keep) == 12
+        assert rewrite.rewrite(str(source), str(target), keep) == 12
         assert films.fields_of(target) == {(True, fields)}
         assert f"{str(source)!r}: interlaced, and kept so; --deinterlace" in capsys.readouterr().out
     new = films.read(tmp_path / "b.mp4")
     assert films.combing(new.frames[5]) > 0.9 * films.combing(woven[5])
     assert np.abs(new.frames[5].astype(int) - woven[5]).mean() < 7
-    video.rewrite(str(source), str(tmp_path / "b.webm"), keep)
+    rewrite.rewrite(str(source), str(tmp_path / "b.webm"), keep)
     assert "which the result cannot say: --deinterlace" in capsys.readouterr().out
 
 
@@ -467,7 +468,7 @@ def test_deinterlacing_makes_whole_pictures_at_the_same_times(photos, tmp_path, 
         tmp_path / "a.vob", woven, "mp2", codec="mpeg2video", options=options, fields=fields
     )
     seen = []
-    count = video.rewrite(
+    count = rewrite.rewrite(
         str(source), str(tmp_path / "b.mp4"), lambda f: (seen.append(f), f)[1], deinterlace=True
     )
     assert count == len(seen) == 12
@@ -485,7 +486,7 @@ def test_deinterlacing_makes_whole_pictures_at_the_same_times(photos, tmp_path, 
 def test_deinterlacing_what_says_that_it_is_whole_is_done_and_said(photos, tmp_path, capsys):
     woven = films.interlace(films.pan(photos["coffee"], 24, (96, 128), 6), "tff")
     source = films.write(tmp_path / "a.mkv", woven, None)  # as captured with no flag
-    assert video.rewrite(str(source), str(tmp_path / "b.mp4"), keep, deinterlace=True) == 12
+    assert rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), keep, deinterlace=True) == 12
     assert "says that it is not interlaced; all of its frames are" in capsys.readouterr().out
     new = films.read(tmp_path / "b.mp4")
     assert films.combing(new.frames[5]) < 0.4 * films.combing(woven[5])
@@ -504,7 +505,7 @@ def test_a_stop_leaves_the_old_file_and_nothing_else(frames, tmp_path, stop):
         return frame
 
     with pytest.raises(stop):
-        video.rewrite(str(source), str(target), paint)
+        rewrite.rewrite(str(source), str(target), paint)
     assert target.read_bytes() == b"old"
     assert sorted(os.listdir(tmp_path)) == ["a.mp4", "b.mp4"]
 
@@ -534,14 +535,14 @@ def test_after_a_kill_all_is_whole_and_the_same_command_goes_on(frames, tmp_path
         time.sleep(wait)
         left = os.listdir(tmp_path / "out")
         with pytest.raises(PhotoError):  # another one of that name leaves alone what is written
-            video.rewrite(str(tmp_path / "nothing.mp4"), str(target), keep)
+            rewrite.rewrite(str(tmp_path / "nothing.mp4"), str(target), keep)
         assert os.listdir(tmp_path / "out") == left
         process.kill()
         process.wait()
         assert [name for name in os.listdir(tmp_path / "out") if name[0] != "."] == []
         for name in left:  # of a killed one: see files.is_leftover
             assert name.endswith(".partial.mp4")
-        assert video.rewrite(str(source), str(target), keep) == len(frames)
+        assert rewrite.rewrite(str(source), str(target), keep) == len(frames)
         assert os.listdir(tmp_path / "out") == ["b.mp4"]
         assert len(films.read(target).frames) == len(frames)
         target.unlink()
@@ -554,7 +555,7 @@ def test_without_pyav_one_line_says_what_to_install(frames, tmp_path, monkeypatc
 
 
 def test_importing_does_not_import_pyav():
-    code = "import sys, cic.film, metric.flicker; assert 'av' not in sys.modules"
+    code = "import sys, cic.colorize.film, metric.figures.flicker; assert 'av' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
@@ -563,7 +564,7 @@ def test_without_libx264_it_is_mpeg4(frames, tmp_path, monkeypatch, extension):
     source = films.write(tmp_path / f"a.{extension}", frames)
     monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx264"})
     target = tmp_path / "b.mp4"
-    video.rewrite(str(source), str(target), keep)
+    rewrite.rewrite(str(source), str(target), keep)
     new = films.read(target)
     assert new.codecs["video"].name == "mpeg4"
     assert np.diff(new.times) == pytest.approx(1 / films.RATE, abs=1e-3)
@@ -586,14 +587,14 @@ def test_awkward_names(frames, tmp_path):
         os.makedirs(os.path.dirname(source), exist_ok=True)
         shutil.copy(tmp_path / "a.mp4", source)
         target = os.path.join(tmp_path, "out", name)
-        assert video.rewrite(source, target, keep) == len(frames)
+        assert rewrite.rewrite(source, target, keep) == len(frames)
         assert os.path.exists(target)
 
 
 def test_results_keep_their_extension_if_it_is_common():
-    assert video_writer.target_name("a/b.MOV") == "a/b.MOV"
-    assert video_writer.target_name("a/b.avi") == "a/b.mp4"
-    assert set(video_tracks.CONTAINERS) <= set(sources.FILMS)
+    assert writer.target_name("a/b.MOV") == "a/b.MOV"
+    assert writer.target_name("a/b.avi") == "a/b.mp4"
+    assert set(tracks.CONTAINERS) <= set(sources.FILMS)
 
 
 # Peak memory of one process that rewrites a film, after one run that loads everything.
@@ -601,8 +602,8 @@ MEMORY = """
 import resource, sys
 from cic import film, networks, video
 from cic.colorize import Colorizer
-from cic.initialize import initialize
-from cic.settings import DEFAULTS
+from cic.networks.initialize import initialize
+from cic.colorize.settings import DEFAULTS
 import backends
 network = networks.get("cic", width=0.125)
 predict = backends.get(sys.argv[1]).predictor(network, initialize(network), "cpu")

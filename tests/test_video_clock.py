@@ -8,9 +8,9 @@ import films
 import numpy as np
 import pytest
 
-from cic import video
-from cic.images import PhotoError
-from cic.video_clock import Clock
+from cic.films import rewrite
+from cic.films.clock import Clock
+from cic.photos.images import PhotoError
 
 FRAMES = 30
 STEP = 1 / films.RATE
@@ -128,7 +128,7 @@ def test_a_damaged_time_in_a_broadcast_moves_nothing(frames, tmp_path):
     assert content[place] >> 4 in (2, 3)
     content[place] ^= 0x08  # bit 32: 13 hours
     source.write_bytes(content)
-    video.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
+    rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
     new = films.read(tmp_path / "b.mp4")
     np.testing.assert_allclose(np.diff(new.times), STEP, atol=2e-3)
     assert new.duration == pytest.approx(FRAMES * STEP * 1e6, abs=1e5)
@@ -156,7 +156,7 @@ def test_packets_without_times_or_places():
 def test_joined_recordings_go_on(frames, tmp_path, capsys, name, codec, sound, starts):
     options = {"crf": "12"} if codec == "libx264" else {}
     source = join(tmp_path / name, frames, sound, starts, codec=codec, options=options)
-    assert video.rewrite(str(source), str(tmp_path / "b.mp4"), keep) == 2 * FRAMES
+    assert rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), keep) == 2 * FRAMES
     line = next(line for line in capsys.readouterr().out.splitlines() if "jumps" in line)
     assert line.startswith(f"{str(source)!r}: its clock jumps at 0:00:01.2")
     new = films.read(tmp_path / "b.mp4")
@@ -174,7 +174,7 @@ def test_three_recordings_and_a_short_one(frames, tmp_path, capsys):
     films.write(tmp_path / "p.vob", frames[:4], None, codec="mpeg2video", options={})
     with open(source, "ab") as file:
         file.write((tmp_path / "p.vob").read_bytes())
-    video.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
+    rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
     new = films.read(tmp_path / "b.mp4")
     assert len(new.times) == 3 * FRAMES + 4
     np.testing.assert_allclose(np.diff(new.times), STEP, atol=1e-3)
@@ -183,7 +183,7 @@ def test_three_recordings_and_a_short_one(frames, tmp_path, capsys):
 
 def test_joined_ogg_goes_on(frames, tmp_path):
     source = join(tmp_path / "a.ogg", frames, None, (0, 0), codec="libvpx", options={})
-    assert video.rewrite(str(source), str(tmp_path / "b.mp4"), keep) == 2 * FRAMES
+    assert rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), keep) == 2 * FRAMES
     np.testing.assert_allclose(np.diff(films.read(tmp_path / "b.mp4").times), STEP, atol=1e-3)
 
 
@@ -206,7 +206,7 @@ def test_subtitles_go_on_with_the_pictures(frames, tmp_path):
         two.mux(line)
     whole = (tmp_path / "two.mkv").read_bytes()
     (tmp_path / "a.mkv").write_bytes(whole + whole)
-    video.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mkv"), keep)
+    rewrite.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mkv"), keep)
     with av.open(str(tmp_path / "b.mkv")) as new:
         times = [float(p.pts * p.time_base) for p in new.demux(subtitles=0) if p.size]
     assert times == pytest.approx([0.4, 0.4 + FRAMES * STEP], abs=2e-3)
@@ -218,7 +218,7 @@ def test_what_libavformat_does_not_read_of_joined_files_is_said(
 ):
     frames = films.pan(photos["coffee"], FRAMES, (96, 128))
     source = join(tmp_path / name, frames, None, (0, 0), codec=codec)
-    assert video.rewrite(str(source), str(tmp_path / "b.mkv"), keep) == FRAMES
+    assert rewrite.rewrite(str(source), str(tmp_path / "b.mkv"), keep) == FRAMES
     assert f"{str(source)!r}: its last 50% are no part of this film" in capsys.readouterr().out
 
 
@@ -229,7 +229,7 @@ def test_films_that_begin_late_begin_at_0_and_are_whole(frames, tmp_path, name, 
     sound = "pcm_s16le" if sound and name == "a.mov" else sound
     source = films.write(tmp_path / name, frames, sound, start=7, **more)
     old = films.read(source)
-    assert video.rewrite(str(source), str(tmp_path / "b.mkv"), keep) == FRAMES
+    assert rewrite.rewrite(str(source), str(tmp_path / "b.mkv"), keep) == FRAMES
     new = films.read(tmp_path / "b.mkv")
     assert new.times[0] < 0.1
     np.testing.assert_allclose(np.diff(new.times), STEP, atol=2e-3)
@@ -243,7 +243,7 @@ def test_one_that_begins_late_and_is_cut_off_is_refused(photos, tmp_path):
     whole = films.write(tmp_path / "a.mkv", frames, start=7).read_bytes()
     (tmp_path / "a.mkv").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(PhotoError, match="cut off"):
-        video.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mkv"), keep)
+        rewrite.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mkv"), keep)
 
 
 def test_chapters_of_a_film_that_begins_late_are_where_they_were(frames, tmp_path):
@@ -256,7 +256,7 @@ def test_chapters_of_a_film_that_begins_late_are_where_they_were(frames, tmp_pat
             if packet.size:
                 packet.stream = stream
                 two.mux(packet)
-    video.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mkv"), keep)
+    rewrite.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mkv"), keep)
     with av.open(str(tmp_path / "b.mkv")) as new:
         chapter = new.chapters()[0]
     assert chapter["start"] * chapter["time_base"] == pytest.approx(0.4, abs=2e-3)

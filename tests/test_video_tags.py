@@ -4,7 +4,7 @@ import av
 import films
 import pytest
 
-from cic import video, video_tags
+from cic.films import rewrite, tags
 
 PHONE = {
     "com.apple.quicktime.creationdate": "1999-12-31T23:59:00+0200",
@@ -44,16 +44,16 @@ def test_date_place_and_maker_are_kept(frames, tmp_path, before, after):
     source = films.write(tmp_path / f"a{before}", frames, tags=PHONE, muxing=muxing)
     old = tags_of(source)
     assert {k.lower(): v for k, v in PHONE.items()}.items() <= old.items()
-    video.rewrite(str(source), str(tmp_path / f"b{after}"), keep)
+    rewrite.rewrite(str(source), str(tmp_path / f"b{after}"), keep)
     assert old.items() <= tags_of(tmp_path / f"b{after}").items()
     if before != ".mkv" and after != ".webm":  # and back
-        video.rewrite(str(tmp_path / f"b{after}"), str(tmp_path / f"c{before}"), keep)
+        rewrite.rewrite(str(tmp_path / f"b{after}"), str(tmp_path / f"c{before}"), keep)
         assert old.items() <= tags_of(tmp_path / f"c{before}").items()
 
 
 def test_plain_tags_are_where_every_player_looks(frames, tmp_path):
     source = films.write(tmp_path / "a.mkv", frames, tags={"artist": "Me"})
-    video.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
+    rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
     content = (tmp_path / "b.mp4").read_bytes()
     assert b"mdir" in content  # iTunes' handler
     assert b"\xa9nam" in content
@@ -90,7 +90,7 @@ def test_language_purpose_and_title_of_tracks_are_kept(frames, tmp_path, before,
         container.mux(pictures.encode(None))
         for sound in sounds:
             films.write_tone(container, sound, 0.16, 0)
-    video.rewrite(str(tmp_path / f"a{before}"), str(tmp_path / f"b{after}"), keep)
+    rewrite.rewrite(str(tmp_path / f"a{before}"), str(tmp_path / f"b{after}"), keep)
     languages = ["eng", "ger" if after == ".mov" else "deu", "spa"]
     titles = ["In eng", "In deu", "In spa"]
     assert tracks_of(tmp_path / f"b{after}") == list(zip(languages, HEARD[after], titles))
@@ -108,7 +108,7 @@ def test_statistics_of_the_old_packets_are_not_kept(frames, tmp_path):
             frame.pts = time
             container.mux(pictures.encode(frame))
         container.mux(pictures.encode(None))
-    video.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mkv"), keep)
+    rewrite.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mkv"), keep)
     with av.open(str(tmp_path / "b.mkv")) as new:
         tags = new.streams[0].metadata
     assert tags["DIRECTOR"] == "Me"
@@ -123,17 +123,17 @@ def test_tags_that_are_no_utf8_are_read_as_windows_has_them(frames, tmp_path, na
     content = source.read_bytes()
     assert b"A film" in content
     source.write_bytes(content.replace(b"A film", b"\xc9t\xe9 \xff\x81"))
-    assert video.rewrite(str(source), str(tmp_path / after), keep) == len(frames)
+    assert rewrite.rewrite(str(source), str(tmp_path / after), keep) == len(frames)
     assert tags_of(tmp_path / after)["title"] == "Été ÿ\N{REPLACEMENT CHARACTER}"
 
 
 def test_text_of_tags():
-    assert video_tags.text("Été") == "Été"
-    assert video_tags.text(b"\xc9t\xe9".decode("utf-8", "surrogateescape")) == "Été"
+    assert tags.text("Été") == "Été"
+    assert tags.text(b"\xc9t\xe9".decode("utf-8", "surrogateescape")) == "Été"
 
 
 def test_tags_of_ogg_lie_in_its_tracks(frames, tmp_path):
     source = films.write(tmp_path / "a.ogg", frames, None, codec="libvpx", options={})
     assert "title" not in tags_of(source)
-    video.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
+    rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
     assert tags_of(tmp_path / "b.mp4")["title"] == "A film"

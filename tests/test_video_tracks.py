@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic import video, video_tracks
-from cic.images import PhotoError
+from cic.films import rewrite, tracks
+from cic.photos.images import PhotoError
 
 # Codecs that browsers, telephones and each format's own player play, written down a second time.
 PLAYED = {
@@ -59,7 +59,7 @@ def test_sound_is_copied_where_players_play_it_and_encoded_where_not(
     holder = HOLDERS.get(encoder, "mkv")
     source, target = tmp_path / f"a.{holder}", tmp_path / f"b{extension}"
     films.write(source, frames, encoder, codec=PICTURES[holder], options={})
-    assert video.rewrite(str(source), str(target), keep) == len(frames)
+    assert rewrite.rewrite(str(source), str(target), keep) == len(frames)
     old, new = films.read(source), films.read(target)
     codec = new.codecs["audio"].codec.canonical_name
     said = capsys.readouterr().out
@@ -81,7 +81,7 @@ def test_sound_is_copied_where_players_play_it_and_encoded_where_not(
 def test_h264_as_players_want_it(frames, tmp_path, extension):
     source = films.write(tmp_path / "a.mkv", frames, "aac", codec="libvpx-vp9", pix_fmt="yuv444p")
     target = tmp_path / f"b{extension}"
-    video.rewrite(str(source), str(target), keep)
+    rewrite.rewrite(str(source), str(target), keep)
     content = target.read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")  # faststart
     assert b"avc1" in content
@@ -91,7 +91,7 @@ def test_h264_as_players_want_it(frames, tmp_path, extension):
         assert container.streams.audio[0].codec_context.codec_tag == "mp4a"
 
 
-def tracks(path, lengths, marked=None, sound=False):
+def write_tracks(path, lengths, marked=None, sound=False):
     """Write a film of several tracks of pictures of so many frames; one `marked` as default."""
     colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
     with av.open(str(path), "w") as container:
@@ -127,8 +127,8 @@ def tracks(path, lengths, marked=None, sound=False):
 def test_of_several_tracks_of_pictures_the_default_or_the_longest_is_taken(
     tmp_path, capsys, name, lengths, marked, chosen, why
 ):
-    source = tracks(tmp_path / name, lengths, marked)
-    count = video.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
+    source = write_tracks(tmp_path / name, lengths, marked)
+    count = rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
     assert count == lengths[chosen]
     new = films.read(tmp_path / "b.mp4")
     assert new.frames[0][24, 32].argmax() == chosen
@@ -141,7 +141,7 @@ def test_of_several_tracks_of_pictures_the_default_or_the_longest_is_taken(
 
 def test_one_track_is_not_spoken_of(frames, tmp_path, capsys):
     source = films.write(tmp_path / "a.mp4", frames)
-    video.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
+    rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
     assert "track" not in capsys.readouterr().out
 
 
@@ -171,7 +171,7 @@ def test_what_is_left_out_is_said_before_the_first_frame(photos, frames, tmp_pat
         said.append(capsys.readouterr().out)
         return frame
 
-    video.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mp4"), paint)
+    rewrite.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mp4"), paint)
     assert codecs_of(tmp_path / "b.mp4") == ["h264", "aac"]
     assert (
         "track 3 (subtitle, subrip, fra): left out, which players of .mp4 files do not know; "
@@ -185,15 +185,15 @@ def test_what_only_a_trial_can_tell_is_told_before_the_first_frame(frames, tmp_p
     source = films.write(tmp_path / "a.mkv", frames, "pcm_s16be")
     with av.open(str(tmp_path / "trial.mp4"), "w") as container:
         assert "pcm_s16be" in container.supported_codecs
-    promised = video_tracks.CONTAINERS[".mp4"]
-    monkeypatch.setitem(video_tracks.CONTAINERS, ".mp4", promised._replace(plays=None))
-    video.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
+    promised = tracks.CONTAINERS[".mp4"]
+    monkeypatch.setitem(tracks.CONTAINERS, ".mp4", promised._replace(plays=None))
+    rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
     assert codecs_of(tmp_path / "b.mp4") in (["h264", "aac"], ["h264", "pcm_s16be"])
-    monkeypatch.setattr(video_tracks.Copied, "__call__", refuse)
-    video.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
+    monkeypatch.setattr(tracks.Copied, "__call__", refuse)
+    rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
     assert codecs_of(tmp_path / "b.mp4") == ["h264", "aac"]
-    monkeypatch.setattr(video_tracks.Encoded, "__call__", refuse)
-    video.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
+    monkeypatch.setattr(tracks.Encoded, "__call__", refuse)
+    rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
     assert codecs_of(tmp_path / "b.mp4") == ["h264"]
 
 
@@ -203,14 +203,14 @@ def refuse(self, packet):
 
 def test_a_header_that_cannot_be_written_costs_no_frame(frames, tmp_path, monkeypatch):
     source = films.write(tmp_path / "a.mp4", frames)
-    webm = video_tracks.CONTAINERS[".webm"]  # whose muxer does not hold H.264
-    monkeypatch.setitem(video_tracks.CONTAINERS, ".webm", webm._replace(encoders=("libx264",)))
+    webm = tracks.CONTAINERS[".webm"]  # whose muxer does not hold H.264
+    monkeypatch.setitem(tracks.CONTAINERS, ".webm", webm._replace(encoders=("libx264",)))
 
     def paint(frame):
         raise AssertionError("a frame was painted")
 
     with pytest.raises(PhotoError, match=r"b\.webm': cannot be written: "):
-        video.rewrite(str(source), str(tmp_path / "b.webm"), paint)
+        rewrite.rewrite(str(source), str(tmp_path / "b.webm"), paint)
     assert not (tmp_path / "b.webm").exists()
 
 
@@ -235,7 +235,7 @@ def test_sound_of_every_kind_can_be_encoded(photos, tmp_path, extension):
                 container.mux(sound.encode(silent))
             container.mux(pictures.encode(None))
             container.mux(sound.encode(None))
-        assert video.rewrite(str(source), str(target), keep) == len(frames)
+        assert rewrite.rewrite(str(source), str(target), keep) == len(frames)
         new = films.read(target)
         length = new.sound.shape[1] / new.codecs["audio"].sample_rate
         assert length == pytest.approx(len(frames) / films.RATE, abs=0.1)
@@ -247,13 +247,13 @@ def test_a_gap_in_encoded_sound_is_silence_and_what_follows_is_in_time(
 ):
     pieces = []
 
-    class Spied(video_tracks.Encoded):
+    class Spied(tracks.Encoded):
         def _filtered(self, frame):
             taken = list(super()._filtered(frame))
             pieces.append(sum(one.samples for one in taken))
             yield from taken
 
-    monkeypatch.setattr(video_tracks, "Encoded", Spied)
+    monkeypatch.setattr(tracks, "Encoded", Spied)
     frames = films.pan(photos["coffee"], 150, (48, 64), 0.5)
     films.write(tmp_path / "whole.mkv", frames, "ac3")
     with av.open(str(tmp_path / "whole.mkv")) as one, av.open(str(tmp_path / "a.mkv"), "w") as two:
@@ -263,7 +263,7 @@ def test_a_gap_in_encoded_sound_is_silence_and_what_follows_is_in_time(
             if packet.size and (packet.stream.type == "video" or not 2 < time < 4):
                 packet.stream = copies[packet.stream_index]
                 two.mux(packet)
-    video.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mp4"), keep)
+    rewrite.rewrite(str(tmp_path / "a.mkv"), str(tmp_path / "b.mp4"), keep)
     new = films.read(tmp_path / "b.mp4")
     assert new.sound.shape[1] / films.SAMPLES == pytest.approx(6, abs=0.1)
     silent = films.silence(new.sound[0])
@@ -289,7 +289,7 @@ def test_damaged_sound_costs_no_film(photos, tmp_path, capsys, name, sound):
                 stream = packet.stream_index
             packet.stream = copies[stream]
             two.mux(packet)
-    assert video.rewrite(str(tmp_path / "a.nut"), str(tmp_path / "b.mp4"), keep) == 75
+    assert rewrite.rewrite(str(tmp_path / "a.nut"), str(tmp_path / "b.mp4"), keep) == 75
     said = capsys.readouterr().out
     assert f"{str(tmp_path / 'a.nut')!r}: track 2: silent in" in said
     assert "damaged packets" in said
@@ -311,6 +311,6 @@ def test_sound_that_no_decoder_reads_is_left_out_and_said(frames, tmp_path, caps
                 packet = noise
             packet.stream = stream
             two.mux(packet)
-    assert video.rewrite(str(tmp_path / "a.nut"), str(tmp_path / "b.mp4"), keep) == len(frames)
+    assert rewrite.rewrite(str(tmp_path / "a.nut"), str(tmp_path / "b.mp4"), keep) == len(frames)
     assert codecs_of(tmp_path / "b.mp4") == ["h264"]
     assert "track 2 (audio, ac3): left out" in capsys.readouterr().out

@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cic import networks, prior, rebalance, recipes, watch
-from cic.bins import AB, COUNT
-from cic.dataset import Order, PhotoDataset, make_batch
-from cic.initialize import initialize
-from cic.losses import cross_entropy
-from cic.watch import PATIENCE, Watch
+from cic import networks
+from cic.colour import prior, rebalance
+from cic.colour.bins import AB, COUNT
+from cic.dataset.batches import Order, PhotoDataset, make_batch
+from cic.networks.initialize import initialize
+from cic.training import recipes, watch
+from cic.training.losses import cross_entropy
+from cic.training.watch import PATIENCE, Watch
 
 NETWORK = networks.get("cic", width=0.125)
 WEIGHTS = rebalance.weights(prior.default())

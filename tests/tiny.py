@@ -13,7 +13,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(TRAIN.parent.parent))
 
 from cic import networks  # noqa: E402
-from cic.layers import BatchNorm, Conv, GlobalAverage, Linear, ReLU, Sum  # noqa: E402
+from cic.networks.layers import BatchNorm, Conv, GlobalAverage, Linear, ReLU, Sum  # noqa: E402
 from cic.networks.network import CLASSES, Network  # noqa: E402
 
 PARTS = ("stem", "blocks.0", "blocks.1")

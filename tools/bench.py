@@ -16,8 +16,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from tqdm import tqdm
 
-from cic import console
-from cic.files import replacing
+from cic.system import console
+from cic.system.files import replacing
 from tools.benchmark import colorizing, core, measures, reading, training
 from tools.benchmark.measuring import Row, machine
 

@@ -24,10 +24,12 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tqdm import tqdm
 
 import backends
-from cic import console, film, images, kinds, settings, sources
-from cic.colorize import colorize_files, list_jobs, locked, report
-from cic.smoothing import SMOOTHING
-from metric.flicker import FilmFigures
+from cic.colorize import film, settings
+from cic.colorize.colorizer import colorize_files, list_jobs, locked, report
+from cic.colorize.smoothing import SMOOTHING
+from cic.photos import images, kinds, sources
+from cic.system import console
+from metric.figures.flicker import FilmFigures
 
 
 def parse_arguments():

@@ -17,10 +17,11 @@ import numpy as np
 from skimage import data
 
 import backends
-from cic import console, images, sources
-from cic.colorize import colorize_files, list_jobs, locked, report
-from cic.lab import lab_to_rgb, lightness
-from cic.sheet import contact_sheet
+from cic.colorize.colorizer import colorize_files, list_jobs, locked, report
+from cic.colour.lab import lab_to_rgb, lightness
+from cic.photos import images, sources
+from cic.photos.sheet import contact_sheet
+from cic.system import console
 
 SAMPLES = ("astronaut", "chelsea", "coffee", "rocket")  # scikit-image's
 OLD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "photographs")

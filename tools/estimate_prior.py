@@ -18,9 +18,11 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from tqdm import tqdm
 
-from cic import ab_plane, console, images, prior, rebalance, sources
-from cic.files import check, lies_in
-from cic.parallel import Pool
+from cic.colour import ab_plane, prior, rebalance
+from cic.photos import images, sources
+from cic.system import console
+from cic.system.files import check, lies_in
+from cic.system.parallel import Pool
 
 FEW = 500  # photos below which chance shows: weights from 100 are 9 % off, from 500 2.5 %
 MANY_GRAY = 0.1  # share of gray photos that is worth a look

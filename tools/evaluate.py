@@ -28,13 +28,16 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
 import backends
-from cic import checkpoint, console, contents, images, pretrained, prior, settings, sources
-from cic.sheet import contact_sheet
-from cic.targets import read_classes
+from cic.colorize import settings
+from cic.colour import prior
+from cic.dataset.targets import read_classes
+from cic.photos import images, sources
+from cic.photos.sheet import contact_sheet
+from cic.system import console, contents
+from cic.weights import checkpoint, download
 from metric import (
     acc,
     baselines,
-    calibration,
     classification,
     curve,
     evaluation,
@@ -47,8 +50,8 @@ from metric import (
     report,
     summary,
     table,
-    temperature,
 )
+from metric.figures import calibration, temperature
 from tools.evaluating import classifiers
 
 COLUMN = 320  # pixels of a picture on the sheets
@@ -199,7 +202,7 @@ def card_of(args, cut, count, colorizers):
     rows = {
         name: {
             "weights": os.path.basename(file),
-            "sha256": pretrained.sha256(file),
+            "sha256": download.sha256(file),
             **one.settings.facts(),
         }
         for (name, one), file in zip(colorizers.items(), files)

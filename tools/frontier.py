@@ -20,7 +20,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tqdm import tqdm
 
 import backends
-from cic import checkpoint, console, images, pretrained, prior, provenance, sources
+from cic.colour import prior
+from cic.photos import images, sources
+from cic.system import console, provenance
+from cic.weights import checkpoint, download
 from metric import frontier, record, report, table
 
 FILES = ("frontier.json", "frontier.txt", "frontier.png")
@@ -95,7 +98,7 @@ def main():
     file = args.weights or checkpoint.default_path()
     facts = {
         "weights": os.path.basename(file),
-        "sha256": pretrained.sha256(file),
+        "sha256": download.sha256(file),
         "sizes": colorizer.settings.sizes,
         "prior": provenance.array_fingerprint(
             prior.read(args.prior) if args.prior else prior.default()

@@ -20,7 +20,7 @@ The report lies beside the script, remove_invalid.jsonl. Each line is one photo,
   path     relative to --image_dir, a photo in a shard after its shard: train-00.tar/n01/a.jpg;
            bytes of a name that are not UTF-8 are written as Python's surrogateescape does
   kind     gray mode, gray, single hue, too small, truncated, damaged, refused or link outside
-  value    the number measured (cic/validity.py says which), or null
+  value    the number measured (cic/dataset/validity.py says which), or null
   removed  whether the script removes it
   size     bytes of the file that was judged, or null
   sha256   its SHA-256, by which a later step can tell that it is still the same, or null
@@ -41,11 +41,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cic import console, contents, images, kinds, removal, sheet, sources, validity
-from cic.console import printable
-from cic.files import check, lies_in, replacing
-from cic.parallel import Pool
-from cic.validity import Finding
+from cic.dataset import removal, validity
+from cic.dataset.validity import Finding
+from cic.photos import images, kinds, sheet, sources
+from cic.system import console, contents
+from cic.system.console import printable
+from cic.system.files import check, lies_in, replacing
+from cic.system.parallel import Pool
 
 CHUNK = 16  # photos that travel to a worker together
 SHOWN = 200  # most photos in the preview

@@ -17,10 +17,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np
 
-from cic import bounded_json, console
-from cic.files import replacing
-from cic.regular import open_regular
-from cic.training import AVERAGE, score
+from cic.system import bounded_json, console
+from cic.system.files import replacing
+from cic.system.regular import open_regular
+from cic.training.loop import AVERAGE, score
 
 LOG = "log.jsonl"
 TITLES = ("run", "steps", "loss", "best validation", "at step", "images/s")

@@ -19,8 +19,10 @@ import textwrap
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import backends
-from cic import console, files, formats, networks
-from cic.formats import verify
+from cic import networks
+from cic.system import console, files
+from cic.weights import formats
+from cic.weights.formats import verify
 
 
 def parse_arguments():

@@ -42,10 +42,12 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from tqdm import tqdm
 
-from cic import bounded_json, console, contents, images, locks, prepare
-from cic.files import is_leftover, remove_leftovers, replacing
-from cic.parallel import Pool
-from cic.sources import PhotoList, report_name
+from cic.dataset import prepare
+from cic.photos import images
+from cic.photos.sources import PhotoList, report_name
+from cic.system import bounded_json, console, contents, locks
+from cic.system.files import is_leftover, remove_leftovers, replacing
+from cic.system.parallel import Pool
 
 SETTINGS = "prepared.json"
 LIMIT = 1 << 20  # bytes of it; 300 are usual

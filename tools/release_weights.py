@@ -15,7 +15,9 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np
 
-from cic import checkpoint, console, settings
+from cic.colorize import settings
+from cic.system import console
+from cic.weights import checkpoint
 
 KEPT = ("recipe", "seed", "step", "prior_fingerprint", "bin_weights")
 

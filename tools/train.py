@@ -17,30 +17,21 @@ from dataclasses import MISSING, fields
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import backends
-from cic import (
-    checkpoint,
-    console,
-    doctor,
-    files,
-    images,
-    locks,
-    networks,
-    prior,
-    provenance,
-    rebalance,
-    recipes,
-    targets,
-    training,
-    transfer,
-)
-from cic.board import Board
-from cic.dataset import Order, PhotoDataset, make_batch
-from cic.initialize import initialize, scale_to_data
-from cic.loader import Loader
-from cic.log import Log
-from cic.losses import NEEDS
-from cic.preview import Preview, choose
-from cic.sources import PhotoList
+from cic import networks
+from cic.colour import prior, rebalance
+from cic.dataset import targets
+from cic.dataset.batches import Order, PhotoDataset, make_batch
+from cic.dataset.loader import Loader
+from cic.networks.initialize import initialize, scale_to_data
+from cic.photos import images
+from cic.photos.sources import PhotoList
+from cic.system import console, files, locks, provenance
+from cic.training import checkup, loop, recipes
+from cic.training.board import Board
+from cic.training.log import Log
+from cic.training.losses import NEEDS
+from cic.training.preview import Preview, choose
+from cic.weights import checkpoint, transfer
 
 INIT_CROPS = 8  # that the first weights are scaled to: 40,000 pixels a channel at the least
 HELP = {
@@ -116,7 +107,7 @@ def parse_arguments():
     add("--continue_train", action="store_true", help="go on from a checkpoint in --model_path")
     add(
         "--which_epoch",
-        default=training.LATEST,
+        default=loop.LATEST,
         help="the checkpoint to go on from (%(default)s); those of later epochs are replaced",
     )
     add(
@@ -296,7 +287,7 @@ def start(args, recipe, backend, dataset, shares, steps):
         "classes": dataset.classes,
         "provenance": provenance.facts(backend.NAME),
     }
-    checkpoints = training.Checkpoints(args.model_path, network, recipe, facts, args.keep)
+    checkpoints = loop.Checkpoints(args.model_path, network, recipe, facts, args.keep)
     if os.path.exists(checkpoints.path()) and not (args.continue_train or args.check):
         raise ValueError(
             f"{args.model_path} holds a run: add --continue_train to go on with it, "
@@ -321,7 +312,7 @@ def agree(backend, trainer, checkpoints, held_out):
         time = before.get("provenance", {}).get("time")
         facts["checkpoints"] = f"one of step {before['step']:,}, of a start at {time}"
     facts |= facts.pop("recipe")
-    training.check_alike(trainer, backend.rank(), backend.size(), facts)
+    loop.check_alike(trainer, backend.rank(), backend.size(), facts)
     trainer.agree()
 
 
@@ -347,10 +338,10 @@ def introduce(args, recipe, dataset, trainer, checkpoints, size, step, steps):
 def examine(args, recipe, loader, shares, trainer, step, steps, held_out):
     """Findings of the doctor, shown by the first process: all of them, or the worrying ones."""
     whole = bool(args.check)
-    found = doctor.checkup(trainer, recipe, loader, shares, steps, step, not whole, held_out)
-    shown = found if args.check else doctor.worrying(found)
+    found = checkup.checkup(trainer, recipe, loader, shares, steps, step, not whole, held_out)
+    shown = found if args.check else checkup.worrying(found)
     if shown and loader.order.rank == 0:
-        print(doctor.table(shown), file=sys.stderr)
+        print(checkup.table(shown), file=sys.stderr)
     return found
 
 
@@ -391,7 +382,7 @@ def run(args, recipe, dataset, held_out, shares, backend):
                 preview = Preview(dataset.network, choose(held_out or dataset), shares)
         path = os.path.join(args.log_path or args.model_path, "log.jsonl")
         log = Log(path if rank == 0 else None, args.loss_step, board)
-        return training.train(
+        return loop.train(
             trainer,
             recipe,
             loader,
@@ -407,7 +398,7 @@ def run(args, recipe, dataset, held_out, shares, backend):
 
 def main():
     args = parse_arguments()
-    if args.which_epoch != training.LATEST and not args.continue_train:
+    if args.which_epoch != loop.LATEST and not args.continue_train:
         raise ValueError(f"--which_epoch {args.which_epoch}: add --continue_train to go on from it")
     recipe = read_recipe(args)
     images.limit_pixels(args.max_pixels)
@@ -417,7 +408,7 @@ def main():
     shares = prior.read(args.prior) if args.prior else prior.default()
     dataset, held_out = open_data(args, recipe, network, photos, held_out, shares, classes)
     if held_out is not None and not args.check:
-        training.refuse_gray(held_out)
+        loop.refuse_gray(held_out)
     backend = backends.get(args.backend)
     args.backend = backend.NAME
     args.device = backend.join(backend.resolve_device(args.device))

@@ -1,11 +1,11 @@
-"""The moving average of the weights: see `cic.averaging`."""
+"""The moving average of the weights: see `cic.weights.averaging`."""
 
 from contextlib import contextmanager
 
 import numpy as np
 import paddle
 
-from cic.averaging import PREFIX, decay_at
+from cic.weights.averaging import PREFIX, decay_at
 
 
 class Average:

@@ -1,4 +1,4 @@
-"""The losses of cic.losses on tensors: each is (total, count)."""
+"""The losses of cic.training.losses on tensors: each is (total, count)."""
 
 from math import prod
 
@@ -7,7 +7,7 @@ import paddle
 from paddle.nn import functional as F
 
 from backends.paddle import distributed
-from cic.losses import FOCUS
+from cic.training.losses import FOCUS
 
 
 def _exact(tensor):
@@ -26,19 +26,19 @@ def _log_likelihood(logits, index):
 
 
 def cross_entropy(logits, index, weight):
-    """`cic.losses.cross_entropy`: sparse soft labels, (N, K, H, W)."""
+    """`cic.training.losses.cross_entropy`: sparse soft labels, (N, K, H, W)."""
     picked = _log_likelihood(logits, index)
     return -(weight * picked).sum() / prod(logits.shape[2:]), len(logits)
 
 
 def l2(prediction, target):
-    """`cic.losses.l2`: both (N, 2, H, W), scaled ab."""
+    """`cic.training.losses.l2`: both (N, 2, H, W), scaled ab."""
     error = (_exact(prediction) - target).square()
     return error.sum() / prod(target.shape[1:]), len(target)
 
 
 def focal_l2(prediction, target):
-    """`cic.losses.focal_l2`: both (N, 2, H, W); the largest error is that of all processes."""
+    """`losses.focal_l2`: both (N, 2, H, W); the largest error is that of all processes."""
     error = (_exact(prediction) - target).square()
     largest = distributed.largest(error.detach())
     tiny = float(np.finfo(str(error.dtype).removeprefix("paddle.")).tiny)
@@ -48,7 +48,7 @@ def focal_l2(prediction, target):
 
 
 def class_entropy(logits, label):
-    """`cic.losses.class_entropy`: logits (N, classes), label (N,)."""
+    """`cic.training.losses.class_entropy`: logits (N, classes), label (N,)."""
     return -_log_likelihood(logits, label[:, None]).sum(), len(label)
 
 

@@ -9,11 +9,11 @@ from paddle.nn import functional as F
 
 from backends.paddle import distributed
 from backends.paddle.device import resolve_device
-from cic import layers
-from cic.checkpoint import check
-from cic.initialize import initialize
-from cic.seeding import kept
-from cic.spectral import EPSILON
+from cic.networks import layers
+from cic.networks.initialize import initialize
+from cic.networks.spectral import EPSILON
+from cic.system.randomness import kept
+from cic.weights.checkpoint import check
 
 _ZERO = paddle.ParamAttr(initializer=nn.initializer.Constant(0.0))  # import_state fills them
 _NEUTRAL_NAMES = {"_mean": "running_mean", "_variance": "running_var"}
@@ -90,7 +90,7 @@ class _LeakyReLU(nn.Layer):
 class SpectralConv2D(nn.Conv2D):
     """Convolution by the kernel divided by its spectral norm; one power iteration a training pass.
 
-    See `cic.spectral`.
+    See `cic.networks.spectral`.
     """
 
     def __init__(self, *args, **options):
@@ -145,7 +145,7 @@ class _BilinearUpsample(nn.Layer):
 
 
 class Dropout(nn.Layer):
-    """Dropout that follows from the photos' noise: see `cic.seeding.kept`."""
+    """Dropout that follows from the photos' noise: see `cic.system.randomness.kept`."""
 
     def __init__(self, layer):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The optimizers of cic.recipes, their state under the neutral names.
+"""The optimizers of cic.training.recipes, their state under the neutral names.
 
 The weight decay is coupled, added to the gradient, but for AdamW's.
 """

@@ -11,8 +11,8 @@ from backends.paddle.device import resolve_device
 from backends.paddle.losses import loss
 from backends.paddle.network import build, export_state, import_state, tensors
 from backends.paddle.optimizers import optimizer
-from cic import encoder
-from cic.loss_scale import LossScale
+from cic.networks import encoder
+from cic.training.loss_scale import LossScale
 
 PRECISIONS = ("float32", "bf16", "fp16", "float64")
 _AUTOCAST = {"bf16": "bfloat16", "fp16": "float16"}
@@ -66,7 +66,7 @@ class Trainer:
             return self.net(inputs)
 
     def _loss(self, batch):
-        """(total, count) of the loss of this process's batch: see `cic.losses`."""
+        """(total, count) of the loss of this process's batch: see `cic.training.losses`."""
         targets = [paddle.to_tensor(array, place=self.device) for array in batch.targets]
         targets = [t.astype(self.dtype) if t.is_floating_point() else t for t in targets]
         return self.loss(self._output(batch.inputs), *targets)

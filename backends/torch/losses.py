@@ -1,11 +1,11 @@
-"""The losses of cic.losses on tensors: each is (total, count)."""
+"""The losses of cic.training.losses on tensors: each is (total, count)."""
 
 from math import prod
 
 import torch
 
 from backends.torch import distributed
-from cic.losses import FOCUS
+from cic.training.losses import FOCUS
 
 
 def _exact(tensor):
@@ -13,19 +13,19 @@ def _exact(tensor):
 
 
 def cross_entropy(logits, index, weight):
-    """`cic.losses.cross_entropy`: sparse soft labels, (N, K, H, W)."""
+    """`cic.training.losses.cross_entropy`: sparse soft labels, (N, K, H, W)."""
     picked = _exact(logits).log_softmax(1).gather(1, index.long())
     return -(weight * picked).sum() / prod(logits.shape[2:]), len(logits)
 
 
 def l2(prediction, target):
-    """`cic.losses.l2`: both (N, 2, H, W), scaled ab."""
+    """`cic.training.losses.l2`: both (N, 2, H, W), scaled ab."""
     error = (_exact(prediction) - target).square()
     return error.sum() / prod(target.shape[1:]), len(target)
 
 
 def focal_l2(prediction, target):
-    """`cic.losses.focal_l2`: both (N, 2, H, W); the largest error is that of all processes."""
+    """`losses.focal_l2`: both (N, 2, H, W); the largest error is that of all processes."""
     error = (_exact(prediction) - target).square()
     largest = distributed.largest(error.detach())
     relative = error.detach() / largest.clamp(min=torch.finfo(error.dtype).tiny)
@@ -34,7 +34,7 @@ def focal_l2(prediction, target):
 
 
 def class_entropy(logits, label):
-    """`cic.losses.class_entropy`: logits (N, classes), label (N,)."""
+    """`cic.training.losses.class_entropy`: logits (N, classes), label (N,)."""
     picked = _exact(logits).log_softmax(1).gather(1, label[:, None])
     return -picked.sum(), len(label)
 

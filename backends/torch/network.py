@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from backends.torch import distributed
 from backends.torch.device import resolve_device
-from cic import layers
-from cic.checkpoint import check
-from cic.initialize import initialize
-from cic.seeding import kept
-from cic.spectral import EPSILON
+from cic.networks import layers
+from cic.networks.initialize import initialize
+from cic.networks.spectral import EPSILON
+from cic.system.randomness import kept
+from cic.weights.checkpoint import check
 
 
 class BatchNorm2D(nn.BatchNorm2d):
@@ -51,7 +51,7 @@ class InstanceNorm2D(nn.Module):
 class SpectralConv2D(nn.Conv2d):
     """Convolution by the kernel divided by its spectral norm; one power iteration a training pass.
 
-    See `cic.spectral`.
+    See `cic.networks.spectral`.
     """
 
     def __init__(self, *args, device=None, dtype=None, **options):
@@ -90,7 +90,7 @@ class GlobalContext(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout that follows from the photos' noise: see `cic.seeding.kept`."""
+    """Dropout that follows from the photos' noise: see `cic.system.randomness.kept`."""
 
     def __init__(self, layer):
         super().__init__()

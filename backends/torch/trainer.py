@@ -11,8 +11,8 @@ from backends.torch.device import resolve_device
 from backends.torch.losses import loss
 from backends.torch.network import build, export_state, import_state, tensors
 from backends.torch.optimizers import optimizer
-from cic import encoder
-from cic.loss_scale import LossScale
+from cic.networks import encoder
+from cic.training.loss_scale import LossScale
 
 PRECISIONS = ("float32", "bf16", "fp16", "float64")
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -61,7 +61,7 @@ class Trainer:
             return self.net(inputs.to(memory_format=torch.channels_last))
 
     def _loss(self, batch):
-        """(total, count) of the loss of this process's batch: see `cic.losses`."""
+        """(total, count) of the loss of this process's batch: see `cic.training.losses`."""
         targets = [torch.from_numpy(array).to(self.device) for array in batch.targets]
         targets = [t.to(self.dtype) if t.is_floating_point() else t for t in targets]
         return self.loss(self._output(batch.inputs), *targets)

@@ -2,8 +2,8 @@
 
 from math import inf
 
-from cic.bins import COUNT
-from cic.layers import BatchNorm, Conv, ConvTranspose, ReLU, Upsample
+from cic.colour.bins import COUNT
+from cic.networks.layers import BatchNorm, Conv, ConvTranspose, ReLU, Upsample
 from cic.networks.network import AB, Network, scaled
 
 # Convolutions, channels, last stride and dilation of conv1 ... conv7 (paper, table 4).

@@ -6,8 +6,8 @@ ReLU6 instead of swish and no squeeze and excitation. Batch norms are folded int
 
 from math import ceil
 
-from cic.bins import COUNT
-from cic.layers import (
+from cic.colour.bins import COUNT
+from cic.networks.layers import (
     Conv,
     Dropout,
     GlobalAverage,

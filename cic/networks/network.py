@@ -6,7 +6,8 @@ from math import inf, prod
 
 import numpy as np
 
-from cic import layers, spaces
+from cic.colour import spaces
+from cic.networks import layers
 
 BINS, AB, CLASSES = "bins", "ab", "classes"  # what a network can predict
 DROPOUT = 0.5  # of the classifiers between their linear layers, as all their sources have it
@@ -19,8 +20,8 @@ class Network:
     `options` are the arguments that `get(name, **options)` rebuilds it from. `channels` is the
     number of input channels, `multiple` what the input's sides must be multiples of, so that every
     stride divides evenly, `size` the side of a square input, None for any. The input is `space`
-    (see `cic.spaces`) less `mean`, divided by `scale`, for which those of several channels have an
-    entry each; some of it is hidden if the network is `masked` (see `cic.masks`).
+    (see `cic.colour.spaces`) less `mean`, divided by `scale`, for which those of several channels
+    have an entry each; some of it is hidden if the network is `masked` (see `cic.dataset.masks`).
 
     It `predicts` BINS, logits over the 313 bins (313, h, w); AB, the ab themselves (2, h, w), less
     `out_mean`, divided by `out_scale`; or CLASSES, a logit a class (classes,).

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from cic.layers import (
+from cic.networks.layers import (
     BatchNorm,
     Conv,
     GlobalAverage,

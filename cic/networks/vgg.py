@@ -1,6 +1,6 @@
 """VGG-16, classifiers: as published, and on unusual input as colorization GANs use them."""
 
-from cic.layers import (
+from cic.networks.layers import (
     AveragePool,
     BatchNorm,
     Conv,

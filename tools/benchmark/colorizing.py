@@ -9,10 +9,12 @@ from PIL import Image
 from skimage import color
 
 import backends
-from cic import bins, images, networks
-from cic.colorize import Colorizer
-from cic.initialize import initialize
-from cic.lab import lightness
+from cic import networks
+from cic.colorize.colorizer import Colorizer
+from cic.colour import bins
+from cic.colour.lab import lightness
+from cic.networks.initialize import initialize
+from cic.photos import images
 from tools.benchmark.measuring import (
     compared,
     fresh,

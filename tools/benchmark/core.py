@@ -5,9 +5,9 @@ from PIL import Image
 from skimage import color
 from sklearn.neighbors import NearestNeighbors
 
-from cic import bins, rebalance
-from cic.encode import soft_encode
-from cic.lab import lab_to_rgb, rgb_to_lab
+from cic.colour import bins, rebalance
+from cic.colour.distributions import soft_encode
+from cic.colour.lab import lab_to_rgb, rgb_to_lab
 from tools.benchmark.measuring import alternate, compared, megabytes, peak, seconds
 from tools.benchmark.photographs import (
     BATCH,

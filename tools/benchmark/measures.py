@@ -5,9 +5,11 @@ import os
 import numpy as np
 from skimage import color
 
-from cic import images, prior
-from metric import pairs, report, suite
-from metric.auc import AuC
+from cic.colour import prior
+from cic.photos import images
+from metric import pairs, report
+from metric.figures import suite
+from metric.figures.auc import AuC
 from tools.benchmark.measuring import alternate, compared, seconds, within
 from tools.benchmark.photographs import photograph
 

@@ -6,7 +6,10 @@ import numpy as np
 from PIL import Image, ImageOps
 from skimage import data
 
-from cic import dataset, images, networks, prior, rebalance
+from cic import networks
+from cic.colour import prior, rebalance
+from cic.dataset import batches
+from cic.photos import images
 
 TWELVE_MEGAPIXELS = 4000, 3000
 CROP, TARGET, BATCH = 176, 44, 40  # the authors' training
@@ -21,4 +24,4 @@ def photo_dataset(folder):
     """The dataset of one photograph, written to `folder` 256 pixels high."""
     images.write(os.path.join(folder, "photo.jpg"), np.asarray(photograph((384, 256))))
     weights = rebalance.weights(prior.default())
-    return dataset.PhotoDataset([folder], networks.get("cic"), bin_weights=weights)
+    return batches.PhotoDataset([folder], networks.get("cic"), bin_weights=weights)

@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image, ImageOps
 from skimage import color, data
 
-from cic import images, sources, validity
-from cic.lab import rgb_to_lab
-from cic.parallel import Pool
+from cic.colour.lab import rgb_to_lab
+from cic.dataset import validity
+from cic.photos import images, sources
+from cic.system.parallel import Pool
 from tools.benchmark.measuring import alternate, compared, seconds, within
 from tools.benchmark.photographs import TWELVE_MEGAPIXELS, photograph
 

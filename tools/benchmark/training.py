@@ -9,9 +9,13 @@ from functools import partial
 import numpy as np
 
 import backends
-from cic import bins, dataset, images, networks, recipes
-from cic.initialize import initialize
-from cic.loader import Loader
+from cic import networks
+from cic.colour import bins
+from cic.dataset import batches
+from cic.dataset.loader import Loader
+from cic.networks.initialize import initialize
+from cic.photos import images
+from cic.training import recipes
 from tools.benchmark.measuring import (
     alternate,
     compared,
@@ -34,11 +38,11 @@ def mean(total, count):
 
 def the_batch(photos, size):
     """Batch of so many crops of the one photo of a data set."""
-    order = dataset.Order(1, 1)
-    batches = [dataset.make_batch(photos, order, step) for step in range(size)]
-    inputs, targets, noise, _ = zip(*batches)
+    order = batches.Order(1, 1)
+    made = [batches.make_batch(photos, order, step) for step in range(size)]
+    inputs, targets, noise, _ = zip(*made)
     targets = tuple(map(np.concatenate, zip(*targets)))
-    return dataset.Batch(np.concatenate(inputs), targets, np.concatenate(noise))
+    return batches.Batch(np.concatenate(inputs), targets, np.concatenate(noise))
 
 
 def torch_losses(logits, index, weight, dense):
@@ -167,8 +171,8 @@ def waiting(repeats, folder):
     shots = [photograph((384, 256)).rotate(degrees) for degrees in range(32)]
     for number, shot in enumerate(shots):
         images.write(os.path.join(folder, "in", f"{number}.jpg"), np.asarray(shot))
-    photos = dataset.PhotoDataset([os.path.join(folder, "in")], networks.get("cic"))
-    with Loader(photos, dataset.Order(len(photos), 8), workers=1) as loader:
+    photos = batches.PhotoDataset([os.path.join(folder, "in")], networks.get("cic"))
+    with Loader(photos, batches.Order(len(photos), 8), workers=1) as loader:
         list(loader.batches(0, 8))
         rate = 8 * 40 / timed(lambda: list(loader.batches(0, 40)), 1)
     command = [sys.executable, TRAIN, "--image_dir", os.path.join(folder, "in")]

@@ -4,8 +4,10 @@ import os
 import sys
 
 import backends
-from cic import checkpoint, pretrained, provenance, settings
-from cic.targets import read_classes
+from cic.colorize import settings
+from cic.dataset.targets import read_classes
+from cic.system import provenance
+from cic.weights import checkpoint, download
 from metric import bars, classification, ledger, record, summary
 
 # Flags of the tool that say nothing of classifiers.
@@ -32,7 +34,7 @@ def evaluate(args, rows):
         failures |= dict.fromkeys(messages)
         protocols[row] = classification.facts(network, photos) | {
             "weights": os.path.basename(weights),
-            "sha256": pretrained.sha256(weights),
+            "sha256": download.sha256(weights),
             **provenance.facts(backend.NAME),
         }
     for failure in failures:

@@ -1,0 +1,120 @@
+"""The most likely distinct colourings of a photo, all from one set of logits.
+
+Every cell's distribution p is tilted the same way, to p exp(t . AB) with t two numbers: of all
+distributions with its mean ab that is the one nearest to p (Csiszar 1975, theorem 3.1). So a colour
+moves as far as the network is unsure of it and towards what it holds possible, and neighbours move
+together. Two other ways let neighbours flip to different modes, in patches and noise: each cell's
+k-th likeliest bin, and diverse M-best solutions (Batra et al., ECCV 2012), which push each cell
+away from its former colour. On 20 photographs that the recipe compact trains on, neighbours
+in alternatives 2 to 4 differed 1.2 times as much as in the first; by the other ways, each tried at
+one setting, 3.8 and 2.2 times. The best of four was 18.5 units from the true ab (root mean square)
+instead of the first's 22.7; by the other ways 24.9 and 21.7.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from cic.colour.bins import AB
+from cic.colour.decoding import ANNEALED_MEAN
+
+# Mean over the cells, CIELAB units, that makes two colourings distinct. Chosen by eye on training
+# photographs with weights of compact: at 6 some look alike, at 20 the third is often garish.
+DISTANCE = 12.0
+LEAST_LIKELY = 1.0  # bits a cell: on six of those photographs all were garish from here on
+DIRECTIONS = 12  # of tilts in the ab plane, evenly spaced
+SHORTEST, LONGEST = 0.002, 1.0  # tilts, nats per CIELAB unit; |t . AB| stays far below exp's limits
+STEP = 1.5  # times the length before
+HALVINGS = 6  # of a step: the length is found to 1 %
+CELLS = 500  # at most that the search looks at: every 2nd or n-th of each row and column
+
+
+class Colouring(NamedTuple):
+    """ab (h, w, 2) float32, CIELAB units, and how unlikely it is to the network.
+
+    `bits` is the mean over the cells of the Kullback-Leibler divergence of the distributions,
+    tilted by `tilt` (a, b), from the network's own: 0 for the first colouring.
+    """
+
+    ab: np.ndarray
+    bits: float
+    tilt: tuple
+
+
+def most_likely(logits, count, decoding=ANNEALED_MEAN, distance=DISTANCE):
+    """Up to `count` Colourings of logits (313, h, w), the most likely first, `bits` ascending.
+
+    The first is what `decoding` gives. Each further one is the likeliest tilt that differs by about
+    `distance` from every one before; there are fewer if it would take more than LEAST_LIKELY bits.
+    """
+    step = int(np.ceil((logits[0].size / CELLS) ** 0.5))
+    tilted = _Tilted(logits[:, ::step, ::step], decoding)
+    found = [tilted(np.zeros(2))]
+    rays = [_ray(tilted, direction) for direction in _directions()] if count > 1 else []
+    while len(found) < count:
+        likeliest = _likeliest(tilted, rays, found, distance)
+        if likeliest.bits > LEAST_LIKELY:
+            break
+        found.append(likeliest)
+    return [one._replace(ab=_decode(logits, one.tilt, decoding)) for one in found]
+
+
+def _decode(logits, tilt, decoding):
+    """ab (h, w, 2) of tilted logits (313, h, w)."""
+    slope = (AB @ np.float32(tilt))[:, None, None]
+    return decoding(logits + slope)
+
+
+class _Tilted:
+    """Callable: tilt (2,) -> Colouring of logits (313, h, w)."""
+
+    def __init__(self, logits, decoding):
+        self.logits, self.decoding = logits, decoding
+        share = np.exp(logits.reshape(len(AB), -1).T - logits.max(0).reshape(-1, 1), dtype=float)
+        self.share = share / share.sum(1, keepdims=True)
+
+    def __call__(self, tilt):
+        ab = _decode(self.logits, tilt, self.decoding)
+        factor = np.exp(AB @ tilt)
+        total = self.share @ factor
+        mean = self.share @ (factor[:, None] * AB) / total[:, None]
+        bits = (mean @ tilt - np.log(total)).mean() / np.log(2)  # the divergence, in closed form
+        return Colouring(ab, max(0.0, float(bits)), tuple(map(float, tilt)))
+
+
+def _directions():
+    angle = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+
+def _ray(tilted, direction):
+    """Colourings of longer and longer tilts in one direction, as far as they are likely enough."""
+    ray, length = [tilted(0 * direction)], SHORTEST
+    while length < LONGEST and ray[-1].bits <= LEAST_LIKELY:
+        ray.append(tilted(length * direction))
+        length *= STEP
+    return ray
+
+
+def mean_distance(one, other):
+    """Mean over the cells of the distance between two ab (h, w, 2), CIELAB units."""
+    return float(np.hypot(*np.moveaxis(one - other, -1, 0)).mean())
+
+
+def _likeliest(tilted, rays, found, distance):
+    """The Colouring on any ray that is `distance` from all found; of infinite bits if none is."""
+
+    def is_distinct(one):
+        return all(mean_distance(one.ab, other.ab) >= distance for other in found)
+
+    likeliest = Colouring(None, np.inf, None)
+    steps = [next((s for s in pairwise(ray) if is_distinct(s[1])), None) for ray in rays]
+    for near, far in sorted(filter(None, steps), key=lambda step: step[0].bits):
+        if near.bits >= likeliest.bits:
+            break  # on a ray bits only grow
+        for _ in range(HALVINGS):
+            middle = tilted(np.add(near.tilt, far.tilt) / 2)
+            near, far = (near, middle) if is_distinct(middle) else (middle, far)
+        likeliest = min(likeliest, far, key=lambda one: one.bits)
+    return likeliest

@@ -1,0 +1,59 @@
+"""Film -> film: each frame coloured as a photo is, its colours held still within each shot.
+
+Frame -> lightness -> network -> distribution -> `Smoother` -> ab -> `add_colour` -> frame
+"""
+
+import numpy as np
+from PIL import Image
+
+from cic.colorize.colorizer import add_colour
+from cic.colorize.smoothing import SMOOTHING, Smoother
+from cic.colour.lab import lightness
+from cic.films import rewrite
+from cic.training.losses import log_softmax
+
+UNLIKELY = 1e-30  # least probability whose logarithm is taken: float32 has it
+
+
+class Painter:
+    """Callable: the next frame of a film, (H, W, 3) uint8 sRGB -> the same, coloured.
+
+    They are coloured by a colorize.Colorizer and smoothed as smoothing.Smoother does. Then
+    `watch(light, plain, smooth, cut)` is told of each: its lightness at the size that the network
+    sees, the ab (h, w, 2) without and with smoothing, and whether it begins a shot.
+    """
+
+    def __init__(self, colorizer, smoothing=SMOOTHING, watch=None):
+        self.colorizer, self.smoother, self.watch = colorizer, Smoother(smoothing), watch
+
+    def __call__(self, rgb):
+        image = Image.fromarray(rgb)
+        light = lightness(self.colorizer.shrunk(image))
+        plain = self._averageable(_finite(self.colorizer.output(image)))
+        smooth = self.smoother(plain, light)
+        ab = self._ab(smooth)
+        if self.watch:
+            self.watch(light, self._ab(plain), ab, self.smoother.cut)
+        return add_colour(rgb, ab, self.colorizer.grid, self.colorizer.guide(image))
+
+    def _averageable(self, output):
+        """What the network says -> what has a mean: probabilities of logits, else itself."""
+        if not self.colorizer.has_distribution:
+            return output
+        return np.exp(log_softmax(output, axis=0))
+
+    def _ab(self, values):
+        if self.colorizer.has_distribution:
+            values = np.log(np.maximum(values, UNLIKELY))
+        return self.colorizer.ab_of(values)
+
+
+def _finite(output):
+    if not np.isfinite(output).all():
+        raise FloatingPointError("the network's output is not finite: look at its weights")
+    return output
+
+
+def colorize(colorizer, source, target, smoothing=SMOOTHING, watch=None, deinterlace=False):
+    """Colorize the film `source` to `target`: the number of frames; see `Painter` and `video`."""
+    return rewrite.rewrite(source, target, Painter(colorizer, smoothing, watch), deinterlace)

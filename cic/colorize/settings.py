@@ -1,0 +1,128 @@
+"""How a colorizer looks at photos and paints them; trained weights bring their own along."""
+
+from dataclasses import asdict, dataclass, fields, replace
+
+import numpy as np
+
+from cic.colour import prior, rebalance
+from cic.colour.decoding import ANNEALED_MEAN, STATISTICS, Decoding
+from cic.system import console
+from cic.system.provenance import array_fingerprint
+
+GUIDED, BILINEAR = "guided", "bilinear"  # how colours are enlarged
+EDGES = (GUIDED, BILINEAR)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which photo a network sees and how its colours are put on the photo.
+
+    `sizes` are the short sides, pixels, at which the network sees it; of several the logits are
+    averaged, on the grid of the largest. `decoding` makes ab of logits. `edges` says how they are
+    enlarged: GUIDED, along the edges of the photo's lightness (see `edges`), or BILINEAR.
+    `target_mean` says that training took the mean ab of each cell, as the recipe's setting does.
+    Raises ValueError for any that cannot be.
+    """
+
+    sizes: tuple = (256,)
+    decoding: Decoding = ANNEALED_MEAN
+    edges: str = GUIDED
+    target_mean: bool = False
+
+    def __post_init__(self):
+        sizes = self.sizes if isinstance(self.sizes, (tuple, list)) else [self.sizes]
+        if not sizes or not all(type(size) is int and size > 0 for size in sizes):
+            raise ValueError(f"sizes are {self.sizes!r}: they must be whole numbers from 1 on")
+        if len(set(sizes)) < len(sizes):
+            raise ValueError(f"sizes are {self.sizes!r}: one comes twice")
+        object.__setattr__(self, "sizes", tuple(sorted(sizes)))
+        if self.edges not in EDGES:
+            raise ValueError(f"edges is {self.edges!r}; there are {', '.join(EDGES)}")
+        if not isinstance(self.target_mean, bool):
+            raise ValueError(f"target_mean is {self.target_mean!r}: it must be true or false")
+
+    @property
+    def size(self):
+        """The largest of `sizes`, on whose grid the cells lie."""
+        return self.sizes[-1]
+
+    def but(self, **changes):
+        """These Settings with changes by name, those of `decoding` too; `size` is that of one.
+
+        What is None stays as it is. Raises ValueError.
+        """
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if "size" in changes:
+            if "sizes" in changes:
+                raise ValueError("size and sizes are the same setting: name one")
+            changes["sizes"] = (changes.pop("size"),)
+        own = {entry.name for entry in fields(self)} - {"decoding"}
+        known = own | {entry.name for entry in fields(Decoding)}
+        if unknown := changes.keys() - known:
+            raise ValueError(f"no setting is called {min(unknown)!r}")
+        decoded = {name: value for name, value in changes.items() if name not in own}
+        rest = {name: value for name, value in changes.items() if name in own}
+        return replace(self, decoding=replace(self.decoding, **decoded), **rest)
+
+    def facts(self):
+        """{name: value} that `but` takes, without the bins' weights: for metadata and protocols."""
+        facts = asdict(self)
+        facts |= facts.pop("decoding")
+        del facts["bin_weights"]
+        return facts
+
+
+DEFAULTS = Settings()
+OF_LOGITS = ("temperature", "unweight", "statistic")  # of no effect on a network that gives ab
+FLAGS = ("sizes", "temperature", "saturation", "edges")
+MORE_FLAGS = ("unweight", "statistic")
+
+
+def add_flags(parser, more=False):
+    """The flags with which tools let the user change the settings of weights; see `changes`."""
+    add, own = parser.add_argument, "(the weights' own)"
+    add(
+        "--size",
+        dest="sizes",
+        type=console.sizes,
+        metavar="N[,N]",
+        help=f"short side the network sees, pixels; of several the mean of what it says {own}",
+    )
+    add(
+        "--temperature",
+        type=console.temperature,
+        help=f"near 0 the likeliest colour, 1 the mean of all that are possible {own}",
+    )
+    add("--saturation", type=console.saturation, help=f"factor of all colours, 0: gray {own}")
+    add("--edges", choices=EDGES, help=f"how colours are enlarged: along edges, or not {own}")
+    if more:
+        add("--unweight", type=console.share, help=f"share of rebalancing that is undone {own}")
+        add("--statistic", choices=STATISTICS, help=f"of the possible colours {own}")
+
+
+def changes(args, more=False):
+    """{name: value} of the flags of `add_flags`, as `Settings.but` takes them."""
+    return {name: getattr(args, name) for name in FLAGS + (MORE_FLAGS if more else ())}
+
+
+def of_weights(meta):
+    """The Settings that a checkpoint's `meta` brings along; raises ValueError."""
+    recipe = meta.get("recipe", {})
+    own = {"target_mean": recipe.get("target_mean"), "bin_weights": bin_weights(meta)}
+    return DEFAULTS.but(**(own | meta.get("colorize", {})))
+
+
+def bin_weights(meta):
+    """How much the loss of a run weighed each bin, 313 numbers, as far as its `meta` says; or None.
+
+    They are in it, or follow from the recipe if the run had the bundled prior.
+    """
+    if "bin_weights" in meta:
+        return meta["bin_weights"]
+    recipe, shares = meta.get("recipe", {}), prior.default()
+    known = meta.get("prior_fingerprint") == array_fingerprint(shares)
+    if not (known and recipe.get("rebalance")):
+        return None
+    found = rebalance.weights(shares, recipe["gamma"])
+    found = rebalance.limited(found, shares, recipe.get("weight_limit", 0.0))
+    return np.asarray(found, np.float64).tolist()

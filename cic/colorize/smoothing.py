@@ -1,0 +1,110 @@
+"""Colours that hold still: what the network says of a film's frames, averaged within each shot.
+
+Frame by frame the network's colours flicker. Here they are a running mean over the frames, cell by
+cell: the mean of so far weighs `smoothing` where the lightness stayed and less where it changed, so
+that nothing that moves leaves its colours behind. A cut begins anew.
+
+Measured with weights of the recipe compact at a short side of 128 pixels, CIELAB units. Flicker is
+the change of ab a frame in static cells, ghosting the distance from the unsmoothed ab in the others
+(see metric.figures.flicker). The pan is two of scikit-image's photographs, a hundredth of the
+width a frame:
+
+                                   a pan       a street    a talking head
+    frames, static cells           80, 48 %    150, 61 %   120, 75 %
+    flicker, no smoothing          2.64        1.82        1.72
+    smoothing 0.7                  1.41        0.85        0.68
+    smoothing 0.8                  1.24        0.68        0.53
+    smoothing 0.9                  1.01        0.47        0.37
+    ghosting, smoothing 0.9        1.15        1.62        1.44
+    the same without MOTION        7.76        8.71        3.78
+"""
+
+import numpy as np
+from PIL import Image
+
+SMOOTHING = 0.9  # of the three above the one that halves the flicker of all
+MOTION = 4.0  # L: a cell whose lightness changed by so much keeps 1/e of the weight
+GRID = 8  # blocks along the short side in which frames are compared for cuts
+NOISE = 2.0  # L: the contrast below which a frame is as good as flat
+CUT = 0.3  # how much more a frame has to differ than those before it; see `Shots`
+RECENT = 3  # frames before
+
+
+class Smoother:
+    """Callable: values (C, h, w) of the next frame, its lightness (H, W) -> smoothed (C, h, w).
+
+    The values may be anything whose mean has a meaning: probabilities, or ab. H and W are multiples
+    of h and w. `smoothing` in [0, 1) is the weight of the frames before, 0 for none. `cut` says
+    whether the last frame was taken for the first of a shot: it is given back as it came.
+    """
+
+    def __init__(self, smoothing=SMOOTHING):
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"smoothing is {smoothing}; it must be 0 or above and below 1")
+        self.smoothing, self.begins, self.cut = smoothing, Shots(), False
+        self.mean = self.light = None
+
+    def __call__(self, values, light):
+        self.cut = self.begins(light)
+        if not self.cut and self.smoothing:
+            weight = self.smoothing * _stillness(light - self.light, values.shape[1:])
+            values = values + weight * (self.mean - values)
+        self.mean, self.light = values, light
+        return values
+
+
+def _stillness(change, shape):
+    """Change of lightness (H, W) -> (h, w) float32 in [0, 1], 1 where there is none.
+
+    The median is no motion but a lamp's, a projector's or an aperture's.
+    """
+    change = cell_means(np.abs(change - np.median(change)), shape)
+    return np.exp(-np.square(change / MOTION))
+
+
+def cell_means(plane, shape):
+    """(H, W) -> means over its h x w cells, H and W multiples of these."""
+    (height, width), (h, w) = plane.shape, shape
+    return plane.reshape(h, height // h, w, width // w).mean((1, 3))
+
+
+class Shots:
+    """Callable: lightness (H, W), L, of the next frame -> whether it is the first of a shot.
+
+    Frames are compared in some 8 x 14 blocks: the mean square of the difference of two, each less
+    its own mean, over the sum of their variances. It is 0 for the same picture, also a lighter or
+    darker one, and about 1 for unrelated ones. A cut is where it exceeds by CUT the most that it
+    was in the RECENT frames before, for in fast motion it stays high.
+
+    Measured on photographs of BSDS500: of 3,982 pairs of different ones 99.5 % are above CUT. Of
+    photographs that moved by 1 % of their width none is above 0.02, by 3 % none above 0.20, by 6 %
+    15 % are above CUT (the first frame of such a pan may begin a shot); with up to 30 % more or
+    less contrast, 8 L more or less and grain of 8 L none is above 0.08. In a film of a street its
+    five cuts have 0.73 to 1.32, a bus that passes close by 0.43 after 0.20.
+    """
+
+    def __init__(self):
+        self.before, self.recent = None, []
+
+    def __call__(self, light):
+        blocks = _blocks(light)
+        known = self.before is not None and self.before.shape == blocks.shape
+        change = _difference(self.before, blocks) if known else np.inf
+        first = change > CUT + max(self.recent, default=0)
+        self.before = blocks
+        self.recent = [] if first else [*self.recent, change][-RECENT:]
+        return bool(first)
+
+
+def _blocks(light):
+    """(H, W) -> its means over GRID blocks along the short side, less the mean of all."""
+    short = min(light.shape)
+    height, width = (max(1, round(GRID * side / short)) for side in light.shape)
+    image = Image.fromarray(np.asarray(light, np.float32))
+    blocks = np.asarray(image.resize((width, height), Image.Resampling.BOX))
+    return blocks - blocks.mean()
+
+
+def _difference(one, other):
+    variance = np.square(one).mean() + np.square(other).mean() + 2 * NOISE**2
+    return float(np.square(one - other).mean() / variance)

@@ -1,0 +1,61 @@
+"""The 313 ab bins: the 10-unit grid points that the sRGB gamut reaches (paper, section 2.1)."""
+
+import numpy as np
+
+from cic.colour.lab import rgb_to_lab
+
+GRID = 10  # CIELAB units between neighbouring bins (paper, section 2.1)
+
+
+def _saturated_colours():
+    """The six edges of the RGB cube from red over yellow, green, ... to red, (1536, 3) uint8.
+
+    All corners of the gamut's ab hull lie on these edges: a test derives the same bins from
+    the cube's whole surface.
+    """
+    ramp = np.arange(256, dtype=np.uint8)
+    edges = []
+    for rising in range(3):
+        for full in (rising - 1, rising + 1):
+            edge = np.zeros((256, 3), np.uint8)
+            edge[:, rising] = ramp
+            edge[:, full % 3] = 255
+            edges.append(edge)
+    return np.concatenate(edges)
+
+
+def convex_hull(points):
+    """Corners of the convex hull of (N, 2) points, counter-clockwise (Andrew's monotone chain)."""
+
+    def chain(ordered):
+        hull = []
+        for point in ordered:
+            while len(hull) > 1 and np.linalg.det([hull[-1] - hull[-2], point - hull[-2]]) <= 0:
+                hull.pop()
+            hull.append(point)
+        return hull[:-1]
+
+    ordered = np.unique(np.asarray(points, np.float64), axis=0)
+    return np.array(chain(ordered) + chain(ordered[::-1]))
+
+
+def bins_touching(hull):
+    """Grid points, (Q, 2) float32, sorted by a, then b: corners of every cell the hull touches.
+
+    A cell and a convex polygon are apart exactly if an edge normal of one of them separates them.
+    """
+    low, high = np.floor(hull.min(0) / GRID), np.ceil(hull.max(0) / GRID)
+    ranges = (np.arange(first, last) for first, last in zip(low, high))
+    corner = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1)
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    cells = GRID * (corner.reshape(-1, 1, 2) + square)
+    edge = np.roll(hull, -1, axis=0) - hull
+    outward = np.stack([edge[:, 1], -edge[:, 0]], axis=1)
+    reach = (outward * hull).sum(1)
+    touched = ((cells @ outward.T).min(1) <= reach).all(1)
+    return np.unique(cells[touched].reshape(-1, 2), axis=0).astype(np.float32)
+
+
+AB = bins_touching(convex_hull(rgb_to_lab(_saturated_colours())[..., 1:]))
+AB.setflags(write=False)
+COUNT = len(AB)

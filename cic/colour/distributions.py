@@ -1,0 +1,101 @@
+"""Between ab values and distributions over the 313 bins (paper, sections 2.2 and 2.3)."""
+
+from functools import cache
+
+import numpy as np
+
+from cic.colour.bins import AB, COUNT
+
+LIMIT = 128.0  # ab that can be encoded lie in [-LIMIT, LIMIT]; sRGB needs [-108, 99]
+FINE = 2.5  # lookup cell, CIELAB units: no cell has more than 12 candidates for 5 neighbours
+TABLE_NEIGHBORS = 16  # up to here the lookup pays; beyond it every bin is a candidate
+BIN_MASK = 2**9 - 1  # the 9 bits that hold any of the 313 bins
+BLOCK = 1 << 14  # distances computed at once: they stay in the processor's cache
+MODE_BELOW = 1e-6  # temperatures at which float32 softmax is the mode already
+
+_A, _B = AB.T.astype(np.float64)
+
+
+@cache
+def _candidates(neighbors):
+    """Cell size, cells a side and, per cell, every bin that may be among the nearest, (cells, M).
+
+    A bin further from the cell's centre than the K-th nearest bin plus the cell's diagonal is
+    nearest to no point of the cell. Rows are padded with bins that lie too far to matter.
+    """
+    step = FINE if neighbors <= TABLE_NEIGHBORS else 2 * LIMIT
+    side = int(np.ceil(2 * LIMIT / step)) + 1
+    middle = (np.arange(side) + 0.5) * step - LIMIT
+    a, b = np.meshgrid(middle, middle, indexing="ij")
+    distance = np.hypot(a.reshape(-1, 1) - AB[:, 0], b.reshape(-1, 1) - AB[:, 1])
+    furthest = np.partition(distance, neighbors - 1, axis=1)[:, neighbors - 1, None]
+    most = int((distance <= furthest + step * np.sqrt(2) + 1e-3).sum(1).max())
+    return step, side, np.argpartition(distance, most - 1, axis=1)[:, :most].astype(np.int16)
+
+
+def _nearest(ab, neighbors):
+    """Nearest bins of (N, 2) ab and their squared distances, (N, K) each, nearest first."""
+    step, side, table = _candidates(neighbors)
+    cell = ((ab + LIMIT) * (1 / step)).astype(np.int32)
+    candidates = table.take(cell[:, 0] * side + cell[:, 1], axis=0).astype(np.int64)
+    distance = np.square(ab[:, :1] - _A.take(candidates))
+    distance += np.square(ab[:, 1:] - _B.take(candidates))
+    # The bits of non-negative floats sort as integers: the last 9 of a distance's make room for its
+    # bin, so that equal distances fall to the lower one. 43 bits of the fraction remain.
+    key = distance.view(np.int64)
+    key &= ~BIN_MASK
+    key |= candidates
+    key.sort(axis=1)
+    key = key[:, :neighbors]
+    return key & BIN_MASK, (key & ~BIN_MASK).view(np.float64)
+
+
+def soft_encode(ab, neighbors=5, sigma=5.0):
+    """Soft-encode (..., 2) ab in [-128, 127], CIELAB units, over the nearest of the 313 bins.
+
+    Returns index (..., K) int16, nearest bin first, equal distances by bin, and
+    weight (..., K) float32 summing to 1: exp(-d^2 / 2 sigma^2), normalised (section 2.2: K = 5 and
+    sigma = 5; the authors' released Caffe layer has K = 10).
+    Raises ValueError for ab outside the range, K outside 1 to 313, or sigma below 0.001.
+    """
+    ab = np.asarray(ab)
+    if not 1 <= neighbors <= COUNT:
+        raise ValueError(f"neighbors is {neighbors}; it must lie in 1 to {COUNT}")
+    if not sigma >= 1e-3:
+        raise ValueError(f"sigma is {sigma}; it must be 0.001 or above")
+    points = ab.astype(np.float64).reshape(-1, 2)  # float32 would reorder distances nearly equal
+    if points.size and not (points.min() >= -LIMIT and points.max() <= LIMIT):
+        raise ValueError(f"ab spans {ab.min()} to {ab.max()}; it must lie within +-{LIMIT:g}")
+    index = np.empty((len(points), neighbors), np.int16)
+    weight = np.empty((len(points), neighbors), np.float32)
+    rows = max(1, 16 * BLOCK // _candidates(neighbors)[2].shape[1])
+    for start in range(0, len(points), rows):
+        part = slice(start, start + rows)
+        index[part], distance = _nearest(points[part], neighbors)
+        distance -= distance[:, :1].copy()  # the nearest weighs 1, so that none underflows to 0/0
+        weight[part] = np.exp(distance.astype(np.float32) * np.float32(-0.5 / sigma**2))
+    weight /= (weight @ np.ones(neighbors, np.float32))[:, None]
+    shape = (*ab.shape[:-1], neighbors)
+    return index.reshape(shape), weight.reshape(shape)
+
+
+def decode(logits, temperature=0.38, axis=1):
+    """Annealed mean of logits over 313 bins on `axis` -> ab, float32, 2 on the same axis.
+
+    Softmax of logits / temperature, then the expectation over the bins (section 2.3, equation 5).
+    Temperature 1 is the mean; towards 0 it approaches the mode, which 0 itself gives.
+    Raises ValueError for another number of bins or a negative temperature.
+    """
+    logits = np.moveaxis(np.asarray(logits), axis, -1)
+    logits = logits.astype(np.result_type(logits, np.float32), copy=False)
+    if logits.shape[-1] != COUNT:
+        raise ValueError(f"logits have {logits.shape[-1]} entries on axis {axis}, not {COUNT}")
+    if not temperature >= 0:
+        raise ValueError(f"temperature is {temperature}; it must be 0 or above")
+    if temperature < MODE_BELOW:
+        return np.moveaxis(AB[logits.argmax(-1)], -1, axis)
+    share = logits - logits.max(-1, keepdims=True)
+    share *= share.dtype.type(1 / temperature)
+    np.exp(share, out=share)
+    ab = (share @ AB.astype(share.dtype)) / share.sum(-1, keepdims=True)
+    return np.moveaxis(ab.astype(np.float32, copy=False), -1, axis)

@@ -1,0 +1,122 @@
+"""The prior: how often each ab bin occurs in photos, and the file that keeps it."""
+
+import re
+from functools import cache
+from importlib import resources
+
+import numpy as np
+
+from cic.colour import rebalance
+from cic.colour.bins import COUNT
+from cic.colour.lab import rgb_to_lab
+from cic.photos import images
+from cic.system.files import replacing
+from cic.system.regular import open_regular
+
+LONGEST = 1000  # bytes of an array's header; NumPy writes 118
+_SHAPE = re.compile(rb"'shape':\s*\(\s*(%d,)?\s*\)" % COUNT)
+_KIND = re.compile(rb"'descr':\s*'([<>|=]?[fiu][1248])'")
+STRIDE = 4  # training targets are the ab of every 4th pixel
+
+
+class Prior:
+    """Counts of bins over photos; mergeable.
+
+    `pixels` (313,) int64 are those nearest to each bin, `photos` the number of photos they are of.
+    """
+
+    def __init__(self, pixels=None, photos=0):
+        self.pixels = np.zeros(COUNT, np.int64) if pixels is None else np.asarray(pixels)
+        self.photos = int(photos)
+
+    def update(self, ab):
+        """Add a photo: (..., 2) ab, CIELAB units."""
+        self.pixels = self.pixels + rebalance.count(ab)
+        self.photos += 1
+
+    def merge(self, other):
+        """Add what `other` has seen."""
+        self.pixels = self.pixels + other.pixels
+        self.photos += other.photos
+
+    def compute(self):
+        """The prior, (313,) float64 summing to 1: the counts, smoothed by the soft encoding."""
+        return rebalance.smooth(self.pixels)
+
+    def save(self, path):
+        """Write the prior, `pixels` and `photos`, three arrays of one .npy file.
+
+        np.load reads the first.
+        """
+        with replacing(path) as fresh, open(fresh, "wb") as file:
+            for array in (self.compute(), self.pixels, self.photos):
+                np.save(file, array)
+
+    @classmethod
+    def load(cls, path):
+        """What `save` wrote; raises ValueError, naming the file, for anything else."""
+        with open_regular(path) as file:
+            try:
+                _, pixels, photos = (_array(file) for _ in range(3))
+                counts = cls(pixels, photos)
+                counts.compute()
+            except (ValueError, TypeError, OverflowError) as error:
+                raise ValueError(f"{path}: no counts of a prior to add to: {error}") from None
+        return counts
+
+
+def photo_ab(source, load_size=256):
+    """ab of a photo as training targets see it, (h, w, 2): every 4th pixel at that short side.
+
+    Raises PhotoError.
+    """
+    photo = images.shrink(images.open_rgb(source, short=load_size), load_size)
+    return rgb_to_lab(np.asarray(photo)[::STRIDE, ::STRIDE])[..., 1:]
+
+
+def divergence(prior, other):
+    """Kullback-Leibler divergence of a prior (313,) from another, nats: 0 if they are equal."""
+    seen = prior > 0
+    return float((prior[seen] * np.log(prior[seen] / other[seen])).sum())
+
+
+def read(path):
+    """Prior (313,) from a .npy file; raises ValueError, naming the file, for anything else.
+
+    OSError if it cannot be opened, as no regular file can be.
+    """
+    with open_regular(path) as file:
+        try:
+            prior = _array(file)
+            rebalance.weights(prior)
+        except ValueError as error:
+            raise ValueError(f"{path}: not a prior: {error}") from None
+    return prior
+
+
+def _array(file):
+    """The next array of .npy where `file` stands, of a few numbers; raises ValueError if there is
+    none (numpy/lib/format.py says what a header is).
+
+    NumPy itself would parse the header as Python, and take the memory that it asks for.
+    """
+    start = file.read(8)
+    if start[:6] != b"\x93NUMPY" or start[6:] not in (b"\1\0", b"\2\0", b"\3\0"):
+        raise ValueError("no array of NumPy")
+    length = int.from_bytes(file.read(2 if start[6] == 1 else 4), "little")
+    header = file.read(min(length, LONGEST))
+    shape, kind = _SHAPE.search(header), _KIND.search(header)
+    if length > LONGEST or not shape or not kind:
+        raise ValueError(f"not {COUNT} numbers")
+    dtype, counts = np.dtype(kind[1].decode()), (COUNT,) if shape[1] else ()
+    data = file.read(dtype.itemsize * (counts or (1,))[0])
+    return np.frombuffer(data, dtype).reshape(counts).copy()
+
+
+@cache
+def default():
+    """The bundled prior of natural photographs, (313,); cic/data/README.md says whence."""
+    with resources.as_file(resources.files("cic") / "data" / "prior.npy") as path:
+        prior = read(path)
+    prior.setflags(write=False)
+    return prior

@@ -1,0 +1,130 @@
+"""What a photo teaches: the target of its crop, for each kind of network.
+
+A target is a tuple of arrays of one photo, whose meaning is that of the losses' arguments; `empty`
+gives the arrays of many.
+"""
+
+import os
+
+import numpy as np
+
+from cic import networks
+from cic.colour.distributions import soft_encode
+from cic.colour.lab import rgb_to_lab
+from cic.colour.rebalance import is_gray
+from cic.photos.images import PhotoError
+from cic.system.regular import open_regular
+
+
+def cells(square, stride, mean=False):
+    """ab (c, c, 2) float32 of the cells of `stride` x `stride` pixels of a crop (C, C, 3) uint8.
+
+    The first pixel of each (as the authors' subsampling takes it) or, with `mean`, the mean of all
+    in CIELAB, where the distances are those that the loss is made of.
+    """
+    if not mean:
+        return rgb_to_lab(square[::stride, ::stride])[..., 1:]
+    ab = rgb_to_lab(square)[..., 1:]
+    count = len(ab) // stride
+    return ab.reshape(count, stride, count, stride, 2).mean((1, 3))
+
+
+class Bins:
+    """Sparse soft targets over the 313 bins: of every stride-th pixel (4th, as the authors' are).
+
+    `bin_weights` (313,) are the rebalancing weights, None for none. A gray photo has weight 0: it
+    has no colour to teach; unless `keep_gray`, by which it teaches what is gray. For `mean` see
+    `cells`.
+    """
+
+    def __init__(
+        self, stride, neighbors=5, sigma=5.0, bin_weights=None, mean=False, keep_gray=False
+    ):
+        self.stride, self.neighbors, self.sigma = stride, neighbors, sigma
+        self.bin_weights = bin_weights
+        self.mean, self.keep_gray = mean, keep_gray
+
+    def of(self, square, i):
+        """(index (K, c, c) int16, weight (K, c, c) float32) of a crop (C, C, 3) uint8."""
+        ab = cells(square, self.stride, self.mean)
+        index, weight = soft_encode(ab, self.neighbors, self.sigma)
+        if not self.keep_gray and is_gray(ab):
+            weight[:] = 0
+        elif self.bin_weights is not None:
+            weight *= self.bin_weights[index[..., :1]]  # a pixel's weight is its nearest bin's
+        return index.transpose(2, 0, 1), weight.transpose(2, 0, 1)
+
+    def empty(self, count, side):
+        """(index, weight) for `count` crops of `side` pixels."""
+        shape = count, self.neighbors, side // self.stride, side // self.stride
+        return np.empty(shape, np.int16), np.empty(shape, np.float32)
+
+
+class Colours:
+    """The ab of every stride-th pixel, or `mean` of each cell, scaled as `network` gives them."""
+
+    def __init__(self, network, mean=False):
+        self.network, self.mean = network, mean
+
+    def of(self, square, i):
+        """(ab (2, c, c) float32,) of a crop (C, C, 3) uint8."""
+        ab = cells(square, self.network.stride, self.mean)
+        return (self.network.scale_ab(ab).transpose(2, 0, 1),)
+
+    def empty(self, count, side):
+        """(ab,) for `count` crops of `side` pixels."""
+        side //= self.network.stride
+        return (np.empty((count, 2, side, side), np.float32),)
+
+
+class Classes:
+    """The number of a photo's class folder among `names`."""
+
+    def __init__(self, photos, names):
+        self.photos, self.number = photos, {name: n for n, name in enumerate(names)}
+
+    def of(self, square, i):
+        """(label (),) of photo `i`, an int."""
+        return (self.number[class_of(self.photos[i])],)
+
+    def empty(self, count, side):
+        """(label,) for `count` crops."""
+        return (np.empty(count, np.int64),)
+
+
+def class_of(photo):
+    """Name of the class folder that a photo lies in: the outermost of its place; "" if in none."""
+    folder, separator, _ = photo.name.removeprefix("./").partition("/")
+    return folder if separator else ""
+
+
+def class_names(photos):
+    """Names of the class folders of a PhotoList, sorted; raises PhotoError for a photo in none."""
+    names = set()
+    for photo in photos:
+        if not (name := class_of(photo)):
+            raise PhotoError(f"{str(photo)!r}: in no class folder: name the folder of the classes")
+        names.add(name)
+    return sorted(names, key=os.fsencode)
+
+
+def read_classes(path):
+    """Names of class folders, one a line, from a file; raises ValueError if one comes twice."""
+    with open_regular(path) as file:
+        try:
+            names = file.read().decode().replace("\r", "\n").split("\n")
+        except UnicodeDecodeError:
+            raise ValueError(f"{path}: not text in UTF-8") from None
+    names = [name.strip() for name in names if name.strip()]
+    if len(set(names)) != len(names):
+        raise ValueError(f"{path}: a name comes twice")
+    return names
+
+
+def target_of(network, photos, neighbors, sigma, bin_weights, classes, mean=False, keep_gray=False):
+    """What photos of a PhotoList teach `network`."""
+    if network.predicts == networks.CLASSES:
+        return Classes(photos, classes)
+    if network.predicts == networks.AB:
+        return Colours(network, mean)
+    return Bins(network.stride, neighbors, sigma, bin_weights, mean, keep_gray)

@@ -1,0 +1,176 @@
+"""Which tracks of a film go into another, and how: decided, by trying, before the first frame.
+
+What a container's players play is copied, other sound is encoded; what cannot go in is named.
+"""
+
+import io
+from typing import NamedTuple
+
+from cic.films.carry import Copied, Encoded
+from cic.films.survey import is_cover
+
+_AS_LONG = 0.95  # of the longest: a first track that is the default has to be so long
+COPY = "copy"
+
+
+class Container(NamedTuple):
+    """A format that films are written in."""
+
+    muxer: str
+    encoders: tuple  # of its pictures, the best first
+    plays: frozenset | None  # codecs that its players play; None: all that the muxer takes
+    sound: str  # encoder of other sound
+    costs: float  # times the memory that a pixel of a photo takes: see video_reader
+
+
+_H264 = ("libx264", "mpeg4")
+# Measured on frames of 8 to 33 megapixels, in bytes a pixel, all told: 45 and 90; a photo of the
+# limit's size has 6.
+_X264, _VP9 = 7.5, 15.0
+# MP4 is what browsers, telephones and QuickTime have in common: AAC and MP3. Its muxer takes Vorbis
+# under a private type, and AC-3, Opus, FLAC, ALAC, PCM, which some of them play and others do not.
+_MP4 = frozenset({"aac", "mp3", "mov_text"})
+# The sound that QuickTime's file format names, and what its player has learnt since.
+_MOV = _MP4 | {"alac", "ac3", "eac3", "pcm_s8", "pcm_u8", "pcm_alaw", "pcm_mulaw", "adpcm_ima_qt"}
+_MOV |= {
+    f"pcm_{kind}{order}" for kind in ("s16", "s24", "s32", "f32", "f64") for order in ("le", "be")
+}
+_WEBM = frozenset({"opus", "vorbis", "webvtt"})  # the WebM container guidelines
+# Extensions that results keep; other films become the first.
+CONTAINERS = {
+    ".mp4": Container("mp4", _H264, _MP4, "aac", _X264),
+    ".m4v": Container("mp4", _H264, _MP4, "aac", _X264),
+    ".mov": Container("mov", _H264, _MOV, "aac", _X264),
+    ".mkv": Container("matroska", _H264, None, "aac", _X264),
+    ".webm": Container("webm", ("libvpx-vp9",), _WEBM, "libopus", _VP9),
+}
+
+
+def choose(av, survey):
+    """(the Track to colour or None, a sentence on the others or None) of a survey.Survey.
+
+    The default one, else the longest. Muxers mark the first as default by themselves: that counts
+    only if it is about as long as the longest.
+    """
+    tracks = [
+        track
+        for track in survey.tracks.values()
+        if track.stream.type == "video" and track.count and not is_cover(av, track.stream)
+    ]
+    if len(tracks) < 2:
+        return next(iter(tracks), None), None
+    longest = max(tracks, key=lambda track: (track.seconds, -track.index))
+    marked = [t for t in tracks if t.stream.disposition & av.stream.Disposition.default]
+    chosen, why = longest, "the longest"
+    for track in marked[:1]:
+        if track is not tracks[0] or track.seconds >= _AS_LONG * longest.seconds:
+            chosen, why = track, "the default"
+    number = tracks.index(chosen) + 1
+    return chosen, (
+        f"{len(tracks)} tracks of pictures: number {number} is coloured, {why} "
+        f"({chosen.count} frames, {chosen.seconds:.1f} s), the others are left out"
+    )
+
+
+class Plan:
+    """How each track of a film but that of the pictures goes into a film of another `Container`.
+
+    `how` is {index: COPY or an encoder}; `lines` says what is not copied.
+    """
+
+    def __init__(self, av, survey, video, extension):
+        self.av, self.survey, self.extension = av, survey, extension
+        self.into = CONTAINERS[extension]
+        self.how, self.lines = {}, []
+        encoded, left_out, covers = [], [], []
+        for track in survey.tracks.values():
+            stream = track.stream
+            if stream is video:
+                continue
+            how = self._decide(track)
+            if how:
+                self.how[stream.index] = how
+            elif is_cover(av, stream):
+                covers.append(_name(av, stream))
+            elif stream.type != "video" and not _is_derived(av, stream, survey.container):
+                left_out.append(_name(av, stream))
+            if how not in (None, COPY):
+                encoded.append(_name(av, stream))
+        if encoded:
+            codec = {"aac": "AAC", "libopus": "Opus"}[self.into.sound]
+            self._say(encoded, f"encoded as {codec}, which players of {extension} files play")
+        if left_out:
+            self._say(left_out, f"left out, which players of {extension} files do not know")
+
+        if covers:
+            self.lines.append(f"{', '.join(covers)}: left out")
+
+    def _say(self, names, what):
+        hint = "; a .mkv would keep more" if self.extension != ".mkv" else ""
+        self.lines.append(f"{', '.join(names)}: {what}{hint}")
+
+    def _decide(self, track):
+        stream = track.stream
+        if stream.type not in ("audio", "subtitle") or stream.codec_context is None:
+            return None
+        codec = stream.codec_context.codec.canonical_name
+        if (self.into.plays is None or codec in self.into.plays) and self._holds(track, COPY):
+            return COPY
+        if stream.type == "audio" and self._holds(track, self.into.sound):
+            return self.into.sound
+        return None
+
+    def carry(self, stream, container, how):
+        """What takes the packets of `stream` into `container`: see video_carry."""
+        if how == COPY:
+            return Copied(stream, container)
+        return Encoded(self.av, stream, container, how)
+
+    def _holds(self, track, how):
+        """Whether a film in memory takes the track's header and first packets."""
+        memory = io.BytesIO()
+        try:
+            with self.av.open(memory, "w", format=self.into.muxer) as container:
+                carried = self.carry(track.stream, container, how)
+                container.start_encoding()
+                made = 0
+                for number, packet in track.first:
+                    for taken in carried(self._clone(track, number, packet)):
+                        container.mux(taken)
+                        made += 1
+                for taken in carried.finish():
+                    container.mux(taken)
+                    made += 1
+        except (self.av.FFmpegError, ValueError, ArithmeticError, LookupError, MemoryError):
+            return False
+        finally:
+            if how != COPY and track.stream.codec_context.is_open:
+                track.stream.codec_context.flush_buffers()
+        return bool(made) or not track.first
+
+    def _clone(self, track, number, packet):
+        """A packet anew, at its time in the film: muxers change what they are given."""
+        clone = self.av.Packet(bytes(packet))
+        clone.stream, clone.time_base = packet.stream, packet.time_base
+        clone.pts, clone.dts, clone.duration = packet.pts, packet.dts, packet.duration
+        self.survey.clock.set_time(clone, track.index, number)
+        return clone
+
+
+def _name(av, stream):
+    """Number, kind, codec and language of a track: "track 2 (audio, pcm_s16le, fra)"."""
+    context, kind = stream.codec_context, stream.type
+    if kind == "video":
+        kind = "cover" if is_cover(av, stream) else "pictures"
+    codec = context.codec.canonical_name if context else getattr(stream, "name", None)
+    parts = [kind, codec, stream.metadata.get("language")]
+    said = ", ".join(part for part in parts if part and part != "und")
+    return f"track {stream.index + 1} ({said})"
+
+
+def _is_derived(av, stream, container):
+    """Whether a track only says what is kept elsewhere: chapters, or the timecode as a tag."""
+    if stream.type != "data":
+        return False
+    timecode = any("timecode" in s.metadata for s in container.streams.video)
+    return bool(container.chapters()) or timecode

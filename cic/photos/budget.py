@@ -1,0 +1,206 @@
+"""How much memory a photo may take: known before it is decoded, from its size, mode and format."""
+
+import os
+
+from PIL import Image
+
+from cic.photos import metadata
+from cic.photos.damage import Unsupported
+
+PIXELS = 178_956_970  # the limit without --max_pixels: twice what Pillow warns at
+# Bytes that the process may take for photos of up to PIXELS; in proportion for a higher limit.
+PROCESS = 1.5e9
+# Of these, what is taken before any photo: interpreter, framework and the bundled network. Measured
+# on Linux: 295 MB with PyTorch 2.13, 376 MB with PaddlePaddle 3.3.
+BASE = 0.4e9
+SCRATCH = 0.07e9  # the strips that are worked on, encoders' buffers
+SMALL = 0.03e9  # less is not worth asking for: to look what is free takes longer than to take it
+
+_CORE = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # else 4 bytes
+# Bytes a pixel that a decoder takes beside the image, measured on 9 megapixels: 12.3 of libwebp
+# (two canvases and a copy), 5.6 of libavif and 3.6 of libheif (planes; more of 10 bits), and 5.3
+# for each band of OpenJPEG. A GIF's frames are put together.
+_DECODER = {"WEBP": 12.5, "AVIF": 8, "HEIF": 6, "GIF": 4, "PSD": 4}
+_JPEG2000 = 5.5
+_COEFFICIENT = 2  # bytes of one of a progressive JPEG, of which all are held
+
+
+def limit_pixels(count):
+    """Refuse photos of more than `count` pixels from now on, in this process; None: none.
+
+    The limit is Pillow's own, so it holds for every image that Pillow opens here.
+    """
+    if count is not None and count < 1:
+        raise ValueError(f"a photo has at least one pixel: the limit cannot be {count}")
+    Image.MAX_IMAGE_PIXELS = None if count is None else count / 2  # Pillow refuses above twice that
+
+
+def pixel_limit():
+    """How many pixels a photo may have; None if any number."""
+    return None if Image.MAX_IMAGE_PIXELS is None else int(2 * Image.MAX_IMAGE_PIXELS)
+
+
+def check(need):
+    """Raise Unsupported, saying the figures, if `need` bytes for a photo are too much here."""
+    if need <= SMALL:
+        return
+    needs = f"needs about {_gigabytes(need)} of memory"
+    if (allowed := room()) < need:
+        pixels = -(-(need + BASE + SCRATCH) * PIXELS // (PROCESS * 1_000_000)) * 1_000_000
+        raise Unsupported(
+            f"too large: {needs}, and a photo may take {_gigabytes(allowed)}: "
+            f"--max_pixels {pixels:.0f} allows more"
+        )
+    if (free := available()) < need:
+        raise Unsupported(f"too large: {needs}, and {_gigabytes(free)} is free")
+
+
+def room():
+    """Bytes that a photo may take under the limit of pixels."""
+    limit = pixel_limit()
+    if limit is None:
+        return float("inf")
+    return PROCESS * max(1, limit / PIXELS) - BASE - SCRATCH
+
+
+def _gigabytes(count):
+    return f"{count / 1e9:.2f} GB"
+
+
+def of_image(image, to_rgb=True):
+    """Bytes that it takes to read an opened Pillow image that is not decoded yet.
+
+    The peak of three steps: decoding, turning, and making sRGB of it. Gray of more than 8 bits
+    becomes an image of mode RGB only if `to_rgb`.
+    """
+    core = _CORE.get(image.mode, 4)
+    turned = metadata.turn(image) is not None if _has_exif(image) else False
+    steps = [core + _decoder(image)]
+    if image.mode[0] in "IF":
+        steps += [core + 2, 2 * 2 if turned else 2 + 1]
+        steps += [core + 1 + 4] if to_rgb else []
+    else:
+        core *= 2 if turned else 1
+        alpha = image.mode[-1] in "Aa" or "transparency" in image.info
+        steps += [core + (0 if image.mode == "RGB" else 4) + alpha]
+    return image.width * image.height * max(steps) + _of_strips(image)
+
+
+def _has_exif(image):
+    """Whether the EXIF can be asked for: for that of a PNG, that lacks it, Pillow decodes it."""
+    return image.format != "PNG" or "exif" in image.info
+
+
+def _decoder(image):
+    if image.format in ("JPEG", "MPO") and image.info.get("progressive"):
+        scale = image.decoderconfig[0] if image.decoderconfig else 1  # of a draft
+        layers = getattr(image, "layer", [(0, 1, 1, 0)] * 3)
+        most = max(across * down for _, across, down, _ in layers) or 1
+        held = sum(across * down for _, across, down, _ in layers) / most
+        return (_COEFFICIENT * held + 1) * scale**2  # 1 to see whether all is there
+    if image.format == "JPEG2000":
+        return _JPEG2000 * len(image.getbands())
+    return _DECODER.get(image.format, 0)
+
+
+def _of_strips(image):
+    """Bytes of a compressed TIFF: of its file, which libtiff maps, and of its largest strip."""
+    tags = getattr(image, "tag_v2", None)
+    if tags is None or image.info.get("compression") == "raw":
+        return 0
+    bits = tags.get(258, (8,))
+    rows, tiled = tags.get(278, image.height), 322 in tags  # RowsPerStrip, TileWidth
+    stored = tags.get(325 if tiled else 279, ())  # TileByteCounts, StripByteCounts
+    strip = 0 if tiled else min(rows, image.height) * image.width * sum(bits) // 8
+    return strip + sum(stored if isinstance(stored, tuple) else (stored,))
+
+
+def of_network(network, height, width):
+    """Bytes that a network takes beside BASE for an input of that size, weights and all.
+
+    Two and a half times what its widest layer reads and writes: measured for `cic` at 1024 x 4096
+    pixels, 1.5 times that with PyTorch and 2.2 with PaddlePaddle.
+    """
+    shape, most = (network.channels, height, width), 0
+    for layer in network.layers:
+        put_out = layer.output(shape)
+        most = max(most, _count(shape) + _count(put_out))
+        shape = put_out
+    return 4 * (2.5 * most + 2 * network.parameter_count)
+
+
+def _count(shape):
+    total = 1
+    for side in shape:
+        total *= side
+    return total
+
+
+def available():
+    """Bytes that this process can still take: of the machine, its control groups and its limits."""
+    found = [_machine(), _address_space(), *_groups()]
+    return min((free for free in found if free is not None), default=float("inf"))
+
+
+def _machine():
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _address_space():
+    """What `ulimit -v` leaves; None if there is no such limit."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    taken = "".join(_lines("/proc/self/statm")).split()
+    if limit == resource.RLIM_INFINITY or not taken:
+        return None
+    return max(0, limit - int(taken[0]) * resource.getpagesize())
+
+
+# Of a control group, version 2 and 1: folder, limit, usage, and what of it can be had back.
+_GROUPS = (
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+)
+
+
+def _groups():
+    """What each control group that this process is in leaves, bytes."""
+    lines = (line.strip().split(":", 2) for line in _lines("/proc/self/cgroup"))
+    own = (parts for parts in lines if len(parts) == 3)
+    paths = {path.strip("/") for _, kinds, path in own if not kinds or "memory" in kinds} | {""}
+    for root, limit, usage, cached in _GROUPS:
+        for path in paths:
+            folder = os.path.normpath(os.path.join(root, path))
+            while folder.startswith(root):
+                free = _left(folder, limit, usage, cached)
+                if free is not None:
+                    yield free
+                folder = os.path.dirname(folder)
+
+
+def _left(folder, limit, usage, cached):
+    try:
+        most, taken = (int("".join(_lines(os.path.join(folder, name)))) for name in (limit, usage))
+    except ValueError:  # "max", or there is none
+        return None
+    stat = dict(line.split() for line in _lines(os.path.join(folder, "memory.stat")))
+    return max(0, most - taken + int(stat.get(cached, 0)))
+
+
+def _lines(path):
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.readlines()
+    except OSError:
+        return []

@@ -1,0 +1,63 @@
+"""Read and write photos; whatever is wrong with a file is one PhotoError that names it."""
+
+import numpy as np
+from PIL import Image
+
+from cic.colorize.painting import Painting
+from cic.photos.budget import limit_pixels, pixel_limit
+from cic.photos.damage import PhotoError
+from cic.photos.opening import opened
+from cic.photos.photo import Photo, open_pages, open_photo
+from cic.photos.pixels import to_rgb
+from cic.photos.writing import DEEP, QUALITY, TIFF, tiff_pages, write
+
+__all__ = [
+    "DEEP",
+    "QUALITY",
+    "TIFF",
+    "Painting",
+    "Photo",
+    "PhotoError",
+    "limit_pixels",
+    "open_pages",
+    "open_photo",
+    "open_rgb",
+    "opened",
+    "pixel_limit",
+    "read",
+    "shrink",
+    "tiff_pages",
+    "to_rgb",
+    "write",
+]
+
+
+def open_rgb(source, short=None, thorough=None):
+    """Photo as an upright Pillow image of mode RGB, sRGB; raises PhotoError (see `opened`).
+
+    With `short`, a JPEG comes scaled down 2, 4 or 8 times by its decoder, much faster, as long as
+    its short side stays at least twice `short`; what is over on the right and below, less than a
+    pixel, is cut off. After `shrink` to `short`, 150 photographs of 341 x 256 differed from fully
+    decoded ones by 1.1 levels of 255 and 0.3 units of ab on average at short 64, by 0.4 to 1.3 and
+    0.2 to 0.4 six of 2048 pixels at 256; single pixels at sharp edges by up to 108 and 19.
+
+    Without `short` it is `thorough` in looking for what is lost, unless told otherwise.
+    """
+    with opened(source, short is None if thorough is None else thorough) as image:
+        draft = image.draft(None, (2 * short, 2 * short)) if short else None
+        if draft and draft[1][2:] != image.size:
+            image = image.crop(tuple(map(int, draft[1])))
+        return to_rgb(image)
+
+
+def shrink(image, short):
+    """Pillow image with its short side shrunk to `short` pixels, if it is longer."""
+    if min(image.size) <= short:
+        return image
+    size = [round(n * short / min(image.size)) for n in image.size]
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
+def read(path):
+    """Photo as (H, W, 3) uint8 sRGB, upright; raises PhotoError, naming file and reason."""
+    return np.asarray(open_rgb(path))

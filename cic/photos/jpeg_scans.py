@@ -1,0 +1,160 @@
+"""What is missing in a JPEG that decodes without an error: libjpeg fills in gray for it, silently.
+
+A JPEG whose end was lost and that was closed again is one of these. ITU T.81 is the standard.
+"""
+
+import hashlib
+import io
+import re
+import struct
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from cic.photos.damage import DAMAGE
+
+_SOF = (0xC0, 0xC1, 0xC2)  # frames that libjpeg decodes, the last one progressive
+_SOS, _EOI, _DRI = 0xDA, 0xD9, 0xDD
+_END = re.compile(rb"\xff(?=[^\x00\xd0-\xd7\xff])")  # of entropy-coded data: any other marker
+_RESTART = re.compile(rb"\xff([\xd0-\xd7])")
+_FILL = {127, 128}  # what a block of no data becomes: 128, and in the inverted CMYK of Adobe's 127
+_HEADERS = 1 << 18  # bytes before the data, but for those of unusually much metadata
+# Bytes that mean something to any decoder, as long as it is not done with the picture.
+_MORE = np.random.default_rng(0).integers(0, 255, 4096).astype(np.uint8).tobytes()
+
+
+class Scan(NamedTuple):
+    """One pass of entropy-coded data: which colours, band and bit, and where its data are."""
+
+    colours: tuple
+    band: tuple  # first and last coefficient of those in it, 0 to 63
+    bit: int  # the lowest bit that it has (Al); 0: all
+    start: int
+    end: int
+    interval: int  # blocks between restart markers; 0: none
+
+
+class Layout(NamedTuple):
+    """Of a JPEG: whether it is progressive, its size, its colours' samplings, and its scans."""
+
+    progressive: bool
+    size: tuple
+    samplings: dict  # colour: (across, down)
+    scans: list
+
+
+def layout(data):
+    """Layout of a JPEG's bytes; None if there are no frame and scan that libjpeg decodes."""
+    at, interval, frame, scans = 2, 0, None, []
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            break
+        marker = data[at + 1]
+        if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD8:
+            at += 1 if marker == 0xFF else 2
+            continue
+        if marker == _EOI:
+            break
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        body = data[at + 4 : at + 2 + length]
+        at += 2 + length
+        if marker in _SOF and len(body) >= 6:
+            frame = marker == 0xC2, struct.unpack_from(">HH", body, 1)[::-1], _samplings(body)
+        elif marker == _DRI and len(body) >= 2:
+            (interval,) = struct.unpack_from(">H", body)
+        elif marker == _SOS and len(body) >= 6:
+            found = _END.search(data, at)
+            end = found.start() if found else len(data)
+            colours = tuple(body[1 : 1 + 2 * body[0] : 2])
+            band, bits = (body[-3], body[-2]), body[-1] & 15
+            scans.append(Scan(colours, band, bits, at, end, interval))
+            at = end
+    return Layout(*frame, scans) if frame and scans else None
+
+
+def _samplings(body):
+    whole = body[6 : 6 + 3 * body[5]]
+    return {whole[n]: (whole[n + 1] >> 4, whole[n + 1] & 15) for n in range(0, len(whole) - 2, 3)}
+
+
+def loss(file, image, thorough=True):
+    """(kind of PhotoError, what is lost) of a JPEG, decoded as a Pillow image, or None if whole.
+
+    Only if `thorough` it is noticed that the last pass of a progressive one, which adds little,
+    is not whole: two more times the data are read for that.
+    """
+    progressive = image.info.get("progressive")
+    filled = _is_fill(image.getpixel((image.width - 1, image.height - 1)))
+    file.seek(0)
+    # Tables and frame come first: whether there is more to look at is known from a few bytes.
+    if not (progressive or filled or b"\xff\xdd\0\4" in file.read(_HEADERS)):
+        return None
+    file.seek(0)
+    data = file.read()
+    found = layout(data)
+    if found is None:
+        return None
+    if missing := _missing_scans(found):
+        return "truncated", f"part of the picture is lost: {missing}"
+    if _lost_intervals(found, data):
+        return "damaged", "part of the picture is lost: restart markers are missing"
+    if (filled or (progressive and thorough)) and _is_hungry(data, found.scans[-1].end):
+        return "truncated", "part of the picture is lost: its data end too early"
+    return None
+
+
+def _is_fill(pixel):
+    return (set(pixel) if isinstance(pixel, tuple) else {pixel}) <= _FILL
+
+
+def _missing_scans(found):
+    """What of a JPEG never came, in words; None if all did."""
+    bits = {colour: [None] * 64 for colour in found.samplings}
+    for scan in found.scans:
+        first, last = scan.band
+        for colour in scan.colours:
+            if colour in bits:
+                bits[colour][first : last + 1] = [scan.bit] * (min(last, 63) - first + 1)
+    if any(bit is None for colour in bits.values() for bit in colour[:1]):
+        return "some of its colours are missing"
+    if any(bit != 0 for colour in bits.values() for bit in colour):
+        return "the last of its passes are missing"
+    return None
+
+
+def _lost_intervals(found, data):
+    """Whether restart markers of a scan are missing or out of order."""
+    if len(found.scans) != 1 or not found.scans[0].interval or found.progressive:
+        return False
+    scan = found.scans[0]
+    across, down = (max(sides) for sides in zip(*found.samplings.values()))
+    if len(scan.colours) == 1:
+        across = down = 1
+    width, height = found.size
+    blocks = -(-width // (8 * across)) * -(-height // (8 * down))
+    expected = -(-blocks // scan.interval) - 1
+    marks = [mark[0] & 7 for mark in _RESTART.findall(data, scan.start, scan.end)]
+    return marks[:expected] != [n % 8 for n in range(expected)]
+
+
+def _is_hungry(data, end):
+    """Whether a decoder still wants data at the `end` of the last scan: more there changes pixels.
+
+    Behind a picture that is complete they are skipped.
+    """
+    return _digest(data[:end] + _MORE + data[end:]) != _digest(data)
+
+
+def _digest(data):
+    """A digest of a JPEG's pixels, an eighth of the size; None if they cannot be decoded.
+
+    A progressive one is half the size, for a pass may not change what an eighth shows.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            scale = 2 if image.info.get("progressive") else 8
+            image.draft(None, tuple(max(1, side // scale) for side in image.size))
+            return hashlib.sha256(image.tobytes()).digest()
+    except DAMAGE:
+        return None

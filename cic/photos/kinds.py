@@ -1,0 +1,127 @@
+"""Which files are photos, by their first bytes, and what is said of those that are not read."""
+
+import importlib.util
+from collections import Counter
+
+from cic.system.regular import open_regular
+
+START = 64  # bytes by which a file is known
+
+_SIGNS = (
+    *((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"GIF87a", ".gif")),
+    *((b"GIF89a", ".gif"), (b"\0\0\0\x0cjP  \r\n\x87\n", ".jp2"), (b"\xff\x4f\xff\x51\0", ".j2k")),
+    *((b"II*\0", ".tif"), (b"MM\0*", ".tif"), (b"II+\0\x08\0\0\0", ".tif")),
+    *((b"MM\0+\0\x08\0\0", ".tif"), (b"8BPS\0\1", ".psd"), (b"qoif", ".qoi")),
+)
+_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # lengths of its second header
+HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}  # ISO 23008-12
+AVIF = {b"avif", b"avis"}
+
+JXL, RAW, PDF, POSTSCRIPT = "JPEG XL", "RAW", "PDF", "PostScript"
+EXR, JXR, DJVU, BACKUP = "OpenEXR", "JPEG XR", "DjVu", "backup copies of photos"
+HINTS = {
+    JXL: "pip install pillow-jxl-plugin",
+    RAW: "develop them to TIFF or JPEG first, with darktable or RawTherapee, say",
+    PDF: "take their pictures out first: pdfimages -all FILE.pdf photo",
+    POSTSCRIPT: "make pictures of them first: gs -sDEVICE=png16m -r300 -o %d.png FILE",
+    EXR: "convert them to TIFF of 16 bits first",
+    JXR: "convert them to TIFF first",
+    DJVU: "convert them to TIFF first: ddjvu -format=tiff FILE.djvu photo.tif",
+    BACKUP: "rename those that are wanted",
+}
+_LEFT = (
+    *((b"\0\0\0\x0cJXL \r\n\x87\n", JXL), (b"\xff\x0a", JXL), (b"%PDF-", PDF)),
+    *((b"%!PS", POSTSCRIPT), (b"\xc5\xd0\xd3\xc6", POSTSCRIPT), (b"v/1\1", EXR)),
+    *((b"II\xbc\1", JXR), (b"AT&TFORM", DJVU), (b"FUJIFILMCCD-RAW", RAW), (b"IIRO", RAW)),
+    *((b"IIRS", RAW), (b"IIU\0", RAW), (b"MMOR", RAW), (b"\0MRM", RAW), (b"FOVb", RAW)),
+    (b"II\x1a\0\0\0HEAPCCDR", RAW),
+)
+# Endings of files that are left out, whatever their content: most RAW photos look like a TIFF.
+_ENDINGS = {
+    **dict.fromkeys((".jxl",), JXL),
+    **dict.fromkeys((".pdf",), PDF),
+    **dict.fromkeys((".ps", ".eps"), POSTSCRIPT),
+    **dict.fromkeys((".exr",), EXR),
+    **dict.fromkeys((".jxr", ".wdp", ".hdp"), JXR),
+    **dict.fromkeys((".djvu", ".djv"), DJVU),
+    **dict.fromkeys(
+        (
+            *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr"),
+            *(".iiq", ".k25", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef"),
+            *(".ptx", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+        ),
+        RAW,
+    ),
+}
+_BACKUPS = (".bak", ".orig", ".old", ".tmp", ".part", ".crdownload", "~", "_original")
+# Endings of files beside photos that are not looked into: they are many in data sets.
+_OTHERS = frozenset(
+    (
+        *(".txt", ".json", ".jsonl", ".xml", ".csv", ".tsv", ".md", ".htm", ".html", ".yaml"),
+        *(".yml", ".npy", ".npz", ".pkl", ".pth", ".pt", ".pdparams", ".safetensors", ".tar"),
+        *(".zip", ".gz", ".xz", ".7z", ".py", ".sh", ".log", ".ini", ".xmp", ".aae", ".db"),
+        *(".mat", ".h5", ".lmdb", ".mp3", ".wav", ".m4a", ".flac", ".ogg", ".srt", ".cls"),
+    )
+)
+
+
+def photo_ending(start):
+    """The usual ending, such as ".jpg", of a photo that begins with these bytes; None if none."""
+    for sign, ending in _SIGNS:
+        if start.startswith(sign):
+            return None if start[8:10] == b"CR" and ending == ".tif" else ending  # a RAW
+    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
+        return ".webp"
+    if start[4:8] == b"ftyp" and start[8:12] in HEIC | AVIF:
+        return ".avif" if start[8:12] in AVIF else ".heic"
+    if start[:2] == b"BM" and int.from_bytes(start[14:18], "little") in _BMP_HEADERS:
+        return ".bmp"
+    if start[:1] == b"P" and start[1:2] in b"123456" and start[2:3].isspace():
+        return ".pnm" if start[3:4].isdigit() or start[3:4] in (b"#", b" ") else None
+    return None
+
+
+def left_kind(start):
+    """JXL, RAW, ... of a file that begins with these bytes; None if it is none of them."""
+    if start[4:12] == b"ftypcrx " or (start[:4] == b"II*\0" and start[8:10] == b"CR"):
+        return RAW
+    return next((kind for sign, kind in _LEFT if start.startswith(sign)), None)
+
+
+def is_readable(kind):
+    """Whether an installed plugin reads a kind of files that are left out otherwise."""
+    return kind == JXL and importlib.util.find_spec("pillow_jxl") is not None
+
+
+def start_of(path):
+    """The first bytes of a regular file; none if it cannot be read."""
+    try:
+        with open_regular(path) as file:
+            return file.read(START)
+    except OSError:
+        return b""
+
+
+def judged(path, ending):
+    """(whether a file whose ending is not known is a photo, its kind if it is left out or None).
+
+    `ending` is that of its name in lower case.
+    """
+    if ending in _OTHERS:
+        return False, None
+    kind = _ENDINGS.get(ending)
+    if kind is None:
+        start = start_of(path)
+        kind = left_kind(start)
+        if kind is None and photo_ending(start):
+            backup = ending in _BACKUPS or str(path).endswith(_BACKUPS)
+            return not backup, BACKUP if backup else None
+    return is_readable(kind), None if is_readable(kind) else kind
+
+
+class LeftOut(Counter):
+    """How many files of each kind were left out of a folder."""
+
+    def lines(self):
+        """A line a kind, such as "3 JPEG XL left out: pip install pillow-jxl-plugin"."""
+        return [f"{count:,} {kind} left out: {HINTS[kind]}" for kind, count in sorted(self.items())]

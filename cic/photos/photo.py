@@ -1,0 +1,109 @@
+"""Photos opened to be coloured: pixels, and all that a result of them should keep."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from cic.photos import carried, metadata, pixels
+from cic.photos.damage import PhotoError
+from cic.photos.opening import name_of, opened_file, photo_errors
+
+
+@dataclass
+class Photo:
+    """A photo, upright and in sRGB, with what a result of it should keep."""
+
+    base: Image.Image  # of mode RGB, or L if it is gray
+    deep: np.ndarray | None  # (H, W) uint16 sRGB, white at 65535, of gray of more than 8 bits
+    alpha: Image.Image | None  # of mode L
+    icc: bytes | None  # a profile that is true of the pixels, if the file had one
+    profiled: bool  # the file had another, from which the colours were converted
+    carried: carried.Carried
+    pages: int  # in the file: frames of an animation, pages of a document
+    page: int  # which of them this is, from 0 on
+    format: str  # Pillow's name of it
+    notes: list = field(default_factory=list)  # sentences on what was found, and done about it
+
+    @property
+    def rgb(self):
+        """The photo as a Pillow image of mode RGB; of gray one is made at each call."""
+        return self.base if self.base.mode == "RGB" else self.base.convert("RGB")
+
+    @property
+    def exif(self):
+        return self.carried.exif
+
+    @property
+    def dpi(self):
+        return self.carried.dpi
+
+
+class Pages:
+    """The pages of an opened photo: `photo` reads one of them, each from the same open file."""
+
+    def __init__(self, source, found, stretched, work):
+        self.source, self.found = source, found
+        self.stretched, self.work = stretched, work
+        self.count, self.others = found.count(), found.others
+        self.format = found.image.format
+
+    def photo(self, page=None, last=False):
+        """Photo of a page, from 0 on; by default of that which is the photo.
+
+        `last` says that no other will be asked for. Raises PhotoError if there is no such page.
+        """
+        name = name_of(self.source)
+        with photo_errors(name, self.found.file, self.found):
+            try:
+                number = self.found.turn_to(page)
+            except EOFError:
+                raise PhotoError(f"{name!r}: there is no page {page + 1} in it") from None
+            return self._read(number, last or self.count == 1)
+
+    def _read(self, number, last):
+        found, image = self.found, self.found.image
+        # A TIFF is turned, and forgets that it was, as it is loaded; the EXIF of a PNG may come
+        # last, and asked for it Pillow would decode the data.
+        sideways = image.format == "TIFF" and metadata.is_sideways(image)
+        again = None if found.image.format not in ("PNG", "TIFF") else found.again
+        work = self.work(*image.size) if self.work else 0
+        note = pixels.decode(image, self.stretched, again, work, rgb=False)
+        notes = [note] if note else []
+        if loss := found.loss():
+            notes.append(loss[1])
+        if image.format != "TIFF":
+            sideways = metadata.is_sideways(image)
+        turned = sideways and image.format != "TIFF"
+        size = image.size[::-1] if turned else image.size
+        about = carried.of(image, found.file, size, sideways)
+        got, note = pixels.of(image, self.stretched, own=last)
+        notes += [note] if note else []
+        base = got.image
+        if base is image and not last:
+            base = image.copy()
+        return Photo(
+            *(base, got.deep, got.alpha, got.icc, got.converted, about),
+            *(self.count, number, image.format, notes),
+        )
+
+
+@contextmanager
+def open_pages(source, stretched=True, work=None):
+    """The Pages of a photo. Raises PhotoError; what the block raises is not taken for its fault.
+
+    Numbers that are those of fewer bits are `stretched` to white (see `deep.gray`).
+    `work(width, height)` are bytes that the caller will need beside a photo of that size.
+    Part of a picture that is lost is said in the notes of its Photo.
+    """
+    with opened_file(source) as found:
+        with photo_errors(name_of(source), found.file, found):
+            pages = Pages(source, found, stretched, work)
+        yield pages
+
+
+def open_photo(source, page=None, stretched=True, work=None):
+    """A page of a photo as a Photo; by default that which is the photo. See `open_pages`."""
+    with open_pages(source, stretched, work) as pages:
+        return pages.photo(page, last=True)

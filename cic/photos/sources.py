@@ -1,0 +1,191 @@
+"""Where photos are: folders at any depth, and tar shards."""
+
+import os
+from array import array
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cic.photos import kinds, shards
+from cic.photos.images import PhotoError
+
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".tga", ".mpo"),
+    *(".avif", ".heic", ".heif", ".hif"),
+)
+FILMS = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".vob", ".ts", ".mts"),
+    *(".m2ts", ".wmv", ".asf", ".flv", ".ogv", ".3gp", ".3g2", ".mxf", ".dv"),
+)
+SHARD = ".tar"
+
+
+class File(NamedTuple):
+    """A photo in a folder; a path to whatever takes one."""
+
+    folder: str
+    name: str
+
+    def __fspath__(self):
+        return os.path.join(self.folder, self.name)
+
+    __str__ = __fspath__
+
+
+def _raise(error):
+    raise error
+
+
+def is_photo(name):
+    """Whether a file is a photo by its name: a known extension; neither it nor a folder hidden."""
+    hidden = any(part.strip(".") and part[0] == "." for part in name.split("/"))
+    return os.path.splitext(name)[1].lower() in EXTENSIONS and not hidden
+
+
+def is_film(name):
+    """Whether a file is a film by its extension."""
+    return os.path.splitext(name)[1].lower() in FILMS
+
+
+def walk(folder, extensions=EXTENSIONS, onerror=_raise, left_out=None):
+    """Yield the photos below `folder`, relative to it, in the order of their bytes.
+
+    Those are the files of these extensions, and of others those that begin as a photo does. Any
+    depth, none hidden; links to folders are followed, each folder once. It holds no more names
+    than a folder and those above it have. `onerror` is given the PhotoError of a folder that cannot
+    be read; raises it, by default, and in any case if there is no `folder`. `left_out`, a
+    kinds.LeftOut, counts the photos of kinds that are not read here.
+    """
+    folder = os.fspath(folder)
+    if not os.path.isdir(folder):
+        there = os.path.lexists(folder)
+        reason = "neither a folder nor a tar shard" if there else "there is no such folder"
+        raise PhotoError(f"{folder}: {reason}")
+    waiting, seen = [""], set()  # names of folders end in a separator; the last one comes next
+    while waiting:
+        name = waiting.pop()
+        if name and not name.endswith(os.sep):
+            yield name
+            continue
+        path = os.path.join(folder, name)
+        real = os.path.realpath(path)
+        if real in seen:
+            continue
+        seen.add(real)
+        try:
+            inside = [name + entry for entry in _entries(path, extensions, left_out)]
+        except OSError as error:
+            onerror(PhotoError(f"{path!r}: {error.strerror or error}"))
+            continue
+        waiting += sorted(inside, key=os.fsencode, reverse=True)
+
+
+def _entries(path, extensions, left_out):
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            ending = os.path.splitext(entry.name)[1].lower()
+            if _is_folder(entry):
+                yield entry.name + os.sep
+            elif ending in extensions:
+                yield entry.name
+            elif ending not in (*EXTENSIONS, *FILMS, SHARD):
+                taken, kind = kinds.judged(entry.path, ending)
+                if taken:
+                    yield entry.name
+                elif kind and left_out is not None:
+                    left_out[kind] += 1
+
+
+def _is_folder(entry):
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
+
+
+def find(folder):
+    """Photos below `folder` as a list: see `walk`."""
+    return list(walk(folder))
+
+
+def photos(places, onerror=_raise, left_out=None):
+    """Yield the photos of folders, of the shards in them, and of shards: File or shards.Member.
+
+    `onerror` is given the PhotoError of a folder or shard that cannot be read, or not to its end;
+    `left_out` is as for `walk`.
+    """
+    for place in map(os.fspath, places):
+        if os.path.isfile(place):
+            yield from _members(place, onerror)
+            continue
+        for name in walk(place, (*EXTENSIONS, SHARD), onerror, left_out):
+            if name.lower().endswith(SHARD):
+                yield from _members(os.path.join(place, name), onerror)
+            else:
+                yield File(place, name)
+
+
+def _members(shard, onerror):
+    try:
+        found, problem = shards.members(shard)
+    except PhotoError as error:
+        onerror(error)
+        return
+    if problem:
+        onerror(PhotoError(problem))
+    yield from (member for member in found if is_photo(member.name))
+
+
+def report_name(photo, places):
+    """Name that reports have for a photo of `places`: relative to them, a member's in its shard."""
+    if isinstance(photo, File):
+        return photo.name
+    for place in places:
+        if photo.shard.startswith(os.path.join(place, "")):
+            return os.path.join(os.path.relpath(photo.shard, place), photo.name)
+    return os.path.join(os.path.basename(photo.shard), photo.name)
+
+
+class PhotoList(Sequence):
+    """The photos of `places` by number, a few bytes each: a million travel to every worker.
+
+    Only those that are `wanted`, a function of the photo, all by default. `problems` has a message
+    for each folder or shard that could not be read, or not to its end, `left_out` a line for each
+    kind of photos that is not read here; `searched` are the places. `groups` are the numbers of
+    photos of each place: those of a place come one after the other, and a place that is named twice
+    is there twice.
+    """
+
+    def __init__(self, places, wanted=None):
+        self.searched = [os.fspath(place) for place in places]
+        problems, names, numbers, left_out = [], [], {}, kinds.LeftOut()
+        self.place, self.end, self.offset, self.size = (array("q") for _ in range(4))
+        self.groups, end = [], 0
+        for place in self.searched:
+            before = len(names)
+            for photo in filter(wanted, photos([place], problems.append, left_out)):
+                self.place.append(numbers.setdefault((type(photo), photo[0]), len(numbers)))
+                names.append(os.fsencode(photo.name))
+                end += len(names[-1])
+                self.end.append(end)
+                offset, size = photo[2:] or (0, 0)
+                self.offset.append(offset)
+                self.size.append(size)
+            self.groups.append(len(names) - before)
+        self.places, self.names = list(numbers), b"".join(names)
+        self.problems, self.left_out = list(map(str, problems)), left_out.lines()
+
+    def __len__(self):
+        return len(self.end)
+
+    def __getitem__(self, i):
+        if not 0 <= i < len(self):
+            raise IndexError(f"photo {i} of {len(self)}")
+        start = self.end[i - 1] if i else 0
+        name = os.fsdecode(self.names[start : self.end[i]])
+        kind, place = self.places[self.place[i]]
+        if kind is File:
+            return File(place, name)
+        return shards.Member(place, name, self.offset[i], self.size[i])

@@ -1,0 +1,153 @@
+"""Photos written, whole or not at all, with what each format has room for of what they carried."""
+
+import os
+import struct
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from cic.colorize.painting import Painting, strips
+from cic.photos import carried, deep, metadata, tiff_writer
+from cic.photos.damage import DAMAGE, PhotoError
+from cic.system.files import replacing
+
+QUALITY = 95  # of written JPEG and WebP files; higher grows them faster than it shows
+TIFF = (".tif", ".tiff")
+DEEP = frozenset((".png", *TIFF))  # extensions of the formats that are written at 16 bits a channel
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+_NO_DPI = (".webp", ".avif")  # those that have a place for it in EXIF alone
+_FAULTS = (OSError, ValueError, KeyError, struct.error)
+
+
+def write(path, picture, photo=None):
+    """Write a picture to `path`, atomically, in the format of its extension; return notes.
+
+    It is (H, W, 3) sRGB, uint8, or uint16 with white at 65535: rounded to 8 bits if the format is
+    not in DEEP; or a painting.Painting. What `photo` carried goes along as far as the format has
+    room (see `carried.ROOM`); the notes say what had to be left out that there is a place for.
+    Raises PhotoError if the format is unknown or the file cannot be written.
+    """
+    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
+    room = carried.ROOM.get(suffix, ())
+    alpha = photo.alpha if photo and "alpha" in room else None
+    if suffix in TIFF:
+        with tiff_pages(path) as add:
+            add(picture, photo)
+        return []
+    if suffix == ".png" and picture.dtype == np.uint16:
+        with _written(path) as fresh:
+            about, _ = _about(photo, suffix)
+            deep.write_png(fresh, picture, alpha, **about)
+        return []
+    with _written(path) as fresh:
+        image = _image(picture)
+        if alpha is not None:
+            image.putalpha(alpha)
+        return _saved(image, fresh, photo, suffix)
+
+
+@contextmanager
+def tiff_pages(path):
+    """A function to add pages to a TIFF, whole at the end or not there: `add(picture, photo)`."""
+    with _written(path) as fresh, open(fresh, "wb") as file:
+        pages = tiff_writer.Pages(file)
+
+        def add(picture, photo=None):
+            about, _ = _about(photo, ".tif")
+            pages.add(
+                *(picture.shape, picture.dtype, strips(picture), photo and photo.alpha),
+                photo and photo.carried.compression,
+                **about,
+            )
+
+        yield add
+
+
+@contextmanager
+def _written(path):
+    """The path of a fresh file that takes the place of `path`; faults become a PhotoError."""
+    try:
+        with replacing(path) as fresh:
+            yield fresh
+    except _FAULTS as error:
+        if isinstance(error, PhotoError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        if isinstance(error, KeyError):
+            reason = f"Pillow has no writer for {error.args[0]}"
+        raise PhotoError(f"{os.fspath(path)!r}: cannot be written: {reason}") from None
+
+
+def _image(picture):
+    """The Pillow image of mode RGB of a picture; 16 bits are rounded to 8."""
+    if isinstance(picture, Painting) and picture.dtype == np.uint8:
+        image = picture.image()
+        image.info = {}  # nothing of the file that it comes from is to be written unasked
+        return image
+    height, width, _ = picture.shape
+    if picture.dtype == np.uint8:
+        return Image.fromarray(picture)
+    image, top = Image.new("RGB", (width, height)), 0
+    for strip in strips(picture):
+        image.paste(Image.fromarray(deep.to_8_bits(strip)), (0, top))
+        top += len(strip)
+    return image
+
+
+def _saved(image, path, photo, suffix):
+    """Save a Pillow image with what its photo carried, or if that fails without; return notes."""
+    about, notes = _about(photo, suffix)
+    try:
+        _save(image, path, suffix, about)
+    except DAMAGE as error:
+        if not about:
+            raise
+        _save(image, path, suffix, {})
+        notes = [f"what the photo carried is left out: it cannot be written ({error})"]
+    return notes
+
+
+def _save(image, path, suffix, about):
+    options = {"exact": True} if suffix == ".webp" else {}  # keeps what is transparent
+    image.save(path, quality=QUALITY, **options, **about)
+
+
+def _about(photo, suffix):
+    """(what is given to the writer of a format, notes) of what a Photo carried."""
+    room = carried.ROOM.get(suffix, ())
+    if photo is None:
+        return {}, []
+    found, notes, had = {}, [], photo.carried
+    if "exif" in room:
+        exif = had.exif
+        if suffix in _NO_DPI and had.dpi and not exif:
+            exif = metadata.of_resolution(had.dpi)
+        if suffix in _JPEG and exif:
+            exif, left = metadata.fitting(exif, carried.SEGMENT)
+            notes += [f"EXIF is left out that a JPEG has no room for: {name}" for name in left]
+        found["exif"] = exif
+    if "dpi" in room and suffix not in _NO_DPI:
+        found["dpi"] = had.dpi
+    if "icc" in room:
+        found["icc_profile"] = photo.icc
+    if suffix in _JPEG:
+        found["extra"], missing = carried.segments(had)
+        notes += missing
+    elif suffix == ".png":
+        found["pnginfo"] = _png_info(carried.chunks(had), photo.icc)
+    elif suffix in TIFF:
+        found["fields"] = carried.tags(had)
+    elif "xmp" in room:
+        found["xmp"] = had.xmp
+    return {name: value for name, value in found.items() if value}, notes
+
+
+def _png_info(chunks, icc):
+    """PngInfo of (name, data) chunks; None if there are none. An ICC profile outranks sRGB's."""
+    info = PngInfo()
+    for name, data in chunks:
+        if name != b"sRGB" or not icc:
+            info.add(name, data)
+    return info if info.chunks else None

@@ -1,0 +1,190 @@
+"""What every command does at its ends: flags and help, one line for an error, a status."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import unicodedata
+from math import nan
+
+from cic.photos import images
+
+ESCAPED = "backslashreplace"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Its help begins with the description, in which examples come first, not with all flags."""
+
+    def format_help(self):
+        description, self.description = self.description, None
+        try:
+            return f"{description.strip()}\n\n{super().format_help()}"
+        finally:
+            self.description = description
+
+
+def parser(description):
+    """ArgumentParser that shows a tool's docstring as it is."""
+    return _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def positive(text):
+    """argparse type: an integer from 1 on."""
+    return _from(1, text)
+
+
+def natural(text):
+    """argparse type: an integer from 0 on."""
+    return _from(0, text)
+
+
+def seed(text):
+    """argparse type: an integer from 0 to 2^64 - 1, as seeding.random_for takes it."""
+    number = natural(text)
+    if number >= 2**64:
+        raise argparse.ArgumentTypeError(f"{text} is above 2^64 - 1")
+    return number
+
+
+def temperature(text):
+    """argparse type: a number from 0.01 to 100."""
+    return _between(0.01, 100, text)
+
+
+def saturation(text):
+    """argparse type: a number from 0 to 10."""
+    return _between(0, 10, text)
+
+
+def share(text):
+    """argparse type: a number from 0 to 1."""
+    return _between(0, 1, text)
+
+
+def sizes(text):
+    """argparse type: whole numbers from 1 on with commas between them, a tuple."""
+    return tuple(map(positive, text.split(",")))
+
+
+def add_num_workers(parser):
+    """The flag with which tools that read many photos choose their number of processes."""
+    parser.add_argument(
+        "--num_workers",
+        type=natural,
+        default=os.cpu_count(),
+        help="processes that read photos; 0: only this one (%(default)s)",
+    )
+
+
+def add_max_pixels(parser):
+    """The flag with which every tool that reads photos raises images.limit_pixels."""
+    parser.add_argument(
+        "--max_pixels",
+        type=positive,
+        default=images.pixel_limit(),
+        help="most pixels that a photo may have, which also bounds its memory (%(default)s)",
+    )
+
+
+def add_option(parser):
+    """The flag with which tools that make a network take its options: see `options`."""
+    parser.add_argument(
+        "--option", action="append", default=[], help="of the network, KEY=VALUE: width=0.5"
+    )
+
+
+def options(texts):
+    """{key: value} of texts KEY=VALUE, the values JSON or a word; raises ValueError for others."""
+    found = {}
+    for text in texts:
+        key, _, value = text.partition("=")
+        try:
+            found[key] = json.loads(value)
+        except ValueError:
+            if value.isalpha():  # space=Lab
+                found[key] = value
+                continue
+            raise ValueError(f"--option {text}: write width=0.5 or extra_relu=true") from None
+    return found
+
+
+def _from(least, text):
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
+    return int(text)
+
+
+def _between(least, most, text):
+    try:
+        number = float(text)
+    except ValueError:
+        number = nan
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
+    return number
+
+
+def run(main):
+    """Exit with the status that `main()` returns; an expected error is one line and status 1.
+
+    Expected are bad values, files that cannot be used, missing packages, too little memory, and
+    Ctrl-C (status 130); anything else is a defect and keeps its traceback. SIGTERM ends as
+    SystemExit does (status 143), so that nothing half-written stays.
+    """
+    print_anything()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        print("stopped by the keyboard", file=sys.stderr)
+        status = 130
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        print(f"error: {said(error)}", file=sys.stderr)
+        status = 1
+    sys.exit(_flushed(status))
+
+
+def print_anything():
+    """Let no output stream's encoding end anything, here and in all processes started from here.
+
+    What it cannot encode is escaped, and a stream that is closed takes all: else the next file that
+    is opened would get its number, and what libraries print.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            void = open(os.devnull, "w", encoding="utf-8", errors=ESCAPED)  # noqa: SIM115 - for good
+            setattr(sys, name, void)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=ESCAPED)
+    encoding = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
+    os.environ["PYTHONIOENCODING"] = f"{encoding}:{ESCAPED}"
+
+
+def said(error):
+    """What an exception says, on one line; its type's name if it says nothing."""
+    return printable(str(error)) or type(error).__name__
+
+
+def printable(text):
+    """Any text on one line: as it is, but for controls, line ends and bytes that are not UTF-8."""
+    odd = ("Cc", "Cs", "Zl", "Zp")
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in odd else c for c in text)
+
+
+def _flushed(status):
+    """The status once all is printed; 1 if standard output is full or nobody reads it any more."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again
+        if not isinstance(error, BrokenPipeError):
+            print(f"error: standard output: {error.strerror or error}", file=sys.stderr)
+        return status or 1
+    return status

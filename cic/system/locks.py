@@ -1,0 +1,202 @@
+"""One run at a time in an output folder: a lock that names its owner, and that no kill leaves shut.
+
+The lock is the kernel's, on a file in the folder (flock), which ends with the process that holds
+it, however that ends; on NFS the server keeps it for all hosts. The file says who the owner is: a
+file without an owner that is alive is what a kill left, and is taken over. Where flock is local to
+a host, or does not work, the file's time tells: its owner sets it every BEAT seconds.
+"""
+
+import json
+import os
+import socket
+import stat
+import sys
+import tempfile
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+from cic.system.files import remove_leftovers
+
+try:
+    import fcntl
+except ImportError:  # of Unix
+    fcntl = None
+
+NAME = ".cic-lock"
+BEAT = 30  # seconds between signs of life
+SILENT = 150  # seconds without one, after which an owner on another machine is taken for dead
+
+
+class LockedError(OSError):
+    """Another run writes into the folder; the message says which, and what to do."""
+
+
+@contextmanager
+def held(folder):
+    """A context in which no other run that asks writes into `folder`, which is made if need be.
+
+    Gives whether an earlier run was killed in it. The file is removed at the end, and so is the
+    folder if it was made here and is empty. Of several processes of one run, the first alone asks.
+    Raises LockedError if another run is at work, OSError if the folder cannot be written to.
+    """
+    made = _missing(folder)
+    path = os.path.join(folder, NAME)
+    try:
+        file, before = _take(path, folder)
+        ended = threading.Event()
+        threading.Thread(target=_beat, args=(path, ended), daemon=True).start()
+        try:
+            yield before is not None
+        finally:
+            ended.set()
+            with suppress(OSError):
+                if os.path.samestat(os.stat(path), os.fstat(file)):
+                    os.unlink(path)
+            os.close(file)
+    finally:
+        for place in made:
+            with suppress(OSError):  # not empty
+                os.rmdir(place)
+
+
+@contextmanager
+def cleaned(folder):
+    """As `held`; what a run that was killed left half-written in the folder is removed first."""
+    with held(folder) as was_killed:
+        if was_killed:
+            remove_leftovers(folder)
+        yield
+
+
+def _missing(folder):
+    """A folder and those above it that are not there, the innermost first; raises OSError."""
+    missing, place = [], os.path.abspath(folder)
+    while not os.path.lexists(place):
+        missing.append(place)
+        place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        raise NotADirectoryError(f"{folder}: cannot be written: {place} is not a folder")
+    return missing
+
+
+def _take(path, folder):
+    """(file descriptor that holds the lock, the dead owner whose file it was, or None)."""
+    while True:
+        os.makedirs(folder, exist_ok=True)  # the run that made it may have removed it
+        try:
+            file = _open(path, folder)
+        except FileNotFoundError:
+            continue
+        try:
+            is_ours = _lock(file)
+            if not _is_there(path, file):  # its owner has just removed it
+                os.close(file)
+                continue
+            before = _refuse_living(file, folder, is_ours)
+            _write(file)
+        except BaseException:
+            os.close(file)
+            raise
+        if before is not None:
+            print(f"{folder}: {_name(before)} was killed here: going on", file=sys.stderr)
+        return file, before
+
+
+def _refuse_living(file, folder, is_ours):
+    """The dead owner that a lock's file names, or None; raises LockedError if it is alive."""
+    found = os.fstat(file)
+    owner = _read(file) if found.st_size else None
+    if is_ours is None:
+        raise LockedError(_message(folder, owner or {}))
+    if owner is None or (is_ours and owner.get("machine") == _machine()):
+        return owner
+    if _now(folder) - found.st_mtime < SILENT:
+        wait = f"; if it was killed, this works again in {SILENT} seconds"
+        raise LockedError(_message(folder, owner) + wait)
+    return owner
+
+
+def _open(path, folder):
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        file = os.open(path, flags, 0o666)
+    except OSError as error:  # it names a file that nobody knows
+        raise OSError(error.errno, error.strerror, os.fspath(folder)) from None
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(f"{path}: in the way of a lock, and no regular file: remove it")
+    return file
+
+
+def _lock(file):
+    """Whether flock works and the lock is ours: None if it is another's, False if it does not."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    except OSError:  # no locks on this file system
+        return False
+    return True
+
+
+def _is_there(path, file):
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file))
+    except FileNotFoundError:
+        return False
+
+
+def _read(file):
+    """The owner that a lock's file names; empty if it cannot be told."""
+    try:
+        owner = json.loads(os.pread(file, 4096, 0))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def _write(file):
+    owner = {"pid": os.getpid(), "host": socket.gethostname(), "machine": _machine()}
+    owner["since"] = time.strftime("%Y-%m-%d %H:%M:%S")
+    with suppress(OSError):  # a disk that is full: the lock holds, without a name
+        os.ftruncate(file, 0)
+        os.pwrite(file, json.dumps(owner).encode("ascii"), 0)
+
+
+def _machine():
+    """What tells one running kernel from another; containers, which have names, share theirs."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return socket.gethostname()
+
+
+def _now(folder):
+    """The time by the clock of the folder's file system, which may be another host's."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"now")
+        file.flush()
+        return os.fstat(file.fileno()).st_mtime
+
+
+def _beat(path, ended):
+    while not ended.wait(BEAT):
+        with suppress(OSError):
+            os.utime(path)
+
+
+def _name(owner):
+    if not owner.get("pid"):
+        return "another run"
+    return f"process {owner['pid']} on {owner.get('host')}, begun {owner.get('since')},"
+
+
+def _message(folder, owner):
+    return (
+        f"{folder}: {_name(owner)} is writing into this folder: "
+        "wait until it ends, or choose another folder"
+    )

@@ -1,0 +1,109 @@
+"""Work in several processes: results come in order, and few are ahead, however long the list."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from concurrent.futures import ProcessPoolExecutor, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+
+from cic.photos import images
+from cic.system import interrupts
+
+AHEAD = 3  # chunks in preparation for each worker
+PATIENCE = 1  # seconds after which the workers are looked at
+
+_call = None  # of this worker process: item -> result
+
+
+def _start_worker(ready, pixels, function, state):
+    global _call
+    _call = lambda item: function(*state, item)  # noqa: E731 - it closes over both
+    images.limit_pixels(pixels)
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes; the main one decides
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    ready.wait()
+
+
+def _end_with_parent():
+    """A killed main process leaves no worker behind: its end of their queue never closes."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _call_each(chunk):
+    return [_call(item) for item in chunk]
+
+
+class Pool:
+    """Calls of `function(*state, item)` in `workers` processes; with 0 in this one.
+
+    `function` and `state` travel to each worker once, and so does the limit of a photo's pixels.
+    Use it as a context manager: it ends its processes.
+    """
+
+    def __init__(self, workers, function, *state):
+        self.workers, self.function, self.state = workers, function, state
+        self.executor = None
+        if workers:
+            context = multiprocessing.get_context("spawn")  # a fork would copy a framework's locks
+            ready = context.Event()  # until it is set no worker is idle, so each job starts one
+            start = ready, images.pixel_limit(), function, state
+            self.executor = ProcessPoolExecutor(workers, context, _start_worker, start)
+            others = set(multiprocessing.active_children())
+            with interrupts.ignored():
+                for _ in range(workers):
+                    self.executor.submit(os.getpid)  # starts a process
+            self.processes = set(multiprocessing.active_children()) - others
+            for process in self.processes:
+                process.terminate = process.kill  # for the executor: they ignore SIGTERM
+            # While anyone can write, the end of a worker that is killed in the middle of a result
+            # is not seen by the thread that reads it: it would wait for ever, and so would we.
+            self.executor._result_queue._writer.close()
+            ready.set()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.executor:
+            self.executor.shutdown(cancel_futures=True)
+
+    def map(self, items, chunk=1):
+        """Iterate over the result of each item, in order; `chunk` items travel together.
+
+        What a call raises is raised here; raises OSError if a worker was killed.
+        """
+        if not self.executor:
+            yield from (self.function(*self.state, item) for item in items)
+            return
+        try:
+            yield from self._in_order(iter(items), chunk)
+        except BrokenProcessPool:
+            raise OSError(
+                "a process that reads photos was killed, perhaps for want of memory: "
+                "try fewer --num_workers"
+            ) from None
+
+    def _in_order(self, items, chunk):
+        pending = deque()
+        while batch := list(islice(items, chunk)):
+            pending.append(self.executor.submit(_call_each, batch))
+            if len(pending) > AHEAD * self.workers:
+                yield from self._result(pending.popleft())
+        while pending:
+            yield from self._result(pending.popleft())
+
+    def _result(self, future):
+        while True:
+            try:
+                return future.result(timeout=PATIENCE)
+            except TimeoutError:
+                if future.done():
+                    raise  # by the call itself
+            if not all(process.is_alive() for process in self.processes):
+                for process in self.processes:
+                    process.kill()  # they may wait for the dead one

@@ -1,0 +1,306 @@
+"""The training loop, the same for every backend: step, log, evaluate, save, resume."""
+
+import hashlib
+import math
+import os
+import re
+import signal
+from contextlib import nullcontext, suppress
+from dataclasses import asdict
+
+import numpy as np
+
+from cic.networks import BINS
+from cic.photos.images import PhotoError
+from cic.system import interrupts
+from cic.training import ranks, watch
+from cic.training.log import TrainingError
+from cic.training.losses import class_entropy
+from cic.training.recipes import Recipe, learning_rate
+from cic.weights import checkpoint
+
+LATEST, BEST = "latest", "best"
+AVERAGE = "_average"  # at the end of a figure of the average of the weights
+_ALL_GRAY = (
+    "every photo to evaluate on is gray, which says nothing of colours: take others for --val_dir; "
+    "tools/get_invalid_images.py finds gray ones"
+)
+_EPOCH = re.compile(r"epoch_(\d+)_model\.safetensors")
+
+
+def checkpoint_path(folder, which=LATEST):
+    """Path of a run's checkpoint: of finished epoch `which`, from 1, or the latest, or the best."""
+    return os.path.join(folder, f"epoch_{which}_model.safetensors")
+
+
+def score(figures):
+    """What the best checkpoint has least of: the validation loss, the average's if there is one."""
+    loss = figures.get("validation_loss", math.inf)
+    return figures.get("validation_loss" + AVERAGE, loss)
+
+
+class Checkpoints:
+    """The checkpoints of one run in `folder`, each with `meta`.
+
+    There are the latest, those of the newest `keep` epochs, and the one of the epoch with the
+    lowest `score`, if there is validation. Where a run goes on from an earlier one, those
+    of later epochs do not count; they stay until they are replaced.
+    `before` is the meta of the checkpoint that was resumed, empty for a new run.
+    """
+
+    def __init__(self, folder, network, recipe, meta=None, keep=5):
+        self.folder = os.fspath(folder)
+        self.network, self.recipe, self.keep = network, recipe, keep
+        self.meta = checkpoint.network_meta(network) | {"recipe": asdict(recipe)} | (meta or {})
+        self.before = {}
+
+    def path(self, which=LATEST):
+        """Path of the checkpoint of an epoch, or of the latest."""
+        return checkpoint_path(self.folder, which)
+
+    def save(self, trainer, which=LATEST, **progress):
+        """Write weights, optimizer and progress; the path."""
+        weights, optimizer = trainer.state()
+        prefixed = {checkpoint.OPTIMIZER + name: array for name, array in optimizer.items()}
+        checkpoint.save(self.path(which), weights | prefixed, self.meta | progress)
+        return self.path(which)
+
+    def save_epoch(self, trainer, epoch, **progress):
+        """Write the checkpoint of a finished epoch, again if it is the best; remove older ones."""
+        self.save(trainer, epoch, **progress)
+        if score(progress) < self._lowest(progress["step"]):
+            self.save(trainer, BEST, **progress)
+        found = map(_EPOCH.fullmatch, os.listdir(self.folder))
+        epochs = sorted(int(match[1]) for match in found if match and int(match[1]) <= epoch)
+        for old in epochs[: -self.keep]:
+            os.unlink(self.path(old))
+
+    def _lowest(self, step):
+        """The score of the best checkpoint before `step`."""
+        if not os.path.exists(self.path(BEST)):
+            return math.inf
+        meta = checkpoint.load_meta(self.path(BEST))
+        there = meta["step"] < step and score(meta) > 0  # 0 was measured on gray photos alone
+        return score(meta) if there else math.inf
+
+    def resume(self, trainer, which=LATEST):
+        """Load a checkpoint into `trainer`; the number of steps it has made."""
+        path = self.path(which)
+        state, meta = checkpoint.load(path)
+        recipe = meta.get("recipe", self.meta["recipe"])["name"]
+        if recipe != self.meta["recipe"]["name"]:
+            raise TrainingError(f"{path}: of recipe {recipe}: add --recipe {recipe}")
+        weights, optimizer = checkpoint.split(state)
+        checkpoint.check(self.network, weights, path)
+        checkpoint.check_training(self.network, optimizer, meta, path, self.recipe)
+        self._check_same(meta, path)
+        starts = {flag: meta.get(flag) for flag in ("weights", "encoder")}
+        for flag, start in starts.items():
+            if self.meta.get(flag) not in (None, start):
+                raise TrainingError(
+                    f"{path}: its run began from --{flag} {start}: "
+                    f"leave --{flag} away to go on with it"
+                )
+        trainer.load(weights, optimizer)
+        self.before, self.meta = meta, self.meta | starts
+        return meta["step"]
+
+    def _check_same(self, meta, path):
+        """Raise TrainingError unless the photos and their order are those of `meta`."""
+        before, settings = _settings(meta), _settings(self.meta)
+        for key in ("seed", "photos", "fingerprint", "batch_size", "balance", "groups"):
+            was, now = before.get(key), settings.get(key)
+            if was != now:
+                raise TrainingError(
+                    f"{path}: {key} was {was} and is {now}: the order of the photos follows from "
+                    "it; to begin anew from these weights, take --weights"
+                )
+        if meta.get("classes") != self.meta.get("classes"):
+            raise TrainingError(f"{path}: its class folders are others than these")
+
+    def changes(self):
+        """Settings that are no longer those of the resumed checkpoint: "lr 0.1 -> 0.2", ..."""
+        before, now = _settings(self.before), _settings(self.meta)
+        settings = self.meta["recipe"].keys() - {"name", "record"}
+        settings |= {"backend", "precision", "prior_fingerprint"}
+        return [
+            f"{key} {before[key]} -> {now[key]}"
+            for key in sorted(settings & before.keys() & now.keys())
+            if before[key] != now[key]
+        ]
+
+
+def _settings(meta):
+    """A checkpoint's recipe and other meta in one; settings that it is older than are off."""
+    recipe = meta.get("recipe", {})
+    return (asdict(Recipe("")) | recipe if recipe else {}) | meta
+
+
+def check_alike(trainer, rank, size, facts):
+    """Raise TrainingError, in all `size` processes of a run, if they have different `facts`.
+
+    These are {what they are: value}; the first that differ are named.
+    """
+    for name, value in facts.items():
+        digest = hashlib.blake2b(repr(value).encode(), digest_size=6).hexdigest()
+        number = int(digest, 16)  # float64, which is summed, holds it
+        if len(set(trainer.total(*(number * (rank == other) for other in range(size))))) > 1:
+            raise TrainingError(
+                f"the processes of this run have different {name}: process {rank} has {value}"
+            )
+
+
+def refuse_gray(dataset):
+    """Raise TrainingError if every photo to evaluate on is gray: whatever it learns, the loss is 0.
+
+    It looks no further than the first in colour. Gray photos that count (`keep_gray`) are as good.
+    """
+    if dataset.network.predicts != BINS or dataset.keep_gray:
+        return
+    gray = 0
+    for i in range(len(dataset)):
+        with suppress(PhotoError):
+            if dataset.target.of(dataset.crop(i), i)[1].any():
+                return
+            gray += 1
+    if gray:
+        raise TrainingError(f"{', '.join(dataset.photos.searched)}: {_ALL_GRAY}")
+
+
+def evaluate(trainer, loader, name=None, stop=()):
+    """Figures of all photos of the loaders of all processes, in evaluation mode.
+
+    {"validation_loss": ...} and, of a classifier, "top1" and "top5", percent; the same of the
+    average of the weights, if there is one, whose names end in AVERAGE. None once any process asks
+    to stop, its `stop` not being empty. `name` is called with the messages of the unreadable photos
+    of each batch.
+    """
+    classifies = loader.dataset.network.is_classifier
+    kinds = {"": nullcontext} | ({AVERAGE: trainer.averaged} if trainer.averages else {})
+    sums = {end: np.zeros(2 + (1 + len(ranks.RANKS)) * classifies) for end in kinds}
+    for batch in loader.batches(0, loader.order.steps_per_epoch):
+        if trainer.total(bool(stop))[0]:
+            return None
+        if name:
+            name(batch.failures)
+        alone = loader.order.world == 1
+        if not len(batch.inputs) and (classifies or alone):
+            continue  # else a loss may have to be agreed on by all processes
+        for end, weights in kinds.items():
+            with weights():
+                sums[end] += _sums(trainer, batch, classifies)
+    figures = {}
+    for end, own in sums.items():
+        total = trainer.total(*own.tolist())
+        if loader.dataset.network.predicts == BINS and total[1] and not total[0]:
+            raise TrainingError(_ALL_GRAY)
+        figures |= {key + end: value for key, value in _figures(*total).items()}
+    return figures
+
+
+def _sums(trainer, batch, classifies):
+    """(total, count) of the loss of a batch and, of a classifier's, photos and hits."""
+    if not classifies:
+        return trainer.evaluate(batch)
+    logits = trainer.predict(batch.inputs)
+    hits = ranks.hits(logits, *batch.targets)
+    return *class_entropy(logits, *batch.targets), len(logits), *hits
+
+
+def _figures(total, count, photos=0, *hits):
+    """Figures of all sums."""
+    if not count:
+        raise TrainingError("not one photo to evaluate on could be read")
+    if not math.isfinite(total):
+        raise TrainingError(f"the validation loss is {total}: try a lower --lr")
+    shares = {f"top{k}": 100 * n / photos for k, n in zip(ranks.RANKS, hits)}
+    return {"validation_loss": total / count} | shares
+
+
+def _validate(trainer, validation, checkpoints, log, step, stop):
+    """What `evaluate` gives, which is logged; nothing if any process asks to stop meanwhile."""
+    if validation.order.rank == 0:
+        checkpoints.save(trainer, step=step)  # evaluating may take longer than a launcher waits
+    figures = evaluate(trainer, validation, log.name, stop)
+    if figures is None:
+        return {}
+    log.write(step=step, **figures)
+    return figures
+
+
+def train(
+    trainer,
+    recipe,
+    loader,
+    steps,
+    checkpoints,
+    log,
+    start=0,
+    validation=None,
+    save_latest=2000,
+    preview=None,
+):
+    """Train from step `start` to `steps`; the run's figures as a dict.
+
+    A checkpoint is written after every epoch and, as the latest, every `save_latest` steps, at the
+    end and when asked to stop: Ctrl-C then raises KeyboardInterrupt, SIGTERM SystemExit.
+    `validation` is a Loader whose loss goes to the `log` after every epoch, when a `preview` is
+    shown on the log's board; an epoch at whose end the run is stopped goes without. Of several
+    processes, only the first writes. Raises TrainingError if no photo of a whole epoch can be read.
+    """
+    if start >= steps:
+        raise TrainingError(
+            f"{start} of {steps} steps are made: for more, raise --num_epochs or --max_steps"
+        )
+    figures = {}
+    epoch_steps = loader.order.steps_per_epoch
+    first, unread = loader.order.rank == 0, 0
+    guard = watch.Watch() if loader.dataset.network.predicts == BINS else None
+    with log.opened(start, steps), interrupts.noted() as signals:
+        for step, batch in enumerate(log.timed(loader.batches(start, steps)), start):
+            log.failures(batch.failures)
+            lr = learning_rate(recipe, step, steps, epoch_steps)
+            loss, photos, stops = trainer.step(batch, lr, signals)
+            unread = 0 if photos else unread + 1
+            if unread == min(epoch_steps, steps):
+                raise TrainingError(f"not one photo of {unread:,} steps could be read")
+            if photos:
+                log.step(step, loss, photos, lr)
+            if photos and guard:
+                guard.note(loss, batch)
+            done = step + 1
+            if guard and first and len(batch.inputs) and done % watch.EVERY == 0:
+                logits = trainer.predict(batch.inputs[: watch.PHOTOS])
+                log.warn(done, guard.look(logits, batch))
+            epoch_ends, last = done % epoch_steps == 0, done == steps
+            if not (epoch_ends or last or stops or done % save_latest == 0):
+                continue
+            log.check(step)
+            if epoch_ends or last:
+                figures = {}  # those that are there are of the epoch before
+                if validation and not stops:
+                    figures = _validate(trainer, validation, checkpoints, log, done, signals)
+                    stops = not figures
+                if preview and not stops:
+                    preview.show(log.board, done, trainer.predict)
+            if first and epoch_ends:
+                checkpoints.save_epoch(trainer, done // epoch_steps, step=done, **figures)
+            if first:
+                checkpoints.save(trainer, step=done, **figures)
+            if stops:
+                rest = "" if last else ": the same command with --continue_train goes on"
+                log.say(f"stopped after step {done}, saved in {checkpoints.path()}{rest}")
+                interrupts.stop(signals[0] if signals else signal.SIGTERM)
+        skipped = int(*trainer.total(log.skipped))
+        if skipped > log.skipped:
+            log.say(
+                f"skipped: photos that other processes could not read, {skipped - log.skipped:,}"
+            )
+        return figures | {
+            "loss": log.loss,
+            "images_per_second": round(log.images_per_second, 2),
+            "steps": steps,
+            "waiting": round(log.waiting, 4),
+            "skipped": skipped,
+            "checkpoint": checkpoints.path(),
+        }

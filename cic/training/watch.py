@@ -1,0 +1,174 @@
+"""The known ways in which training fails, noticed while it runs and said in plain words, once.
+
+The thresholds come from runs of a quarter of the network's width on 64 x 64 photographs, batch 40;
+what healthy and failing ones measured stands beside them.
+"""
+
+from collections import Counter, deque
+
+import numpy as np
+
+from cic.colour.bins import AB, COUNT
+from cic.colour.distributions import decode
+from cic.colour.rebalance import GRAY_BELOW
+
+EVERY = 100  # steps between looks
+PHOTOS = 16  # of a batch are looked at
+RECENT = 50  # steps that the loss is the mean of
+
+TAKEN = 0.9  # share of one bin; healthy runs have up to 0.88 for a while, collapsed ones 1
+NOT_TAKEN = 0.6  # share that it has in the photos, below which that is too much
+ABOVE = 1.5  # times the loss of a constant prediction; at the very first step it is about that
+COLLAPSED = 0.04  # deviation of the ab as a share of the photos'; healthy 0.055 on, collapsed 0
+NEUTRAL = 10.0  # |ab| of the bins around gray: the spacing of the bins
+
+# Hue angles up to which a colour has a name: those of sRGB's primaries and of common pigments.
+HUES = (
+    *((20, "pink"), (45, "red"), (95, "brown"), (115, "yellow"), (185, "green"), (310, "blue")),
+    *((340, "violet"), (360, "pink")),
+)
+# Looks in a row, after which a failure is no passing one. At a good --lr the loss took 550 steps to
+# fall below that of a constant prediction; from 150 on it was less than 2 % above. Until then,
+# without rebalancing, predictions are nearly gray: all of one bin, 0.05 of the deviation.
+PATIENCE = {"blank": 3, "taken": 8, "collapsed": 8, "above": 3, "stuck": 20}
+
+
+def mean_target(batch):
+    """What the pixels of a batch are to be, on average, (313,) float64: weights summed by bin.
+
+    It sums to the pixels' mean rebalancing weight, gray photos counting 0.
+    """
+    index, weight = batch.targets
+    total = np.bincount(index.ravel(), weight.ravel(), COUNT)
+    return total / max(1, index[:, 0].size)
+
+
+def constant_loss(target):
+    """Loss of the best prediction that is the same everywhere, nats, for a mean target (313,).
+
+    The loss of shares q is -sum(target log q). With S = sum(target) the best q is target / S, by
+    Gibbs' inequality, and its loss S times the entropy of q. That is what predicting the prior
+    comes to. From the prior itself it would come out wrong, 5 to 15 % too high: smoothing moved
+    some of it to rare bins, which weigh most.
+    """
+    seen = target[target > 0]
+    return float(-(seen * np.log(seen / seen.sum())).sum())
+
+
+def hue(ab):
+    """Plain name of a colour, ab (2,): gray, brown, blue, ..."""
+    if np.abs(ab).max() <= GRAY_BELOW:
+        return "gray"
+    angle = np.degrees(np.arctan2(ab[1], ab[0])) % 360
+    return next(name for end, name in HUES if angle <= end)
+
+
+def shares(bins):
+    """Share of each bin among any number of them, (313,)."""
+    return np.bincount(bins.ravel(), minlength=COUNT) / max(1, bins.size)
+
+
+def deviation(ab):
+    """Standard deviation of (..., 2) ab from their mean, CIELAB units."""
+    return float(np.sqrt(ab.reshape(-1, 2).var(0).sum()))
+
+
+class Watch:
+    """Notes every step's loss, looks at predictions now and then, and says what is wrong, once."""
+
+    def __init__(self):
+        self.losses, self.targets = deque(maxlen=RECENT), deque(maxlen=RECENT)
+        self.total = np.zeros(COUNT)
+        self.looks = Counter()  # in a row at which a failure was seen
+
+    def note(self, loss, batch):
+        """Note the loss of a step, anything that has item(), and what it was to predict."""
+        if not len(batch.inputs):
+            return
+        target = mean_target(batch)
+        self.losses.append(loss)
+        self.targets.append(target)
+        self.total += target
+
+    def reference(self):
+        """Loss that the best constant prediction would have had in the recent steps, nats."""
+        seen = self.total > 0
+        best = np.log(self.total[seen] / self.total.sum())
+        return float(-(np.mean(self.targets, 0)[seen] @ best))
+
+    def look(self, logits, batch):
+        """What is wrong, a list of sentences, most often empty: each is said once.
+
+        `logits` (n, 313, h, w) is the prediction for the first n photos of `batch`. Numbers that
+        are not finite are left to the loop.
+        """
+        if not len(logits) or not np.isfinite(logits).all() or not self.targets:
+            return []
+        found = self._of_loss() | _of_colours(logits, batch.targets[0][: len(logits), 0])
+        messages = []
+        for name, patience in PATIENCE.items():
+            if self.looks[name] < patience:
+                self.looks[name] = self.looks[name] + 1 if name in found else 0
+                if self.looks[name] == patience:
+                    messages.append(found[name])
+        return messages
+
+    def _of_loss(self):
+        """{failure: message} of the recent steps' losses."""
+        reference = self.reference()
+        if not reference:
+            return {
+                "blank": "every photo is gray: there is no colour to learn; "
+                "tools/get_invalid_images.py finds them"
+            }
+        loss = float(np.mean([loss.item() for loss in self.losses]))
+        if loss <= reference:
+            return {}
+        compared = f"the loss is {loss:.3f}, that of predicting the same everywhere {reference:.3f}"
+        found = {
+            "stuck": f"nothing is learnt from the photos: {compared}; "
+            "more steps, a higher --lr, or begin from trained --weights"
+        }
+        if loss > ABOVE * reference:
+            found["above"] = f"training goes astray: {compared}; try a lower --lr"
+        return found
+
+
+def _of_colours(logits, index):
+    """{failure: message} of predictions (n, 313, h, w) and true nearest bins (n, h, w)."""
+    found = {}
+    predicted, true = shares(logits.argmax(1)), shares(index)
+    top = predicted.argmax()
+    if predicted[top] > TAKEN and true[top] < NOT_TAKEN:
+        found["taken"] = _taken(top, predicted[top], true[top])
+    with np.errstate(over="ignore"):  # of what diverges
+        ab = np.moveaxis(decode(logits), 1, -1)
+    left = deviation(ab) / max(deviation(AB[index]), 1e-6)
+    if left < COLLAPSED:
+        found["collapsed"] = _collapsed(ab.reshape(-1, 2).mean(0), left)
+    return found
+
+
+def _taken(top, predicted, true):
+    a, b = AB[top]
+    if np.abs(AB[top]).max() <= NEUTRAL:
+        advice = "lower --gamma, so that rare colours weigh more, or take more steps"
+    else:
+        advice = "raise --gamma, or count the --prior of these photos with tools/estimate_prior.py"
+    return (
+        f"one colour takes over: {predicted:.0%} of the pixels are predicted {hue(AB[top])} "
+        f"(ab {a:g}, {b:g}), and {true:.0%} are; {advice}"
+    )
+
+
+def _collapsed(mean, left):
+    name = hue(mean)
+    what = "gray" if name == "gray" else f"the same {name}"
+    if name == "gray":
+        advice = "take more steps, a lower --gamma, or begin from trained --weights"
+    else:
+        advice = "try a lower --lr, or begin from trained --weights"
+    return (
+        f"every photo becomes {what} (ab {mean[0]:.0f}, {mean[1]:.0f}): the colours vary by "
+        f"{left:.1%} of what the photos' do; {advice}"
+    )

@@ -1,0 +1,259 @@
+"""Checkpoints: safetensors with neutral names; written whole or not at all, loaded strictly.
+
+A file holds the weights under their neutral names and, for a training run, the optimizer's arrays
+under `optimizer/...`, the average of the weights under `optimizer/average/...`. Its metadata is one
+JSON object, the network's name and options and whatever the writer adds, and the CRC-32 of that and
+of every array. Nothing in a file can run code.
+`load` and `load_weights` read other projects' files too: see `cic.weights.formats`.
+"""
+
+import json
+import os
+import struct
+import zlib
+from importlib import resources
+
+import numpy as np
+
+from cic import networks
+from cic.networks.encoder import rates, trained
+from cic.system import bounded_json
+from cic.system.files import replacing
+from cic.training.recipes import OPTIMIZERS
+from cic.weights.averaging import PREFIX, averaged
+from cic.weights.files.safetensors import File
+
+OPTIMIZER = "optimizer/"  # prefix of the arrays that only training needs
+META, CHECKS = "cic", "crc32"  # the keys of the file's own metadata
+DEFAULT = "fpn"  # bundled weights
+# No weight is larger, and no variance than its square: bytes in the wrong order are such numbers,
+# and a float32 holds what a few layers of smaller ones make of a photo.
+LARGEST = 1e8
+VARIANCE = ".running_var"  # how the arrays are called that are none below 0
+# Of what metadata say of colorizing: types, least and most.
+COLORIZE = {"size": (int, 8, 2048), "temperature": (int | float, 0, 100)}
+LONGEST = 1000  # letters of a message: names in a file may be of any length
+_KINDS = {"f": "F", "i": "I", "u": "U"}  # safetensors' names of NumPy's kinds of numbers
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint, or not one of this network; the message names it.
+
+    It is one line that can be shown, whatever is in the file.
+    """
+
+    def __init__(self, message):
+        line = " ".join(str(message).split())
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line[:LONGEST])
+        super().__init__(shown + " ..." * (len(line) > LONGEST))
+
+
+def save(path, state, meta):
+    """Write state {name: array} and meta (a JSON object) to `path`, atomically."""
+    # array by array, so that no copy of them all is in memory
+    sizes = sorted(state.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
+    arrays = {name: np.require(array, requirements="C") for name, array in sizes}
+    text = json.dumps(meta)
+    checks = {META: zlib.crc32(text.encode())}
+    checks |= {name: zlib.crc32(_bytes(array)) for name, array in arrays.items()}
+    header, end = {"__metadata__": {META: text, CHECKS: json.dumps(checks)}}, 0
+    for name, array in arrays.items():
+        start, end = end, end + array.nbytes
+        kind = "BOOL" if array.dtype.kind == "b" else None
+        kind = kind or f"{_KINDS[array.dtype.kind]}{8 * array.itemsize}"
+        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": (start, end)}
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 8)
+    with replacing(path) as fresh, open(fresh, "wb") as file:
+        file.write(struct.pack("<Q", len(head)) + head)
+        for array in arrays.values():
+            file.write(_bytes(array))
+
+
+def _bytes(array):
+    """The bytes of an array that is contiguous, little-endian, without a copy if it can be."""
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return array.reshape(-1).view(np.uint8).data
+
+
+def load(path):
+    """(state {name: array}, meta) of a file of weights in any format of `cic.weights.formats`.
+
+    Arrays are under their neutral names; of a training checkpoint of this project all are there.
+    Raises CheckpointError, naming the file, if it is none.
+    """
+    from cic.weights import formats  # which is built on what is here
+
+    if not formats.is_own(path):
+        found = formats.read(path)
+        return found.state, found.meta
+    return load_own(path)
+
+
+def load_own(path):
+    """(state {name: array}, meta) of a checkpoint of this project; raises CheckpointError."""
+
+    def read(file):
+        if unknown := file.metadata.keys() - {META, CHECKS}:
+            raise ValueError(f"metadata called {', '.join(sorted(unknown))}")
+        checks = bounded_json.loads(file.metadata.get(CHECKS, "{}"))  # version 0.1 had none
+        state = {}
+        for name in file.shapes:
+            state[name] = file.array(name)
+            _check(name, _bytes(state[name]), checks)
+        _check(META, file.metadata[META].encode(), checks)
+        return state
+
+    return _read(path, read)
+
+
+def _check(name, data, checks):
+    if checks and zlib.crc32(data) != checks.get(name):
+        raise ValueError(f"damaged: {name} is not what was written")
+
+
+def _read(path, arrays):
+    path = os.fspath(path)
+    try:
+        with File(path) as file:
+            meta = bounded_json.loads(file.metadata[META])
+            check_meta(meta)
+            return arrays(file), meta
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: there is no such file") from None
+    except KeyError:
+        raise CheckpointError(f"{path}: not written by this project: no metadata") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, TypeError, AttributeError, MemoryError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint: {error or 'too large'}") from None
+
+
+def check_meta(meta):
+    """Raise ValueError unless what metadata say of a run and of colorizing is of the right kind."""
+    if not isinstance(meta, dict):
+        return  # it names no network, which `network_of` says
+    for key, kind in (("recipe", dict), ("colorize", dict), ("step", int)):
+        if not isinstance(meta.get(key, kind()), kind):
+            raise ValueError(f"metadata whose {key} is {str(meta[key])[:50]}")
+    colorize = meta.get("colorize", {})
+    for key, (kinds, low, high) in COLORIZE.items():
+        value = colorize.get(key, high)
+        if not isinstance(value, kinds) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"metadata whose {key} is {str(value)[:50]}, not {low} to {high}")
+
+
+def load_meta(path):
+    """The meta of a file alone; raises CheckpointError if it is not a checkpoint."""
+    return _read(path, lambda file: None)[1]
+
+
+def check(network, state, source="state"):
+    """Raise CheckpointError unless `state` has exactly the arrays of `network`.
+
+    The message names the first array that differs, in the network's order, and both shapes.
+    """
+    wanted = network.state_shapes
+    for name in [*wanted, *(name for name in state if name not in wanted)]:
+        has = tuple(state[name].shape) if name in state else "nothing"
+        needs = wanted.get(name, "nothing")
+        if has != needs:
+            raise CheckpointError(
+                f"{source}: not weights of {network}: {name}: the file has {has}, "
+                f"the network needs {needs}"
+            )
+
+
+def check_training(network, optimizer, meta, source, recipe):
+    """Raise CheckpointError unless a run of `network` by `recipe` can go on from a checkpoint.
+
+    Equal shapes are not enough: options such as `extra_relu` have no arrays of their own. An
+    average of the weights may be missing, not a part of one.
+    """
+    has = network_of(meta, source)
+    if has != network:
+        raise CheckpointError(f"{source}: not of this network: {has} instead of {network}")
+    if "step" not in meta or "steps" not in optimizer:
+        raise CheckpointError(f"{source}: weights alone: not resumable; start from --weights")
+    freeze = meta.get("recipe", {}).get("freeze", 0)
+    if freeze != recipe.freeze:
+        raise CheckpointError(
+            f"{source}: not resumable: freeze was {freeze} and is {recipe.freeze}; "
+            "to begin anew from these weights, take --weights"
+        )
+    kind = recipe.optimizer
+    slots = {
+        f"{slot}/{name}": network.parameters[name]
+        for name in rates(network, recipe)
+        for slot in OPTIMIZERS[kind]
+    }
+    if recipe.average and any(name.startswith(PREFIX) for name in optimizer):
+        slots |= {PREFIX + n: network.state_shapes[n] for n in trained(network, recipe.freeze)}
+    for name, shape in slots.items():
+        if name not in optimizer or optimizer[name].shape != shape:
+            raise CheckpointError(
+                f"{source}: not resumable with optimizer {kind}: {name} is not {shape}"
+            )
+
+
+def split(state):
+    """(weights, optimizer) of a training checkpoint's state; the prefix is taken off."""
+    weights = {name: array for name, array in state.items() if not name.startswith(OPTIMIZER)}
+    optimizer = {
+        name.removeprefix(OPTIMIZER): array
+        for name, array in state.items()
+        if name.startswith(OPTIMIZER)
+    }
+    return weights, optimizer
+
+
+def default_path():
+    """Path of the bundled weights."""
+    return os.fspath(resources.files("cic") / "data" / f"{DEFAULT}.safetensors")
+
+
+def load_weights(path=None):
+    """(network, weights, meta) from a file or, by default, the bundled one; checked strictly.
+
+    The weights are the average of a training run's, if it kept one.
+    """
+    path = default_path() if path is None else path
+    state, meta = load(path)
+    network = network_of(meta, path)
+    weights = averaged(*split(state))
+    check(network, weights, path)
+    check_numbers(weights, path)
+    return network, weights, meta
+
+
+def check_numbers(state, source):
+    """Raise CheckpointError, naming the array, unless all numbers are real ones, and believable."""
+    for name, array in state.items():
+        if array.dtype.kind != "f":
+            raise CheckpointError(f"{source}: {name} holds {array.dtype} numbers")
+        low, high = float(array.min(initial=0)), float(array.max(initial=0))  # NaN stays NaN
+        if not np.isfinite([low, high]).all():
+            raise CheckpointError(f"{source}: {name} holds numbers that are not finite")
+        is_variance = name.endswith(VARIANCE)
+        if is_variance and low < 0:
+            raise CheckpointError(f"{source}: {name} holds numbers below 0: {low:.3g}")
+        if (largest := max(high, -low)) > (LARGEST**2 if is_variance else LARGEST):
+            raise CheckpointError(
+                f"{source}: {name} holds numbers of {largest:.0e}, as bytes in the wrong order are"
+            )
+
+
+def network_of(meta, source):
+    """The network that a file's meta names; raises CheckpointError if there is none such."""
+    try:
+        network = networks.get(meta["network"], **meta["options"])
+        if not all(1 / LARGEST < one < LARGEST for one in np.ravel(network.scale)):
+            raise ValueError(f"its input is divided by {network.scale}")
+        return network
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise CheckpointError(f"{source}: its metadata names no known network: {error}") from None
+
+
+def network_meta(network):
+    """The metadata from which `network_of` rebuilds the network."""
+    return {"network": network.name, "options": dict(network.options)}

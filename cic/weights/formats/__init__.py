@@ -1,0 +1,165 @@
+"""Files of weights in every known format, told by what is in them, not by their names.
+
+`layout` says what a format is; each of the others is a file here. `frameworks`, `safetensors` and
+`caffe` read what those wrote, without them and without running any code in a file; `groups` finds
+the network in it, and `others` says what a file is that is none of weights.
+"""
+
+from dataclasses import replace
+from types import MappingProxyType
+
+from cic.system.regular import open_regular
+from cic.weights.checkpoint import CheckpointError
+from cic.weights.files import others, read_frameworks, read_safetensors
+from cic.weights.files.groups import listed, parts, plain
+from cic.weights.formats import (
+    caffe,
+    dlimage,
+    eccv16,
+    efficientnet,
+    features,
+    neutral,
+    notes,
+    resnet,
+    special_resnet,
+    special_vgg,
+    vgg,
+)
+
+NEUTRAL = neutral.FORMAT
+_PICKLED = (  # in files of PyTorch and Paddle
+    *(eccv16.FORMAT, *features.FORMATS, dlimage.FORMAT, special_vgg.FORMAT, special_resnet.FORMAT),
+    *(*vgg.FORMATS, *resnet.FORMATS, efficientnet.FORMAT),
+)
+MOST_PREFIXES = 4  # such as "model.module."
+FORMATS = (NEUTRAL, *_PICKLED, caffe.FORMAT)
+
+
+def names():
+    """Names that `get` knows."""
+    return tuple(form.name for form in FORMATS)
+
+
+def get(name):
+    """The format of that name; raises ValueError for another."""
+    for form in FORMATS:
+        if form.name == name:
+            return form
+    raise ValueError(f"no format is called {name!r}; there are {', '.join(names())}")
+
+
+def load(path):
+    """(network, neutral state) from a file of weights; raises CheckpointError, naming the file."""
+    found = read(path)
+    return found.network, found.state
+
+
+def read(path, options=MappingProxyType({}), group=None):
+    """Found of a file in any format; raises CheckpointError, naming it, for anything else.
+
+    `options` of the network say what the arrays of some files do not. Of several networks in it,
+    `group` names the one to take.
+    """
+    if is_own(path):
+        return NEUTRAL.read(path)
+    kind = _kind(path)
+    groups, note, problem = kind.read_groups(path)
+    forms = (caffe.FORMAT,) if kind is caffe else _PICKLED
+    found = [one for part in groups for one in _recognised(part, forms)]
+    if group is not None:
+        found = [one for one in found if one[0].name == group]
+    if not found:
+        raise CheckpointError(f"{path}: {problem or _nothing_known(groups, group)}")
+    told = notes.options(note) | options
+    return _the_one(path, found, told, note, groups)
+
+
+def _recognised(group, forms, depth=MOST_PREFIXES):
+    """[(Group, its format)] of the networks in a Group, which may have prefixes of others."""
+    group = plain(group)
+    for form in forms:
+        if form.recognises(form.bare(group.arrays)):
+            return [(group, form)]
+    inner = parts(group) if depth else ()
+    return [one for part in inner for one in _recognised(part, forms, depth - 1)]
+
+
+def _nothing_known(groups, group):
+    """Why none of the Groups is a network, in words."""
+    if group is not None:
+        return f"no network is called {group!r} in it: it has {listed(groups)}"
+    if len(groups) == 1:
+        some = ", ".join(list(groups[0].arrays)[:3]) or "there are none"
+        return f"weights of no known network: {some}"
+    return f"weights of no known network: it has {listed(groups)}"
+
+
+def _the_one(path, found, told, note, groups):
+    """Found of the one of the recognised [(Group, its format)] that is sound.
+
+    Raises CheckpointError if there is none, or more than one.
+    """
+    sound, errors = [], []
+    for group, form in found:
+        options = told | {"class": group.kind}
+        place = f"{path}: {group.name}" if group.name else path
+        try:
+            own = note if not group.name else None  # it is about a file of ours
+            sound.append((group, form.convert(group.arrays, place, own, options)))
+        except CheckpointError as error:
+            errors.append(error)
+    if not sound:
+        raise errors[0]
+    if len(sound) > 1:
+        raise CheckpointError(
+            f"{path}: it has several networks: {listed([group for group, _ in sound])}: choose one "
+            "with tools/port_weights.py --group NAME, and take what it writes"
+        )
+    [(group, one)] = sound
+    others = {
+        other.name or "the other arrays": f"{len(other.arrays)} arrays beside the network"
+        for other in groups
+        if other.name != group.name and not group.name.startswith(f"{other.name}.")
+    }
+    return replace(one, dropped=one.dropped | others) if group.name else one
+
+
+def is_own(path):
+    """Whether a file is a checkpoint of this project; CheckpointError if it is no weights."""
+    if _kind(path) is not read_safetensors:
+        return False
+    return read_safetensors.is_own(path)
+
+
+def _kind(path):
+    """The module that reads a file; raises CheckpointError, saying what it is, if there is none."""
+    try:
+        with open_regular(path) as file:
+            start = file.read(others.START)
+            if read_safetensors.is_one(start):
+                return read_safetensors
+            if read_frameworks.is_one(start):
+                return read_frameworks
+            what = others.by_sign(start)
+            if not what and caffe.is_one(file):
+                return caffe
+    except IsADirectoryError:
+        raise CheckpointError(f"{path}: a folder: name a file in it, *_model.safetensors") from None
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
+    raise CheckpointError(f"{path}: not a checkpoint: {what or others.by_text(start, path)}")
+
+
+def suited(suffix, network):
+    """The format of files that end so, ".pth", which holds `network`; ValueError if none does."""
+    reasons = []
+    for form in FORMATS:
+        if suffix in form.suffixes and network.name in form.networks:
+            try:
+                form.check_holds(network)
+                return form
+            except ValueError as error:
+                reasons.append(str(error))
+    raise ValueError("; ".join(reasons) or f"no format of {network.name} ends in {suffix!r}")

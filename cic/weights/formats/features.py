@@ -1,0 +1,71 @@
+"""The two projects that write the paper's network as one Sequential with an additional ReLU.
+
+Callifrey/Paddle-CIC (model.py) and Epiphqny/Colorization (code/model.py) have equal layers. The
+ReLU stands between conv5_3norm and conv6_1, so it moves the names of what follows by one.
+"""
+
+from itertools import chain
+
+from cic import networks
+from cic.networks import Network
+from cic.weights.files import write_paddle, write_torch
+from cic.weights.formats import trunk
+from cic.weights.formats.layout import counts, no_counts, without_prefix
+from cic.weights.formats.trunk import Trunk
+
+LAST_CONVOLUTIONS = (2, 7, 14, 21, 28, 36, 43, 48)  # one of each block, by its place
+
+
+class Features(Trunk):
+    """Color_model: features.0 to features.52."""
+
+    def recognises(self, arrays):
+        mean = self.key(".running_mean")
+        norms = [name for name in arrays if name.startswith("features.") and name.endswith(mean)]
+        return bool(norms) and not any("classifier." in name for name in arrays)
+
+    def network(self, arrays, told):
+        biases = [arrays.get(f"features.{n}.bias") for n in LAST_CONVOLUTIONS]
+        return networks.get("cic", width=trunk.width_of(biases), extra_relu=True)
+
+    def theirs(self, network):
+        blocks = trunk.blocks(trunk.channels_of(network), extra_relu=True)
+        layers = trunk.numbered(chain(*blocks), "features")
+        return Network("Color_model", tuple(layers), mean=50.0, scale=1.0)
+
+
+class PaddleCIC(Features):
+    name = "paddle-cic"
+    about = "Color_model of Callifrey/Paddle-CIC"
+    suffixes = (".pdparams",)
+    temperature = 1 / 2.63  # resources/training_layers.py, decode
+    parts = {"running_mean": "_mean", "running_var": "_variance"}  # noqa: RUF012 - a constant
+    write = staticmethod(write_paddle.write)
+
+    def bare(self, arrays):
+        return without_prefix(arrays, "_layers.")
+
+
+class Epiphqny(Features):
+    name = "epiphqny"
+    about = "Color_model of Epiphqny/Colorization (PyTorch)"
+    suffixes = (".ckpt", ".pth", ".pt")
+    temperature = 0.0  # code/training_layers.py, decode takes the likeliest bin
+    write = staticmethod(write_torch.write)
+    prefix = "module."  # train_imagenet.py saves, sample_imagenet.py loads a DataParallel
+
+    def bare(self, arrays):
+        return without_prefix(arrays, self.prefix)
+
+    def leaves(self, arrays):
+        return counts(arrays)
+
+    def extras(self, theirs, arrays):
+        return no_counts(theirs)
+
+    def export(self, network, state):
+        arrays = super().export(network, state)
+        return {self.prefix + name: array for name, array in arrays.items()}
+
+
+FORMATS = (PaddleCIC(), Epiphqny())

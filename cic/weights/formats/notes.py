@@ -1,0 +1,75 @@
+"""What of a checkpoint of ours another project's file cannot say, noted beside its arrays.
+
+The network's exact options, how it decodes, which arrays were float16, and what those were that are
+scaled to the other project's input or follow from others there: so that a file which comes back is
+the one that went.
+"""
+
+import base64
+import re
+
+import numpy as np
+
+from cic.weights.checkpoint import CheckpointError, check_meta, network_of
+from cic.weights.formats.compare import difference
+
+NAME = "cic.json"
+NEAR = (
+    0.01  # an entry of a vector of length 1, to one that follows from the kernel it was found for
+)
+
+
+def make(meta, state, factors, following=()):
+    """The note, a JSON object, of a neutral state of which `factors` {array: factor} are scaled.
+
+    The arrays called `following` come out of the others there, but for rounding.
+    """
+    halves = [
+        name for name, array in state.items() if array.dtype == np.float16 and name not in following
+    ]
+    scaled = {name: [factor, *_packed(state[name])] for name, factor in factors.items()}
+    exact = {name: _packed(state[name]) for name in following}
+    kept = {key: meta[key] for key in ("network", "options", "colorize") if key in meta}
+    return {"meta": kept, "halves": halves, "scaled": scaled, "exact": exact}
+
+
+def options(note):
+    """Options of the network that a note, or None, tells of."""
+    meta = note.get("meta") if isinstance(note, dict) else None
+    found = meta.get("options") if isinstance(meta, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _packed(array):
+    return [array.dtype.str, base64.b64encode(array.tobytes()).decode()]
+
+
+def _unpacked(dtype, data, shape):
+    if not re.fullmatch("[<>][fiu][1248]", dtype):
+        raise ValueError(f"an array of {dtype[:20]!r}")
+    return np.frombuffer(base64.b64decode(data), dtype).reshape(shape)
+
+
+def applied(note, network, state, source):
+    """(network, state, meta) as they were before `save`; raises CheckpointError if not these."""
+    try:
+        own, state = network_of(note["meta"], source), dict(state)
+        check_meta(note["meta"])
+        before = {name: state[name].astype(np.float16) for name in set(note["halves"])}
+        scale = network.scale
+        for name, (factor, dtype, data) in note["scaled"].items():
+            before[name] = _unpacked(dtype, data, state[name].shape)
+            scale = scale / factor
+        for name, array in before.items():
+            factor = note["scaled"].get(name, [1])[0]
+            if not np.array_equal(array.astype(np.float32) * np.float32(factor), state[name]):
+                raise ValueError(name)
+        for name, (dtype, data) in note.get("exact", {}).items():  # version 0.2's first had none
+            before[name] = _unpacked(dtype, data, state[name].shape)
+            if not np.abs(before[name] - state[name]).max() <= NEAR:
+                raise ValueError(name)
+        if difference(own, network, inputs=False) or not np.allclose(own.scale, scale):
+            raise ValueError(own.name)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise CheckpointError(f"{source}: its note is not of these weights: {error}") from None
+    return own, state | before, note["meta"]

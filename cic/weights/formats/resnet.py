@@ -1,0 +1,78 @@
+"""ResNet-18 to 152 of torchvision's and Paddle's model zoos: conv1, bn1, layer1 to layer4, fc."""
+
+from cic import networks
+from cic.networks import CLASSES, Network
+from cic.networks.layers import BatchNorm, GlobalAverage, Linear, MaxPool, ReLU
+from cic.networks.vgg import IMAGENET
+from cic.weights.files import write_paddle, write_torch
+from cic.weights.formats import residual
+from cic.weights.formats.layout import Layout, counts, no_counts, transposed, without_prefix
+from cic.weights.formats.sizes import len_of
+
+
+class Zoo(Layout):
+    """resnet18 to resnet152; strides are those of the convolutions of 3 x 3."""
+
+    networks = ("resnet",)
+    prefix = ""
+
+    def recognises(self, arrays):
+        paddles = any(name.endswith("._mean") for name in arrays)
+        known = any(name.startswith("layer1.0.") for name in arrays)
+        return known and ("running_mean" in self.parts) == paddles
+
+    def bare(self, arrays):
+        return without_prefix(arrays, self.prefix)
+
+    def network(self, arrays, told):
+        classes = len_of(arrays.get("fc.bias")) or 1000
+        width = residual.width_of(arrays, "conv1.weight")
+        return networks.get("resnet", depth=residual.depth_of(arrays), classes=classes, width=width)
+
+    def theirs(self, network):
+        shapes, depth = network.state_shapes, network.options["depth"]
+        planes = [shapes[f"layer{number}_0_conv1.weight"][0] for number in range(1, 5)]
+        first = planes[0]
+        layers = [residual.conv("conv1", 3, first, 7, 2), BatchNorm("bn1", first), ReLU()]
+        blocks, last = residual.blocks(depth, planes, BatchNorm, ReLU)
+        layers += [MaxPool(3, 2, 1), *blocks, GlobalAverage()]
+        layers.append(Linear("fc", last, shapes["fc.bias"][0]))
+        return Network(
+            f"resnet{depth}",
+            tuple(layers),
+            size=224,
+            predicts=CLASSES,
+            **IMAGENET,
+        )
+
+
+class Torchvision(Zoo):
+    name = "torchvision-resnet"
+    about = "ResNet of torchvision (PyTorch)"
+    suffixes = (".pth", ".pt")
+    prefix = "module."
+    write = staticmethod(write_torch.write)
+
+    def leaves(self, arrays):
+        return counts(arrays)
+
+    def extras(self, theirs, arrays):
+        return no_counts(theirs)
+
+
+class PaddleVision(Zoo):
+    name = "paddle-vision-resnet"
+    about = "ResNet of paddle.vision"
+    suffixes = (".pdparams",)
+    parts = {"running_mean": "_mean", "running_var": "_variance"}  # noqa: RUF012 - a constant
+    prefix = "_layers."
+    write = staticmethod(write_paddle.write)
+
+    def tensors(self, theirs, arrays):
+        return transposed(theirs, super().tensors(theirs, arrays))
+
+    def export(self, network, state):
+        return transposed(self.theirs(network), super().export(network, state))
+
+
+FORMATS = (PaddleVision(), Torchvision())

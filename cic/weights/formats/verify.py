@@ -1,0 +1,85 @@
+"""Proof that weights have moved: a real photo through the source's own code and what came of it.
+
+The source is computed in NumPy from the file's own arrays, by its project's own layers and names,
+input and decoding; what came of it is read back from the file that was written.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from cic.colour.distributions import decode
+from cic.networks import AB
+from cic.networks.forward import forward
+
+TOLERANCE = 1e-4  # of the output's largest number
+AB_TOLERANCE = 0.05  # CIELAB units: what that is after a softmax at the temperatures in use
+SIDE = 64  # pixels of the photo, unless a network takes one size only
+
+
+class Row(NamedTuple):
+    """A comparison: the largest difference, and the largest that passes."""
+
+    what: str
+    difference: float
+    limit: float
+    unit: str
+
+    @property
+    def passes(self):
+        return self.difference <= self.limit  # NaN does not
+
+
+def golden(network, side=SIDE):
+    """Input of `network` for scikit-image's photo of an astronaut, (1, C, H, W) float32."""
+    from skimage import data  # slow to import, and nothing else needs it
+
+    side = network.size or side
+    image = Image.fromarray(data.astronaut()).resize((side, side), Image.Resampling.BICUBIC)
+    return network.inputs(np.asarray(image))[None].astype(np.float32)
+
+
+def compare(source, result, runners):
+    """Rows that compare a Found with the one that its conversion is, as it was read back.
+
+    `runners` {name: function of (network, state, input) that gives the output}.
+    """
+    theirs, tensors = source.form.source(source)
+    wanted = forward(theirs, tensors, golden(theirs))
+    scale = float(np.abs(wanted).max())
+    rows = []
+
+    def row(what, output):
+        apart = float(np.abs(output - wanted).max()) / scale if scale else np.inf
+        rows.append(Row(what, apart, TOLERANCE, "of scale"))
+
+    own, arrays = result.form.source(result)
+    output = forward(own, arrays, golden(own))
+    row(f"{result.form.name}'s own layers, NumPy", output)
+    for name, run in runners.items():
+        row(name, run(result.network, result.state, golden(result.network)))
+    if source.temperature and result.form.name == "neutral":
+        apart = decode(output, result.temperature) - _annealed(wanted, source)
+        rows.append(Row("decoded to ab", float(np.abs(apart).max()), AB_TOLERANCE, "ab"))
+    if theirs.predicts == AB:
+        apart = own.unscale_ab(output) - theirs.unscale_ab(wanted)
+        rows.append(Row("scaled to ab", float(np.abs(apart).max()), AB_TOLERANCE, "ab"))
+    return rows
+
+
+def _annealed(logits, source):
+    """ab as the source's own code has it of logits (N, 313, H, W)."""
+    share = np.exp((logits - logits.max(1, keepdims=True)) / np.float32(source.temperature))
+    share /= share.sum(1, keepdims=True)
+    return np.einsum("nqhw,qc->nchw", share, source.form.bins(source.arrays))
+
+
+def table(rows):
+    """The rows as text."""
+    width = max(len(row.what) for row in rows)
+    return "\n".join(
+        f"{row.what:{width}}  {row.difference:.1e} {row.unit:8}  "
+        f"at most {row.limit:g}  {'passes' if row.passes else 'FAILS'}"
+        for row in rows
+    )

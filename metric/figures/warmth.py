@@ -1,0 +1,44 @@
+"""Share of warm hues: skin, wood, earth and sand, of which careless networks make too many."""
+
+import math
+
+from cic.colour.lab import rgb_to_lab
+from metric.figures.sums import Sums, ratio
+
+HUES = (20, 85)  # degrees in the ab plane, from a towards b: red to yellow
+CHROMA = 8  # CIELAB units; what has no more is nearly gray
+
+_LEAST, _MOST = map(math.radians, HUES)
+
+
+def warm(ab):
+    """Whether each colour is warm, (n,) bool, of ab (2, n): hue within HUES, chroma over CHROMA."""
+    a, b = ab
+    after = b * math.cos(_LEAST) >= a * math.sin(_LEAST)
+    before = a * math.sin(_MOST) >= b * math.cos(_MOST)
+    return after & before & (a * a + b * b > CHROMA**2)
+
+
+class Warmth(Sums):
+    """Share of warm pixels of the results and of the photos, percent, and its ratio; mergeable."""
+
+    COLUMNS = ("warm_results", "warm_photos", "warm_pixels")
+
+    def update(self, photo, result):
+        """Add a picture: (..., 3) uint8 each."""
+        true, made = (rgb_to_lab(picture).reshape(-1, 3).T[1:] for picture in (photo, result))
+        self.count(true, made)
+
+    def count(self, true, made):
+        """Add pixels by their ab, (2, n) each."""
+        self.add(int(warm(made).sum()), int(warm(true).sum()), true.shape[1])
+
+    @staticmethod
+    def of(sums):
+        """{"warm": percent, "warm_truth": percent, "warm_ratio": ...}."""
+        made, true = sums["warm_results"], sums["warm_photos"]
+        return {
+            "warm": 100 * ratio(made, sums["warm_pixels"]),
+            "warm_truth": 100 * ratio(true, sums["warm_pixels"]),
+            "warm_ratio": ratio(made, true),
+        }
