@@ -31,8 +31,8 @@ def cic(pretrained=False, weights=None, backend=None, device="cpu", **options):
         sys.path.insert(0, _ROOT)
     import backends
     from cic import networks
-    from cic.weights import checkpoint
     from cic.weights import download as published
+    from cic.weights import reading
 
     if not pretrained:
         if weights is not None:
@@ -43,7 +43,7 @@ def cic(pretrained=False, weights=None, backend=None, device="cpu", **options):
             raise ValueError(f"pretrained weights have their own options, not {options}")
         if str(weights).startswith("https://"):
             weights = published.fetch(weights)
-        network, state, _ = checkpoint.load_weights(weights)
+        network, state, _ = reading.load_weights(weights)
     return backends.get(backend or _asking()).build(network, state, device)
 
 

@@ -7,7 +7,7 @@ import os
 from cic import networks
 from cic.colorize import settings
 from cic.colorize.colorizer import Colorizer
-from cic.weights import checkpoint, probe
+from cic.weights import checkpoint, probe, reading
 
 # Backend: the module it needs, and what pip installs for it; in order of preference.
 _FRAMEWORKS = {"torch": ("torch", "torch"), "paddle": ("paddle", "paddlepaddle")}
@@ -63,8 +63,8 @@ def colorizer(weights=None, backend=None, device="auto", **changes):
     an installed one; `device` "auto", "cpu" or "gpu". `changes` are settings to take in place of
     the weights' own, such as saturation=1.2 (see `settings.Settings.but`).
     """
-    network, state, meta = checkpoint.load_weights(weights)
-    name = checkpoint.default_path() if weights is None else os.fspath(weights)
+    network, state, meta = reading.load_weights(weights)
+    name = reading.default_path() if weights is None else os.fspath(weights)
     if weights is not None:
         probe.check(network, state, name)
     try:

@@ -275,7 +275,6 @@ def parse_arguments(backends):
 def main():
     backends = importlib.import_module("backends")  # only the command needs a framework
     args = parse_arguments(backends)
-    images.limit_pixels(args.max_pixels)
     target = os.path.join(args.save_path, "acc.json")
     files.check(target)
     names = args.classes and read_classes(args.classes)

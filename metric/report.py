@@ -19,7 +19,6 @@ from tqdm import tqdm
 
 from cic.colour import prior, rebalance
 from cic.colour.lab import rgb_to_lab
-from cic.photos import images
 from cic.system import console, files
 from cic.system.parallel import Pool
 from metric import baselines, curve, heaviest, pairs, protocol, record
@@ -111,7 +110,6 @@ def read_prior(path):
 
 def run(args, key="figures"):
     """Measure with METRICS[key], write the files, print the table."""
-    images.limit_pixels(args.max_pixels)
     stem = os.path.join(args.save_path, "auc" if key == "auc" else "report")
     paths = [stem + ending for ending in ENDINGS]
     refuse_outputs(paths, [args.imgs_dir, args.results_dir])

@@ -14,7 +14,7 @@ from cic.dataset.batches import Batch, Order, PhotoDataset, make_batch
 from cic.networks import layers
 from cic.networks.initialize import initialize
 from cic.training import losses, recipes
-from cic.weights import checkpoint
+from cic.weights import checkpoint, reading
 
 STEPS = 20
 SMALL = networks.get("cic", width=0.125)
@@ -118,7 +118,7 @@ def test_float16_weights_are_taken(backend, photo_input):
 
 
 def test_logits_of_a_real_photo_agree_between_backends(photos):
-    network, state, _ = checkpoint.load_weights()
+    network, state, _ = reading.load_weights()
     light = lightness(photos["coffee"][100:228, 200:360])[None, None]
     one, two = (
         backends.get(name).forward(backends.get(name).build(network, state), network.prepare(light))

@@ -16,7 +16,7 @@ from cic import networks
 from cic.dataset import validity
 from cic.photos import budget, images
 from cic.photos.damage import Unsupported
-from cic.weights import checkpoint
+from cic.weights import reading
 
 ROOT = Path(__file__).parent.parent
 SIDE = 13_312  # squared it is 177,209,344 pixels, below the limit
@@ -187,7 +187,7 @@ def test_what_a_photo_takes_is_about_what_was_said(tmp_path, photo, name, mode, 
 
 @pytest.mark.parametrize("size", [(256, 256), (256, 1024)])
 def test_what_a_network_takes_grows_with_its_input(size):
-    network = checkpoint.load_weights()[0]
+    network = reading.load_weights()[0]
     need = budget.of_network(network, *size)
     assert 0 < need < 0.3e9
     assert budget.of_network(network, 2 * size[0], 2 * size[1]) > 1.5 * need

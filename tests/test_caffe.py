@@ -10,7 +10,7 @@ import torch
 
 from cic import networks
 from cic.colour.lab import lightness
-from cic.weights import checkpoint, formats
+from cic.weights import formats, reading
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.formats import caffe
 
@@ -44,7 +44,7 @@ def written(tmp_path, net):
 @pytest.mark.parametrize("extra", [[], EXTRA])
 def test_the_logits_are_those_of_the_network(backend, written, net, photo, kind, extra):
     path = written(lambda layers: layers + extra, **KINDS[kind])
-    network, state, meta = checkpoint.load_weights(path)
+    network, state, meta = reading.load_weights(path)
     assert network == networks.get("cic", width=0.125)
     assert meta["colorize"] == {"temperature": 1 / 2.606}
     light = lightness(photo[:56, :88])[None, None]

@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from cic.colorize import colorizer
 from cic.colorize.colorizer import colorize_files
+from cic.colorize.painting import Painting
 from cic.colour.lab import lightness
 from cic.photos import carried, images, profiles
 
@@ -40,7 +41,7 @@ class Gray:
     """A colorizer that leaves photos gray."""
 
     def painting(self, photo):
-        return images.Painting(photo, np.zeros((2, 2, 2), np.float32))
+        return Painting(photo, np.zeros((2, 2, 2), np.float32))
 
     def memory(self, width, height):
         return 0

@@ -12,7 +12,7 @@ from skimage import data
 
 from cic.dataset.batches import PhotoDataset
 from cic.networks.forward import forward
-from cic.weights import checkpoint
+from cic.weights import reading
 from metric import classification
 from metric.acc import Accuracy
 from metric.ledger import unpack
@@ -55,7 +55,7 @@ def test_a_classifier_learns_and_is_measured(backend, classes):
     assert max(seen) >= 60
     assert (seen[-1], len(seen), figures["top5"]) == (figures["top1"], 16, 100)
     weights = "model/epoch_latest_model.safetensors"
-    network, state, meta = checkpoint.load_weights(classes / weights)
+    network, state, meta = reading.load_weights(classes / weights)
     assert meta["classes"] == ["brick", "fur", "grass"]
     assert network.options["classes"] == 3
     run = start(
@@ -95,7 +95,7 @@ def test_a_run_goes_on_bit_by_bit_under_sgd_and_dropout(backend, classes):
     run = start(classes, "train.py", *where, *more)
     assert run.returncode == 0, run.stderr
     states = [
-        checkpoint.load(classes / model / "epoch_latest_model.safetensors")[0]
+        reading.load(classes / model / "epoch_latest_model.safetensors")[0]
         for model in ("whole", "parts")
     ]
     assert states[0].keys() == states[1].keys()

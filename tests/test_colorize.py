@@ -30,7 +30,7 @@ from cic.colour.distributions import decode
 from cic.colour.lab import lightness, rgb_to_lab
 from cic.colour.prior import photo_ab
 from cic.photos import images
-from cic.weights import checkpoint
+from cic.weights import reading
 
 SMALL = networks.get("cic", width=0.125)
 
@@ -387,7 +387,7 @@ def test_results_are_never_taken_for_photos_and_it_is_said(photos, tmp_path, cap
 
 
 def test_one_colorizer_serves_several_threads(backend, photos):
-    network, state, _ = checkpoint.load_weights()
+    network, state, _ = reading.load_weights()
     predict = backend.predictor(network, state, "cpu")
     side = network.multiple
     lights = [np.full((1, 1, side * n, side), 10 * n, np.float32) for n in range(1, 9)]

@@ -16,8 +16,8 @@ import pytest
 import tiny
 import torch
 
-from cic.training.loop import checkpoint_path
-from cic.weights import checkpoint
+from cic.training.runs import checkpoint_path
+from cic.weights import checkpoint, reading
 
 TRAIN = Path(__file__).parent.parent / "tools" / "train.py"
 LAUNCHER = {
@@ -82,7 +82,7 @@ def test_two_processes_train_as_one_does(start, photo_folder, tmp_path, precisio
     losses = [log_of(tmp_path / model, "loss") for model in ("one", "two")]
     assert len(losses[0]) == 10
     np.testing.assert_allclose(*losses, rtol=near)
-    one, two = (checkpoint.load_weights(checkpoint_path(tmp_path / m))[1] for m in ("one", "two"))
+    one, two = (reading.load_weights(checkpoint_path(tmp_path / m))[1] for m in ("one", "two"))
     if precision == "float32":  # Adam's first steps make rounding noise of biases, 0 at first
         one, two = ({"all": np.concatenate([a.ravel() for a in s.values()])} for s in (one, two))
     for name, array in one.items():
@@ -101,7 +101,7 @@ def test_two_processes_train_on_top_of_an_encoder_as_one_does(start, photo_folde
     )
     for name in ("validation_loss", "validation_loss_average"):
         assert two[name] == pytest.approx(one[name], rel=1e-7), name
-    one, two = (checkpoint.load(checkpoint_path(tmp_path / m))[0] for m in ("one", "two"))
+    one, two = (reading.load(checkpoint_path(tmp_path / m))[0] for m in ("one", "two"))
     assert one.keys() == two.keys()
     assert "optimizer/average/head.weight" in one
     assert "optimizer/moment1/stem.weight" not in one
@@ -230,7 +230,7 @@ def test_processes_that_see_different_photos_do_not_begin(faulty, tmp_path, phot
 
 def test_processes_that_go_on_from_different_checkpoints_do_not_begin(faulty, start, tmp_path):
     finish(start("model", "--max_steps", 2, launched=False))
-    state, meta = checkpoint.load(checkpoint_path(tmp_path / "model"))
+    state, meta = reading.load(checkpoint_path(tmp_path / "model"))
     checkpoint.save(checkpoint_path(tmp_path / "other"), state, meta | {"step": 1})
     run = faulty("sys.argv[sys.argv.index('model')] = 'other'", "--continue_train")
     assert run.returncode != 0
@@ -268,7 +268,7 @@ def test_ctrl_c_stops_all_processes_and_the_run_goes_on_in_one(start, backend, t
     if backend.NAME == "paddle":  # its launcher leaves the console at once
         output = (tmp_path / "logs" / "workerlog.0").read_text(encoding="utf-8")
     assert "--continue_train goes on" in output
-    _, meta = checkpoint.load(checkpoint_path(tmp_path / "model"))
+    _, meta = reading.load(checkpoint_path(tmp_path / "model"))
     more = ("--precision", "float64", "--continue_train", "--max_steps", meta["step"] + 2)
     output = finish(start("model", *more, launched=False))
     assert figures_of(output)["steps"] == meta["step"] + 2

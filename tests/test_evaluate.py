@@ -15,7 +15,7 @@ from cic import networks
 from cic.colour import prior
 from cic.networks.initialize import initialize
 from cic.photos import images
-from cic.weights import checkpoint, download
+from cic.weights import checkpoint, download, reading
 from metric import compare, evaluation, ledger, pairs, protocol, summary
 from metric.figures import bootstrap
 
@@ -66,7 +66,7 @@ def test_figures_are_those_of_the_files(backend, photo_folder, tmp_path):
 
 def test_weights_and_backends_side_by_side_with_pictures(photo_folder, weights, tmp_path):
     (photo_folder / "broken.jpg").write_bytes(b"")
-    default = checkpoint.default_path()
+    default = reading.default_path()
     run = evaluate(
         tmp_path,
         *("--image_dir", photo_folder, "--weights", default, weights, "--names", "Full", "None"),
@@ -302,7 +302,7 @@ def test_photos_of_no_class_of_imagenet_are_in_no_accuracy(photo_folder, tmp_pat
 )
 def test_what_cannot_be_measured_is_one_line(photo_folder, tmp_path, arguments, message):
     known = {"PHOTOS/n01": photo_folder / "n01"}
-    known["BUNDLED"] = checkpoint.default_path()
+    known["BUNDLED"] = reading.default_path()
     run = evaluate(tmp_path, "--image_dir", photo_folder, *(known.get(a, a) for a in arguments))
     assert run.returncode == 1
     assert message in run.stderr

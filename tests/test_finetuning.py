@@ -14,9 +14,9 @@ from cic.dataset.batches import Order, PhotoDataset, make_batch
 from cic.dataset.loader import Loader
 from cic.networks import encoder
 from cic.networks.initialize import initialize
-from cic.training import checkup, loop, recipes
+from cic.training import checkup, loop, recipes, runs
 from cic.training.log import Log
-from cic.weights import averaging, checkpoint, formats
+from cic.weights import averaging, checkpoint, formats, reading
 from cic.weights.averaging import PREFIX
 
 TINY = tiny.tiny()
@@ -222,7 +222,7 @@ class Run:
         self.loader = Loader(dataset, Order(len(dataset), 2))
         self.trainer = started(backend, self.recipe, precision)
         facts = {"seed": 0, "photos": len(dataset), "batch_size": 2}
-        self.checkpoints = loop.Checkpoints(folder, TINY, self.recipe, facts)
+        self.checkpoints = runs.Checkpoints(folder, TINY, self.recipe, facts)
         self.path = self.checkpoints.path()
 
     def train(self, steps, start=0, validation=None):
@@ -273,8 +273,8 @@ def test_the_average_is_validated_beside_the_weights_and_chooses_the_best(
     for epoch, (loss, average) in enumerate(((1.0, 9.0), (3.0, 8.0), (2.0, 8.5)), 3):
         both = {"validation_loss": loss, "validation_loss_average": average}
         run.checkpoints.save_epoch(run.trainer, epoch, step=3 * epoch, **both)
-    best = checkpoint.load_meta(run.checkpoints.path(loop.BEST))
-    assert loop.score(best) == min(8.0, figures["validation_loss_average"])
+    best = checkpoint.load_meta(run.checkpoints.path(runs.BEST))
+    assert runs.score(best) == min(8.0, figures["validation_loss_average"])
 
 
 def test_validating_the_average_leaves_no_trace(backend, dataset, tmp_path, batches):
@@ -303,7 +303,7 @@ def test_whoever_uses_a_checkpoint_gets_the_average(backend, dataset, tmp_path):
     run.train(3)
     raw, kept = run.trainer.state()
     found = formats.read(run.path)
-    for state in (checkpoint.load_weights(run.path)[1], found.state):
+    for state in (reading.load_weights(run.path)[1], found.state):
         assert state.keys() == raw.keys()
         for name, array in state.items():
             expected = raw[name] if name in FROZEN else kept[PREFIX + name]
@@ -314,7 +314,7 @@ def test_whoever_uses_a_checkpoint_gets_the_average(backend, dataset, tmp_path):
     reasons = {"head.weight": "its average is taken"}
     reasons["optimizer/steps"] = "the optimizer's, for training"
     assert reasons.items() <= found.dropped.items()
-    assert len(found.names) + len(found.dropped) == len(checkpoint.load(run.path)[0])
+    assert len(found.names) + len(found.dropped) == len(reading.load(run.path)[0])
 
 
 def test_an_average_can_begin_and_end_within_a_run(backend, dataset, tmp_path):
@@ -328,7 +328,7 @@ def test_an_average_can_begin_and_end_within_a_run(backend, dataset, tmp_path):
     run.train(4, 2)
     last = Run(backend, dataset, tmp_path, average=0.0)
     last.go_on(5)
-    for name, array in checkpoint.load_weights(last.path)[1].items():
+    for name, array in reading.load_weights(last.path)[1].items():
         np.testing.assert_array_equal(array, last.trainer.state()[0][name])
 
 
@@ -336,7 +336,7 @@ def test_an_average_can_begin_and_end_within_a_run(backend, dataset, tmp_path):
 def test_an_average_that_does_not_fit_is_named(backend, dataset, tmp_path, damage):
     run = Run(backend, dataset, tmp_path)
     run.train(2)
-    state, meta = checkpoint.load(run.path)
+    state, meta = reading.load(run.path)
     name = checkpoint.OPTIMIZER + PREFIX + "head.bias"
     array = state.pop(name)
     if damage == "misshapen":

@@ -14,7 +14,7 @@ from cic.colour import prior, rebalance
 from cic.colour.bins import AB
 from cic.colour.distributions import soft_encode
 from cic.colour.lab import lab_to_rgb, recolor, rgb_to_lab
-from cic.weights import checkpoint
+from cic.weights import checkpoint, reading
 from metric import frontier
 from metric.figures.auc import AuC
 from metric.figures.colourfulness import colourfulness
@@ -122,7 +122,7 @@ def test_the_frontier_is_what_none_beats(photos, some):
 
 def test_the_tool_measures_weights(photo_folder, tmp_path, backend):
     (photo_folder / "broken.jpg").write_bytes(b"")
-    _, state, meta = checkpoint.load_weights()
+    _, state, meta = reading.load_weights()
     path = tmp_path / "some.safetensors"
     checkpoint.save(path, state, meta | {"bin_weights": WEIGHTS.tolist()})
     command = [sys.executable, ROOT / "tools" / "frontier.py", "--image_dir", photo_folder]

@@ -23,7 +23,7 @@ import torch
 
 from cic import networks
 from cic.networks.initialize import initialize
-from cic.weights import checkpoint, formats
+from cic.weights import checkpoint, formats, reading
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.formats import notes
 
@@ -269,7 +269,7 @@ def test_no_option_in_metadata_or_a_note_is_a_defect(tmp_path, key):
             meta = {"network": network, "options": {key: value}}
             checkpoint.save(path, {"conv1_1.weight": state["conv1_1.weight"]}, meta)
             with pytest.raises(CheckpointError) as caught:
-                checkpoint.load_weights(path)
+                reading.load_weights(path)
             assert in_a_line(caught.value, path)
 
 

@@ -17,8 +17,9 @@ import safetensors.torch
 import torch
 
 from cic.weights import formats
-from cic.weights.checkpoint import CheckpointError, load_weights
+from cic.weights.checkpoint import CheckpointError
 from cic.weights.files import groups, read_frameworks
+from cic.weights.reading import load_weights
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = (8,) * 8  # channels

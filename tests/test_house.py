@@ -10,6 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FRAMEWORKS = {"torch", "paddle"}
+FLOORS = (  # of cic, from the ground: each imports from those before it alone
+    *("system", "photos", "colour", "films", "networks", "dataset", "weights", "colorize"),
+    *("training", "commands"),
+)
 FORBIDDEN = {
     "cic": FRAMEWORKS | {"backends", "metric", "tools"},
     "metric": FRAMEWORKS | {"backends", "tools"},
@@ -35,6 +39,69 @@ def test_imports_keep_to_the_rule(folder):
         for name in imported(path):
             broken = [bad for bad in FORBIDDEN[folder] if f"{name}.".startswith(f"{bad}.")]
             assert not broken, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def modules():
+    """{dotted name: path} of every module that is shipped."""
+    found = {}
+    for top in ("cic", "backends", "metric"):
+        for path in (ROOT / top).rglob("*.py"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def arrows():
+    """{module: modules that it imports}, wherever the import stands.
+
+    `from cic.weights import checkpoint` is of the module, not of the face of its folder.
+    """
+    there = modules()
+    found = {}
+    for name, path in there.items():
+        names = set(imported(path)) & there.keys()
+        passed = {i.rpartition(".")[0] for i in names} - whole(path)
+        found[name] = names - passed - {name}
+    return found
+
+
+def whole(path):
+    """Modules of which a file imports names, or themselves: not those it only passes through."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {node.module} if inner - modules().keys() else set()
+    return found
+
+
+def test_a_floor_imports_only_from_those_below_it():
+    """The floors of cic, from the ground; `backends`, `metric` and `tools` stand above them all."""
+    height = {floor: level for level, floor in enumerate(FLOORS)}
+    for name, others in arrows().items():
+        room = name.split(".")[1:2]
+        if not name.startswith("cic.") or room == ["commands"]:
+            continue
+        assert room[0] in height, f"{name} is in no room"
+        for other in others - {"cic"}:
+            below = height[other.split(".")[1]]
+            assert below <= height[room[0]], f"{name} imports {other}, which is above it"
+
+
+def test_no_module_imports_itself_around_a_circle():
+    graph, done = arrows(), set()
+
+    def visit(name, path):
+        assert name not in path, " -> ".join([*path[path.index(name) :], name])
+        if name not in done:
+            for other in graph[name]:
+                visit(other, [*path, name])
+            done.add(name)
+
+    for name in graph:
+        visit(name, [])
 
 
 def test_importing_the_packages_imports_no_framework():

@@ -12,7 +12,7 @@ import hubconf
 from cic import networks
 from cic.networks.forward import forward
 from cic.networks.initialize import initialize
-from cic.weights import checkpoint, download, formats
+from cic.weights import checkpoint, download, formats, reading
 
 ROOT = Path(__file__).parents[1]
 LOAD = {
@@ -51,7 +51,7 @@ def loaded(tmp_path):
 @pytest.mark.parametrize("name", ["torch", "paddle"])
 def test_the_hubs_give_the_bundled_weights_in_their_own_framework(loaded, name):
     words, inputs, output = loaded(name, "pretrained=True")
-    network, state, _ = checkpoint.load_weights()
+    network, state, _ = reading.load_weights()
     assert words == f"backends.{name}.network {network}"
     expected = forward(network, state, inputs)
     np.testing.assert_allclose(output, expected, rtol=0, atol=1e-4 * np.abs(expected).max())

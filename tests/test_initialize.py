@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cic import networks
+from cic.colour.distributions import log_softmax
 from cic.colour.lab import lightness
 from cic.networks import Network
 from cic.networks.forward import forward
 from cic.networks.initialize import initialize, scale_to_data
 from cic.networks.layers import BatchNorm, Conv, ConvTranspose
-from cic.training.losses import log_softmax
 
 SMALL = networks.get("cic", width=0.125)
 SIDE = 32

@@ -12,9 +12,8 @@ from scipy import special
 
 import backends
 from cic.colour.bins import COUNT
-from cic.colour.distributions import soft_encode
+from cic.colour.distributions import log_softmax, soft_encode
 from cic.training import losses
-from cic.training.losses import log_softmax
 
 
 def mean(loss):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from cic.weights import checkpoint
+from cic.weights import reading
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.files import read_frameworks
 
@@ -92,7 +92,7 @@ def test_a_whole_colorizer_is_a_checkpoint(tmp_path):
     """Its class is looked up nowhere, though here it could be."""
     net = colorizers.eccv()
     torch.save(net, tmp_path / "net.pth")
-    network, state, _ = checkpoint.load_weights(tmp_path / "net.pth")
+    network, state, _ = reading.load_weights(tmp_path / "net.pth")
     assert network.options["input_scale"] == 100
     assert np.array_equal(state["conv1_1.weight"], net.model1[0].weight.detach().numpy())
 

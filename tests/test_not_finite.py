@@ -19,7 +19,8 @@ from cic.colorize.settings import DEFAULTS
 from cic.networks.initialize import initialize
 from cic.photos import images
 from cic.weights import checkpoint, formats, probe
-from cic.weights.checkpoint import CheckpointError, load_weights
+from cic.weights.checkpoint import CheckpointError
+from cic.weights.reading import load_weights
 from metric import evaluation
 
 ROOT = Path(__file__).parents[1]

@@ -11,6 +11,7 @@ from cic.colorize import enlarge, painting
 from cic.colorize.colorizer import add_colour
 from cic.colorize.painting import Painting
 from cic.photos import images
+from cic.photos.strips import strips
 
 
 def ab_of(random):
@@ -75,7 +76,7 @@ def test_a_photo_of_colours_is_painted_over_and_not_copied(photo):
 def test_strips_of_an_array_are_all_of_it(photos, monkeypatch):
     monkeypatch.setattr(painting, "_BAND", 100_000)
     photo = photos["rocket"]
-    parts = list(painting.strips(photo))
+    parts = list(strips(photo))
     assert len(parts) > 1
     assert np.array_equal(np.concatenate(parts), photo)
 

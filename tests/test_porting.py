@@ -16,7 +16,7 @@ from cic import networks
 from cic.colour.distributions import decode
 from cic.colour.lab import lightness
 from cic.networks.initialize import initialize
-from cic.weights import checkpoint, formats
+from cic.weights import checkpoint, formats, reading
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.formats import verify
 
@@ -73,11 +73,11 @@ def test_a_file_is_found_by_its_content_and_gives_its_network(files, name, tmp_p
     found = formats.read(disguised)
     assert found.form.name == name
     assert found.network == networks.get("cic", width=colorizers.WIDTH, **OPTIONS[name])
-    state, meta = checkpoint.load(disguised)
+    state, meta = reading.load(disguised)
     checkpoint.check(found.network, state)
     assert meta["network"] == "cic"
     assert meta["options"] == found.network.options
-    network, weights, again = checkpoint.load_weights(disguised)
+    network, weights, again = reading.load_weights(disguised)
     assert (network, again) == (found.network, meta)
     assert all(weights[key] is not None and weights[key].dtype == np.float32 for key in weights)
 
@@ -89,7 +89,7 @@ def test_the_logits_are_those_of_the_project(backend, files, name, photo_lightne
     scale = np.abs(expected).max()
     assert expected.std(1).min() > 0.05 * scale > 0  # they depend on the bin
     assert expected[0].std((1, 2)).min() > 1e-3 * scale  # and on the place
-    network, state, _ = checkpoint.load_weights(files[name])
+    network, state, _ = reading.load_weights(files[name])
     inputs = network.prepare(photo_lightness)
     output = backend.forward(backend.build(network, state), inputs)
     np.testing.assert_allclose(output, expected, rtol=0, atol=1e-4 * scale)
@@ -97,7 +97,7 @@ def test_the_logits_are_those_of_the_project(backend, files, name, photo_lightne
 
 def test_the_colours_are_those_of_the_authors(files, photo_lightness):
     """Theirs are decoded without a temperature, which is in the metadata."""
-    network, state, meta = checkpoint.load_weights(files["eccv16"])
+    network, state, meta = reading.load_weights(files["eccv16"])
     with torch.no_grad():
         expected = net_of("eccv16")(torch.from_numpy(photo_lightness)).numpy()
     assert np.ptp(expected) > 20
@@ -111,7 +111,7 @@ def test_the_colours_are_those_of_the_authors(files, photo_lightness):
     ("name", "temperature"), [("eccv16", 1), ("paddle-cic", 1 / 2.63), ("epiphqny", 0)]
 )
 def test_their_decoding_is_in_the_metadata(files, name, temperature):
-    assert checkpoint.load(files[name])[1]["colorize"] == {"temperature": temperature}
+    assert reading.load(files[name])[1]["colorize"] == {"temperature": temperature}
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -125,7 +125,7 @@ def test_neutral_to_theirs_and_back_is_bit_identical(tmp_path, name, kind, scale
     state = {n: a.astype(kind) if a.ndim > 1 else a for n, a in state.items()}
     meta = checkpoint.network_meta(network) | {"colorize": {"size": 128, "temperature": 0.5}}
     formats.get(name).save(tmp_path / "theirs", network, state, meta)
-    back, back_meta = checkpoint.load(tmp_path / "theirs")
+    back, back_meta = reading.load(tmp_path / "theirs")
     assert same(state, back)
     assert back_meta == meta
 
@@ -244,23 +244,21 @@ def test_every_array_is_accounted_for(tmp_path, change, message):
     change(state)
     torch.save(state, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match=rf"x\.pth: .*{message}"):
-        checkpoint.load(tmp_path / "x.pth")
+        reading.load(tmp_path / "x.pth")
 
 
 def test_bytes_in_the_wrong_order_are_noticed(tmp_path, files):
     arrays = {n: a.byteswap() for n, a in formats.read(files["paddle-cic"]).arrays.items()}
     formats.get("paddle-cic").write(tmp_path / "x.pdparams", arrays)
     with pytest.raises(CheckpointError, match=r"finite|as bytes in the wrong order"):
-        checkpoint.load(tmp_path / "x.pdparams")
+        reading.load(tmp_path / "x.pdparams")
 
 
 def test_old_names_of_distributed_training_are_taken_off(tmp_path, files):
     arrays = formats.read(files["paddle-cic"]).arrays
     named = {f"_layers.{name}": array for name, array in arrays.items()}
     formats.get("paddle-cic").write(tmp_path / "x.pdparams", named)
-    assert same(
-        checkpoint.load(tmp_path / "x.pdparams")[0], checkpoint.load(files["paddle-cic"])[0]
-    )
+    assert same(reading.load(tmp_path / "x.pdparams")[0], reading.load(files["paddle-cic"])[0])
 
 
 def test_a_training_checkpoint_gives_its_weights_alone(tmp_path):
@@ -288,7 +286,7 @@ def test_the_tool_says_what_it_did_and_proves_it(tmp_path, files, name):
     assert ("decoded to ab" in words) == (name != "epiphqny")  # theirs takes the likeliest bin
     assert ("dropped" in words) == (name != "paddle-cic")
     assert "FAILS" not in words
-    assert same(checkpoint.load(target)[0], checkpoint.load(files[name])[0])
+    assert same(reading.load(target)[0], reading.load(files[name])[0])
 
 
 def test_the_wrong_relu_fails_the_verification_and_writes_nothing(tmp_path, files):
@@ -332,10 +330,10 @@ def test_the_tool_refuses_in_one_line(tmp_path, files):
 
 @pytest.mark.parametrize("name", [form.name for form in formats.FORMATS])
 def test_the_bundled_weights_are_written_whole_or_refused_in_one_line(name, tmp_path):
-    found, form = formats.read(checkpoint.default_path()), formats.get(name)
+    found, form = formats.read(reading.default_path()), formats.get(name)
     if found.network.name in form.networks and form.writes:
         form.save(tmp_path / "x", found.network, found.state, found.meta)
-        network, state, meta = checkpoint.load_weights(tmp_path / "x")
+        network, state, meta = reading.load_weights(tmp_path / "x")
         assert (network, meta["colorize"]) == (found.network, found.meta["colorize"])
         assert same(state, found.state)
         return

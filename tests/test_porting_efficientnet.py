@@ -11,7 +11,7 @@ from ported import apart, class_elsewhere, random_state, run, same
 
 from cic import networks
 from cic.networks.forward import forward
-from cic.weights import checkpoint, formats
+from cic.weights import checkpoint, formats, reading
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.formats import norms, verify
 
@@ -121,7 +121,7 @@ def test_the_tool_moves_it_there_and_back(tmp_path, saved):
     assert "_conv_stem -> stem" in done.stdout
     assert "194 more: a batch norm, folded into the convolution before it" in done.stdout
     assert run(neutral, back, "--verify").returncode == 0
-    first, _ = checkpoint.load(neutral)
+    first, _ = reading.load(neutral)
     assert same(first, {n: np.ascontiguousarray(a) for n, a in formats.load(back)[1].items()})
 
 
@@ -175,4 +175,4 @@ def test_every_array_is_accounted_for(tmp_path, net, change, message):
     change(state)
     torch.save(state, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match=rf"x\.pth: .*{message}"):
-        checkpoint.load(tmp_path / "x.pth")
+        reading.load(tmp_path / "x.pth")

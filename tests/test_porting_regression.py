@@ -8,7 +8,7 @@ from ported import apart, class_elsewhere, random_state, run, same
 
 from cic import networks
 from cic.networks.forward import forward
-from cic.weights import checkpoint, formats
+from cic.weights import checkpoint, formats, reading
 from cic.weights.checkpoint import CheckpointError
 
 NETWORK = networks.get("regression", width=colorizers.WIDTH)
@@ -50,7 +50,7 @@ def test_every_file_of_theirs_gives_the_network(tmp_path, net, saved, kind):
     torch.save(writers(net)[kind], tmp_path / "x.bin")
     found = formats.read(tmp_path / "x.bin")
     assert (found.form.name, found.network) == ("dlimage", NETWORK)
-    assert same(found.state, checkpoint.load(saved)[0])
+    assert same(found.state, reading.load(saved)[0])
     for name, array in net.named_parameters():
         (ours,) = (mine for mine, theirs in found.names.items() if theirs == name)
         assert np.array_equal(found.state[ours], array.detach().numpy())
@@ -59,11 +59,11 @@ def test_every_file_of_theirs_gives_the_network(tmp_path, net, saved, kind):
 def test_a_whole_module_gives_it_too(tmp_path, net, saved):
     with class_elsewhere(net, "colorization_deploy_v1", "deploy_v1"):
         torch.save(net, tmp_path / "base.pt")
-    assert same(checkpoint.load(tmp_path / "base.pt")[0], checkpoint.load(saved)[0])
+    assert same(reading.load(tmp_path / "base.pt")[0], reading.load(saved)[0])
 
 
 def test_the_output_is_that_of_their_code(backend, saved, seen):
-    network, state, _ = checkpoint.load_weights(saved)
+    network, state, _ = reading.load_weights(saved)
     inputs, expected = seen
     assert np.ptp(network.unscale_ab(expected)) > 20
     assert apart(backend.forward(backend.build(network, state), inputs), expected) < 1e-4
@@ -77,7 +77,7 @@ def test_neutral_to_theirs_and_back_is_bit_identical(tmp_path, kind, width):
     state = {n: a.astype(kind) if a.ndim > 1 else a for n, a in random_state(network).items()}
     meta = checkpoint.network_meta(network)
     formats.suited(".pt", network).save(tmp_path / "x.pt", network, state, meta)
-    back, back_meta = checkpoint.load(tmp_path / "x.pt")
+    back, back_meta = reading.load(tmp_path / "x.pt")
     assert same(state, back)
     assert back_meta == meta
 
@@ -129,7 +129,7 @@ def test_every_array_is_accounted_for(tmp_path, net, change, message):
     change(state)
     torch.save(state, tmp_path / "x.pt")
     with pytest.raises(CheckpointError, match=rf"x\.pt: .*{message}"):
-        checkpoint.load(tmp_path / "x.pt")
+        reading.load(tmp_path / "x.pt")
 
 
 def test_the_tool_proves_it_both_ways(tmp_path, saved):

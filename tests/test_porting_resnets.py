@@ -9,7 +9,7 @@ from ported import apart, random_state, run, same
 
 from cic import networks
 from cic.networks.forward import forward
-from cic.weights import checkpoint, formats
+from cic.weights import checkpoint, formats, reading
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.formats.compare import paired
 from metric import acc
@@ -73,7 +73,7 @@ def test_both_files_give_the_same_network_and_state(net, saved):
 @pytest.mark.parametrize("net", [18, 50], indirect=True)
 def test_the_logits_are_those_of_the_zoo(backend, net, saved, photos):
     for path in saved.values():
-        network, state, _ = checkpoint.load_weights(path)
+        network, state, _ = reading.load_weights(path)
         inputs = seen(network, photos)
         expected = output(net[0], inputs)
         assert np.ptp(expected, 0).max() > 0.05 * np.abs(expected).max() > 0
@@ -166,7 +166,7 @@ def test_every_array_is_accounted_for(tmp_path, net, change, message):
     change(state)
     torch.save(state, tmp_path / "x.pth")
     with pytest.raises(CheckpointError, match=rf"x\.pth: .*{message}"):
-        checkpoint.load(tmp_path / "x.pth")
+        reading.load(tmp_path / "x.pth")
 
 
 @pytest.mark.parametrize("net", [50], indirect=True)

@@ -11,7 +11,7 @@ from ported import apart, class_elsewhere, random_state, run, same
 from cic import networks
 from cic.networks import spectral
 from cic.networks.forward import forward
-from cic.weights import checkpoint, formats
+from cic.weights import checkpoint, formats, reading
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.formats import verify
 
@@ -150,7 +150,7 @@ def test_neutral_to_theirs_and_back_is_bit_identical(tmp_path, name, kind):
     meta = checkpoint.network_meta(network)
     form = formats.suited(".pth", network)
     form.save(tmp_path / "theirs.pth", network, state, meta)
-    back, back_meta = checkpoint.load(tmp_path / "theirs.pth")
+    back, back_meta = reading.load(tmp_path / "theirs.pth")
     assert same(state, back)
     assert back_meta == meta
 
@@ -164,7 +164,7 @@ def test_vectors_of_a_kernel_that_has_moved_on_come_back_too(tmp_path):
         state[name] = (state[name] * noise).astype(np.float32)
     form = formats.suited(".pth", network)
     form.save(tmp_path / "x.pth", network, state, checkpoint.network_meta(network))
-    assert same(checkpoint.load(tmp_path / "x.pth")[0], state)
+    assert same(reading.load(tmp_path / "x.pth")[0], state)
     found = formats.read(tmp_path / "x.pth")
     inputs = verify.golden(network)
     theirs = forward(*form.source(found), inputs)
@@ -266,7 +266,7 @@ def test_lab_and_rgb_are_told_apart_or_asked_for(tmp_path):
         with pytest.raises(CheckpointError, match=message):
             formats.read(tmp_path / "x.pth", options)
     with pytest.raises(CheckpointError, match=message):
-        checkpoint.load(tmp_path / "x.pth")
+        reading.load(tmp_path / "x.pth")
     for space in ("Lab", "RGB"):
         assert formats.read(tmp_path / "x.pth", {"space": space}).network.space == space
 
@@ -283,7 +283,7 @@ def test_the_tool_asks_for_the_space_and_proves_it(tmp_path):
     done = run(source, target, "--option", "space=Lab", "--verify")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("passes") == 3
-    assert checkpoint.load_weights(target)[0] == network
+    assert reading.load_weights(target)[0] == network
     done = run(whole, tmp_path / "wrong.safetensors", "--option", "space=RGB", "--verify")
     assert done.returncode == 1
     assert done.stdout.count("FAILS") == 3
@@ -299,7 +299,7 @@ def test_spectral_norms_are_folded_and_proved(tmp_path, backend, photos):
     assert done.returncode == 0, done.stderr
     assert "folded" in done.stdout
     assert done.stdout.count("passes") == 3
-    plain, state, _ = checkpoint.load_weights(target)
+    plain, state, _ = reading.load_weights(target)
     assert plain == networks.get(network.name, **network.options | {"spectral": False})
     inputs, expected = seen(net, network, photos)
     assert apart(backend.forward(backend.build(plain, state), inputs), expected) < 1e-4

@@ -12,7 +12,7 @@ from cic.colour import prior, rebalance
 from cic.colour.decoding import Decoding
 from cic.networks.initialize import initialize
 from cic.system.provenance import array_fingerprint
-from cic.weights import checkpoint
+from cic.weights import checkpoint, reading
 
 RUN = {
     "recipe": {"rebalance": True, "gamma": 0.6, "weight_limit": 4.0, "target_mean": True},
@@ -34,7 +34,7 @@ def test_facts_are_json_that_gives_the_settings_back():
 
 
 def test_the_bundled_weights_bring_theirs():
-    meta = checkpoint.load_weights()[2]
+    meta = reading.load_weights()[2]
     assert meta["colorize"].keys() >= {"sizes", "temperature", "saturation", "statistic", "edges"}
     found = backends.colorizer(backend="torch").settings
     assert found == of_weights(meta)

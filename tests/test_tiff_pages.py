@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from cic.colorize.colorizer import colorize_files
+from cic.colorize.painting import Painting
 from cic.dataset import validity
 from cic.photos import images, tiff_pages
 from cic.photos.damage import Unsupported
@@ -204,7 +205,7 @@ class Gray:
     """A colorizer that leaves photos gray."""
 
     def painting(self, photo):
-        return images.Painting(photo, np.zeros((2, 2, 2), np.float32))
+        return Painting(photo, np.zeros((2, 2, 2), np.float32))
 
     def memory(self, width, height):
         return 0

@@ -18,8 +18,8 @@ from cic.colour import prior, rebalance
 from cic.colour.lab import lightness, rgb_to_lab
 from cic.networks.initialize import initialize
 from cic.photos import images, sources
-from cic.training.loop import checkpoint_path
-from cic.weights import checkpoint
+from cic.training.runs import checkpoint_path
+from cic.weights import checkpoint, reading
 
 ROOT = Path(__file__).parent.parent
 
@@ -143,7 +143,7 @@ def test_a_run_continued_in_the_middle_of_an_epoch_ends_as_one_in_one_go(
             json.loads(run.stdout.splitlines()[-1])["steps"]
             == flags[flags.index("--max_steps") + 1]
         )
-    whole, parts = (checkpoint.load(checkpoint_path(tmp_path / m))[0] for m in ("whole", "model"))
+    whole, parts = (reading.load(checkpoint_path(tmp_path / m))[0] for m in ("whole", "model"))
     assert any(name.startswith("optimizer/moment2") for name in whole)
     tolerance = {"torch": 0, "paddle": 1e-9}[backend.NAME]
     for name, array in whole.items():
@@ -394,7 +394,7 @@ def test_released_weights_colorize(tool, photo_folder, backend, tmp_path):
     chosen = ("--temperature", 0.5, "--size", "64,96", "--unweight", 0.2, "--statistic", "median")
     run = tool("release_weights", path, "small.safetensors", *chosen)
     assert run.returncode == 0, run.stderr
-    state, meta = checkpoint.load(tmp_path / "small.safetensors")
+    state, meta = reading.load(tmp_path / "small.safetensors")
     expected = DEFAULTS.but(sizes=(64, 96), temperature=0.5, statistic="median").facts()
     assert meta["colorize"] == json.loads(json.dumps(expected | {"unweight": 0.2}))
     weights = rebalance.weights(prior.default(), meta["recipe"]["gamma"])

@@ -22,9 +22,9 @@ from cic.dataset.loader import Loader
 from cic.networks.initialize import initialize
 from cic.photos import images
 from cic.system import files
-from cic.training import loop, recipes
+from cic.training import loop, recipes, runs
 from cic.training.log import Log
-from cic.weights import checkpoint
+from cic.weights import checkpoint, reading
 
 NETWORK = networks.get("cic", width=0.125)
 RECIPE = replace(
@@ -42,7 +42,7 @@ class Run:
         dataset = PhotoDataset([photo_folder], NETWORK, 64, 56)
         self.loader = Loader(dataset, Order(len(dataset), RECIPE.batch_size))
         self.trainer = backend.Trainer(NETWORK, RECIPE, initialize(NETWORK), "cpu", precision)
-        self.checkpoints = loop.Checkpoints(model_path, NETWORK, RECIPE, FACTS)
+        self.checkpoints = runs.Checkpoints(model_path, NETWORK, RECIPE, FACTS)
         self.log_path = os.path.join(model_path, "log.jsonl")
 
     def train(self, steps, log_step=10, **options):
@@ -93,7 +93,7 @@ def test_the_newest_epochs_and_the_best_are_kept(run):
     names = sorted(os.listdir(run.checkpoints.folder))
     saved = [f"epoch_{which}_model.safetensors" for which in (3, 4, "best", "latest")]
     assert names == sorted([*saved, "log.jsonl"])
-    meta = checkpoint.load_meta(run.checkpoints.path(loop.BEST))
+    meta = checkpoint.load_meta(run.checkpoints.path(runs.BEST))
     assert (meta["validation_loss"], meta["step"]) == (1.0, 6)
 
 
@@ -112,7 +112,7 @@ def test_the_checkpoints_of_a_branch_that_was_left_do_not_count(run):
     assert save(3, 2.7) == 2.7
     assert os.path.exists(run.checkpoints.path(4))  # until there is one of this branch
     assert save(4, 2.6) == 2.6
-    best = checkpoint.load_meta(run.checkpoints.path(loop.BEST))
+    best = checkpoint.load_meta(run.checkpoints.path(runs.BEST))
     assert (best["validation_loss"], best["step"]) == (2.6, 12)
     names = sorted(os.listdir(run.checkpoints.folder))
     assert names == [f"epoch_{which}_model.safetensors" for which in (4, "best")]
@@ -120,7 +120,7 @@ def test_the_checkpoints_of_a_branch_that_was_left_do_not_count(run):
 
 def test_a_checkpoint_loads_as_weights_and_knows_its_run(run):
     run.train(2)
-    network, weights, meta = checkpoint.load_weights(run.checkpoints.path())
+    network, weights, meta = reading.load_weights(run.checkpoints.path())
     assert network == NETWORK
     assert meta["step"] == 2
     assert meta["seed"] == 0
@@ -166,7 +166,7 @@ SAVER = """
 import sys
 import numpy as np
 from cic import networks
-from cic.training import loop, recipes
+from cic.training import loop, recipes, runs
 from cic.networks.initialize import initialize
 
 network = networks.get("cic", width=0.125)
@@ -179,7 +179,7 @@ class Trainer:
                    for m in ("moment1", "moment2") for n, s in network.parameters.items()}
         return weights, moments | {"steps": np.array(step)}
 
-checkpoints = loop.Checkpoints(sys.argv[1], network, recipes.get("full"))
+checkpoints = runs.Checkpoints(sys.argv[1], network, recipes.get("full"))
 while True:
     step += 1
     checkpoints.save(Trainer(), step=step)
@@ -201,7 +201,7 @@ def test_sigkill_at_any_moment_leaves_a_latest_that_loads(tmp_path):
         time.sleep(random.uniform(0, 0.1))
         saver.kill()
         written = [1, *map(int, saver.communicate()[0].split())]
-        state, meta = checkpoint.load(loop.checkpoint_path(tmp_path))
+        state, meta = reading.load(runs.checkpoint_path(tmp_path))
         assert meta["step"] in (written[-1], written[-1] + 1)  # killed before it could say so
         assert (state["optimizer/moment2/conv3_1.weight"] == meta["step"]).all()
 
@@ -378,7 +378,7 @@ def test_options_without_arrays_are_part_of_the_network(run):
 @pytest.mark.parametrize("damage", ["missing", "misshapen"])
 def test_moments_that_do_not_fit_are_named(run, damage):
     run.train(2)
-    state, meta = checkpoint.load(run.checkpoints.path())
+    state, meta = reading.load(run.checkpoints.path())
     name = "optimizer/moment2/conv3_1.weight"
     state[name] = state[name][:1]
     if damage == "missing":
@@ -419,11 +419,11 @@ def test_a_stop_while_evaluating_ends_it_and_keeps_the_epoch(
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         run.train(steps, validation=run.loader)
     assert len(calls) == 1
-    for which in (1, loop.LATEST):
+    for which in (1, runs.LATEST):
         meta = checkpoint.load_meta(run.checkpoints.path(which))
         assert meta["step"] == 3
         assert "validation_loss" not in meta
-    assert not os.path.exists(run.checkpoints.path(loop.BEST))
+    assert not os.path.exists(run.checkpoints.path(runs.BEST))
     shown = capsys.readouterr().err
     assert "stopped after step 3" in shown
     assert ("--continue_train" in shown) == (steps == 6)
@@ -518,15 +518,15 @@ def test_other_networks_are_evaluated_on_gray_photos(gray_folder):
     loop.refuse_gray(PhotoDataset([gray_folder], network, 64, 56, augment=False))
 
 
-@pytest.mark.parametrize("end", ["", loop.AVERAGE])
+@pytest.mark.parametrize("end", ["", runs.AVERAGE])
 def test_a_best_that_was_measured_on_gray_photos_is_not_the_best_for_ever(run, end):
     figures = {"validation_loss": 0.0, "validation_loss" + end: 0.0}
     run.checkpoints.save_epoch(run.trainer, 1, step=3, **figures)
     figures = {"validation_loss": 4.0, "validation_loss" + end: 3.0}
     run.checkpoints.save_epoch(run.trainer, 2, step=6, **figures)
-    best = checkpoint.load_meta(run.checkpoints.path(loop.BEST))
-    assert (best["step"], loop.score(best)) == (6, 3.0)
+    best = checkpoint.load_meta(run.checkpoints.path(runs.BEST))
+    assert (best["step"], runs.score(best)) == (6, 3.0)
     for epoch, loss, kept in ((3, 3.5, 6), (4, 2.5, 12)):
         figures = {"validation_loss": 1.0, "validation_loss" + end: loss}
         run.checkpoints.save_epoch(run.trainer, epoch, step=3 * epoch, **figures)
-        assert checkpoint.load_meta(run.checkpoints.path(loop.BEST))["step"] == kept
+        assert checkpoint.load_meta(run.checkpoints.path(runs.BEST))["step"] == kept

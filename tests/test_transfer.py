@@ -13,7 +13,7 @@ from cic import networks
 from cic.networks import Network
 from cic.networks.forward import forward
 from cic.networks.initialize import initialize
-from cic.weights import checkpoint, transfer
+from cic.weights import checkpoint, reading, transfer
 from cic.weights.checkpoint import CheckpointError
 
 TINY = tiny.tiny()
@@ -154,7 +154,7 @@ def test_a_run_begins_from_an_encoder_says_so_and_goes_on(train, backend, tmp_pa
     settings = ("--optimizer", "adamw", "--encoder_lr", 0.1, "--average", 0.9)
     figures = train(*where, *settings, "--encoder", path, "--max_steps", 2)
     assert {"validation_loss", "validation_loss_average"} <= figures.keys()
-    state, meta = checkpoint.load(figures["checkpoint"])
+    state, meta = reading.load(figures["checkpoint"])
     assert meta["encoder"] == str(path)
     assert meta["weights"] is None
     np.testing.assert_array_equal(state["blocks.0.conv.weight"], theirs["blocks.0.conv.weight"])

@@ -27,7 +27,7 @@ import backends
 from cic.colorize import film, settings
 from cic.colorize.colorizer import colorize_files, list_jobs, locked, report
 from cic.colorize.smoothing import SMOOTHING
-from cic.photos import images, kinds, sources
+from cic.photos import kinds, sources
 from cic.system import console
 from metric.figures.flicker import FilmFigures
 
@@ -90,7 +90,6 @@ def colorize_film(colorizer, source, target, smoothing, deinterlace=False):
 
 def main():
     args = parse_arguments()
-    images.limit_pixels(args.max_pixels)
     left_out = kinds.LeftOut()
     jobs, problems = list_jobs(args.paths, args.output, films=True, left_out=left_out)
     for problem in problems:

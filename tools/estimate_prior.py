@@ -105,7 +105,6 @@ def main():
         raise ValueError("nothing to count: name photos with --image_dir or priors with --merge")
     picture = os.path.splitext(args.output)[0] + ".png"
     refuse_outputs(args, picture)
-    images.limit_pixels(args.max_pixels)
     total, gray, failed = count_all(args)
     if not total.photos:
         raise ValueError(f"{', '.join(args.image_dir + args.merge)}: no colour photo in there")

@@ -31,10 +31,10 @@ import backends
 from cic.colorize import settings
 from cic.colour import prior
 from cic.dataset.targets import read_classes
-from cic.photos import images, sources
+from cic.photos import sources
 from cic.photos.sheet import contact_sheet
 from cic.system import console, contents
-from cic.weights import checkpoint, download
+from cic.weights import download, reading
 from metric import (
     acc,
     baselines,
@@ -140,7 +140,7 @@ def open_colorizers(args):
 
 def are_classifiers(args):
     """Whether the weights are those of classifiers; raises ValueError if only some are."""
-    found = {checkpoint.load_weights(weights)[0].is_classifier for weights in args.weights}
+    found = {reading.load_weights(weights)[0].is_classifier for weights in args.weights}
     if len(found) > 1:
         raise ValueError("some of the --weights are of classifiers, others are not")
     return found.pop()
@@ -198,7 +198,7 @@ def card_of(args, cut, count, colorizers):
     """The protocol card, a JSON object."""
     frameworks = args.backend or [backends.get().NAME]
     card = protocol.card(count, cut, args.seed, args.seed_compatible, args.prior, *frameworks)
-    files = [weights or checkpoint.default_path() for weights in args.weights] * len(frameworks)
+    files = [weights or reading.default_path() for weights in args.weights] * len(frameworks)
     rows = {
         name: {
             "weights": os.path.basename(file),
@@ -309,7 +309,6 @@ def check_outputs(args):
 
 def main():
     args = parse_arguments()
-    images.limit_pixels(args.max_pixels)
     check_outputs(args)
     if are_classifiers(args):
         return classifiers.evaluate(args, rows_of(args))

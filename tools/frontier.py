@@ -23,7 +23,7 @@ import backends
 from cic.colour import prior
 from cic.photos import images, sources
 from cic.system import console, provenance
-from cic.weights import checkpoint, download
+from cic.weights import download, reading
 from metric import frontier, record, report, table
 
 FILES = ("frontier.json", "frontier.txt", "frontier.png")
@@ -87,7 +87,6 @@ def measure(args, colorizer, names):
 
 def main():
     args = parse_arguments()
-    images.limit_pixels(args.max_pixels)
     paths = [os.path.join(args.save_path, name) for name in FILES]
     report.refuse_outputs(paths, [args.image_dir])
     colorizer = backends.colorizer(args.weights, args.backend, args.device, sizes=args.size)
@@ -95,7 +94,7 @@ def main():
         raise ValueError(f"{args.weights}: {colorizer.network} gives ab: there is no choice")
     names = list(islice(sources.walk(args.image_dir), args.max_samples))
     found, problems = measure(args, colorizer, names)
-    file = args.weights or checkpoint.default_path()
+    file = args.weights or reading.default_path()
     facts = {
         "weights": os.path.basename(file),
         "sha256": download.sha256(file),

@@ -202,7 +202,6 @@ def main():
         raise ValueError(f"{args.output}: the script is a .sh file: call it remove_invalid.sh, say")
     report = f"{stem}.jsonl"
     refuse_outputs(args, report)
-    images.limit_pixels(args.max_pixels)
     folder = args.image_dir if os.path.isdir(args.image_dir) else os.path.dirname(args.image_dir)
     with ExitStack() as stack:
         paths = [stack.enter_context(replacing(path)) for path in (args.output, report)]

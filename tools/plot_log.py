@@ -20,7 +20,7 @@ import numpy as np
 from cic.system import bounded_json, console
 from cic.system.files import replacing
 from cic.system.regular import open_regular
-from cic.training.loop import AVERAGE, score
+from cic.training.runs import AVERAGE, score
 
 LOG = "log.jsonl"
 TITLES = ("run", "steps", "loss", "best validation", "at step", "images/s")

@@ -213,7 +213,6 @@ def main():
     if args.quality > 100:
         raise ValueError(f"quality is {args.quality}: it is 1 to 100")
     refuse_output(args)
-    images.limit_pixels(args.max_pixels)
     photos = PhotoList(args.image_dir)
     for problem in photos.problems:
         print(f"failed: {problem}")

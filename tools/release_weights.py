@@ -17,7 +17,7 @@ import numpy as np
 
 from cic.colorize import settings
 from cic.system import console
-from cic.weights import checkpoint
+from cic.weights import checkpoint, reading
 
 KEPT = ("recipe", "seed", "step", "prior_fingerprint", "bin_weights")
 
@@ -33,7 +33,7 @@ def parse_arguments():
 
 def main():
     args = parse_arguments()
-    network, weights, meta = checkpoint.load_weights(args.source)
+    network, weights, meta = reading.load_weights(args.source)
     # Norms stay in float32: a running variance can exceed float16's 65504, and they are few.
     weights = {n: a.astype(np.float16) if a.ndim > 1 else a for n, a in weights.items()}
     kept = {key: meta[key] for key in KEPT if key in meta}

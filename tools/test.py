@@ -14,10 +14,10 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import backends
 from cic.colorize import settings
 from cic.colorize.colorizer import colorize_files, locked, report
-from cic.photos import images, sources
+from cic.photos import sources
 from cic.system import console
 from cic.system.files import lies_in
-from cic.training import loop
+from cic.training import runs
 
 
 def parse_arguments():
@@ -26,7 +26,7 @@ def parse_arguments():
     add("--image_dir", required=True, help="folder of photos, searched at any depth")
     add("--result_path", default="result", help="folder for the colorized photos (%(default)s)")
     add("--model_path", help="folder of a training run (without it, the bundled weights)")
-    add("--load_model", default=loop.LATEST, help="which epoch's checkpoint (%(default)s)")
+    add("--load_model", default=runs.LATEST, help="which epoch's checkpoint (%(default)s)")
     add("--max_samples", type=console.positive, help="stop after so many photos")
     backends.add_flags(parser)
     settings.add_flags(parser)
@@ -36,7 +36,6 @@ def parse_arguments():
 
 def main():
     args = parse_arguments()
-    images.limit_pixels(args.max_pixels)
     if lies_in(os.path.join(args.result_path, "result"), args.image_dir):
         raise ValueError(
             f"{args.result_path}: lies in {args.image_dir}, so that results would be taken for "
@@ -45,7 +44,7 @@ def main():
     names = list(islice(sources.walk(args.image_dir), args.max_samples))
     if not names:
         raise ValueError(f"{args.image_dir}: no photo in there")
-    weights = args.model_path and loop.checkpoint_path(args.model_path, args.load_model)
+    weights = args.model_path and runs.checkpoint_path(args.model_path, args.load_model)
     changes = settings.changes(args)
     colorizer = backends.colorizer(weights, args.backend, args.device, **changes)
     jobs = [

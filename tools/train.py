@@ -23,15 +23,14 @@ from cic.dataset import targets
 from cic.dataset.batches import Order, PhotoDataset, make_batch
 from cic.dataset.loader import Loader
 from cic.networks.initialize import initialize, scale_to_data
-from cic.photos import images
 from cic.photos.sources import PhotoList
 from cic.system import console, files, locks, provenance
-from cic.training import checkup, loop, recipes
+from cic.training import checkup, loop, recipes, runs
 from cic.training.board import Board
 from cic.training.log import Log
 from cic.training.losses import NEEDS
 from cic.training.preview import Preview, choose
-from cic.weights import checkpoint, transfer
+from cic.weights import checkpoint, reading, transfer
 
 INIT_CROPS = 8  # that the first weights are scaled to: 40,000 pixels a channel at the least
 HELP = {
@@ -107,7 +106,7 @@ def parse_arguments():
     add("--continue_train", action="store_true", help="go on from a checkpoint in --model_path")
     add(
         "--which_epoch",
-        default=loop.LATEST,
+        default=runs.LATEST,
         help="the checkpoint to go on from (%(default)s); those of later epochs are replaced",
     )
     add(
@@ -258,7 +257,7 @@ def first_state(args, recipe, dataset):
                 network, state, inputs, keep=network.encoder if args.encoder else ()
             )
         return state
-    other, state, meta = checkpoint.load_weights(args.weights)
+    other, state, meta = reading.load_weights(args.weights)
     checkpoint.check(network, state, args.weights)
     if other != network:
         raise ValueError(f"{args.weights}: weights of {other}, not of {network}")
@@ -287,7 +286,7 @@ def start(args, recipe, backend, dataset, shares, steps):
         "classes": dataset.classes,
         "provenance": provenance.facts(backend.NAME),
     }
-    checkpoints = loop.Checkpoints(args.model_path, network, recipe, facts, args.keep)
+    checkpoints = runs.Checkpoints(args.model_path, network, recipe, facts, args.keep)
     if os.path.exists(checkpoints.path()) and not (args.continue_train or args.check):
         raise ValueError(
             f"{args.model_path} holds a run: add --continue_train to go on with it, "
@@ -398,10 +397,9 @@ def run(args, recipe, dataset, held_out, shares, backend):
 
 def main():
     args = parse_arguments()
-    if args.which_epoch != loop.LATEST and not args.continue_train:
+    if args.which_epoch != runs.LATEST and not args.continue_train:
         raise ValueError(f"--which_epoch {args.which_epoch}: add --continue_train to go on from it")
     recipe = read_recipe(args)
-    images.limit_pixels(args.max_pixels)
     photos, held_out, classes = read_photos(args)
     network, classes = open_network(recipe, photos, classes)
     refuse_idle(args, recipe, network)

@@ -1,0 +1,1 @@
+"""A photo or a film, and what a network says of it, made a coloured one."""

@@ -8,9 +8,9 @@ from PIL import Image
 
 from cic.colorize.colorizer import add_colour
 from cic.colorize.smoothing import SMOOTHING, Smoother
+from cic.colour.distributions import log_softmax
 from cic.colour.lab import lightness
 from cic.films import rewrite
-from cic.training.losses import log_softmax
 
 UNLIKELY = 1e-30  # least probability whose logarithm is taken: float32 has it
 

@@ -7,8 +7,6 @@ from cic.colorize import edges
 from cic.colorize.enlarge import EVERY_FOURTH, ordered
 from cic.colour.lab import recolor, recolor_along
 
-_BAND = 1 << 20  # values of a strip of an array
-
 
 def along_edges(ab, guide):
     """(cells (h, w, C) to enlarge, function of rows of a photo and of those that colours them).
@@ -63,26 +61,3 @@ class Painting:
         base = self.photo.base
         rows = base.crop((0, part.start, base.width, part.stop))
         return np.asarray(rows if rows.mode == "RGB" else rows.convert("RGB"))
-
-
-def strips(picture):
-    """Yield (n, W, 3) of a picture from top to bottom: of a Painting, or an array (H, W, 3)."""
-    if isinstance(picture, Painting):
-        yield from picture.strips()
-        return
-    rows = max(1, _BAND * len(picture) // picture.size)
-    for top in range(0, len(picture), rows):
-        yield picture[top : top + rows]
-
-
-def with_alpha(strips, alpha):
-    """Yield strips (n, W, 3) with the rows of alpha, scaled to their type, as a fourth channel."""
-    top = 0
-    for strip in strips:
-        if alpha is None:
-            yield strip
-            continue
-        rows = np.asarray(alpha.crop((0, top, alpha.width, top + len(strip))))[..., None]
-        top += len(strip)
-        scaled = rows if strip.dtype == np.uint8 else np.multiply(rows, 257, dtype=np.uint16)
-        yield np.concatenate([strip, scaled], axis=2)

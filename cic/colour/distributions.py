@@ -99,3 +99,9 @@ def decode(logits, temperature=0.38, axis=1):
     np.exp(share, out=share)
     ab = (share @ AB.astype(share.dtype)) / share.sum(-1, keepdims=True)
     return np.moveaxis(ab.astype(np.float32, copy=False), -1, axis)
+
+
+def log_softmax(logits, axis=1):
+    """Logarithm of the softmax over `axis`, any shape; finite for logits of any magnitude."""
+    shifted = logits - logits.max(axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))

@@ -1,0 +1,1 @@
+"""Photos: found, told apart, opened within bounds, read, and written with what they carried."""

@@ -2,12 +2,10 @@
 
 import os
 
-from PIL import Image
-
 from cic.photos import metadata
 from cic.photos.damage import Unsupported
+from cic.system.limits import PIXELS, pixel_limit
 
-PIXELS = 178_956_970  # the limit without --max_pixels: twice what Pillow warns at
 # Bytes that the process may take for photos of up to PIXELS; in proportion for a higher limit.
 PROCESS = 1.5e9
 # Of these, what is taken before any photo: interpreter, framework and the bundled network. Measured
@@ -23,21 +21,6 @@ _CORE = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2} 
 _DECODER = {"WEBP": 12.5, "AVIF": 8, "HEIF": 6, "GIF": 4, "PSD": 4}
 _JPEG2000 = 5.5
 _COEFFICIENT = 2  # bytes of one of a progressive JPEG, of which all are held
-
-
-def limit_pixels(count):
-    """Refuse photos of more than `count` pixels from now on, in this process; None: none.
-
-    The limit is Pillow's own, so it holds for every image that Pillow opens here.
-    """
-    if count is not None and count < 1:
-        raise ValueError(f"a photo has at least one pixel: the limit cannot be {count}")
-    Image.MAX_IMAGE_PIXELS = None if count is None else count / 2  # Pillow refuses above twice that
-
-
-def pixel_limit():
-    """How many pixels a photo may have; None if any number."""
-    return None if Image.MAX_IMAGE_PIXELS is None else int(2 * Image.MAX_IMAGE_PIXELS)
 
 
 def check(need):

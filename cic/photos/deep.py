@@ -9,9 +9,9 @@ import numpy as np
 from PIL import TiffImagePlugin as tiff
 from PIL.PngImagePlugin import putchunk
 
-from cic.colorize.painting import strips, with_alpha
 from cic.photos import stretch
 from cic.photos.damage import Unsupported
+from cic.photos.strips import strips, with_alpha
 
 _BAND = 1 << 18  # values at a time, so that scratch memory stays small whatever the photo
 _LEVEL = 3  # of zlib: higher takes several times longer for a few per cent
@@ -147,7 +147,7 @@ def to_8_bits(array):
 def write_png(path, picture, alpha=None, exif=None, dpi=None, icc_profile=None, pnginfo=None):
     """Write a picture (H, W, 3) of uint16 sRGB as a PNG of 16 bits a channel.
 
-    It is an array or a painting.Painting; `alpha` a Pillow image of mode L; `pnginfo` Pillow's
+    It is an array, or has `strips`; `alpha` a Pillow image of mode L; `pnginfo` Pillow's
     PngInfo, of chunks that belong before the data.
     """
     height, width, _ = picture.shape

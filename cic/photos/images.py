@@ -3,19 +3,17 @@
 import numpy as np
 from PIL import Image
 
-from cic.colorize.painting import Painting
-from cic.photos.budget import limit_pixels, pixel_limit
 from cic.photos.damage import PhotoError
 from cic.photos.opening import opened
 from cic.photos.photo import Photo, open_pages, open_photo
 from cic.photos.pixels import to_rgb
 from cic.photos.writing import DEEP, QUALITY, TIFF, tiff_pages, write
+from cic.system.limits import limit_pixels, pixel_limit
 
 __all__ = [
     "DEEP",
     "QUALITY",
     "TIFF",
-    "Painting",
     "Photo",
     "PhotoError",
     "limit_pixels",

@@ -12,8 +12,8 @@ from PIL import Image
 from PIL import TiffImagePlugin as tiff
 from PIL.ExifTags import Base
 
-from cic.colorize.painting import with_alpha
 from cic.photos import metadata
+from cic.photos.strips import with_alpha
 
 DEFLATE, LZW, PACKBITS, RAW, JPEG = "tiff_adobe_deflate", "tiff_lzw", "packbits", "raw", "jpeg"
 _CODES = {name: code for code, name in tiff.COMPRESSION_INFO.items()}

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from cic.colorize.painting import Painting, strips
 from cic.photos import carried, deep, metadata, tiff_writer
 from cic.photos.damage import DAMAGE, PhotoError
+from cic.photos.strips import strips
 from cic.system.files import replacing
 
 QUALITY = 95  # of written JPEG and WebP files; higher grows them faster than it shows
@@ -25,8 +25,9 @@ def write(path, picture, photo=None):
     """Write a picture to `path`, atomically, in the format of its extension; return notes.
 
     It is (H, W, 3) sRGB, uint8, or uint16 with white at 65535: rounded to 8 bits if the format is
-    not in DEEP; or a painting.Painting. What `photo` carried goes along as far as the format has
-    room (see `carried.ROOM`); the notes say what had to be left out that there is a place for.
+    not in DEEP; or what has `strips`, such as a `Painting`. What `photo` carried goes along as far
+    as the format has room (see `carried.ROOM`); the notes say what had to be left out that there is
+    a place for.
     Raises PhotoError if the format is unknown or the file cannot be written.
     """
     suffix = os.path.splitext(os.fsdecode(path))[1].lower()
@@ -82,7 +83,7 @@ def _written(path):
 
 def _image(picture):
     """The Pillow image of mode RGB of a picture; 16 bits are rounded to 8."""
-    if isinstance(picture, Painting) and picture.dtype == np.uint8:
+    if not isinstance(picture, np.ndarray) and picture.dtype == np.uint8:
         image = picture.image()
         image.info = {}  # nothing of the file that it comes from is to be written unasked
         return image

@@ -9,7 +9,7 @@ import threading
 import unicodedata
 from math import nan
 
-from cic.photos import images
+from cic.system import limits
 
 ESCAPED = "backslashreplace"
 
@@ -79,13 +79,20 @@ def add_num_workers(parser):
 
 
 def add_max_pixels(parser):
-    """The flag with which every tool that reads photos raises images.limit_pixels."""
+    """The flag with which every tool that reads photos raises `limits.limit_pixels`."""
     parser.add_argument(
         "--max_pixels",
         type=positive,
-        default=images.pixel_limit(),
+        action=_LimitPixels,
+        default=limits.pixel_limit(),
         help="most pixels that a photo may have, which also bounds its memory (%(default)s)",
     )
+
+
+class _LimitPixels(argparse.Action):
+    def __call__(self, parser, namespace, value, option_string=None):
+        limits.limit_pixels(value)
+        setattr(namespace, self.dest, value)
 
 
 def add_option(parser):

@@ -9,8 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 
-from cic.photos import images
-from cic.system import interrupts
+from cic.system import interrupts, limits
 
 AHEAD = 3  # chunks in preparation for each worker
 PATIENCE = 1  # seconds after which the workers are looked at
@@ -21,7 +20,7 @@ _call = None  # of this worker process: item -> result
 def _start_worker(ready, pixels, function, state):
     global _call
     _call = lambda item: function(*state, item)  # noqa: E731 - it closes over both
-    images.limit_pixels(pixels)
+    limits.limit_pixels(pixels)
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes; the main one decides
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -51,7 +50,7 @@ class Pool:
         if workers:
             context = multiprocessing.get_context("spawn")  # a fork would copy a framework's locks
             ready = context.Event()  # until it is set no worker is idle, so each job starts one
-            start = ready, images.pixel_limit(), function, state
+            start = ready, limits.pixel_limit(), function, state
             self.executor = ProcessPoolExecutor(workers, context, _start_worker, start)
             others = set(multiprocessing.active_children())
             with interrupts.ignored():

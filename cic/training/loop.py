@@ -1,12 +1,9 @@
-"""The training loop, the same for every backend: step, log, evaluate, save, resume."""
+"""The training loop, the same for every backend: step, log, evaluate, save."""
 
 import hashlib
 import math
-import os
-import re
 import signal
 from contextlib import nullcontext, suppress
-from dataclasses import asdict
 
 import numpy as np
 
@@ -16,124 +13,13 @@ from cic.system import interrupts
 from cic.training import ranks, watch
 from cic.training.log import TrainingError
 from cic.training.losses import class_entropy
-from cic.training.recipes import Recipe, learning_rate
-from cic.weights import checkpoint
+from cic.training.recipes import learning_rate
+from cic.training.runs import AVERAGE
 
-LATEST, BEST = "latest", "best"
-AVERAGE = "_average"  # at the end of a figure of the average of the weights
 _ALL_GRAY = (
     "every photo to evaluate on is gray, which says nothing of colours: take others for --val_dir; "
     "tools/get_invalid_images.py finds gray ones"
 )
-_EPOCH = re.compile(r"epoch_(\d+)_model\.safetensors")
-
-
-def checkpoint_path(folder, which=LATEST):
-    """Path of a run's checkpoint: of finished epoch `which`, from 1, or the latest, or the best."""
-    return os.path.join(folder, f"epoch_{which}_model.safetensors")
-
-
-def score(figures):
-    """What the best checkpoint has least of: the validation loss, the average's if there is one."""
-    loss = figures.get("validation_loss", math.inf)
-    return figures.get("validation_loss" + AVERAGE, loss)
-
-
-class Checkpoints:
-    """The checkpoints of one run in `folder`, each with `meta`.
-
-    There are the latest, those of the newest `keep` epochs, and the one of the epoch with the
-    lowest `score`, if there is validation. Where a run goes on from an earlier one, those
-    of later epochs do not count; they stay until they are replaced.
-    `before` is the meta of the checkpoint that was resumed, empty for a new run.
-    """
-
-    def __init__(self, folder, network, recipe, meta=None, keep=5):
-        self.folder = os.fspath(folder)
-        self.network, self.recipe, self.keep = network, recipe, keep
-        self.meta = checkpoint.network_meta(network) | {"recipe": asdict(recipe)} | (meta or {})
-        self.before = {}
-
-    def path(self, which=LATEST):
-        """Path of the checkpoint of an epoch, or of the latest."""
-        return checkpoint_path(self.folder, which)
-
-    def save(self, trainer, which=LATEST, **progress):
-        """Write weights, optimizer and progress; the path."""
-        weights, optimizer = trainer.state()
-        prefixed = {checkpoint.OPTIMIZER + name: array for name, array in optimizer.items()}
-        checkpoint.save(self.path(which), weights | prefixed, self.meta | progress)
-        return self.path(which)
-
-    def save_epoch(self, trainer, epoch, **progress):
-        """Write the checkpoint of a finished epoch, again if it is the best; remove older ones."""
-        self.save(trainer, epoch, **progress)
-        if score(progress) < self._lowest(progress["step"]):
-            self.save(trainer, BEST, **progress)
-        found = map(_EPOCH.fullmatch, os.listdir(self.folder))
-        epochs = sorted(int(match[1]) for match in found if match and int(match[1]) <= epoch)
-        for old in epochs[: -self.keep]:
-            os.unlink(self.path(old))
-
-    def _lowest(self, step):
-        """The score of the best checkpoint before `step`."""
-        if not os.path.exists(self.path(BEST)):
-            return math.inf
-        meta = checkpoint.load_meta(self.path(BEST))
-        there = meta["step"] < step and score(meta) > 0  # 0 was measured on gray photos alone
-        return score(meta) if there else math.inf
-
-    def resume(self, trainer, which=LATEST):
-        """Load a checkpoint into `trainer`; the number of steps it has made."""
-        path = self.path(which)
-        state, meta = checkpoint.load(path)
-        recipe = meta.get("recipe", self.meta["recipe"])["name"]
-        if recipe != self.meta["recipe"]["name"]:
-            raise TrainingError(f"{path}: of recipe {recipe}: add --recipe {recipe}")
-        weights, optimizer = checkpoint.split(state)
-        checkpoint.check(self.network, weights, path)
-        checkpoint.check_training(self.network, optimizer, meta, path, self.recipe)
-        self._check_same(meta, path)
-        starts = {flag: meta.get(flag) for flag in ("weights", "encoder")}
-        for flag, start in starts.items():
-            if self.meta.get(flag) not in (None, start):
-                raise TrainingError(
-                    f"{path}: its run began from --{flag} {start}: "
-                    f"leave --{flag} away to go on with it"
-                )
-        trainer.load(weights, optimizer)
-        self.before, self.meta = meta, self.meta | starts
-        return meta["step"]
-
-    def _check_same(self, meta, path):
-        """Raise TrainingError unless the photos and their order are those of `meta`."""
-        before, settings = _settings(meta), _settings(self.meta)
-        for key in ("seed", "photos", "fingerprint", "batch_size", "balance", "groups"):
-            was, now = before.get(key), settings.get(key)
-            if was != now:
-                raise TrainingError(
-                    f"{path}: {key} was {was} and is {now}: the order of the photos follows from "
-                    "it; to begin anew from these weights, take --weights"
-                )
-        if meta.get("classes") != self.meta.get("classes"):
-            raise TrainingError(f"{path}: its class folders are others than these")
-
-    def changes(self):
-        """Settings that are no longer those of the resumed checkpoint: "lr 0.1 -> 0.2", ..."""
-        before, now = _settings(self.before), _settings(self.meta)
-        settings = self.meta["recipe"].keys() - {"name", "record"}
-        settings |= {"backend", "precision", "prior_fingerprint"}
-        return [
-            f"{key} {before[key]} -> {now[key]}"
-            for key in sorted(settings & before.keys() & now.keys())
-            if before[key] != now[key]
-        ]
-
-
-def _settings(meta):
-    """A checkpoint's recipe and other meta in one; settings that it is older than are off."""
-    recipe = meta.get("recipe", {})
-    return (asdict(Recipe("")) | recipe if recipe else {}) | meta
 
 
 def check_alike(trainer, rank, size, facts):

@@ -8,13 +8,9 @@ from math import prod
 
 import numpy as np
 
+from cic.colour.distributions import log_softmax
+
 FOCUS = 40.0  # slope of the focal mask's sigmoid (DLimage_colorization, main.py)
-
-
-def log_softmax(logits, axis=1):
-    """Logarithm of the softmax over `axis`, any shape; finite for logits of any magnitude."""
-    shifted = logits - logits.max(axis, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))
 
 
 def cross_entropy(logits, index, weight):

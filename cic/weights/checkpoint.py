@@ -4,28 +4,23 @@ A file holds the weights under their neutral names and, for a training run, the 
 under `optimizer/...`, the average of the weights under `optimizer/average/...`. Its metadata is one
 JSON object, the network's name and options and whatever the writer adds, and the CRC-32 of that and
 of every array. Nothing in a file can run code.
-`load` and `load_weights` read other projects' files too: see `cic.weights.formats`.
+`cic.weights.reading` reads other projects' files too.
 """
 
 import json
 import os
 import struct
 import zlib
-from importlib import resources
 
 import numpy as np
 
 from cic import networks
-from cic.networks.encoder import rates, trained
 from cic.system import bounded_json
 from cic.system.files import replacing
-from cic.training.recipes import OPTIMIZERS
-from cic.weights.averaging import PREFIX, averaged
 from cic.weights.files.safetensors import File
 
 OPTIMIZER = "optimizer/"  # prefix of the arrays that only training needs
 META, CHECKS = "cic", "crc32"  # the keys of the file's own metadata
-DEFAULT = "fpn"  # bundled weights
 # No weight is larger, and no variance than its square: bytes in the wrong order are such numbers,
 # and a float32 holds what a few layers of smaller ones make of a photo.
 LARGEST = 1e8
@@ -74,20 +69,6 @@ def _bytes(array):
     """The bytes of an array that is contiguous, little-endian, without a copy if it can be."""
     array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return array.reshape(-1).view(np.uint8).data
-
-
-def load(path):
-    """(state {name: array}, meta) of a file of weights in any format of `cic.weights.formats`.
-
-    Arrays are under their neutral names; of a training checkpoint of this project all are there.
-    Raises CheckpointError, naming the file, if it is none.
-    """
-    from cic.weights import formats  # which is built on what is here
-
-    if not formats.is_own(path):
-        found = formats.read(path)
-        return found.state, found.meta
-    return load_own(path)
 
 
 def load_own(path):
@@ -164,38 +145,6 @@ def check(network, state, source="state"):
             )
 
 
-def check_training(network, optimizer, meta, source, recipe):
-    """Raise CheckpointError unless a run of `network` by `recipe` can go on from a checkpoint.
-
-    Equal shapes are not enough: options such as `extra_relu` have no arrays of their own. An
-    average of the weights may be missing, not a part of one.
-    """
-    has = network_of(meta, source)
-    if has != network:
-        raise CheckpointError(f"{source}: not of this network: {has} instead of {network}")
-    if "step" not in meta or "steps" not in optimizer:
-        raise CheckpointError(f"{source}: weights alone: not resumable; start from --weights")
-    freeze = meta.get("recipe", {}).get("freeze", 0)
-    if freeze != recipe.freeze:
-        raise CheckpointError(
-            f"{source}: not resumable: freeze was {freeze} and is {recipe.freeze}; "
-            "to begin anew from these weights, take --weights"
-        )
-    kind = recipe.optimizer
-    slots = {
-        f"{slot}/{name}": network.parameters[name]
-        for name in rates(network, recipe)
-        for slot in OPTIMIZERS[kind]
-    }
-    if recipe.average and any(name.startswith(PREFIX) for name in optimizer):
-        slots |= {PREFIX + n: network.state_shapes[n] for n in trained(network, recipe.freeze)}
-    for name, shape in slots.items():
-        if name not in optimizer or optimizer[name].shape != shape:
-            raise CheckpointError(
-                f"{source}: not resumable with optimizer {kind}: {name} is not {shape}"
-            )
-
-
 def split(state):
     """(weights, optimizer) of a training checkpoint's state; the prefix is taken off."""
     weights = {name: array for name, array in state.items() if not name.startswith(OPTIMIZER)}
@@ -205,25 +154,6 @@ def split(state):
         if name.startswith(OPTIMIZER)
     }
     return weights, optimizer
-
-
-def default_path():
-    """Path of the bundled weights."""
-    return os.fspath(resources.files("cic") / "data" / f"{DEFAULT}.safetensors")
-
-
-def load_weights(path=None):
-    """(network, weights, meta) from a file or, by default, the bundled one; checked strictly.
-
-    The weights are the average of a training run's, if it kept one.
-    """
-    path = default_path() if path is None else path
-    state, meta = load(path)
-    network = network_of(meta, path)
-    weights = averaged(*split(state))
-    check(network, weights, path)
-    check_numbers(weights, path)
-    return network, weights, meta
 
 
 def check_numbers(state, source):

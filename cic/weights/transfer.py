@@ -1,6 +1,7 @@
 """First weights of an encoder from a file of another network that has the same one."""
 
-from cic.weights.checkpoint import CheckpointError, load_weights
+from cic.weights.checkpoint import CheckpointError
+from cic.weights.reading import load_weights
 
 
 def begin(network, state, path):

@@ -1,0 +1,1 @@
+"""Each figure: a small accumulator with `update`, `merge` and `compute`."""

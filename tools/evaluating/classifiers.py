@@ -7,7 +7,7 @@ import backends
 from cic.colorize import settings
 from cic.dataset.targets import read_classes
 from cic.system import provenance
-from cic.weights import checkpoint, download
+from cic.weights import download, reading
 from metric import bars, classification, ledger, record, summary
 
 # Flags of the tool that say nothing of classifiers.
@@ -23,7 +23,7 @@ def evaluate(args, rows):
     classes = args.classes and read_classes(args.classes)
     found, protocols, failures, names = {}, {}, {}, None
     for row, (weights, name) in rows.items():
-        network, state, meta = checkpoint.load_weights(weights)
+        network, state, meta = reading.load_weights(weights)
         photos = classification.dataset(args.image_dir, network, meta, classes, args.resize)
         if names not in (None, photos.classes):
             raise ValueError(f"{weights}: of other classes than the weights before: measure apart")

@@ -1,0 +1,1 @@
+"""Files of arrays, read and written without the frameworks and without running their code."""

@@ -1,0 +1,28 @@
+"""Pictures a strip of rows at a time, so that what is made of them is never in memory whole."""
+
+import numpy as np
+
+_BAND = 1 << 20  # values of a strip of an array
+
+
+def strips(picture):
+    """Yield (n, W, 3) of a picture from top to bottom: an array (H, W, 3), or what has `strips`."""
+    if not isinstance(picture, np.ndarray):
+        yield from picture.strips()
+        return
+    rows = max(1, _BAND * len(picture) // picture.size)
+    for top in range(0, len(picture), rows):
+        yield picture[top : top + rows]
+
+
+def with_alpha(strips, alpha):
+    """Yield strips (n, W, 3) with the rows of alpha, scaled to their type, as a fourth channel."""
+    top = 0
+    for strip in strips:
+        if alpha is None:
+            yield strip
+            continue
+        rows = np.asarray(alpha.crop((0, top, alpha.width, top + len(strip))))[..., None]
+        top += len(strip)
+        scaled = rows if strip.dtype == np.uint8 else np.multiply(rows, 257, dtype=np.uint16)
+        yield np.concatenate([strip, scaled], axis=2)

@@ -1,0 +1,20 @@
+"""How many pixels a photo may have, in this process: the limit is Pillow's own."""
+
+from PIL import Image
+
+PIXELS = 178_956_970  # the limit without --max_pixels: twice what Pillow warns at
+
+
+def limit_pixels(count):
+    """Refuse photos of more than `count` pixels from now on, in this process; None: none.
+
+    The limit is Pillow's own, so it holds for every image that Pillow opens here.
+    """
+    if count is not None and count < 1:
+        raise ValueError(f"a photo has at least one pixel: the limit cannot be {count}")
+    Image.MAX_IMAGE_PIXELS = None if count is None else count / 2  # Pillow refuses above twice that
+
+
+def pixel_limit():
+    """How many pixels a photo may have; None if any number."""
+    return None if Image.MAX_IMAGE_PIXELS is None else int(2 * Image.MAX_IMAGE_PIXELS)

@@ -1,0 +1,157 @@
+"""A run's folder: its checkpoints, and whether a run can go on from one."""
+
+import math
+import os
+import re
+from dataclasses import asdict
+
+from cic.networks.encoder import rates, trained
+from cic.training.log import TrainingError
+from cic.training.recipes import OPTIMIZERS, Recipe
+from cic.weights import checkpoint, reading
+from cic.weights.averaging import PREFIX
+from cic.weights.checkpoint import CheckpointError
+
+LATEST, BEST = "latest", "best"
+AVERAGE = "_average"  # at the end of a figure of the average of the weights
+_EPOCH = re.compile(r"epoch_(\d+)_model\.safetensors")
+
+
+def checkpoint_path(folder, which=LATEST):
+    """Path of a run's checkpoint: of finished epoch `which`, from 1, or the latest, or the best."""
+    return os.path.join(folder, f"epoch_{which}_model.safetensors")
+
+
+def score(figures):
+    """What the best checkpoint has least of: the validation loss, the average's if there is one."""
+    loss = figures.get("validation_loss", math.inf)
+    return figures.get("validation_loss" + AVERAGE, loss)
+
+
+class Checkpoints:
+    """The checkpoints of one run in `folder`, each with `meta`.
+
+    There are the latest, those of the newest `keep` epochs, and the one of the epoch with the
+    lowest `score`, if there is validation. Where a run goes on from an earlier one, those
+    of later epochs do not count; they stay until they are replaced.
+    `before` is the meta of the checkpoint that was resumed, empty for a new run.
+    """
+
+    def __init__(self, folder, network, recipe, meta=None, keep=5):
+        self.folder = os.fspath(folder)
+        self.network, self.recipe, self.keep = network, recipe, keep
+        self.meta = checkpoint.network_meta(network) | {"recipe": asdict(recipe)} | (meta or {})
+        self.before = {}
+
+    def path(self, which=LATEST):
+        """Path of the checkpoint of an epoch, or of the latest."""
+        return checkpoint_path(self.folder, which)
+
+    def save(self, trainer, which=LATEST, **progress):
+        """Write weights, optimizer and progress; the path."""
+        weights, optimizer = trainer.state()
+        prefixed = {checkpoint.OPTIMIZER + name: array for name, array in optimizer.items()}
+        checkpoint.save(self.path(which), weights | prefixed, self.meta | progress)
+        return self.path(which)
+
+    def save_epoch(self, trainer, epoch, **progress):
+        """Write the checkpoint of a finished epoch, again if it is the best; remove older ones."""
+        self.save(trainer, epoch, **progress)
+        if score(progress) < self._lowest(progress["step"]):
+            self.save(trainer, BEST, **progress)
+        found = map(_EPOCH.fullmatch, os.listdir(self.folder))
+        epochs = sorted(int(match[1]) for match in found if match and int(match[1]) <= epoch)
+        for old in epochs[: -self.keep]:
+            os.unlink(self.path(old))
+
+    def _lowest(self, step):
+        """The score of the best checkpoint before `step`."""
+        if not os.path.exists(self.path(BEST)):
+            return math.inf
+        meta = checkpoint.load_meta(self.path(BEST))
+        there = meta["step"] < step and score(meta) > 0  # 0 was measured on gray photos alone
+        return score(meta) if there else math.inf
+
+    def resume(self, trainer, which=LATEST):
+        """Load a checkpoint into `trainer`; the number of steps it has made."""
+        path = self.path(which)
+        state, meta = reading.load(path)
+        recipe = meta.get("recipe", self.meta["recipe"])["name"]
+        if recipe != self.meta["recipe"]["name"]:
+            raise TrainingError(f"{path}: of recipe {recipe}: add --recipe {recipe}")
+        weights, optimizer = checkpoint.split(state)
+        checkpoint.check(self.network, weights, path)
+        check_training(self.network, optimizer, meta, path, self.recipe)
+        self._check_same(meta, path)
+        starts = {flag: meta.get(flag) for flag in ("weights", "encoder")}
+        for flag, start in starts.items():
+            if self.meta.get(flag) not in (None, start):
+                raise TrainingError(
+                    f"{path}: its run began from --{flag} {start}: "
+                    f"leave --{flag} away to go on with it"
+                )
+        trainer.load(weights, optimizer)
+        self.before, self.meta = meta, self.meta | starts
+        return meta["step"]
+
+    def _check_same(self, meta, path):
+        """Raise TrainingError unless the photos and their order are those of `meta`."""
+        before, settings = _settings(meta), _settings(self.meta)
+        for key in ("seed", "photos", "fingerprint", "batch_size", "balance", "groups"):
+            was, now = before.get(key), settings.get(key)
+            if was != now:
+                raise TrainingError(
+                    f"{path}: {key} was {was} and is {now}: the order of the photos follows from "
+                    "it; to begin anew from these weights, take --weights"
+                )
+        if meta.get("classes") != self.meta.get("classes"):
+            raise TrainingError(f"{path}: its class folders are others than these")
+
+    def changes(self):
+        """Settings that are no longer those of the resumed checkpoint: "lr 0.1 -> 0.2", ..."""
+        before, now = _settings(self.before), _settings(self.meta)
+        settings = self.meta["recipe"].keys() - {"name", "record"}
+        settings |= {"backend", "precision", "prior_fingerprint"}
+        return [
+            f"{key} {before[key]} -> {now[key]}"
+            for key in sorted(settings & before.keys() & now.keys())
+            if before[key] != now[key]
+        ]
+
+
+def _settings(meta):
+    """A checkpoint's recipe and other meta in one; settings that it is older than are off."""
+    recipe = meta.get("recipe", {})
+    return (asdict(Recipe("")) | recipe if recipe else {}) | meta
+
+
+def check_training(network, optimizer, meta, source, recipe):
+    """Raise CheckpointError unless a run of `network` by `recipe` can go on from a checkpoint.
+
+    Equal shapes are not enough: options such as `extra_relu` have no arrays of their own. An
+    average of the weights may be missing, not a part of one.
+    """
+    has = checkpoint.network_of(meta, source)
+    if has != network:
+        raise CheckpointError(f"{source}: not of this network: {has} instead of {network}")
+    if "step" not in meta or "steps" not in optimizer:
+        raise CheckpointError(f"{source}: weights alone: not resumable; start from --weights")
+    freeze = meta.get("recipe", {}).get("freeze", 0)
+    if freeze != recipe.freeze:
+        raise CheckpointError(
+            f"{source}: not resumable: freeze was {freeze} and is {recipe.freeze}; "
+            "to begin anew from these weights, take --weights"
+        )
+    kind = recipe.optimizer
+    slots = {
+        f"{slot}/{name}": network.parameters[name]
+        for name in rates(network, recipe)
+        for slot in OPTIMIZERS[kind]
+    }
+    if recipe.average and any(name.startswith(PREFIX) for name in optimizer):
+        slots |= {PREFIX + n: network.state_shapes[n] for n in trained(network, recipe.freeze)}
+    for name, shape in slots.items():
+        if name not in optimizer or optimizer[name].shape != shape:
+            raise CheckpointError(
+                f"{source}: not resumable with optimizer {kind}: {name} is not {shape}"
+            )
