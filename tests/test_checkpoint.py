@@ -19,12 +19,11 @@ from cic.weights import checkpoint
 from cic.weights.checkpoint import (
     CheckpointError,
     check,
-    load,
-    load_weights,
     network_meta,
     save,
     split,
 )
+from cic.weights.reading import load, load_weights
 
 ROOT = Path(__file__).parents[1]
 NETWORK = networks.get("cic", width=0.125)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from cic.colour import prior
 from cic.colour.prior import Prior
-from cic.weights.checkpoint import CheckpointError, load, load_weights
+from cic.weights import CheckpointError, load, load_weights
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 129000000\n"
 

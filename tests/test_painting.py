@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cic.colorize import enlarge, painting
+from cic.colorize import enlarge
 from cic.colorize.colorizer import add_colour
 from cic.colorize.painting import Painting
 from cic.photos import images
@@ -74,7 +74,7 @@ def test_a_photo_of_colours_is_painted_over_and_not_copied(photo):
 
 
 def test_strips_of_an_array_are_all_of_it(photos, monkeypatch):
-    monkeypatch.setattr(painting, "_BAND", 100_000)
+    monkeypatch.setattr("cic.photos.strips._BAND", 100_000)
     photo = photos["rocket"]
     parts = list(strips(photo))
     assert len(parts) > 1

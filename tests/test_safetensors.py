@@ -12,9 +12,10 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from cic.weights.checkpoint import CheckpointError, load, load_own
-from cic.weights.files import bfloat16, safetensors
-from cic.weights.files.safetensors import File
+from cic.weights import CheckpointError, load
+from cic.weights.checkpoint import load_own
+from cic.weights.files import bfloat16
+from cic.weights.files.safetensors_file import File
 
 
 def contents(path):
@@ -123,7 +124,7 @@ def test_a_header_of_absurdly_many_tensors_is_refused_unparsed(tmp_path, monkeyp
     monkeypatch.setattr("cic.system.bounded_json.MOST", 100_000)
     with pytest.raises(CheckpointError, match=r"x\.safetensors: .*JSON of 200,002 values"):
         load(path)
-    monkeypatch.setattr(safetensors, "HEADER", 1000)
+    monkeypatch.setattr(safetensors_file, "HEADER", 1000)
     with pytest.raises(CheckpointError, match=r"a header of 700,0\d\d bytes, in a file of"):
         load(path)
 

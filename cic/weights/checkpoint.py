@@ -17,7 +17,7 @@ import numpy as np
 from cic import networks
 from cic.system import bounded_json
 from cic.system.files import replacing
-from cic.weights.files.safetensors import File
+from cic.weights.files.safetensors_file import File
 
 OPTIMIZER = "optimizer/"  # prefix of the arrays that only training needs
 META, CHECKS = "cic", "crc32"  # the keys of the file's own metadata

@@ -3,7 +3,7 @@
 from cic.weights.checkpoint import META, CheckpointError
 from cic.weights.files.groups import Group
 from cic.weights.files.read_frameworks import Contents
-from cic.weights.files.safetensors import File
+from cic.weights.files.safetensors_file import File
 
 
 def is_one(start):
