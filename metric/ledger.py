@@ -27,7 +27,7 @@ class Ledger:
         """Add a photo by its name and a metric that has seen it alone; raises ValueError twice."""
         if photo in self.photos:
             raise ValueError(f"{photo!r}: this photo was measured already")
-        self.photos[photo] = dict(metric.figures.sums)
+        self.photos[photo] = dict(metric.sums)
         self.total.merge(metric)
 
     def merge(self, other):

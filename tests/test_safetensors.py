@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from cic.weights import CheckpointError, load
 from cic.weights.checkpoint import load_own
-from cic.weights.files import bfloat16
+from cic.weights.files import bfloat16, safetensors_file
 from cic.weights.files.safetensors_file import File
 
 

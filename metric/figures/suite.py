@@ -43,7 +43,7 @@ class Suite:
         """{column: number} of all of them."""
         found = self.auc.sums
         for metric in self.others.values():
-            found |= metric.figures.sums
+            found |= metric.sums
         return found
 
     def error(self):
