@@ -291,7 +291,7 @@ def test_bad_files_are_one_line_each_and_nothing_is_written(command, folders, we
         (
             lambda f: (f / "w.pth").write_bytes(b""),
             ["--weights", "w.pth"],
-            r"w\.pth: an empty file",
+            r"w\.pth: not a checkpoint: an empty file",
         ),
         (lambda f: (f / "figures").write_bytes(b""), [], "figures is not a folder"),
     ],
