@@ -1,5 +1,6 @@
 """What the documents say is there: links, commands, flags, paths, commits; and snippets run."""
 
+import configparser
 import importlib
 import re
 import subprocess
@@ -11,15 +12,22 @@ import pytest
 from documents import ROOT, read
 from skimage import data
 
-from cic import images
-
 DOCUMENTS = documents.all_of()
 LONGEST = 150  # lines of the README
 MIRRORS = "README.md", "README_cn.md"
 CODES = {  # of films' tracks, as the guide names them
-    **{"aac": "AAC", "mp3": "MP3", "alac": "ALAC", "ac3": "AC-3", "eac3": "E-AC-3"},
-    **{"opus": "Opus", "vorbis": "Vorbis", "webvtt": "WebVTT", "mov_text": "mov_text"},
-    **{"pcm_alaw": "A-law", "pcm_mulaw": "mu-law", "adpcm_ima_qt": "IMA ADPCM"},
+    "aac": "AAC",
+    "mp3": "MP3",
+    "alac": "ALAC",
+    "ac3": "AC-3",
+    "eac3": "E-AC-3",
+    "opus": "Opus",
+    "vorbis": "Vorbis",
+    "webvtt": "WebVTT",
+    "mov_text": "mov_text",
+    "pcm_alaw": "A-law",
+    "pcm_mulaw": "mu-law",
+    "adpcm_ima_qt": "IMA ADPCM",
 }
 KEPT = {"EXIF": "exif", "resolution (dpi)": "dpi", "XMP": "xmp", "IPTC": "iptc"}
 KEPT |= {"ICC profile, where it is still true": "icc", "transparency": "alpha"}
@@ -110,7 +118,7 @@ def test_figures_of_the_bundled_weights_are_those_of_the_measurements(name):
 
 
 @moved
-@pytest.mark.parametrize(("words", "whole"), commands())
+@pytest.mark.parametrize(("words", "whole"), [*commands()])
 def test_commands_have_their_flags(words, whole):
     parser, arguments = parser_of(words[0]), words[1:]
     known = {flag for action in parser._actions for flag in action.option_strings}
@@ -142,7 +150,7 @@ def test_every_command_is_in_the_readme():
     assert modules - names == set()
 
 
-@pytest.mark.parametrize("block", snippets())
+@pytest.mark.parametrize("block", [*snippets()])
 def test_snippets_are_python(block):
     compile(block.text, "snippet", "exec")
 
@@ -159,7 +167,7 @@ def test_whole_snippets_run(block, tmp_path, monkeypatch):
 
 
 @moved
-@pytest.mark.parametrize("name", ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/training.md"])
+@pytest.mark.parametrize("name", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
 def test_paths_in_the_text_are_there(name):
     paths = re.compile(r"(cic|backends|metric|tools|tests)/[\w/]+(\.py)?")
     found = [span for span in documents.spans(read(name)) if paths.fullmatch(span)]
@@ -190,13 +198,21 @@ def test_make_has_the_targets_that_are_named():
         assert {line.split()[1] for line in code} <= targets
 
 
+def test_extras_that_are_named_can_be_installed():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    for name in DOCUMENTS:
+        found = ",".join(re.findall(r"pip install \"\.\[([\w,]+)\]", read(name)))
+        assert set(found.split(",")) - {""} <= setup["options.extras_require"].keys()
+
+
 @moved
 def test_the_guide_names_what_each_container_of_films_takes():
     tracks = importlib.import_module("cic.films.tracks")
     found = {}
     for row in documents.rows(read("docs/colorizing.md")):
         if len(row) == 4 and row[0].startswith("`."):
-            found |= {ending: row[1:] for ending in re.findall(r"`(\.\w+)`", row[0])}
+            found |= dict.fromkeys(re.findall(r"`(\.\w+)`", row[0]), row[1:])
     assert found.keys() == tracks.CONTAINERS.keys()
     for ending, (pictures, copied, sound) in found.items():
         into = tracks.CONTAINERS[ending]
