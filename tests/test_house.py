@@ -158,22 +158,6 @@ def test_the_pinned_ruff_is_the_same_everywhere():
     assert len(set(pins)) == 1
 
 
-def test_both_readmes_have_the_same_outline():
-    outlines = []
-    for name in ("README.md", "README_cn.md"):
-        text = (ROOT / name).read_text(encoding="utf-8")
-        lines = text.splitlines()
-        outlines.append(
-            (
-                [line.split(" ")[0] for line in lines if line.startswith("#")],
-                text.count("```"),
-                sum(line.startswith("|") for line in lines),
-                sum("](" in line for line in lines),
-            )
-        )
-    assert outlines[0] == outlines[1]
-
-
 @pytest.mark.parametrize("tool", sorted(path.name for path in (ROOT / "tools").glob("[!_]*.py")))
 def test_every_tool_has_help_without_importing_a_framework(tool, tmp_path):
     code = (
