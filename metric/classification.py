@@ -6,6 +6,7 @@ from tqdm import tqdm
 from cic.dataset.batches import Order, PhotoDataset
 from cic.dataset.loader import Loader
 from cic.photos.sources import report_name
+from cic.system.errors import InputError
 from cic.system.randomness import noise_of
 from cic.training.ranks import RANKS
 from metric.acc import Accuracy, count_each
@@ -58,7 +59,7 @@ def dataset(folder, network, meta, classes=None, load_size=None):
     """
     own = meta.get("classes")
     if None not in (own, classes) and own != classes:
-        raise ValueError(
+        raise InputError(
             "--classes: not the classes, in this order, that the weights were made for"
         )
     recipe = meta.get("recipe", {})

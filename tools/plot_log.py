@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
 from cic.system import bounded_json, console
+from cic.system.errors import InputError
 from cic.system.files import replacing
 from cic.system.regular import open_regular
 from cic.training.runs import AVERAGE, score
@@ -57,7 +58,7 @@ def read_log(run):
                 go_back(validation, line["step"])
                 validation.append(line)
     if not training and not validation:
-        raise ValueError(f"{path}: no line of a log in there")
+        raise InputError(f"{path}: no line of a log in there")
     return training, validation
 
 
@@ -159,11 +160,11 @@ def main():
     for run in args.runs:
         try:
             logs[run] = read_log(run)
-        except (OSError, ValueError) as error:
+        except (OSError, InputError) as error:
             print(f"failed: {error}")
             failed += 1
     if not logs:
-        raise ValueError("no run to draw")
+        raise InputError("no run to draw")
     draw(logs, args.smooth, args.output)
     show([TITLES, *(row(run, *log) for run, log in logs.items())])
     print(f"have a look at {args.output}")

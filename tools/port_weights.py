@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import backends
 from cic import networks
 from cic.system import console, files
+from cic.system.errors import Error, InputError
 from cic.weights import formats
 from cic.weights.formats import verify
 
@@ -45,7 +46,7 @@ def chosen(args):
     found = formats.read(args.source, options, args.group)
     network = found.network
     if args.network not in (None, network.name):
-        raise ValueError(f"{args.source}: weights of {network}, not of {args.network}")
+        raise InputError(f"{args.source}: weights of {network}, not of {args.network}")
     found = found.of(networks.get(network.name, **network.options | options), args.source)
     return found.folded() if args.fold else found
 
@@ -93,7 +94,7 @@ def check(source, path):
     rows = verify.compare(source, formats.read(path), runners())
     print(verify.table(rows))
     if not all(row.passes for row in rows):
-        raise ValueError("not written: what came of it differs from the source")
+        raise Error("not written: what came of it differs from the source")
 
 
 def main():

@@ -8,6 +8,7 @@ import numpy as np
 
 from cic.colour.bins import AB, COUNT
 from cic.colour.distributions import MODE_BELOW, decode
+from cic.system.errors import SettingError
 
 STATISTICS = MEAN, MEDIAN = "mean", "median"
 # Distances are sqrt(d^2 + SOFT^2), CIELAB units: they have a slope everywhere. Bins are 10 apart.
@@ -45,14 +46,14 @@ class Decoding:
         _check("saturation", self.saturation, 10)
         _check("unweight", self.unweight, 1)
         if self.statistic not in STATISTICS:
-            raise ValueError(f"statistic is {self.statistic!r}; there are {MEAN}, {MEDIAN}")
+            raise SettingError(f"statistic is {self.statistic!r}; there are {MEAN}, {MEDIAN}")
         if self.bin_weights is not None:
             weights = np.asarray(self.bin_weights, np.float64)
             if weights.shape != (COUNT,) or not (np.isfinite(weights) & (weights > 0)).all():
-                raise ValueError(f"bin_weights must be {COUNT} numbers above 0")
+                raise SettingError(f"bin_weights must be {COUNT} numbers above 0")
             object.__setattr__(self, "bin_weights", tuple(weights.tolist()))
         elif self.unweight:
-            raise ValueError(
+            raise SettingError(
                 f"unweight is {self.unweight}, but the weights do not say how their training "
                 "weighed colours: only 0 is possible"
             )
@@ -71,7 +72,7 @@ class Decoding:
 def _check(name, value, most):
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not isfinite(value) or not 0 <= value <= most:
-        raise ValueError(f"{name} is {value!r}: it must be a number from 0 to {most}")
+        raise SettingError(f"{name} is {value!r}: it must be a number from 0 to {most}")
 
 
 ANNEALED_MEAN = Decoding()  # the paper's, equation 5

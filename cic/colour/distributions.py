@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 
 from cic.colour.bins import AB, COUNT
+from cic.system.errors import SettingError
 
 LIMIT = 128.0  # ab that can be encoded lie in [-LIMIT, LIMIT]; sRGB needs [-108, 99]
 FINE = 2.5  # lookup cell, CIELAB units: no cell has more than 12 candidates for 5 neighbours
@@ -60,9 +61,9 @@ def soft_encode(ab, neighbors=5, sigma=5.0):
     """
     ab = np.asarray(ab)
     if not 1 <= neighbors <= COUNT:
-        raise ValueError(f"neighbors is {neighbors}; it must lie in 1 to {COUNT}")
+        raise SettingError(f"neighbors is {neighbors}; it must lie in 1 to {COUNT}")
     if not sigma >= 1e-3:
-        raise ValueError(f"sigma is {sigma}; it must be 0.001 or above")
+        raise SettingError(f"sigma is {sigma}; it must be 0.001 or above")
     points = ab.astype(np.float64).reshape(-1, 2)  # float32 would reorder distances nearly equal
     if points.size and not (points.min() >= -LIMIT and points.max() <= LIMIT):
         raise ValueError(f"ab spans {ab.min()} to {ab.max()}; it must lie within +-{LIMIT:g}")
@@ -91,7 +92,7 @@ def decode(logits, temperature=0.38, axis=1):
     if logits.shape[-1] != COUNT:
         raise ValueError(f"logits have {logits.shape[-1]} entries on axis {axis}, not {COUNT}")
     if not temperature >= 0:
-        raise ValueError(f"temperature is {temperature}; it must be 0 or above")
+        raise SettingError(f"temperature is {temperature}; it must be 0 or above")
     if temperature < MODE_BELOW:
         return np.moveaxis(AB[logits.argmax(-1)], -1, axis)
     share = logits - logits.max(-1, keepdims=True)

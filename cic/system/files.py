@@ -5,6 +5,8 @@ import re
 import tempfile
 from contextlib import contextmanager, suppress
 
+from cic.system.errors import FileError
+
 try:
     import fcntl
 except ImportError:  # not on Windows
@@ -82,16 +84,16 @@ def _hidden(name):
 def check(path):
     """Raise OSError, before any work, if `replacing` could not write a file of that name."""
     if os.path.isdir(path):
-        raise IsADirectoryError(f"{path}: is a folder, not a file to write")
+        raise FileError(f"{path}: is a folder, not a file to write")
     if (length := len(os.fsencode(os.path.basename(path)))) > LONGEST_NAME:
-        raise OSError(f"{path}: the name has {length} bytes; {LONGEST_NAME} can be written")
+        raise FileError(f"{path}: the name has {length} bytes; {LONGEST_NAME} can be written")
     folder = os.path.dirname(os.path.abspath(path))
     while not os.path.lexists(folder):
         folder = os.path.dirname(folder)
     if not os.path.isdir(folder):
-        raise NotADirectoryError(f"{path}: cannot be written: {folder} is not a folder")
+        raise FileError(f"{path}: cannot be written: {folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(f"{path}: cannot be written: no permission to write in {folder}")
+        raise FileError(f"{path}: cannot be written: no permission to write in {folder}")
 
 
 def lies_in(path, folder):
