@@ -7,7 +7,7 @@ import os
 from cic import networks
 from cic.colorize import settings
 from cic.colorize.colorizer import Colorizer
-from cic.system.errors import MissingError, SettingError
+from cic.system.errors import InputError, MissingError, SettingError
 from cic.weights import checkpoint, probe, reading
 
 # Backend: the module it needs, and what pip installs for it; in order of preference.
@@ -74,7 +74,7 @@ def colorizer(weights=None, backend=None, device="auto", **changes):
         raise checkpoint.CheckpointError(f"{name}: {error}") from None
     idle = [flag for flag in settings.OF_LOGITS if changes.get(flag) is not None]
     if idle and network.predicts == networks.AB:
-        raise SettingError(f"{', '.join(idle)}: of no effect on {network}, which gives ab")
+        raise InputError(f"{', '.join(idle)}: of no effect on {network}, which gives ab")
     return Colorizer(network, get(backend).predictor(network, state, device), chosen, name)
 
 

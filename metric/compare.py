@@ -15,7 +15,7 @@ import os
 from itertools import combinations, product
 
 from cic.system import console, files
-from cic.system.errors import InputError, SettingError
+from cic.system.errors import InputError
 from metric import record, table
 from metric.baselines import GRAY, RANDOM, TRUTH
 from metric.evaluation import Row
@@ -73,7 +73,7 @@ def paired(runs):
     ]
     pairs = list(product(*labels) if len(runs) > 1 else combinations(*labels, 2))
     if not pairs:
-        raise SettingError("there are no two rows to compare: name a second run")
+        raise InputError("there are no two rows to compare: name a second run")
     chosen = zip(labels, runs)
     return {name: run[row] for each, run in chosen for name, row in each.items()}, pairs
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from cic.colour import prior, rebalance
 from cic.colour.lab import rgb_to_lab
 from cic.system import console, files
-from cic.system.errors import InputError, SettingError
+from cic.system.errors import InputError
 from cic.system.parallel import Pool
 from metric import baselines, curve, heaviest, pairs, protocol, record
 from metric.figures import auc, suite
@@ -96,9 +96,7 @@ def refuse_outputs(paths, folders):
         files.check(path)
         for folder in folders:
             if os.path.isdir(folder) and files.lies_in(path, folder):
-                raise SettingError(
-                    f"{path}: would be among the pictures: choose another --save_path"
-                )
+                raise InputError(f"{path}: would be among the pictures: choose another --save_path")
 
 
 def read_prior(path):

@@ -132,7 +132,8 @@ def test_without_flock_the_signs_of_life_decide(tmp_path, monkeypatch):
 def test_many_at_once_come_one_after_the_other(tmp_path):
     code = """
 import os, sys, time
-from cic.system import locks
+from cic.system import errors, locks
+from cic.system.errors import FileError
 done = 0
 while done < 15:
     try:
@@ -225,5 +226,5 @@ def test_a_file_that_is_in_the_way_of_the_folder_is_named(tmp_path):
     (tmp_path / "file").touch()
     named = r"cannot be written: .*/file is not a folder"
     for folder in ("file", "file/a", "file/a/b"):
-        with pytest.raises(NotADirectoryError, match=named), locks.held(tmp_path / folder):
+        with pytest.raises(errors.FileError, match=named), locks.held(tmp_path / folder):
             pass

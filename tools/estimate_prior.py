@@ -55,9 +55,7 @@ def refuse_outputs(args, picture):
     for path in (args.output, picture):
         check(path)
     if any(lies_in(picture, place) for place in args.image_dir):
-        raise SettingError(
-            f"{picture}: the picture would be among the photos: choose another folder"
-        )
+        raise InputError(f"{picture}: the picture would be among the photos: choose another folder")
 
 
 def count(load_size, photo):

@@ -144,7 +144,7 @@ def are_classifiers(args):
     """Whether the weights are those of classifiers; raises ValueError if only some are."""
     found = {reading.load_weights(weights)[0].is_classifier for weights in args.weights}
     if len(found) > 1:
-        raise SettingError("some of the --weights are of classifiers, others are not")
+        raise InputError("some of the --weights are of classifiers, others are not")
     return found.pop()
 
 
@@ -161,7 +161,7 @@ def open_classifiers(args, names):
     for weights in args.classifier or ():
         network, state, outputs = acc.load(weights)
         if (name := acc.title(network)) in found:
-            raise SettingError(f"two classifiers are called {name}: measure them apart")
+            raise InputError(f"two classifiers are called {name}: measure them apart")
         labelled = acc.labelled(args.image_dir, photos, outputs, classes)
         labels = {os.path.join(args.image_dir, name): label for name, label in labelled}
         run = partial(_recognise, network, backend.predictor(network, state, args.device))

@@ -23,7 +23,7 @@ import backends
 from cic.colour import prior
 from cic.photos import images, sources
 from cic.system import console, provenance
-from cic.system.errors import InputError, SettingError
+from cic.system.errors import InputError
 from cic.weights import download, reading
 from metric import frontier, record, report, table
 
@@ -92,7 +92,7 @@ def main():
     report.refuse_outputs(paths, [args.image_dir])
     colorizer = backends.colorizer(args.weights, args.backend, args.device, sizes=args.size)
     if not colorizer.has_distribution:
-        raise SettingError(f"{args.weights}: {colorizer.network} gives ab: there is no choice")
+        raise InputError(f"{args.weights}: {colorizer.network} gives ab: there is no choice")
     names = list(islice(sources.walk(args.image_dir), args.max_samples))
     found, problems = measure(args, colorizer, names)
     file = args.weights or reading.default_path()

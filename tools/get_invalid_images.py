@@ -87,12 +87,10 @@ def refuse_outputs(args, report):
         if not (writable and suffix in sources.EXTENSIONS):
             raise SettingError(f"{args.preview}: no format to write a picture in: call it .png")
         if lies_in(args.preview, args.image_dir):
-            raise SettingError(f"{args.preview}: would be among the photos: write it elsewhere")
+            raise InputError(f"{args.preview}: would be among the photos: write it elsewhere")
     for path in () if removal.is_script(args.output) else (args.output, report):
         if os.path.lexists(path) and lies_in(path, args.image_dir):
-            raise SettingError(
-                f"{path}: is there already, among the photos: choose another --output"
-            )
+            raise InputError(f"{path}: is there already, among the photos: choose another --output")
 
 
 def examine(folder, min_size, photo):

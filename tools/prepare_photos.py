@@ -86,20 +86,20 @@ def refuse_output(args):
     output = os.path.realpath(args.output)
     for place in map(os.path.realpath, args.image_dir):
         if os.path.commonpath((output, place)) == place:
-            raise SettingError(
+            raise InputError(
                 f"{args.output}: lies in {place}, where the photos come from: "
                 "choose another --output"
             )
         if os.path.commonpath((output, place)) == output:
-            raise SettingError(
+            raise InputError(
                 f"{place}: these photos lie in --output {args.output}: choose another --output"
             )
     if os.path.lexists(args.output) and not os.path.isdir(args.output):
-        raise SettingError(f"{args.output}: is not a folder")
+        raise InputError(f"{args.output}: is not a folder")
     names = os.listdir(args.output) if os.path.isdir(args.output) else []
     names = [name for name in names if name != locks.NAME]
     if SETTINGS not in names and not all(map(is_leftover, names)):
-        raise SettingError(
+        raise InputError(
             f"{args.output}: is not empty, nor of an earlier run: choose another --output"
         )
 
@@ -162,7 +162,7 @@ def begin(settings, output):
             )
         for key, value in settings.items():
             if before.get(key) != value:
-                raise SettingError(
+                raise InputError(
                     f"{output}: begun with {key} {before.get(key)}, which is {value} now: "
                     "go on in the same way, or choose another --output"
                 )

@@ -16,7 +16,7 @@ from cic.colorize import settings
 from cic.colorize.colorizer import colorize_files, locked, report
 from cic.photos import sources
 from cic.system import console
-from cic.system.errors import InputError, SettingError
+from cic.system.errors import InputError
 from cic.system.files import lies_in
 from cic.training import runs
 
@@ -38,7 +38,7 @@ def parse_arguments():
 def main():
     args = parse_arguments()
     if lies_in(os.path.join(args.result_path, "result"), args.image_dir):
-        raise SettingError(
+        raise InputError(
             f"{args.result_path}: lies in {args.image_dir}, so that results would be taken for "
             "photos: choose another --result_path"
         )

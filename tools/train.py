@@ -289,7 +289,7 @@ def start(args, recipe, backend, dataset, shares, steps):
     }
     checkpoints = runs.Checkpoints(args.model_path, network, recipe, facts, args.keep)
     if os.path.exists(checkpoints.path()) and not (args.continue_train or args.check):
-        raise SettingError(
+        raise InputError(
             f"{args.model_path} holds a run: add --continue_train to go on with it, "
             "or choose another --model_path"
         )

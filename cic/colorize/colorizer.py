@@ -22,7 +22,7 @@ from cic.photos import budget, images, kinds, sources
 from cic.photos.damage import failed_on
 from cic.photos.sheet import contact_sheet
 from cic.system import locks
-from cic.system.errors import SettingError
+from cic.system.errors import InputError
 
 # Formats that results keep; others become PNG.
 KEPT = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp"}
@@ -91,7 +91,7 @@ class Colorizer:
             yield 1, self(photo)
             return
         if not self.has_distribution:
-            raise SettingError(
+            raise InputError(
                 f"{self.network} gives one colour a pixel: alternatives and uncertainty need a "
                 "network of 313 probabilities"
             )
@@ -244,9 +244,7 @@ def list_jobs(paths, output, films=False, left_out=None):
     inside = os.path.join(os.path.realpath(output), "")
     for path in paths:
         if os.path.realpath(path) == os.path.realpath(output):
-            raise SettingError(
-                f"{path}: the output folder is the input folder: name another with -o"
-            )
+            raise InputError(f"{path}: the output folder is the input folder: name another with -o")
         folder, names = os.path.dirname(path), [os.path.basename(path)]
         if os.path.isdir(path):
             folder, names = path, sources.walk(path, extensions, problems.append, left_out)
@@ -263,7 +261,7 @@ def list_jobs(paths, output, films=False, left_out=None):
                 continue
             jobs.append((source, target))
     if results and not jobs:
-        raise SettingError(
+        raise InputError(
             f"{', '.join(paths)}: all {results:,} photos in there lie in the output folder "
             f"{output}, whose photos are results: name another with -o"
         )
@@ -279,7 +277,7 @@ def _is_in(path, inside):
 def _refuse_among(path, target):
     """Raise ValueError if a photo's result would lie in `path`, a folder in the output folder."""
     if os.path.isdir(path) and _is_in(target, os.path.join(os.path.realpath(path), "")):
-        raise SettingError(f"{path}: {target!r} would lie among its photos: name another -o")
+        raise InputError(f"{path}: {target!r} would lie among its photos: name another -o")
 
 
 def locked(output, jobs):

@@ -8,7 +8,7 @@ import numpy as np
 
 from cic.colour import spaces
 from cic.networks import layers
-from cic.system.errors import SettingError
+from cic.system.errors import InputError, SettingError
 
 BINS, AB, CLASSES = "bins", "ab", "classes"  # what a network can predict
 DROPOUT = 0.5  # of the classifiers between their linear layers, as all their sources have it
@@ -102,7 +102,7 @@ class Network:
     def stride(self):
         """Input pixels a side for one output pixel; raises ValueError if the output is none."""
         if self.is_classifier:
-            raise SettingError(f"{self} is a classifier: it does not colorize")
+            raise InputError(f"{self} is a classifier: it does not colorize")
         side = self.size or 8 * self.multiple
         return side // self.output((self.channels, side, side))[1]
 

@@ -29,13 +29,13 @@ class Error(Exception):
 
 
 class SettingError(Error, ValueError):
-    """A flag, a setting or a name that cannot be, or that has no effect here."""
+    """A setting, flag or name that cannot be, whatever the files: the command is called wrongly."""
 
     status = 2
 
 
 class InputError(Error, ValueError):
-    """A file or folder without what is needed of it; the message names it."""
+    """A file or folder that is not what is needed, or is in the way; the message names it."""
 
 
 class FileError(Error, OSError):

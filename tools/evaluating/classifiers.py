@@ -7,7 +7,7 @@ import backends
 from cic.colorize import settings
 from cic.dataset.targets import read_classes
 from cic.system import provenance
-from cic.system.errors import InputError, SettingError
+from cic.system.errors import InputError
 from cic.weights import download, reading
 from metric import bars, classification, ledger, record, summary
 
@@ -20,7 +20,7 @@ def evaluate(args, rows):
     """Measure {row name: (weights, backend)} by the tool's arguments; the exit status."""
     idle = [name for name in IDLE if getattr(args, name) not in (None, False)]
     if idle := [f"--{name}".replace("--sizes", "--size") for name in idle]:
-        raise SettingError(f"{', '.join(idle)}: of no effect on classifiers")
+        raise InputError(f"{', '.join(idle)}: of no effect on classifiers")
     classes = args.classes and read_classes(args.classes)
     found, protocols, failures, names = {}, {}, {}, None
     for row, (weights, name) in rows.items():

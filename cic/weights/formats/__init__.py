@@ -8,7 +8,7 @@ the network in it, and `others` says what a file is that is none of weights.
 from dataclasses import replace
 from types import MappingProxyType
 
-from cic.system.errors import SettingError
+from cic.system.errors import InputError, SettingError
 from cic.system.regular import open_regular
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.files import others, read_frameworks, read_safetensors
@@ -163,4 +163,4 @@ def suited(suffix, network):
                 return form
             except ValueError as error:
                 reasons.append(str(error))
-    raise SettingError("; ".join(reasons) or f"no format of {network.name} ends in {suffix!r}")
+    raise InputError("; ".join(reasons) or f"no format of {network.name} ends in {suffix!r}")
