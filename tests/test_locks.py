@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cic.photos import images
-from cic.system import files, locks
+from cic.system import errors, files, locks
 
 ROOT = Path(__file__).parent.parent
 HOLD = """
@@ -132,8 +132,7 @@ def test_without_flock_the_signs_of_life_decide(tmp_path, monkeypatch):
 def test_many_at_once_come_one_after_the_other(tmp_path):
     code = """
 import os, sys, time
-from cic.system import errors, locks
-from cic.system.errors import FileError
+from cic.system import locks
 done = 0
 while done < 15:
     try:
