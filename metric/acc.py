@@ -250,7 +250,7 @@ def facts(network, weights, backend):
         "classifier": title(network),
         "network": str(network),
         "weights_sha256": download.sha256(weights),
-        "input": f"{network.space}, less {network.mean}, divided by {network.scale}",
+        "input": network.input_words(),
         "resize": f"short side to {network.size} pixels, bilinear (Pillow)",
         "crop": f"the middle {network.size} x {network.size} pixels",
         "backend": backend,

@@ -105,7 +105,7 @@ def facts(network, photos):
     """What the accuracy of a network depends on, a JSON object."""
     return {
         "network": str(network),
-        "input": f"{network.space}, less {network.mean}, divided by {network.scale}",
+        "input": network.input_words(),
         "masked": network.masked,
         "resize": f"short side to {photos.load_size} pixels, bicubic (Pillow)",
         "crop": f"the middle {photos.crop_size} x {photos.crop_size} pixels",

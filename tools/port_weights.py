@@ -56,9 +56,8 @@ def introduce(args, found, form):
     network, size = found.network, os.path.getsize(args.source)
     say("found", f"{found.form.name}: {found.form.about}, {size / 1e6:.1f} MB")
     say("network", f"{network}, {network.parameter_count:,} parameters")
-    text = f"{network.space} less {network.mean}, divided by {network.scale}"
     decoded = "" if found.temperature is None else f"; decoded at {found.temperature:.4g}"
-    say("input", text + decoded)
+    say("input", network.input_words() + decoded)
     layers = {ours.rpartition(".")[0]: name for ours, name in found.names.items()}
     pairs = [f"{name.rpartition('.')[0]} -> {ours}" for ours, name in layers.items()]
     same = found.form is formats.NEUTRAL

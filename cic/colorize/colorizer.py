@@ -16,6 +16,7 @@ from cic.colorize.enlarge import EVERY_FOURTH, Grid, in_strips, resample
 from cic.colorize.painting import Painting, along_edges
 from cic.colorize.settings import DEFAULTS, GUIDED
 from cic.colour.lab import lightness, rgb_to_lab
+from cic.colour.prior import STRIDE
 from cic.films import writer
 from cic.networks import BINS
 from cic.photos import budget, images, kinds, sources
@@ -32,7 +33,7 @@ COLUMN = 480  # pixels: width of a picture on the sheet of alternatives
 SHEET, MAP = "sheet", "map"  # kinds of pictures of a photo beside its colourings, 1, 2 ...
 
 
-def network_size(height, width, size=256, stride=4):
+def network_size(height, width, size=256, stride=STRIDE):
     """(height, width) at which the network sees a photo: short side about `size` pixels.
 
     Of the photo's shape, to within half of `stride` a side.

@@ -7,7 +7,7 @@ from math import isfinite
 import numpy as np
 
 from cic.colour.bins import AB, COUNT
-from cic.colour.distributions import MODE_BELOW, decode
+from cic.colour.distributions import MODE_BELOW, TEMPERATURE, decode, softmax
 from cic.system.errors import SettingError
 
 STATISTICS = MEAN, MEDIAN = "mean", "median"
@@ -35,7 +35,7 @@ class Decoding:
     Raises ValueError for any that cannot be.
     """
 
-    temperature: float = 0.38
+    temperature: float = TEMPERATURE
     saturation: float = 1.0
     unweight: float = 0.0
     statistic: str = MEAN
@@ -89,11 +89,7 @@ def median(logits, temperature=1.0):
     for start in range(0, flat.shape[1], BLOCK):
         # of one layout, whatever the network's: sums depend on it
         part = np.array(flat[:, start : start + BLOCK], np.float32, order="C")
-        part -= part.max(0)
-        part *= np.float32(1 / temperature)
-        np.exp(part, out=part)
-        part /= part.sum(0)
-        out[:, start : start + BLOCK] = _median(part)
+        out[:, start : start + BLOCK] = _median(softmax(part, temperature, axis=0))
     return out.reshape(2, *logits.shape[1:])
 
 

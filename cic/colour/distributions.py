@@ -12,6 +12,7 @@ FINE = 2.5  # lookup cell, CIELAB units: no cell has more than 12 candidates for
 TABLE_NEIGHBORS = 16  # up to here the lookup pays; beyond it every bin is a candidate
 BIN_MASK = 2**9 - 1  # the 9 bits that hold any of the 313 bins
 BLOCK = 1 << 14  # distances computed at once: they stay in the processor's cache
+TEMPERATURE = 0.38  # of the annealed mean (paper, section 2.3): between the mode and the mean
 MODE_BELOW = 1e-6  # temperatures at which float32 softmax is the mode already
 
 _A, _B = AB.T.astype(np.float64)
@@ -80,7 +81,7 @@ def soft_encode(ab, neighbors=5, sigma=5.0):
     return index.reshape(shape), weight.reshape(shape)
 
 
-def decode(logits, temperature=0.38, axis=1):
+def decode(logits, temperature=TEMPERATURE, axis=1):
     """Annealed mean of logits over 313 bins on `axis` -> ab, float32, 2 on the same axis.
 
     Softmax of logits / temperature, then the expectation over the bins (section 2.3, equation 5).
@@ -95,11 +96,26 @@ def decode(logits, temperature=0.38, axis=1):
         raise SettingError(f"temperature is {temperature}; it must be 0 or above")
     if temperature < MODE_BELOW:
         return np.moveaxis(AB[logits.argmax(-1)], -1, axis)
-    share = logits - logits.max(-1, keepdims=True)
-    share *= share.dtype.type(1 / temperature)
-    np.exp(share, out=share)
+    share = likelihood(logits, temperature, axis=-1)
     ab = (share @ AB.astype(share.dtype)) / share.sum(-1, keepdims=True)
     return np.moveaxis(ab.astype(np.float32, copy=False), -1, axis)
+
+
+def likelihood(logits, temperature=1.0, axis=1, dtype=None):
+    """exp(logits / temperature), 1 at the largest of `axis`: the softmax, not yet divided.
+
+    A fresh array of any shape; `dtype` is the precision of the exponential, by default the logits'.
+    """
+    shifted = logits - logits.max(axis, keepdims=True)
+    shifted *= shifted.dtype.type(1 / temperature)
+    return np.exp(shifted, out=None if dtype else shifted, dtype=dtype)
+
+
+def softmax(logits, temperature=1.0, axis=1, dtype=None):
+    """Probabilities, summing to 1 over `axis`: the softmax of logits / temperature, any shape."""
+    share = likelihood(logits, temperature, axis, dtype)
+    share /= share.sum(axis, keepdims=True)
+    return share
 
 
 def log_softmax(logits, axis=1):

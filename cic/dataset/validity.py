@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cic.colour.lab import rgb_to_lab
+from cic.colour.lab import ab_distance, rgb_to_lab
 from cic.photos import images
 from cic.photos.damage import failed_on
 
@@ -122,7 +122,7 @@ def _is_clear(rgb):
 
 def _lab_and_chroma(rgb):
     lab = rgb_to_lab(rgb).reshape(-1, 3)
-    return lab, np.hypot(lab[:, 1], lab[:, 2])
+    return lab, ab_distance(lab[:, 1:])
 
 
 def hue_deviation(rgb, ab):

@@ -110,6 +110,10 @@ class Network:
         """Network input for values of its `space`, (...) or (..., C) of several, float32."""
         return (values - _exact(self.mean)) / _exact(self.scale)
 
+    def input_words(self):
+        """What the network takes, for people: "L, less 50.0, divided by 1.0"."""
+        return f"{self.space}, less {self.mean}, divided by {self.scale}"
+
     def inputs(self, rgb):
         """Network input (..., C, H, W) float32 for photos (..., H, W, 3) uint8 sRGB."""
         return np.moveaxis(self.prepare(spaces.READ[self.space](rgb)), -1, -3)

@@ -11,7 +11,7 @@ import io
 import numpy as np
 
 from cic.colour.bins import COUNT
-from cic.colour.distributions import soft_encode
+from cic.colour.distributions import log_softmax, soft_encode
 from metric.figures.sums import plain, ratio
 
 GROUPS = 15  # equal-width groups of confidence (Guo et al., section 5)
@@ -42,17 +42,15 @@ class Calibration:
             raise ValueError(f"logits of {logits.shape[1]} cells beside the ab of {len(true)}")
         if not len(true):
             return
-        logits -= logits.max(0)
-        log_total = np.log(np.exp(logits).sum(0))
-        confidence = np.exp(-log_total)  # the likeliest bin's logit is 0
+        logs = log_softmax(logits, axis=0)
+        confidence = np.exp(logs.max(0))
         groups = len(self.cells)
         group = np.clip(np.ceil(confidence * groups).astype(np.int64) - 1, 0, groups - 1)
-        right = logits.argmax(0) == true
+        right = logs.argmax(0) == true
         self.cells += np.bincount(group, minlength=groups)
         self.right += np.bincount(group[right], minlength=groups)
         self.confidence += np.bincount(group, confidence, groups)
-        own = logits[true, np.arange(len(true))]
-        self.surprise += float((log_total - own).sum() / np.log(2))
+        self.surprise -= float(logs[true, np.arange(len(true))].sum() / np.log(2))
 
     def merge(self, other):
         """Add what `other` has seen; raises ValueError if it groups or divides differently."""
