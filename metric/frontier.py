@@ -5,7 +5,6 @@ colours count, and the other way round: a decoding is worth choosing if none is 
 Beside them stand how colourful it is, and how much of it is orange and brown.
 """
 
-import io
 from dataclasses import replace
 from itertools import product
 
@@ -15,6 +14,7 @@ from cic.colour import prior, rebalance
 from cic.colour.decoding import STATISTICS, Decoding
 from cic.colour.distributions import TEMPERATURE, soft_encode
 from cic.colour.lab import ab_distance, lab_to_rgb, recolor, rgb_to_lab
+from metric import charts
 from metric.figures.colourfulness import colourfulness
 
 TEMPERATURES = (TEMPERATURE, 0.6, 0.8, 1.0)
@@ -150,11 +150,7 @@ def table(found):
 
 def png(found):
     """Bytes of a PNG: raw against balanced AuC, the frontier numbered as in `table`."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure((9, 6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = charts.figure(9, 6)
     axes = figure.subplots()
     for statistic, marker in zip(STATISTICS, "os"):
         rows = [row for row in found["decodings"] if row["statistic"] == statistic]
@@ -177,6 +173,4 @@ def png(found):
     axes.grid(alpha=0.3)
     axes.legend()
     figure.colorbar(drawn, label="colourfulness, of the truth's")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    return file.getvalue()
+    return charts.png(figure)

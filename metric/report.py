@@ -92,11 +92,8 @@ def measure_pair(metric, options, cut, job):
 
 def refuse_outputs(paths, folders):
     """Raise ValueError or OSError, before any work, if a file to write is no good."""
-    for path in paths:
-        files.check(path)
-        for folder in folders:
-            if os.path.isdir(folder) and files.lies_in(path, folder):
-                raise InputError(f"{path}: would be among the pictures: choose another --save_path")
+    refusal = "would be among the pictures: choose another --save_path"
+    files.check_outside(paths, folders, refusal)
 
 
 def read_prior(path):

@@ -23,7 +23,7 @@ from cic.photos import images, sources
 from cic.photos.damage import failed_on
 from cic.system import console
 from cic.system.errors import InputError, SettingError
-from cic.system.files import check, lies_in
+from cic.system.files import check, check_outside
 from cic.system.parallel import Pool
 
 FEW = 500  # photos below which chance shows: weights from 100 are 9 % off, from 500 2.5 %
@@ -52,10 +52,9 @@ def refuse_outputs(args, picture):
     """Raise ValueError or OSError, before any work, if an output is no good."""
     if os.path.splitext(args.output)[1] != ".npy":
         raise SettingError(f"{args.output}: the prior is a .npy file: call it prior.npy, say")
-    for path in (args.output, picture):
-        check(path)
-    if any(lies_in(picture, place) for place in args.image_dir):
-        raise InputError(f"{picture}: the picture would be among the photos: choose another folder")
+    check(args.output)
+    refusal = "the picture would be among the photos: choose another folder"
+    check_outside([picture], args.image_dir, refusal)
 
 
 def count(load_size, photo):

@@ -46,7 +46,7 @@ from cic.dataset.validity import Finding
 from cic.photos import images, kinds, sheet, sources
 from cic.system import console, contents
 from cic.system.errors import InputError, SettingError
-from cic.system.files import check, lies_in, replacing
+from cic.system.files import check, check_outside, lies_in, replacing
 from cic.system.parallel import Pool
 from cic.system.text import printable
 
@@ -86,8 +86,8 @@ def refuse_outputs(args, report):
         writable = Image.registered_extensions().get(suffix) in Image.SAVE
         if not (writable and suffix in sources.EXTENSIONS):
             raise SettingError(f"{args.preview}: no format to write a picture in: call it .png")
-        if lies_in(args.preview, args.image_dir):
-            raise InputError(f"{args.preview}: would be among the photos: write it elsewhere")
+        refusal = "would be among the photos: write it elsewhere"
+        check_outside([args.preview], [args.image_dir], refusal)
     for path in () if removal.is_script(args.output) else (args.output, report):
         if os.path.lexists(path) and lies_in(path, args.image_dir):
             raise InputError(f"{path}: is there already, among the photos: choose another --output")

@@ -22,6 +22,7 @@ from cic.system.errors import InputError
 from cic.system.files import replacing
 from cic.system.regular import open_regular
 from cic.training.runs import AVERAGE, score
+from metric import charts
 
 LOG = "log.jsonl"
 TITLES = ("run", "steps", "loss", "best validation", "at step", "images/s")
@@ -99,9 +100,8 @@ def column(lines, key):
 def draw(logs, smooth, path):
     """Picture of {run: (training, validation)}: losses above, learning rates below."""
     from matplotlib import colormaps
-    from matplotlib.figure import Figure
 
-    figure = Figure((10, 7), layout="constrained")
+    figure = charts.figure(10, 7)
     losses, rates = figure.subplots(2, sharex=True, height_ratios=(4, 1))
     distinct = colormaps["tab10"]
     colours = distinct if len(logs) <= distinct.N else colormaps["turbo"].resampled(len(logs))
@@ -119,9 +119,7 @@ def draw(logs, smooth, path):
     more = ", dotted: of the average" if dotted else ""
     losses.set_ylabel(f"loss\n(dashed: validation{more})")
     rates.set(xlabel="step", ylabel="learning rate")
-    legend = losses.legend(curves, ["run"] * len(curves))
-    for text, run in zip(legend.get_texts(), logs):
-        text.set(text=run, parse_math=False)  # names as they are, $ and _ included
+    charts.legend(losses, curves, logs)
     for axes in (losses, rates):
         axes.grid(alpha=0.3)
     kind = os.path.splitext(path)[1][1:].lower() or "png"

@@ -5,7 +5,7 @@ import re
 import tempfile
 from contextlib import contextmanager, suppress
 
-from cic.system.errors import FileError
+from cic.system.errors import FileError, InputError
 
 try:
     import fcntl
@@ -82,7 +82,7 @@ def _hidden(name):
 
 
 def check(path):
-    """Raise OSError, before any work, if `replacing` could not write a file of that name."""
+    """Raise FileError, before any work, if `replacing` could not write a file of that name."""
     if os.path.isdir(path):
         raise FileError(f"{path}: is a folder, not a file to write")
     if (length := len(os.fsencode(os.path.basename(path)))) > LONGEST_NAME:
@@ -100,6 +100,17 @@ def lies_in(path, folder):
     """Whether a file written as `path` would lie in `folder`, at any depth."""
     parent, folder = (os.path.realpath(place) for place in (os.path.dirname(path), folder))
     return os.path.commonpath((parent, folder)) == folder
+
+
+def check_outside(paths, folders, refusal):
+    """`check` each path to write; raise InputError, with the words `refusal`, in any of `folders`.
+
+    These hold photos: what is written there would be taken for one.
+    """
+    for path in paths:
+        check(path)
+        if any(os.path.isdir(folder) and lies_in(path, folder) for folder in folders):
+            raise InputError(f"{path}: {refusal}")
 
 
 def is_leftover(name):

@@ -6,12 +6,11 @@ among neighbouring bins, which keeps it too unsure of the nearest one, and class
 rare colours count, and so seem, more frequent than they are.
 """
 
-import io
-
 import numpy as np
 
 from cic.colour.bins import COUNT
 from cic.colour.distributions import log_softmax, soft_encode
+from metric import charts
 from metric.figures.sums import plain, ratio
 
 GROUPS = 15  # equal-width groups of confidence (Guo et al., section 5)
@@ -107,11 +106,7 @@ def png(calibrations):
 
     Perfect calibration is the diagonal; below it a network is surer than it should be.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure((6, 7), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = charts.figure(6, 7)
     curves, counts = figure.subplots(2, sharex=True, height_ratios=(4, 1))
     curves.plot((0, 1), (0, 1), "--", color="gray", label="_perfect")
     lines = []
@@ -121,13 +116,11 @@ def png(calibrations):
         counts.plot(confidence, cells / cells.sum(), "o-", markersize=4)
     curves.set(xlim=(0, 1), ylim=(0, 1), ylabel="how often the likeliest bin is the true one")
     counts.set(xlabel="its predicted probability", ylabel="share of cells", yscale="log")
-    legend = curves.legend(lines, ["figures"] * len(lines), loc="upper left")
-    for text, (name, calibration) in zip(legend.get_texts(), calibrations.items()):
+    labels = []
+    for name, calibration in calibrations.items():
         figures = calibration.compute()
-        label = f"{name}: error {figures['ece']:.3f}, {figures['nll']:.2f} bits"
-        text.set(text=label, parse_math=False)  # names as they are, $ and _ included
+        labels.append(f"{name}: error {figures['ece']:.3f}, {figures['nll']:.2f} bits")
+    charts.legend(curves, lines, labels, loc="upper left")
     for axes in (curves, counts):
         axes.grid(alpha=0.3)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=120)
-    return file.getvalue()
+    return charts.png(figure, dpi=120)
