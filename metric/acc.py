@@ -27,6 +27,7 @@ from cic.dataset.targets import read_classes
 from cic.networks import imagenet
 from cic.photos import images, sources
 from cic.system import console, files, provenance
+from cic.system.errors import InputError
 from cic.system.parallel import Pool
 from cic.training.ranks import RANKS, hits
 from cic.weights import download, formats
@@ -63,7 +64,7 @@ class Accuracy(Sums):
         """
         logits, labels = np.asarray(logits), np.asarray(labels)
         if np.isnan(logits).any():
-            raise ValueError("a logit is not a number: check the weights")
+            raise InputError("a logit is not a number: check the weights")
         if labels.size and not (labels.min() >= 0 and labels.max() < logits.shape[1]):
             raise ValueError(f"labels to {labels.max()}, but {logits.shape[1]} classes")
         self.add(*hits(logits, labels), len(labels))
@@ -71,7 +72,7 @@ class Accuracy(Sums):
     def compute(self):
         """{"top1": ..., "top5": ...}, percent; raises ValueError if no photo was seen."""
         if not self.count:
-            raise ValueError("no photo, no accuracy")
+            raise InputError("no photo, no accuracy")
         return super().compute()
 
     @staticmethod
@@ -125,10 +126,10 @@ def class_photos(folder):
     """
     photos = [(name, name.partition(os.sep)[0]) for name in sources.walk(folder)]
     if not photos:
-        raise ValueError(f"{folder}: no photo in there")
+        raise InputError(f"{folder}: no photo in there")
     for name, entry in photos:
         if name == entry:
-            raise ValueError(f"{os.path.join(folder, name)}: in no class folder")
+            raise InputError(f"{os.path.join(folder, name)}: in no class folder")
     return photos
 
 
@@ -147,16 +148,16 @@ def labelled(folder, photos, outputs, classes=None):
         if len(classes) != outputs == len(known) and not set(known).isdisjoint(classes):
             classes, strict = known, False
         if len(classes) != outputs:
-            raise ValueError(
+            raise InputError(
                 f"{folder}: {len(classes)} class folders, but the network has {outputs} outputs: "
                 "--classes FILE says which they are"
             )
     if len(classes) != outputs:
-        raise ValueError(f"{len(classes)} classes are named, but the network has {outputs} outputs")
+        raise InputError(f"{len(classes)} classes are named, but the network has {outputs} outputs")
     label = {name: number for number, name in enumerate(classes)}
     for _, entry in photos:
         if strict and entry not in label:
-            raise ValueError(f"{os.path.join(folder, entry)}: no class is called {entry}")
+            raise InputError(f"{os.path.join(folder, entry)}: no class is called {entry}")
     return [(name, label.get(entry)) for name, entry in photos]
 
 
@@ -228,7 +229,7 @@ def load(weights):
     """
     network, state = formats.load(weights)
     if not network.is_classifier:
-        raise ValueError(f"{weights}: {network} is no classifier")
+        raise InputError(f"{weights}: {network} is no classifier")
     (outputs,) = network.output((network.channels, network.size, network.size))
     return network, state, outputs
 
@@ -249,7 +250,7 @@ def facts(network, weights, backend):
         "classifier": title(network),
         "network": str(network),
         "weights_sha256": download.sha256(weights),
-        "input": f"{network.space}, less {network.mean}, divided by {network.scale}",
+        "input": network.input_words(),
         "resize": f"short side to {network.size} pixels, bilinear (Pillow)",
         "crop": f"the middle {network.size} x {network.size} pixels",
         "backend": backend,
@@ -283,7 +284,7 @@ def main():
     network, state, outputs = load(weights)
     photos, others = split(labelled(args.results_dir, photos, outputs, names))
     if not photos:
-        raise ValueError(f"{args.results_dir}: no photo in a folder of ImageNet's 1,000 classes")
+        raise InputError(f"{args.results_dir}: no photo in a folder of ImageNet's 1,000 classes")
     jobs = jobs_of(args.results_dir, photos, args.imgs_dir, args.seed)
     backend = backends.get(args.backend)
     predict = backend.predictor(network, state, args.device)

@@ -6,6 +6,7 @@ from tqdm import tqdm
 from cic.dataset.batches import Order, PhotoDataset
 from cic.dataset.loader import Loader
 from cic.photos.sources import report_name
+from cic.system.errors import InputError
 from cic.system.randomness import noise_of
 from cic.training.ranks import RANKS
 from metric.acc import Accuracy, count_each
@@ -58,7 +59,7 @@ def dataset(folder, network, meta, classes=None, load_size=None):
     """
     own = meta.get("classes")
     if None not in (own, classes) and own != classes:
-        raise ValueError(
+        raise InputError(
             "--classes: not the classes, in this order, that the weights were made for"
         )
     recipe = meta.get("recipe", {})
@@ -104,7 +105,7 @@ def facts(network, photos):
     """What the accuracy of a network depends on, a JSON object."""
     return {
         "network": str(network),
-        "input": f"{network.space}, less {network.mean}, divided by {network.scale}",
+        "input": network.input_words(),
         "masked": network.masked,
         "resize": f"short side to {photos.load_size} pixels, bicubic (Pillow)",
         "crop": f"the middle {photos.crop_size} x {photos.crop_size} pixels",

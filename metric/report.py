@@ -20,6 +20,7 @@ from tqdm import tqdm
 from cic.colour import prior, rebalance
 from cic.colour.lab import rgb_to_lab
 from cic.system import console, files
+from cic.system.errors import InputError
 from cic.system.parallel import Pool
 from metric import baselines, curve, heaviest, pairs, protocol, record
 from metric.figures import auc, suite
@@ -91,11 +92,8 @@ def measure_pair(metric, options, cut, job):
 
 def refuse_outputs(paths, folders):
     """Raise ValueError or OSError, before any work, if a file to write is no good."""
-    for path in paths:
-        files.check(path)
-        for folder in folders:
-            if os.path.isdir(folder) and files.lies_in(path, folder):
-                raise ValueError(f"{path}: would be among the pictures: choose another --save_path")
+    refusal = "would be among the pictures: choose another --save_path"
+    files.check_outside(paths, folders, refusal)
 
 
 def read_prior(path):
@@ -104,7 +102,7 @@ def read_prior(path):
     try:
         rebalance.weights(shares, gamma=0)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {error}") from None
     return shares
 
 

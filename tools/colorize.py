@@ -29,6 +29,7 @@ from cic.colorize.colorizer import colorize_files, list_jobs, locked, report
 from cic.colorize.smoothing import SMOOTHING
 from cic.photos import kinds, sources
 from cic.system import console
+from cic.system.errors import InputError
 from metric.figures.flicker import FilmFigures
 
 
@@ -96,9 +97,9 @@ def main():
         print(f"failed: {problem}")
     if not jobs:
         reasons = "".join(f"; {line}" for line in left_out.lines())
-        raise ValueError(f"{', '.join(args.paths)}: no photo and no film in there{reasons}")
+        raise InputError(f"{', '.join(args.paths)}: no photo and no film in there{reasons}")
     if args.deinterlace and not any(sources.is_film(source) for source, _ in jobs):
-        raise ValueError("--deinterlace: there is no film among them")
+        raise InputError("--deinterlace: there is no film among them")
     changes = settings.changes(args)
     colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
     with locked(args.output, jobs):

@@ -22,6 +22,7 @@ from cic.colour.lab import lab_to_rgb, lightness
 from cic.photos import images, sources
 from cic.photos.sheet import contact_sheet
 from cic.system import console
+from cic.system.errors import InputError
 
 SAMPLES = ("astronaut", "chelsea", "coffee", "rocket")  # scikit-image's
 OLD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "photographs")
@@ -84,7 +85,7 @@ def main():
     for problem in problems:
         print(f"failed: {problem}")
     if not jobs:
-        raise ValueError(f"{source}: no photo in there: name one, or a folder of some")
+        raise InputError(f"{source}: no photo in there: name one, or a folder of some")
     with locked(colorized, jobs):
         done, failed = colorize_files(colorizer, jobs)
     status = report(colorized, done, failed + len(problems))

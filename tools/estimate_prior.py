@@ -20,8 +20,10 @@ from tqdm import tqdm
 
 from cic.colour import ab_plane, prior, rebalance
 from cic.photos import images, sources
+from cic.photos.damage import failed_on
 from cic.system import console
-from cic.system.files import check, lies_in
+from cic.system.errors import InputError, SettingError
+from cic.system.files import check, check_outside
 from cic.system.parallel import Pool
 
 FEW = 500  # photos below which chance shows: weights from 100 are 9 % off, from 500 2.5 %
@@ -49,11 +51,10 @@ def parse_arguments():
 def refuse_outputs(args, picture):
     """Raise ValueError or OSError, before any work, if an output is no good."""
     if os.path.splitext(args.output)[1] != ".npy":
-        raise ValueError(f"{args.output}: the prior is a .npy file: call it prior.npy, say")
-    for path in (args.output, picture):
-        check(path)
-    if any(lies_in(picture, place) for place in args.image_dir):
-        raise ValueError(f"{picture}: the picture would be among the photos: choose another folder")
+        raise SettingError(f"{args.output}: the prior is a .npy file: call it prior.npy, say")
+    check(args.output)
+    refusal = "the picture would be among the photos: choose another folder"
+    check_outside([picture], args.image_dir, refusal)
 
 
 def count(load_size, photo):
@@ -61,8 +62,8 @@ def count(load_size, photo):
     counts = prior.Prior()
     try:
         ab = prior.photo_ab(photo, load_size)
-    except images.PhotoError as error:
-        return error
+    except Exception as error:  # one photo never ends the others
+        return images.PhotoError(failed_on(photo, error))
     if not rebalance.is_gray(ab):
         counts.update(ab)
     return counts
@@ -102,12 +103,12 @@ def warn(photos, gray):
 def main():
     args = parse_arguments()
     if not args.image_dir and not args.merge:
-        raise ValueError("nothing to count: name photos with --image_dir or priors with --merge")
+        raise SettingError("nothing to count: name photos with --image_dir or priors with --merge")
     picture = os.path.splitext(args.output)[0] + ".png"
     refuse_outputs(args, picture)
     total, gray, failed = count_all(args)
     if not total.photos:
-        raise ValueError(f"{', '.join(args.image_dir + args.merge)}: no colour photo in there")
+        raise InputError(f"{', '.join(args.image_dir + args.merge)}: no colour photo in there")
     total.save(args.output)
     mine, bundled = total.compute(), prior.default()
     images.write(picture, ab_plane.draw({"these photos": mine, "bundled": bundled}))

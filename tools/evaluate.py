@@ -34,6 +34,8 @@ from cic.dataset.targets import read_classes
 from cic.photos import sources
 from cic.photos.sheet import contact_sheet
 from cic.system import console, contents
+from cic.system.errors import InputError, SettingError
+from cic.system.text import printable
 from cic.weights import download, reading
 from metric import (
     acc,
@@ -116,15 +118,15 @@ def rows_of(args):
     """{row name: (weights, backend's name or None)} of every weights and backend."""
     names = args.names or [_stem(weights) for weights in args.weights]
     if len(names) != len(args.weights):
-        raise ValueError(f"{len(names)} --names for {len(args.weights)} --weights")
+        raise SettingError(f"{len(names)} --names for {len(args.weights)} --weights")
     rows = {}
     for backend in dict.fromkeys(args.backend or [None]):
         for name, weights in zip(names, args.weights):
             row = f"{name} ({backend})" if args.backend and len(args.backend) > 1 else name
             if row in rows or row in TAKEN:
-                raise ValueError(f"two rows are called {row}: choose other --names")
+                raise SettingError(f"two rows are called {row}: choose other --names")
             if not row.isprintable():
-                raise ValueError(f"{row!r}: a name is one line of text")
+                raise SettingError(f"{row!r}: a name is one line of text")
             rows[row] = weights, backend
     return rows
 
@@ -142,7 +144,7 @@ def are_classifiers(args):
     """Whether the weights are those of classifiers; raises ValueError if only some are."""
     found = {reading.load_weights(weights)[0].is_classifier for weights in args.weights}
     if len(found) > 1:
-        raise ValueError("some of the --weights are of classifiers, others are not")
+        raise InputError("some of the --weights are of classifiers, others are not")
     return found.pop()
 
 
@@ -159,7 +161,7 @@ def open_classifiers(args, names):
     for weights in args.classifier or ():
         network, state, outputs = acc.load(weights)
         if (name := acc.title(network)) in found:
-            raise ValueError(f"two classifiers are called {name}: measure them apart")
+            raise InputError(f"two classifiers are called {name}: measure them apart")
         labelled = acc.labelled(args.image_dir, photos, outputs, classes)
         labels = {os.path.join(args.image_dir, name): label for name, label in labelled}
         run = partial(_recognise, network, backend.predictor(network, state, args.device))
@@ -190,7 +192,7 @@ def read_all(args, cut, names):
     for problem in problems:
         print(f"skipped: {problem}", file=sys.stderr)
     if not names:
-        raise ValueError(f"{args.image_dir}: no photo in there that can be read")
+        raise InputError(f"{args.image_dir}: no photo in there that can be read")
     return names, problems
 
 
@@ -282,12 +284,6 @@ def draw_gallery(args, names, show, errors, cells, drawings, card):
     }
 
 
-def printable(name):
-    """A file's name as text on one line, whatever its bytes."""
-    text = os.fsencode(name).decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
 def draw_comparison(args, names, show):
     """{file: content} of photos evenly spread over the set, as every colorizer shows them."""
     chosen = np.linspace(0, len(names) - 1, min(args.compare, len(names))).astype(int)
@@ -304,7 +300,7 @@ def check_outputs(args):
     names += ["comparison.png"] if args.compare else []
     report.refuse_outputs([os.path.join(args.save_path, n) for n in names], [args.image_dir])
     if (args.alternatives > 1 or args.uncertainty) and not (args.gallery or args.compare):
-        raise ValueError("--alternatives and --uncertainty are shown by --gallery and --compare")
+        raise SettingError("--alternatives and --uncertainty are shown by --gallery and --compare")
 
 
 def main():

@@ -23,6 +23,7 @@ import backends
 from cic.colour import prior
 from cic.photos import images, sources
 from cic.system import console, provenance
+from cic.system.errors import InputError
 from cic.weights import download, reading
 from metric import frontier, record, report, table
 
@@ -81,7 +82,7 @@ def measure(args, colorizer, names):
             continue
         found.update(colorizer.output(image), colorizer.light(image), colorizer.true_ab(image))
     if not found.photos:
-        raise ValueError(f"{args.image_dir}: no photo in there that can be read")
+        raise InputError(f"{args.image_dir}: no photo in there that can be read")
     return found.compute(), problems
 
 
@@ -91,7 +92,7 @@ def main():
     report.refuse_outputs(paths, [args.image_dir])
     colorizer = backends.colorizer(args.weights, args.backend, args.device, sizes=args.size)
     if not colorizer.has_distribution:
-        raise ValueError(f"{args.weights}: {colorizer.network} gives ab: there is no choice")
+        raise InputError(f"{args.weights}: {colorizer.network} gives ab: there is no choice")
     names = list(islice(sources.walk(args.image_dir), args.max_samples))
     found, problems = measure(args, colorizer, names)
     file = args.weights or reading.default_path()

@@ -45,9 +45,10 @@ from cic.dataset import removal, validity
 from cic.dataset.validity import Finding
 from cic.photos import images, kinds, sheet, sources
 from cic.system import console, contents
-from cic.system.console import printable
-from cic.system.files import check, lies_in, replacing
+from cic.system.errors import InputError, SettingError
+from cic.system.files import check, check_outside, lies_in, replacing
 from cic.system.parallel import Pool
+from cic.system.text import printable
 
 CHUNK = 16  # photos that travel to a worker together
 SHOWN = 200  # most photos in the preview
@@ -84,12 +85,12 @@ def refuse_outputs(args, report):
         suffix = os.path.splitext(args.preview)[1].lower()
         writable = Image.registered_extensions().get(suffix) in Image.SAVE
         if not (writable and suffix in sources.EXTENSIONS):
-            raise ValueError(f"{args.preview}: no format to write a picture in: call it .png")
-        if lies_in(args.preview, args.image_dir):
-            raise ValueError(f"{args.preview}: would be among the photos: write it elsewhere")
+            raise SettingError(f"{args.preview}: no format to write a picture in: call it .png")
+        refusal = "would be among the photos: write it elsewhere"
+        check_outside([args.preview], [args.image_dir], refusal)
     for path in () if removal.is_script(args.output) else (args.output, report):
         if os.path.lexists(path) and lies_in(path, args.image_dir):
-            raise ValueError(f"{path}: is there already, among the photos: choose another --output")
+            raise InputError(f"{path}: is there already, among the photos: choose another --output")
 
 
 def examine(folder, min_size, photo):
@@ -199,7 +200,9 @@ def main():
     args = parse_arguments()
     stem, suffix = os.path.splitext(args.output)
     if suffix != ".sh":
-        raise ValueError(f"{args.output}: the script is a .sh file: call it remove_invalid.sh, say")
+        raise SettingError(
+            f"{args.output}: the script is a .sh file: call it remove_invalid.sh, say"
+        )
     report = f"{stem}.jsonl"
     refuse_outputs(args, report)
     folder = args.image_dir if os.path.isdir(args.image_dir) else os.path.dirname(args.image_dir)
@@ -210,7 +213,7 @@ def main():
         script = removal.Script(script_file, folder)
         result = search(args, script, report_file)
         if not result.counts:
-            raise ValueError(f"{printable(args.image_dir)}: no photo in there")
+            raise InputError(f"{printable(args.image_dir)}: no photo in there")
         script.end()
     if args.preview and result.shown:
         images.write(args.preview, draw(result.shown))

@@ -18,9 +18,11 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import numpy as np
 
 from cic.system import bounded_json, console
+from cic.system.errors import InputError
 from cic.system.files import replacing
 from cic.system.regular import open_regular
 from cic.training.runs import AVERAGE, score
+from metric import charts
 
 LOG = "log.jsonl"
 TITLES = ("run", "steps", "loss", "best validation", "at step", "images/s")
@@ -57,7 +59,7 @@ def read_log(run):
                 go_back(validation, line["step"])
                 validation.append(line)
     if not training and not validation:
-        raise ValueError(f"{path}: no line of a log in there")
+        raise InputError(f"{path}: no line of a log in there")
     return training, validation
 
 
@@ -98,9 +100,8 @@ def column(lines, key):
 def draw(logs, smooth, path):
     """Picture of {run: (training, validation)}: losses above, learning rates below."""
     from matplotlib import colormaps
-    from matplotlib.figure import Figure
 
-    figure = Figure((10, 7), layout="constrained")
+    figure = charts.figure(10, 7)
     losses, rates = figure.subplots(2, sharex=True, height_ratios=(4, 1))
     distinct = colormaps["tab10"]
     colours = distinct if len(logs) <= distinct.N else colormaps["turbo"].resampled(len(logs))
@@ -118,9 +119,7 @@ def draw(logs, smooth, path):
     more = ", dotted: of the average" if dotted else ""
     losses.set_ylabel(f"loss\n(dashed: validation{more})")
     rates.set(xlabel="step", ylabel="learning rate")
-    legend = losses.legend(curves, ["run"] * len(curves))
-    for text, run in zip(legend.get_texts(), logs):
-        text.set(text=run, parse_math=False)  # names as they are, $ and _ included
+    charts.legend(losses, curves, logs)
     for axes in (losses, rates):
         axes.grid(alpha=0.3)
     kind = os.path.splitext(path)[1][1:].lower() or "png"
@@ -159,11 +158,11 @@ def main():
     for run in args.runs:
         try:
             logs[run] = read_log(run)
-        except (OSError, ValueError) as error:
+        except (OSError, InputError) as error:
             print(f"failed: {error}")
             failed += 1
     if not logs:
-        raise ValueError("no run to draw")
+        raise InputError("no run to draw")
     draw(logs, args.smooth, args.output)
     show([TITLES, *(row(run, *log) for run, log in logs.items())])
     print(f"have a look at {args.output}")

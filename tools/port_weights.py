@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import backends
 from cic import networks
 from cic.system import console, files
+from cic.system.errors import Error, InputError
 from cic.weights import formats
 from cic.weights.formats import verify
 
@@ -45,7 +46,7 @@ def chosen(args):
     found = formats.read(args.source, options, args.group)
     network = found.network
     if args.network not in (None, network.name):
-        raise ValueError(f"{args.source}: weights of {network}, not of {args.network}")
+        raise InputError(f"{args.source}: weights of {network}, not of {args.network}")
     found = found.of(networks.get(network.name, **network.options | options), args.source)
     return found.folded() if args.fold else found
 
@@ -55,9 +56,8 @@ def introduce(args, found, form):
     network, size = found.network, os.path.getsize(args.source)
     say("found", f"{found.form.name}: {found.form.about}, {size / 1e6:.1f} MB")
     say("network", f"{network}, {network.parameter_count:,} parameters")
-    text = f"{network.space} less {network.mean}, divided by {network.scale}"
     decoded = "" if found.temperature is None else f"; decoded at {found.temperature:.4g}"
-    say("input", text + decoded)
+    say("input", network.input_words() + decoded)
     layers = {ours.rpartition(".")[0]: name for ours, name in found.names.items()}
     pairs = [f"{name.rpartition('.')[0]} -> {ours}" for ours, name in layers.items()]
     same = found.form is formats.NEUTRAL
@@ -93,7 +93,7 @@ def check(source, path):
     rows = verify.compare(source, formats.read(path), runners())
     print(verify.table(rows))
     if not all(row.passes for row in rows):
-        raise ValueError("not written: what came of it differs from the source")
+        raise Error("not written: what came of it differs from the source")
 
 
 def main():

@@ -46,6 +46,7 @@ from cic.dataset import prepare
 from cic.photos import images
 from cic.photos.sources import PhotoList, report_name
 from cic.system import bounded_json, console, contents, locks
+from cic.system.errors import InputError, SettingError
 from cic.system.files import is_leftover, remove_leftovers, replacing
 from cic.system.parallel import Pool
 
@@ -85,20 +86,20 @@ def refuse_output(args):
     output = os.path.realpath(args.output)
     for place in map(os.path.realpath, args.image_dir):
         if os.path.commonpath((output, place)) == place:
-            raise ValueError(
+            raise InputError(
                 f"{args.output}: lies in {place}, where the photos come from: "
                 "choose another --output"
             )
         if os.path.commonpath((output, place)) == output:
-            raise ValueError(
+            raise InputError(
                 f"{place}: these photos lie in --output {args.output}: choose another --output"
             )
     if os.path.lexists(args.output) and not os.path.isdir(args.output):
-        raise ValueError(f"{args.output}: is not a folder")
+        raise InputError(f"{args.output}: is not a folder")
     names = os.listdir(args.output) if os.path.isdir(args.output) else []
     names = [name for name in names if name != locks.NAME]
     if SETTINGS not in names and not all(map(is_leftover, names)):
-        raise ValueError(
+        raise InputError(
             f"{args.output}: is not empty, nor of an earlier run: choose another --output"
         )
 
@@ -133,7 +134,7 @@ def choose(photos, args):
         if name not in invalid or has_changed(photo, invalid[name]):
             chosen.append(number)
     if invalid and not found:
-        raise ValueError(
+        raise InputError(
             f"{args.invalid}: none of its {len(invalid):,} photos is among these: "
             "they are removed already, or it was made for another --image_dir"
         )
@@ -155,13 +156,13 @@ def begin(settings, output):
         except ValueError:
             before = None
         if not isinstance(before, dict) or not settings.keys() <= before.keys():
-            raise ValueError(
+            raise InputError(
                 f"{path}: is damaged, or not of this tool: choose another --output, "
                 "or remove this one if nothing in it is needed"
             )
         for key, value in settings.items():
             if before.get(key) != value:
-                raise ValueError(
+                raise InputError(
                     f"{output}: begun with {key} {before.get(key)}, which is {value} now: "
                     "go on in the same way, or choose another --output"
                 )
@@ -211,14 +212,14 @@ def work(args, photos, chosen):
 def main():
     args = parse_arguments()
     if args.quality > 100:
-        raise ValueError(f"quality is {args.quality}: it is 1 to 100")
+        raise SettingError(f"quality is {args.quality}: it is 1 to 100")
     refuse_output(args)
     photos = PhotoList(args.image_dir)
     for problem in photos.problems:
         print(f"failed: {problem}")
     chosen = choose(photos, args)
     if not chosen:
-        raise ValueError(f"{', '.join(args.image_dir)}: no photo to prepare in there")
+        raise InputError(f"{', '.join(args.image_dir)}: no photo to prepare in there")
     settings = {key: getattr(args, key) for key in ("load_size", "shards", "quality", "max_pixels")}
     settings["subsampling"], settings["photos"] = prepare.SUBSAMPLING, len(chosen)
     settings["fingerprint"] = prepare.fingerprint(photos, chosen)

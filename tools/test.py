@@ -16,6 +16,7 @@ from cic.colorize import settings
 from cic.colorize.colorizer import colorize_files, locked, report
 from cic.photos import sources
 from cic.system import console
+from cic.system.errors import InputError
 from cic.system.files import lies_in
 from cic.training import runs
 
@@ -37,13 +38,13 @@ def parse_arguments():
 def main():
     args = parse_arguments()
     if lies_in(os.path.join(args.result_path, "result"), args.image_dir):
-        raise ValueError(
+        raise InputError(
             f"{args.result_path}: lies in {args.image_dir}, so that results would be taken for "
             "photos: choose another --result_path"
         )
     names = list(islice(sources.walk(args.image_dir), args.max_samples))
     if not names:
-        raise ValueError(f"{args.image_dir}: no photo in there")
+        raise InputError(f"{args.image_dir}: no photo in there")
     weights = args.model_path and runs.checkpoint_path(args.model_path, args.load_model)
     changes = settings.changes(args)
     colorizer = backends.colorizer(weights, args.backend, args.device, **changes)

@@ -25,6 +25,7 @@ from cic.dataset.loader import Loader
 from cic.networks.initialize import initialize, scale_to_data
 from cic.photos.sources import PhotoList
 from cic.system import console, files, locks, provenance
+from cic.system.errors import InputError, SettingError
 from cic.training import checkup, loop, recipes, runs
 from cic.training.board import Board
 from cic.training.log import Log
@@ -192,15 +193,15 @@ def refuse_idle(args, recipe, network):
     idle += ["--target_mean"] if args.target_mean and network.is_classifier else []
     idle += ["--momentum"] if args.momentum is not None and recipe.optimizer != "sgd" else []
     if idle:
-        raise ValueError(f"{', '.join(idle)}: of no effect on {network} with loss {recipe.loss}")
+        raise SettingError(f"{', '.join(idle)}: of no effect on {network} with loss {recipe.loss}")
     if args.encoder and args.weights:
-        raise ValueError("--encoder: --weights are those of the encoder, too: leave one away")
+        raise SettingError("--encoder: --weights are those of the encoder, too: leave one away")
     if args.encoder and not network.encoder:
-        raise ValueError(f"--encoder {args.encoder}: {network} has no encoder")
+        raise SettingError(f"--encoder {args.encoder}: {network} has no encoder")
     if args.weight_limit and not recipe.rebalance:
-        raise ValueError("--weight_limit: of no effect without rebalancing")
+        raise SettingError("--weight_limit: of no effect without rebalancing")
     if args.balance and len(args.image_dir) == 1:
-        raise ValueError("--balance: of no effect on one place: name several with --image_dir")
+        raise SettingError("--balance: of no effect on one place: name several with --image_dir")
 
 
 def open_network(recipe, photos, classes):
@@ -211,7 +212,7 @@ def open_network(recipe, photos, classes):
     network = networks.get(recipe.network, **recipe.options)
     if network.predicts != NEEDS[recipe.loss]:
         fit = ", ".join(name for name, need in NEEDS.items() if need == network.predicts)
-        raise ValueError(f"{network} cannot be trained with loss {recipe.loss}: take {fit}")
+        raise SettingError(f"{network} cannot be trained with loss {recipe.loss}: take {fit}")
     if not network.is_classifier:
         return network, None
     classes = classes or targets.class_names(photos)
@@ -260,7 +261,7 @@ def first_state(args, recipe, dataset):
     other, state, meta = reading.load_weights(args.weights)
     checkpoint.check(network, state, args.weights)
     if other != network:
-        raise ValueError(f"{args.weights}: weights of {other}, not of {network}")
+        raise InputError(f"{args.weights}: weights of {other}, not of {network}")
     if meta.get("classes", dataset.classes) != dataset.classes:
         print(f"{args.weights}: its outputs were other classes than these", file=sys.stderr)
     return state
@@ -288,7 +289,7 @@ def start(args, recipe, backend, dataset, shares, steps):
     }
     checkpoints = runs.Checkpoints(args.model_path, network, recipe, facts, args.keep)
     if os.path.exists(checkpoints.path()) and not (args.continue_train or args.check):
-        raise ValueError(
+        raise InputError(
             f"{args.model_path} holds a run: add --continue_train to go on with it, "
             "or choose another --model_path"
         )
@@ -398,7 +399,9 @@ def run(args, recipe, dataset, held_out, shares, backend):
 def main():
     args = parse_arguments()
     if args.which_epoch != runs.LATEST and not args.continue_train:
-        raise ValueError(f"--which_epoch {args.which_epoch}: add --continue_train to go on from it")
+        raise SettingError(
+            f"--which_epoch {args.which_epoch}: add --continue_train to go on from it"
+        )
     recipe = read_recipe(args)
     photos, held_out, classes = read_photos(args)
     network, classes = open_network(recipe, photos, classes)

@@ -7,6 +7,8 @@ import paddle
 from paddle import distributed
 from paddle.autograd import PyLayer
 
+from cic.system.errors import ProcessError
+
 GRACE = 5  # seconds in which the launcher notices, and shows, which process ended first
 
 
@@ -41,7 +43,7 @@ def _reduce_(tensor, operation=distributed.ReduceOp.SUM):
     except RuntimeError as error:
         time.sleep(GRACE)
         reason = next(filter(str.strip, str(error).splitlines()), type(error).__name__)
-        raise ConnectionError(f"another process of this run has ended: {reason}") from None
+        raise ProcessError(f"another process of this run has ended: {reason}") from None
     return tensor
 
 

@@ -12,6 +12,7 @@ from backends.paddle.losses import loss
 from backends.paddle.network import build, export_state, import_state, tensors
 from backends.paddle.optimizers import optimizer
 from cic.networks import encoder
+from cic.system.errors import SettingError
 from cic.training.loss_scale import LossScale
 
 PRECISIONS = ("float32", "bf16", "fp16", "float64")
@@ -23,10 +24,10 @@ class Trainer:
 
     def __init__(self, network, recipe, state, device="auto", precision="float32"):
         if precision not in PRECISIONS:
-            raise ValueError(f"precision is {precision!r}; there are {', '.join(PRECISIONS)}")
+            raise SettingError(f"precision is {precision!r}; there are {', '.join(PRECISIONS)}")
         self.device = resolve_device(device)
         if precision in _AUTOCAST and self.device == "cpu":
-            raise ValueError(
+            raise SettingError(
                 f"precision {precision} needs a GPU under Paddle; on the CPU take float32"
             )
         self.recipe, self.precision = recipe, precision

@@ -12,6 +12,7 @@ from backends.torch.losses import loss
 from backends.torch.network import build, export_state, import_state, tensors
 from backends.torch.optimizers import optimizer
 from cic.networks import encoder
+from cic.system.errors import SettingError
 from cic.training.loss_scale import LossScale
 
 PRECISIONS = ("float32", "bf16", "fp16", "float64")
@@ -23,7 +24,7 @@ class Trainer:
 
     def __init__(self, network, recipe, state, device="auto", precision="float32"):
         if precision not in PRECISIONS:
-            raise ValueError(f"precision is {precision!r}; there are {', '.join(PRECISIONS)}")
+            raise SettingError(f"precision is {precision!r}; there are {', '.join(PRECISIONS)}")
         self.device = resolve_device(device)
         self.recipe, self.precision = recipe, precision
         self.dtype = torch.float64 if precision == "float64" else torch.float32

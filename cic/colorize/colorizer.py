@@ -16,11 +16,14 @@ from cic.colorize.enlarge import EVERY_FOURTH, Grid, in_strips, resample
 from cic.colorize.painting import Painting, along_edges
 from cic.colorize.settings import DEFAULTS, GUIDED
 from cic.colour.lab import lightness, rgb_to_lab
+from cic.colour.prior import STRIDE
 from cic.films import writer
 from cic.networks import BINS
 from cic.photos import budget, images, kinds, sources
+from cic.photos.damage import failed_on
 from cic.photos.sheet import contact_sheet
-from cic.system import console, locks
+from cic.system import locks
+from cic.system.errors import InputError
 
 # Formats that results keep; others become PNG.
 KEPT = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp"}
@@ -30,7 +33,7 @@ COLUMN = 480  # pixels: width of a picture on the sheet of alternatives
 SHEET, MAP = "sheet", "map"  # kinds of pictures of a photo beside its colourings, 1, 2 ...
 
 
-def network_size(height, width, size=256, stride=4):
+def network_size(height, width, size=256, stride=STRIDE):
     """(height, width) at which the network sees a photo: short side about `size` pixels.
 
     Of the photo's shape, to within half of `stride` a side.
@@ -89,7 +92,7 @@ class Colorizer:
             yield 1, self(photo)
             return
         if not self.has_distribution:
-            raise ValueError(
+            raise InputError(
                 f"{self.network} gives one colour a pixel: alternatives and uncertainty need a "
                 "network of 313 probabilities"
             )
@@ -242,7 +245,7 @@ def list_jobs(paths, output, films=False, left_out=None):
     inside = os.path.join(os.path.realpath(output), "")
     for path in paths:
         if os.path.realpath(path) == os.path.realpath(output):
-            raise ValueError(f"{path}: the output folder is the input folder: name another with -o")
+            raise InputError(f"{path}: the output folder is the input folder: name another with -o")
         folder, names = os.path.dirname(path), [os.path.basename(path)]
         if os.path.isdir(path):
             folder, names = path, sources.walk(path, extensions, problems.append, left_out)
@@ -259,7 +262,7 @@ def list_jobs(paths, output, films=False, left_out=None):
                 continue
             jobs.append((source, target))
     if results and not jobs:
-        raise ValueError(
+        raise InputError(
             f"{', '.join(paths)}: all {results:,} photos in there lie in the output folder "
             f"{output}, whose photos are results: name another with -o"
         )
@@ -275,7 +278,7 @@ def _is_in(path, inside):
 def _refuse_among(path, target):
     """Raise ValueError if a photo's result would lie in `path`, a folder in the output folder."""
     if os.path.isdir(path) and _is_in(target, os.path.join(os.path.realpath(path), "")):
-        raise ValueError(f"{path}: {target!r} would lie among its photos: name another -o")
+        raise InputError(f"{path}: {target!r} would lie among its photos: name another -o")
 
 
 def locked(output, jobs):
@@ -307,7 +310,8 @@ def colorize_files(
 ):
     """Colorize (source, target) files: ([(source, target), ...] done, number of failures).
 
-    A failure, of whatever kind, is named in one line and never stops the rest. Two sources with one
+    A failure, of whatever kind, is named in one line and never stops the rest: see
+    `damage.failed_on`, also for what a defect of this program leaves to say. Two sources with one
     target, or a target that is a source, are failures too; files of earlier runs are replaced. Of
     several pages one is taken, or with `all_pages` each: to a file of its own, or, of a TIFF, to
     one TIFF of pages. `count` and `with_map` ask for more pictures of each (see
@@ -343,13 +347,10 @@ def colorize_files(
                     for name in _write_pictures(pictures, photo, names):
                         taken[os.path.realpath(name)] = _result_of(source)
                     done.append((source, part))
-        except images.PhotoError as error:
+        except Exception as error:  # one photo never ends the others
             failed += 1
             named = f"{source!r}: " if isinstance(error, NotFinite) else ""
-            tqdm.write(f"failed: {named}{console.said(error)}")
-        except Exception as error:  # a defect, even, that one photo brings out
-            failed += 1
-            tqdm.write(f"failed: {source!r}: {type(error).__name__}: {console.said(error)}")
+            tqdm.write(f"failed: {named}{failed_on(source, error)}")
     return done, failed
 
 

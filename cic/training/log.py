@@ -10,10 +10,12 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from cic.system.errors import Error
+
 RECENT = 50  # steps that the shown and the final loss are the mean of
 
 
-class TrainingError(ValueError):
+class TrainingError(Error, ValueError):
     """Training cannot go on; the message says why and what to do."""
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from cic.colour import prior
 from cic.colour.bins import COUNT
 from cic.colour.distributions import soft_encode
-from cic.colour.lab import rgb_to_lab
+from cic.colour.lab import ab_distance, rgb_to_lab
+from cic.colour.prior import STRIDE
 from cic.colour.rebalance import is_gray, smooth
 from cic.networks import BINS
 from cic.photos import images
@@ -21,7 +22,6 @@ from cic.system.randomness import random_for
 
 OK, WARN, BAD = "ok", "warn", "bad"
 STREAM = 2  # the last word of the sample's random stream; dataset.ORDER has 1, the crops 0
-STRIDE = 4  # pixels between those whose colours are looked at, as those of targets are
 NAMED = 3  # unreadable photos that are named
 UNREADABLE = 0.05  # share that is bad
 GRAY = (0.1, 0.5)  # shares that are worth a look and bad; of ImageNet's photos 3 % are
@@ -188,7 +188,7 @@ def _lightness(light):
 
 
 def _colours(ab):
-    chroma = np.hypot(*ab.T).mean()
+    chroma = ab_distance(ab).mean()
     (a, b), (c, d) = ab.min(0), ab.max(0)
     measured = f"a {a:.0f} to {c:.0f}, b {b:.0f} to {d:.0f}, mean chroma {chroma:.0f}"
     if chroma >= PALE:

@@ -7,6 +7,7 @@ import backends
 from cic.colorize import settings
 from cic.dataset.targets import read_classes
 from cic.system import provenance
+from cic.system.errors import InputError
 from cic.weights import download, reading
 from metric import bars, classification, ledger, record, summary
 
@@ -19,14 +20,14 @@ def evaluate(args, rows):
     """Measure {row name: (weights, backend)} by the tool's arguments; the exit status."""
     idle = [name for name in IDLE if getattr(args, name) not in (None, False)]
     if idle := [f"--{name}".replace("--sizes", "--size") for name in idle]:
-        raise ValueError(f"{', '.join(idle)}: of no effect on classifiers")
+        raise InputError(f"{', '.join(idle)}: of no effect on classifiers")
     classes = args.classes and read_classes(args.classes)
     found, protocols, failures, names = {}, {}, {}, None
     for row, (weights, name) in rows.items():
         network, state, meta = reading.load_weights(weights)
         photos = classification.dataset(args.image_dir, network, meta, classes, args.resize)
         if names not in (None, photos.classes):
-            raise ValueError(f"{weights}: of other classes than the weights before: measure apart")
+            raise InputError(f"{weights}: of other classes than the weights before: measure apart")
         names, backend = photos.classes, backends.get(name)
         predict = backend.predictor(network, state, args.device)
         measured = classification.measure(photos, predict, args.num_workers, args.max_samples)

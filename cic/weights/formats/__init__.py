@@ -8,6 +8,7 @@ the network in it, and `others` says what a file is that is none of weights.
 from dataclasses import replace
 from types import MappingProxyType
 
+from cic.system.errors import InputError, SettingError
 from cic.system.regular import open_regular
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.files import others, read_frameworks, read_safetensors
@@ -45,7 +46,7 @@ def get(name):
     for form in FORMATS:
         if form.name == name:
             return form
-    raise ValueError(f"no format is called {name!r}; there are {', '.join(names())}")
+    raise SettingError(f"no format is called {name!r}; there are {', '.join(names())}")
 
 
 def load(path):
@@ -162,4 +163,4 @@ def suited(suffix, network):
                 return form
             except ValueError as error:
                 reasons.append(str(error))
-    raise ValueError("; ".join(reasons) or f"no format of {network.name} ends in {suffix!r}")
+    raise InputError("; ".join(reasons) or f"no format of {network.name} ends in {suffix!r}")

@@ -14,6 +14,7 @@ import numpy as np
 
 from cic import networks
 from cic.networks import Network
+from cic.system.errors import MissingError
 from cic.system.regular import open_regular
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.files.groups import Group
@@ -161,7 +162,7 @@ def _messages():
     try:
         from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
     except ImportError:
-        raise ImportError("Caffe's files are read with protobuf: pip install protobuf") from None
+        raise MissingError("Caffe's files are read with protobuf: pip install protobuf") from None
     file = descriptor_pb2.FileDescriptorProto(name="cic/caffe.proto", package="cic.caffe")
     kinds = {"int32": 5, "int64": 3, "string": 9, "bytes": 12}
 

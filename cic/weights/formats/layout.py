@@ -9,6 +9,7 @@ import numpy as np
 from cic.colour.bins import AB
 from cic.networks import Network, spectral
 from cic.networks.layers import BatchNorm, Linear
+from cic.system.errors import SettingError
 from cic.weights.checkpoint import CheckpointError, check, check_numbers, network_meta
 from cic.weights.formats import notes
 from cic.weights.formats.compare import difference, paired
@@ -161,14 +162,14 @@ class Layout:
     def check_holds(self, network):
         """Raise ValueError unless their own code computes what `network` does."""
         if not self.writes:
-            raise ValueError(f"{self.name} is read, not written")
+            raise SettingError(f"{self.name} is read, not written")
         if network.name not in self.networks:
-            raise ValueError(
+            raise SettingError(
                 f"{self.name} holds no {network.name}, only {', '.join(self.networks)}"
             )
         network, _ = self.adapted(network)
         if differs := difference(network, self.theirs(network)):
-            raise ValueError(f"{self.name} cannot hold {network}: {differs}")
+            raise SettingError(f"{self.name} cannot hold {network}: {differs}")
 
     @property
     def writes(self):

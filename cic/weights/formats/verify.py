@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from cic.colour.distributions import decode
+from cic.colour.distributions import decode, softmax
 from cic.networks import AB
 from cic.networks.forward import forward
 
@@ -70,8 +70,7 @@ def compare(source, result, runners):
 
 def _annealed(logits, source):
     """ab as the source's own code has it of logits (N, 313, H, W)."""
-    share = np.exp((logits - logits.max(1, keepdims=True)) / np.float32(source.temperature))
-    share /= share.sum(1, keepdims=True)
+    share = softmax(logits, source.temperature)
     return np.einsum("nqhw,qc->nchw", share, source.form.bins(source.arrays))
 
 
