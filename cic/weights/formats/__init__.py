@@ -8,6 +8,7 @@ the network in it, and `others` says what a file is that is none of weights.
 from dataclasses import replace
 from types import MappingProxyType
 
+from cic.system.invocation import named
 from cic.system.regular import open_regular
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.files import others, read_frameworks, read_safetensors
@@ -113,7 +114,7 @@ def _the_one(path, found, told, note, groups):
     if len(sound) > 1:
         raise CheckpointError(
             f"{path}: it has several networks: {listed([group for group, _ in sound])}: choose one "
-            "with tools/port_weights.py --group NAME, and take what it writes"
+            f"with {named('port')} --group NAME, and take what it writes"
         )
     [(group, one)] = sound
     others = {
