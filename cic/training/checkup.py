@@ -12,6 +12,7 @@ import numpy as np
 
 from cic.networks import BINS, layers
 from cic.networks.encoder import trained
+from cic.system.invocation import named
 from cic.training import survey
 from cic.training.recipes import learning_rate
 from cic.training.survey import BAD, OK, WARN, Finding
@@ -194,7 +195,7 @@ def _loader(speed, seen, loader):
         return Finding("loader", measured)
     advice = f"more --num_workers than {loader.workers}; there are {_cores()} cores"
     if seen.large > seen.photos / 2:
-        advice = f"shrink the photos once with tools/prepare_photos.py; {advice}"
+        advice = f"shrink the photos once with {named('prepare')}; {advice}"
     return Finding("loader", measured, verdict, advice)
 
 

@@ -17,6 +17,7 @@ from cic.colour.lab import rgb_to_lab
 from cic.colour.rebalance import is_gray, smooth
 from cic.networks import BINS
 from cic.photos import images
+from cic.system.invocation import named
 from cic.system.randomness import random_for
 
 OK, WARN, BAD = "ok", "warn", "bad"
@@ -130,7 +131,7 @@ def held_out(sample, dataset):
     found = [_readable(sample)]
     if sample.photos and not dataset.network.is_classifier:
         gray = _gray(sample, dataset.keep_gray)
-        advice = "they say nothing of colours: tools/get_invalid_images.py finds them"
+        advice = f"they say nothing of colours: {named('invalid')} finds them"
         found.append(gray._replace(advice=advice if gray.verdict != OK else ""))
     names = {"readable": "val read", "gray": "val gray"}
     return [finding._replace(name=names[finding.name]) for finding in found]
@@ -157,8 +158,8 @@ def _readable(sample):
     failed = len(sample.failures)
     share = failed / (failed + sample.photos)
     measured = f"{failed} of {failed + sample.photos} photos cannot be read"
-    named = "; ".join(sample.failures[:NAMED])
-    advice = f"tools/get_invalid_images.py finds all: {named}" if failed else ""
+    some = "; ".join(sample.failures[:NAMED])
+    advice = f"{named('invalid')} finds all: {some}" if failed else ""
     return Finding("readable", measured, _graded(share, 0, UNREADABLE), advice)
 
 
@@ -166,7 +167,7 @@ def _gray(sample, kept):
     share = sample.gray / sample.photos
     verdict = _graded(share, GRAY[1]) if kept else _graded(share, *GRAY)
     taught = "to leave photos gray" if kept else "nothing"
-    advice = f"they teach {taught}: tools/get_invalid_images.py finds them"
+    advice = f"they teach {taught}: {named('invalid')} finds them"
     return Finding("gray", f"{share:.1%} of the photos", verdict, advice if verdict != OK else "")
 
 
@@ -214,5 +215,5 @@ def _prior(sample, shares, used):
     chance = CHANCE / len(sample.lab)
     measured = f"{far:.3f} nats from these photos', {chance:.3f} by chance"
     verdict = _graded(far - chance, FAR, TOO_FAR)
-    advice = "tools/estimate_prior.py counts one of these photos, for --prior"
+    advice = f"{named('prior')} counts one of these photos, for --prior"
     return Finding("prior", measured, verdict, advice if verdict != OK else "")
