@@ -1,15 +1,25 @@
 """Top-1 and top-5 accuracy of classifiers on photos in class folders, beside chance."""
 
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
-from tqdm import tqdm
 
 from cic.dataset.batches import Order, PhotoDataset
 from cic.dataset.loader import Loader
 from cic.photos.sources import report_name
+from cic.system import provenance
 from cic.system.errors import InputError
+from cic.system.progress import tell, told
 from cic.system.randomness import noise_of
 from cic.training.ranks import RANKS
-from metric.acc import Accuracy, count_each
+from cic.weights import download, reading
+from metric import bars, ledger, record
+from metric.classifiers import count_each
+from metric.figures.accuracy import Accuracy
 from metric.ledger import Ledger
 from metric.summary import summarize
 
@@ -28,9 +38,9 @@ class ByClass:
         """Add photos: names (N,), logits (N, classes) and labels (N,), integers from 0."""
         count_each(self.total, photos, logits, labels)
         photos = np.asarray(photos)
-        for label, ledger in enumerate(self.each.values()):
+        for label, own in enumerate(self.each.values()):
             chosen = labels == label
-            count_each(ledger, photos[chosen].tolist(), logits[chosen], labels[chosen])
+            count_each(own, photos[chosen].tolist(), logits[chosen], labels[chosen])
 
     def merge(self, other):
         """Add what `other` has seen."""
@@ -75,10 +85,11 @@ def dataset(folder, network, meta, classes=None, load_size=None):
     )
 
 
-def measure(photos, predict, workers=0, most=None):
-    """(ByClass, messages of photos that cannot be read) of a PhotoDataset, with a progress bar.
+def measure(photos, predict, workers=0, most=None, progress=None):
+    """(ByClass, messages of photos that cannot be read) of a PhotoDataset.
 
     `predict` runs the network on (N, C, S, S) float32; at the `most` so many photos, the first.
+    Steps are told to `progress`, by default a bar.
     """
     accuracy, failures = ByClass(photos.classes), []
     count = min(len(photos), most or len(photos))
@@ -86,14 +97,87 @@ def measure(photos, predict, workers=0, most=None):
     # A batch has no names, and none of those that cannot be read; the noise tells its photos apart.
     found, places = photos.photos, photos.photos.searched
     names = {noise_of(photos.seed, 0, i): report_name(found[i], places) for i in range(count)}
-    with Loader(photos, order, workers) as loader, tqdm(total=count, unit="photo") as bar:
+    with Loader(photos, order, workers) as loader, told(progress, "photo", count) as bar:
         for batch in loader.batches(0, order.steps_per_epoch):
             failures += batch.failures
             if len(batch.inputs):
                 seen = [names[noise] for noise in batch.noise.tolist()]
                 accuracy.update(seen, predict(batch.inputs), *batch.targets)
-            bar.update(len(batch.inputs) + len(batch.failures))
+            bar.step(len(batch.inputs) + len(batch.failures))
     return accuracy, failures
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Photos of `image_dir` in class folders, at the `most` so many.
+
+    `classes` are the class folders' names in the order of the outputs, `load_size` is the short
+    side they are shrunk to, pixels; None: the weights' own, see `dataset`.
+    """
+
+    image_dir: str
+    classes: Sequence[str] | None = None
+    load_size: int | None = None
+    most: int | None = None
+
+
+class Evaluated(NamedTuple):
+    """{file name: content}, the table as text, and whether every photo could be read."""
+
+    contents: dict
+    text: str
+    complete: bool
+
+
+def evaluate(labelled, rows, device="auto", workers=0, progress=None):
+    """Measure {row: (file of a classifier's weights, backend)} on Labelled photos: Evaluated.
+
+    Steps and lines are told to `progress`, see `cic.system.progress`; by default a bar is shown.
+    Raises ValueError for weights of different classes.
+    """
+    found, protocols, failures, names = {}, {}, {}, None
+    for row, (weights, backend) in rows.items():
+        network, state, meta = reading.load_weights(weights)
+        settings = meta, labelled.classes, labelled.load_size
+        photos = dataset(labelled.image_dir, network, *settings)
+        if names not in (None, photos.classes):
+            raise InputError(f"{weights}: of other classes than the weights before: measure apart")
+        names = photos.classes
+        predict = backend.predictor(network, state, device)
+        measured = measure(photos, predict, workers, labelled.most, progress)
+        found[row], messages = measured
+        failures |= dict.fromkeys(messages)
+        protocols[row] = facts(network, photos) | {
+            "weights": os.path.basename(weights),
+            "sha256": download.sha256(weights),
+            **provenance.facts(backend.NAME),
+        }
+    for failure in failures:
+        tell(f"skipped: {failure}", progress, sys.stderr)
+    protocol = {"rows": protocols, "skipped": list(failures)}
+    return Evaluated(*_rendered(found, names, protocol), not failures)
+
+
+def _rendered(found, names, protocol):
+    """({file name: content}, the table as text) of {row: ByClass} and the classes' names."""
+    totals = {row: accuracy.total for row, accuracy in found.items()}
+    measured = summarize(totals)
+    measured.figures[CHANCE] = chance(len(names))
+    by_class = {row: accuracy.by_class() for row, accuracy in found.items()}
+    written = {
+        "photos": measured.photos,
+        "figures": measured.figures,
+        **measured.facts(),
+        "by_class": {row: figures for row, (figures, _) in by_class.items()},
+        "by_class_intervals": {row: intervals for row, (_, intervals) in by_class.items()},
+        "protocol": protocol,
+    }
+    return {
+        "evaluation.json": record.dumps(written),
+        "evaluation.txt": measured.text(),
+        "evaluation.png": bars.png(measured.figures, measured.intervals),
+        "evaluation.npz": ledger.pack(totals, {"classes": names}),
+    }, measured.text()
 
 
 def chance(classes):

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from cic.colorize.colorizer import NotFinite, add_colour
 from cic.colorize.enlarge import Grid
@@ -13,13 +12,16 @@ from cic.colour.lab import rgb_to_lab
 from cic.colour.rebalance import is_gray
 from cic.photos import images
 from cic.system.parallel import Pool
-from metric import acc, baselines
+from cic.system.progress import told
+from metric import baselines
+from metric.classifiers import square
+from metric.figures.accuracy import Accuracy, by_classifier, named
 from metric.figures.calibration import Calibration
 from metric.figures.suite import Suite
 from metric.figures.sums import of_those
 from metric.figures.temperature import Temperatures
 from metric.ledger import Ledger
-from metric.report import NOTES
+from metric.measuring import NOTES
 
 NO_CLASSIFIER = MappingProxyType({})
 
@@ -90,7 +92,7 @@ class Row:
 
         A picture whose label is None, of no class, counts for nothing: its sums are zeros.
         """
-        accuracy = self.accuracies.setdefault(classifier, acc.Accuracy())
+        accuracy = self.accuracies.setdefault(classifier, Accuracy())
         if label is not None:
             accuracy.update(logits[None], np.array([label]))
 
@@ -99,7 +101,7 @@ class Row:
         for part in ("pictures", "calibration", "temperatures"):
             getattr(self, part).merge(getattr(other, part))
         for name, accuracy in other.accuracies.items():
-            self.accuracies.setdefault(name, acc.Accuracy()).merge(accuracy)
+            self.accuracies.setdefault(name, Accuracy()).merge(accuracy)
         self.errors += other.errors
 
     @property
@@ -107,7 +109,7 @@ class Row:
         """{column: number}; of the distribution and the classes only what there is."""
         found = self.pictures.sums
         for name, accuracy in self.accuracies.items():
-            found |= acc.named(accuracy.sums, name)
+            found |= named(accuracy.sums, name)
         if self.calibration.cells.any():
             found |= self.calibration.sums | self.temperatures.sums
         return found
@@ -115,16 +117,19 @@ class Row:
     @staticmethod
     def of(sums):
         """{figure: number or array} of {column: number or array}, of what columns there are."""
-        found = Suite.of(sums) | of_those((acc.Accuracy,), sums)
-        for name, own in acc.by_classifier(sums).items():
-            found |= acc.named(acc.Accuracy.of(own), name)
+        found = Suite.of(sums) | of_those((Accuracy,), sums)
+        for name, own in by_classifier(sums).items():
+            found |= named(Accuracy.of(own), name)
         return found | of_those((Calibration,), sums)
 
 
-def problems(paths, cut, workers=0):
-    """[message of each photo that cannot be read, None of the others], with a progress bar."""
-    with Pool(workers, _problem, cut) as pool:
-        return list(tqdm(pool.map(paths), total=len(paths), unit="photo", desc="reading"))
+def problems(paths, cut, workers=0, progress=None):
+    """[message of each photo that cannot be read, None of the others]; see `measure`."""
+    with (
+        Pool(workers, _problem, cut) as pool,
+        told(progress, "photo", len(paths), desc="reading") as bar,
+    ):
+        return list(bar.each(pool.map(paths)))
 
 
 def _problem(cut, path):
@@ -135,19 +140,21 @@ def _problem(cut, path):
     return None
 
 
-def measure(paths, colorizers, protocol, workers=0, classifiers=NO_CLASSIFIER):
+def measure(paths, colorizers, protocol, workers=0, classifiers=NO_CLASSIFIER, progress=None):
     """({name: Ledger of Row}, {note: paths}) of {name: colorizer} and the baselines.
 
-    With a progress bar. Networks run in this process, pictures are made and measured in `workers`;
-    the figures do not depend on their number. Photos are named by their paths. `classifiers` are
-    {name: Classifier}, of the protocol's sides; the notes are report.NOTES. Raises
-    images.PhotoError.
+    Networks run in this process, pictures are made and measured in `workers`; the figures do not
+    depend on their number. Photos are named by their paths. `classifiers` are {name: Classifier},
+    of the protocol's sides; the notes are measuring.NOTES. Steps are told to `progress`, see
+    `cic.system.progress`; by default a bar is shown. Raises images.PhotoError.
     """
     rows, notes = {}, {name: [] for name in NOTES}
     jobs = _predicted(paths, colorizers, protocol)
-    with Pool(workers, _measure_photo, protocol) as pool:
-        bar = tqdm(pool.map(jobs), total=len(paths), unit="photo", desc="measuring")
-        for number, (measured, views, noted) in enumerate(bar):
+    with (
+        Pool(workers, _measure_photo, protocol) as pool,
+        told(progress, "photo", len(paths), desc="measuring") as bar,
+    ):
+        for number, (measured, views, noted) in enumerate(bar.each(pool.map(jobs))):
             for name in noted:
                 notes[name].append(paths[number])
             for name, one in classifiers.items():
@@ -205,5 +212,5 @@ def _measure_photo(protocol, job):
         rows[name] = Row(protocol)
         rows[name].update(photo, picture, predictions.get(name))
     whole = [Image.fromarray(picture) for picture in pictures.values()]
-    views = {side: np.stack([acc.square(p, side) for p in whole]) for side in protocol.sides}
+    views = {side: np.stack([square(p, side) for p in whole]) for side in protocol.sides}
     return rows, views, notes

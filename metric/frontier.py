@@ -15,15 +15,13 @@ from cic.colour.decoding import STATISTICS, Decoding
 from cic.colour.distributions import TEMPERATURE, soft_encode
 from cic.colour.lab import ab_distance, lab_to_rgb, recolor, rgb_to_lab
 from metric import charts
+from metric.figures.auc import LAMBDAS, credit
 from metric.figures.colourfulness import colourfulness
+from metric.figures.warmth import warm
 
 TEMPERATURES = (TEMPERATURE, 0.6, 0.8, 1.0)
 UNWEIGHTS = (0.0, 0.15, 0.3)
 SATURATIONS = (0.9, 1.0, 1.1, 1.2)
-UNIFORM = 0.5  # share of the uniform distribution in the weights of the balanced AuC, as training's
-WARM = (20.0, 85.0)  # degrees of hue, atan2(b, a): from red over orange and brown to yellow
-VIVID = 8.0  # chroma, CIELAB units: from here on a pixel has a hue
-THRESHOLDS = 150  # of AuC, CIELAB units
 FIGURES = ("raw", "balanced", "colourfulness", "warm")
 
 
@@ -42,23 +40,6 @@ def decodings(
     ]
 
 
-def credit(error):
-    """What a pixel of that ab error adds to the area under AuC's curve, 0 to 1; any shape.
-
-    The area is that of 150 trapezoids, so it is the mean of this over the pixels (see `auc.AuC`).
-    """
-    first = np.ceil(error)
-    share = np.where(first == 0, 1, (THRESHOLDS + 0.5 - first) / THRESHOLDS)
-    return np.where(first > THRESHOLDS, 0, share)
-
-
-def warm(ab):
-    """Mask (...) of the pixels of ab (..., 2) that are of a warm hue, and vivid enough to tell."""
-    a, b = np.moveaxis(ab, -1, 0)
-    hue = np.degrees(np.arctan2(b, a))
-    return (hue >= WARM[0]) & (hue <= WARM[1]) & (np.hypot(a, b) > VIVID)
-
-
 class Frontier:
     """Figures of many Decodings over photos, on the cells that the network sees; mergeable.
 
@@ -69,7 +50,7 @@ class Frontier:
     def __init__(self, decodings, shares=None):
         self.decodings = list(decodings)
         shares = prior.default() if shares is None else shares
-        self.bin_weights = rebalance.weights(shares, UNIFORM).astype(np.float64)
+        self.bin_weights = rebalance.weights(shares, LAMBDAS["balanced"]).astype(np.float64)
         # Raw and balanced area, colourfulness, warm pixels: of all gray, the truth, each decoding.
         self.sums = np.zeros((2 + len(self.decodings), 4))
         self.pixels, self.weight, self.photos = 0, 0.0, 0
@@ -82,8 +63,8 @@ class Frontier:
         weights = self.bin_weights[soft_encode(true_ab, neighbors=1)[0][..., 0]]
         made = [recolor(truth, np.zeros_like(true_ab)), truth, *self._pictures(logits, truth)]
         for sums, picture in zip(self.sums, made, strict=True):
-            ab = rgb_to_lab(picture)[..., 1:]
-            area = credit(ab_distance(ab.astype(np.float64), true_ab))
+            ab = np.moveaxis(rgb_to_lab(picture)[..., 1:], -1, 0)
+            area = credit(ab_distance(np.moveaxis(ab, 0, -1).astype(np.float64), true_ab))
             sums += area.sum(), (weights * area).sum(), colourfulness(picture), warm(ab).sum()
         self.pixels += weights.size
         self.weight += float(weights.sum())

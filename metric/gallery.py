@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import json
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -133,3 +134,9 @@ def sheet(groups, width=240):
     rows = [[picture for _, picture in exhibit.pictures] for _, exhibit in exhibits]
     labels = [f"{heading}: {exhibit.name}, {exhibit.error}" for heading, exhibit in exhibits]
     return contact_sheet(rows, captions, width, labels)
+
+
+def printable(name):
+    """A file's name as text on one line, whatever its bytes."""
+    text = os.fsencode(name).decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

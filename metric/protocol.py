@@ -10,7 +10,8 @@ from cic.system import provenance
 from metric.figures import bootstrap, warmth
 
 PAPER, SEED = "error <= threshold (paper)", "error < threshold (Paddle-CIC)"
-# Of the facts of a classifier, see acc.facts, those that its figures hang on, whatever computes it.
+# Of a classifier's facts, see classifiers.facts, those that its figures hang on, whatever computes
+# it.
 CLASSIFIER_TERMS = ("network", "weights_sha256", "resize", "crop")
 DEFINITIONS = {
     "rmse_ab": "root of the mean square over all pixels and both channels, CIELAB units",

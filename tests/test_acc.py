@@ -18,13 +18,14 @@ from PIL import Image
 
 from cic import networks
 from cic.colour.lab import recolor
+from cic.commands import acc
 from cic.dataset.targets import read_classes
 from cic.networks import imagenet
 from cic.networks.initialize import initialize
 from cic.system import console
 from cic.weights import checkpoint, download
-from metric import acc, table
-from metric.acc import Accuracy
+from metric import classifiers, table
+from metric.figures.accuracy import Accuracy, named
 from metric.ledger import unpack
 
 ROOT = Path(__file__).parent.parent
@@ -99,7 +100,7 @@ def test_squares_are_those_of_paddles_transforms(photos, size):
     image = Image.fromarray(photos["coffee"]).resize(size)
     steps = [transforms.Resize(224), transforms.CenterCrop(224)]
     expected = transforms.Compose(steps)(image)
-    assert np.array_equal(acc.square(image, 224), np.asarray(expected))
+    assert np.array_equal(classifiers.square(image, 224), np.asarray(expected))
 
 
 @pytest.fixture(scope="module")
@@ -233,15 +234,15 @@ def test_gray_results_have_the_figures_of_all_gray(folders, net, weights):
         gray = recolor(true, np.zeros((*true.shape[:2], 2), np.float32))
         Image.fromarray(gray).save(folders / "results" / name)
     results = folders / "results"
-    photos = acc.labelled(results, acc.class_photos(results), 10)
-    jobs = acc.jobs_of(results, photos, folders / "photos")
+    photos = classifiers.labelled(results, classifiers.class_photos(results), 10)
+    jobs = classifiers.jobs_of(results, photos, folders / "photos")
     network = networks.get("vgg16", classes=10, width=zoo.WIDTH)
 
     def predict(inputs):
         with torch.no_grad():
             return net(torch.from_numpy(np.ascontiguousarray(inputs))).numpy()
 
-    figures, transparent, failures = acc.measure(network, predict, jobs)
+    figures, transparent, failures = classifiers.measure(network, predict, jobs)
     assert transparent == failures == []
     assert figures["colorized"].compute() == figures["all gray"].compute()
     assert figures["colorized"].compute() != figures["truth"].compute()
@@ -332,8 +333,8 @@ def test_classes_name_the_outputs_in_their_order(folders):
     for name in CLASSES[8:]:
         (folders / "results" / name).rmdir()
     (folders / "c").write_text("\n".join(CLASSES[::-1]) + "\n\n")
-    photos = acc.class_photos(folders / "results")
-    named = acc.labelled(folders / "results", photos, 10, read_classes(folders / "c"))
+    photos = classifiers.class_photos(folders / "results")
+    named = classifiers.labelled(folders / "results", photos, 10, read_classes(folders / "c"))
     assert [label for _, label in named] == [9 - CLASSES.index(name[:3]) for name, _ in named]
     assert [name for name, _ in named] == sorted(name for name, _ in named)
 
@@ -358,21 +359,21 @@ def folders_of(root, *names):
 
 def test_a_few_of_imagenets_folders_need_no_list(tmp_path):
     photos = folders_of(tmp_path, "n15075141", "n01440764", "n02084071")
-    found = acc.labelled(tmp_path, photos, 1000)
+    found = classifiers.labelled(tmp_path, photos, 1000)
     assert [label for _, label in found] == [999, 0, None]
-    kept, others = acc.split(found)
+    kept, others = classifiers.split(found)
     assert (kept, others) == (found[:2], ["n02084071/a.png"])
-    assert "1 of 3 photos" in acc.outside(others, 3)
+    assert "1 of 3 photos" in classifiers.outside(others, 3)
     with pytest.raises(ValueError, match="no class is called n02084071"):
-        acc.labelled(tmp_path, photos, 1000, list(imagenet.class_ids()))
+        classifiers.labelled(tmp_path, photos, 1000, list(imagenet.class_ids()))
 
 
 def test_folders_of_other_names_or_outputs_are_not_imagenets(tmp_path):
     photos = folders_of(tmp_path, "n01440764", "cat")
-    assert [label for _, label in acc.labelled(tmp_path, photos, 2)] == [1, 0]  # sorted
+    assert [label for _, label in classifiers.labelled(tmp_path, photos, 2)] == [1, 0]  # sorted
     (tmp_path / "n01440764").rmdir()
     with pytest.raises(ValueError, match=r"1 class folders, but .* 1000 outputs: --classes"):
-        acc.labelled(tmp_path, photos[1:], 1000)
+        classifiers.labelled(tmp_path, photos[1:], 1000)
 
 
 def test_results_of_no_class_of_imagenet_are_one_line(command, folders):
@@ -395,11 +396,11 @@ def test_results_of_no_class_of_imagenet_are_one_line(command, folders):
     ],
 )
 def test_a_classifier_is_called_as_people_do(network, name):
-    assert acc.title(network) == name
+    assert classifiers.title(network) == name
 
 
 def test_a_table_has_the_columns_of_several_classifiers_side_by_side():
-    row = acc.named({"top1": 50.0, "top5": 75.0}, "A") | acc.named({"top1": 1.0, "top5": 2.0}, "B")
+    row = named({"top1": 50.0, "top5": 75.0}, "A") | named({"top1": 1.0, "top5": 2.0}, "B")
     cells = table.cells({"truth": {"rmse_ab": 1.0, **row, "auc_raw": 9.0}, "other": {"top1": 3.0}})
     assert cells[0] == [
         *("", "AuC raw %", "top-1 (A)", "top-1 (B)", "top-1 %", "top-5 (A)", "top-5 (B)"),

@@ -11,9 +11,9 @@ from icc import ADOBE, gray_profile, rgb_profile
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from cic.colorize import colorizer
-from cic.colorize.colorizer import colorize_files
+from cic.colorize.jobs import KEPT
 from cic.colorize.painting import Painting
+from cic.colorize.work import colorize_files
 from cic.colour.lab import lightness
 from cic.photos import carried, images, profiles
 
@@ -178,7 +178,7 @@ def test_each_format_keeps_what_the_table_says(tmp_path, photo, suffix, orientat
 
 
 def test_every_format_that_is_kept_is_in_the_table():
-    assert set(carried.ROOM) - {".avif"} == colorizer.KEPT
+    assert set(carried.ROOM) - {".avif"} == KEPT
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])

@@ -14,7 +14,7 @@ from cic.dataset.batches import PhotoDataset
 from cic.networks.forward import forward
 from cic.weights import reading
 from metric import classification
-from metric.acc import Accuracy
+from metric.figures.accuracy import Accuracy
 from metric.ledger import unpack
 
 TOOLS = Path(__file__).parent.parent / "tools"

@@ -20,12 +20,12 @@ from cic.colorize.colorizer import (
     SHEET,
     Colorizer,
     add_colour,
-    colorize_files,
-    list_jobs,
     network_size,
 )
 from cic.colorize.enlarge import Grid, in_strips, resample
+from cic.colorize.jobs import list_jobs
 from cic.colorize.settings import DEFAULTS
+from cic.colorize.work import Pictures, colorize_files
 from cic.colour.distributions import decode
 from cic.colour.lab import lightness, rgb_to_lab
 from cic.colour.prior import photo_ab
@@ -442,7 +442,7 @@ def test_the_first_page_with_a_warning_or_every_page(paint, photos, tmp_path, ca
     assert colorize_files(paint, [(source, target)]) == ([(source, target)], 0)
     captured = capsys.readouterr()
     assert (captured.out + captured.err).count("first of 11 pages") == 1
-    done, failed = colorize_files(paint, [(source, target)], all_pages=True)
+    done, failed = colorize_files(paint, [(source, target)], Pictures(all_pages=True))
     assert failed == 0
     assert done == [(source, target)]
     with Image.open(target) as result:
@@ -468,7 +468,7 @@ def test_nothing_is_decoded_twice(paint, photos, tmp_path, monkeypatch, suffix, 
     monkeypatch.setattr(
         Image, "_getdecoder", lambda *args: decoders.append(args) or getdecoder(*args)
     )
-    done, failed = colorize_files(paint, [(source, target)], all_pages)
+    done, failed = colorize_files(paint, [(source, target)], Pictures(all_pages))
     assert (len(done), failed) == (pages if all_pages else 1, 0)
     of_files = [args for args in decoders if len(args) == 4]  # not of arrays
     assert len(of_files) == len(done)
@@ -561,7 +561,7 @@ def test_the_pictures_of_a_photo_are_files_beside_it(photos, tmp_path):
     rgba = Image.fromarray(np.dstack([photos["coffee"][:60, :80], alpha]))
     rgba.save(tmp_path / "a.png", dpi=(300, 150))
     jobs, _ = list_jobs([str(tmp_path)], str(tmp_path / "out"))
-    done, failed = colorize_files(Unsure(), jobs, True, 2, True)
+    done, failed = colorize_files(Unsure(), jobs, Pictures(True, 2, True))
     assert failed == 0
     stems = ("a", "scan-1", "scan-2")
     assert [os.path.basename(target) for _, target in done] == ["a.png", "scan-1.tif", "scan-2.tif"]
@@ -587,10 +587,10 @@ def test_no_photo_is_overwritten_by_another_ones_pictures(photos, tmp_path, caps
     before = (tmp_path / other).read_bytes()
     sources = [str(tmp_path / name) for name in ("a.png", other)]
     jobs = [(source, str(tmp_path / "out" / os.path.basename(source))) for source in sources]
-    done, failed = colorize_files(Unsure(), jobs, False, 2, True)
+    done, failed = colorize_files(Unsure(), jobs, Pictures(False, 2, True))
     assert (done, failed) == (jobs[:1], 1)
     assert "is the result of" in "".join(capsys.readouterr())
-    done, failed = colorize_files(Unsure(), jobs[::-1], False, 2, True)
+    done, failed = colorize_files(Unsure(), jobs[::-1], Pictures(False, 2, True))
     assert (done, failed) == (jobs[1:], 1)
     assert (tmp_path / other).read_bytes() == before
 
@@ -602,7 +602,7 @@ def test_no_source_is_overwritten_by_another_ones_pictures(photos, tmp_path, cap
     before = (folder / "b-uncertainty.png").read_bytes()
     jobs = [(str(folder / "a.png"), str(folder / "b.png"))]
     jobs.append((str(folder / "b-uncertainty.png"), str(tmp_path / "c.png")))
-    assert colorize_files(Unsure(), jobs, with_map=True) == (jobs[1:], 1)
+    assert colorize_files(Unsure(), jobs, Pictures(uncertainty=True)) == (jobs[1:], 1)
     assert "would overwrite a photo" in "".join(capsys.readouterr())
     assert (folder / "b-uncertainty.png").read_bytes() == before
     assert not (folder / "b.png").exists()
@@ -611,12 +611,15 @@ def test_no_source_is_overwritten_by_another_ones_pictures(photos, tmp_path, cap
 def test_fewer_colourings_than_asked_for_are_said_in_one_line(paint, photos, tmp_path, capsys):
     source, target = str(tmp_path / "a.png"), str(tmp_path / "b.png")
     images.write(source, photos["coffee"][:40, :60])
-    assert colorize_files(paint, [(source, target)], count=3) == ([(source, target)], 0)
+    assert colorize_files(paint, [(source, target)], Pictures(alternatives=3)) == (
+        [(source, target)],
+        0,
+    )
     assert sorted(os.listdir(tmp_path)) == ["a.png", "b-alternatives.jpg", "b.png"]
     said = "".join(capsys.readouterr())
     assert said.count("no more than 1 distinct") == 1
     assert "b.png" in said
-    colorize_files(Unsure(), [(source, target)], count=3)
+    colorize_files(Unsure(), [(source, target)], Pictures(alternatives=3))
     assert "no more" not in "".join(capsys.readouterr())
 
 
@@ -638,7 +641,9 @@ def test_one_picture_is_in_memory_at_a_time(photos, tmp_path, monkeypatch):
 
     monkeypatch.setattr(images, "write", watched)
     monkeypatch.setattr(colorizer, "add_colour", watched_too)
-    done, _ = colorize_files(Unsure(), [(source, str(tmp_path / "b.png"))], False, 3, True)
+    done, _ = colorize_files(
+        Unsure(), [(source, str(tmp_path / "b.png"))], Pictures(False, 3, True)
+    )
     assert len(done) == 1
     assert len(written) == 5
 

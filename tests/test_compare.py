@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from cic.colour.lab import recolor, rgb_to_lab
+from cic.commands import report
 from cic.photos import images
-from metric import compare, protocol, report
+from metric import comparing, protocol
 from metric.evaluation import Row
 from metric.ledger import unpack
 
@@ -50,7 +51,7 @@ def test_the_difference_is_that_of_both_figures_and_paired(runs, tmp_path):
         json.loads(path.with_suffix(".json").read_text())["figures"]["colorized"] for path in runs
     )
     assert pair["figures"] == {"colorized of A": ours, "colorized of B": theirs}
-    assert pair["differences"].keys() == ours.keys() - set(compare.NOT_OURS)
+    assert pair["differences"].keys() == ours.keys() - set(comparing.NOT_OURS)
     for name, (difference, low, high) in pair["differences"].items():
         assert difference == pytest.approx(ours[name] - theirs[name])
         assert low <= difference <= high
@@ -76,9 +77,9 @@ def test_a_run_less_itself_is_nothing(runs):
 
 def test_rows_of_one_run_against_each_other(runs):
     ledgers = unpack(runs[0], Row)[0] | {"other": unpack(runs[1], Row)[0]["colorized"]}
-    (pair,) = compare.compared([ledgers])
+    (pair,) = comparing.compared([ledgers])
     assert (pair["first"], pair["second"]) == ("colorized", "other")
-    (both,) = compare.compared([{"colorized": ledgers["colorized"]}, {"other": ledgers["other"]}])
+    (both,) = comparing.compared([{"colorized": ledgers["colorized"]}, {"other": ledgers["other"]}])
     assert both["differences"] == pair["differences"]
     run = start("metric.compare", runs[0])
     assert run.returncode == 1

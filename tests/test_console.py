@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from cic.colorize.colorizer import colorize_files
+from cic.colorize.work import colorize_files
 from cic.photos import images
 from cic.system.text import said
 

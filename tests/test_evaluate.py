@@ -16,7 +16,7 @@ from cic.colour import prior
 from cic.networks.initialize import initialize
 from cic.photos import images
 from cic.weights import checkpoint, download, reading
-from metric import compare, evaluation, ledger, pairs, protocol, summary
+from metric import comparing, evaluation, ledger, pairs, protocol, summary
 from metric.figures import bootstrap
 
 ROOT = Path(__file__).parent.parent
@@ -239,13 +239,13 @@ def test_classifiers_travel_and_merge_exactly(two_classifiers, tmp_path):
     for row, one in ledgers.items():
         assert one.compute() == whole[row].compute()
         assert not any(column.startswith("0 ") for column in one.columns())
-    (pair,) = compare.compared([{"untrained": ledgers["untrained"]}, {"x": ledgers["truth"]}])
+    (pair,) = comparing.compared([{"untrained": ledgers["untrained"]}, {"x": ledgers["truth"]}])
     for name in ("top1 (Lite (a))", "top5 (Lite (a))", "top1 (Other)", "top5 (Other)"):
         ours, theirs = (whole[row].compute()[name] for row in ("untrained", "truth"))
         difference, low, high = pair["differences"][name]
         assert difference == ours - theirs
         assert low <= difference <= high
-    assert "top-1 (Other)" in compare.text_of(pair)
+    assert "top-1 (Other)" in comparing.text_of(pair)
     for row in whole.values():  # by temperature, too: of the columns whose names have a space
         assert len(row.total.temperatures.of(row.sums())) == 2
 
@@ -259,10 +259,10 @@ def test_other_classifiers_are_not_compared(two_classifiers):
     terms = [protocol.conditions(card | {"classifiers": each}) for each in kinds]
     ours, *same, weights, name, none = [(ledgers, each) for each in terms]
     for run in (*same, none):
-        compare.check(["one", "two"], [ours, run])
+        comparing.check(["one", "two"], [ours, run])
     for run in (weights, name):
         with pytest.raises(ValueError, match="one and two: measured differently: classifiers is"):
-            compare.check(["one", "two"], [ours, run])
+            comparing.check(["one", "two"], [ours, run])
 
 
 def test_photos_of_no_class_of_imagenet_are_in_no_accuracy(photo_folder, tmp_path):

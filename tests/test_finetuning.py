@@ -227,16 +227,8 @@ class Run:
 
     def train(self, steps, start=0, validation=None):
         log = Log(f"{self.checkpoints.folder}/log.jsonl", 1)
-        return loop.train(
-            self.trainer,
-            self.recipe,
-            self.loader,
-            steps,
-            self.checkpoints,
-            log,
-            start,
-            validation,
-        )
+        records = loop.Records(self.checkpoints, log)
+        return loop.train(self.trainer, self.loader, steps, records, start, validation)
 
     def go_on(self, steps):
         return self.train(steps, self.checkpoints.resume(self.trainer))

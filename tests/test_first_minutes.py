@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from cic.system import console
+from cic.system import console, invocation
 
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = ROOT / "tools" / "environment.py"
+LAUNCHED = {ROOT / "tools" / f"{name}.py" for name in invocation.TOOLS.values()}
 COMMANDS = [
-    path
-    for folder in ("tools", "metric")
-    for path in sorted((ROOT / folder).glob("*.py"))
-    if "__main__" in path.read_text(encoding="utf-8")
+    *sorted((ROOT / "cic" / "commands").glob("[!_]*.py")),
+    *sorted(set((ROOT / "tools").glob("*.py")) - LAUNCHED),
 ]
 
 
@@ -28,8 +27,10 @@ def test_help_begins_with_three_examples(path):
     start, examples = text.partition('"""')[2].split("\n\n")[:2]
     assert "\n" not in start
     lines = [line for line in examples.split("\n") if not line.startswith(" ")]
-    module = f"metric.{path.stem}" if path.parent.name == "metric" else path.name
-    assert sum(bool(re.match(r"python[\d.]* ", line)) and module in line for line in lines) >= 3
+    name = (
+        f"cic {path.stem}" if path.parent.name == "commands" else rf"python[\d.]* tools/{path.name}"
+    )
+    assert sum(bool(re.match(f"{name} ?", line)) for line in lines) >= 3
     assert len(lines) == len(set(lines))
 
 

@@ -16,9 +16,10 @@ from cic.colour.distributions import soft_encode
 from cic.colour.lab import lab_to_rgb, recolor, rgb_to_lab
 from cic.weights import checkpoint, reading
 from metric import frontier
-from metric.figures.auc import AuC
+from metric.figures.auc import AuC, credit
 from metric.figures.colourfulness import colourfulness
-from metric.frontier import Frontier, chosen, credit, decodings, png, table
+from metric.figures.warmth import warm
+from metric.frontier import Frontier, chosen, decodings, png, table
 
 ROOT = Path(__file__).parent.parent
 WEIGHTS = rebalance.weights(prior.default(), 0.6)
@@ -87,9 +88,9 @@ def test_figures_are_those_of_the_shown_cells(photos, some):
 
 def test_warm_hues_are_those_between_red_and_yellow():
     degrees = np.radians([-10, 19, 21, 50, 84, 86, 200])
-    ab = np.stack([np.cos(degrees), np.sin(degrees)], axis=-1)
-    assert frontier.warm(20 * ab).tolist() == [False, False, True, True, True, False, False]
-    assert not frontier.warm(7.9 * ab).any()
+    ab = np.stack([np.cos(degrees), np.sin(degrees)])
+    assert warm(20 * ab).tolist() == [False, False, True, True, True, False, False]
+    assert not warm(7.9 * ab).any()
 
 
 def test_shards_merge_to_the_whole(photos, some):

@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-import runpy
 import shutil
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from selenium import webdriver
 
 from cic.colorize.colorizer import MAP, SHEET
 from cic.system import contents
+from metric.evaluating import still_there
 from metric.gallery import WIDEST, Exhibit, extremes, page, sheet, show
 
 EVIL = 'it\'s <b>a</b> "cat" & café.jpg'
@@ -159,15 +159,14 @@ def test_the_extremes_are_the_lowest_and_the_highest(errors, count):
 
 
 def test_a_photo_that_changed_while_it_was_measured_is_named_and_not_shown(tmp_path, capsys):
-    tool = runpy.run_path(str(Path(__file__).parent.parent / "tools" / "evaluate.py"))
     paths = [str(tmp_path / f"{n}\n.png") for n in range(4)]
     for path in paths:
         Path(path).write_bytes(b"a photo")
     before = list(map(contents.state, paths))
-    assert tool["still_there"](paths, before) == [0, 1, 2, 3]
+    assert still_there(paths, before) == [0, 1, 2, 3]
     Path(paths[1]).write_bytes(b"another")
     Path(paths[2]).unlink()
-    assert tool["still_there"](paths, before) == [0, 3]
+    assert still_there(paths, before) == [0, 3]
     lines = capsys.readouterr().out.splitlines()
     assert [line[: line.index(":")] for line in lines] == ["not shown"] * 2
     assert r"1\n.png" in lines[0]

@@ -10,7 +10,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from cic.colorize import colorizer
+from cic.colorize.jobs import KEPT, list_jobs
 from cic.photos import images, kinds, sources
 
 ROOT = Path(__file__).parent.parent
@@ -54,9 +54,9 @@ def test_a_photo_without_a_known_ending_is_found_and_read(tmp_path, photo, form,
     assert sources.find(tmp_path) == [name]
     assert images.read(tmp_path / name).shape == photo.shape
     assert kinds.photo_ending(kinds.start_of(tmp_path / name)) == FORMATS[form]
-    [(source, target)], problems = colorizer.list_jobs([str(tmp_path)], "out")
+    [(source, target)], problems = list_jobs([str(tmp_path)], "out")
     assert (source, problems) == (str(tmp_path / name), [])
-    kept = FORMATS[form] in colorizer.KEPT
+    kept = FORMATS[form] in KEPT
     assert target == os.path.join("out", name + FORMATS[form] if kept else f"{Path(name).stem}.png")
 
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from metric import heaviest
-from metric.acc import Accuracy
 from metric.evaluation import Row
+from metric.figures.accuracy import Accuracy
 from metric.figures.auc import AuC
 from metric.figures.suite import Suite
 from metric.ledger import Ledger, name_from, pack, unpack

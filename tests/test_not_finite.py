@@ -14,8 +14,9 @@ from PIL import Image
 import backends
 from cic import networks
 from cic.colorize import film
-from cic.colorize.colorizer import Colorizer, NotFinite, colorize_files, finite
+from cic.colorize.colorizer import Colorizer, NotFinite, finite
 from cic.colorize.settings import DEFAULTS
+from cic.colorize.work import Pictures, colorize_files
 from cic.networks.initialize import initialize
 from cic.photos import images
 from cic.weights import checkpoint, formats, probe
@@ -201,7 +202,7 @@ def test_the_others_are_written_and_the_one_is_named(photos, tmp_path, capsys, c
         for name in ("dark.png", "a.png")
     ]
     colorizer = Colorizer(network, predict, DEFAULTS.but(size=64), "w.pth")
-    done, failed = colorize_files(colorizer, jobs, count=count, with_map=with_map)
+    done, failed = colorize_files(colorizer, jobs, Pictures(False, count, with_map))
     assert (done, failed) == ([jobs[1]], 1)
     assert all(path.name.startswith("a") for path in files_in(tmp_path / "out"))
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("failed"))

@@ -12,7 +12,7 @@ from cic.networks.forward import forward
 from cic.weights import checkpoint, formats, reading
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.formats.compare import paired
-from metric import acc
+from metric import classifiers
 
 WIDTH, CLASSES = 0.125, 10
 PARTS = {"running_mean": "_mean", "running_var": "_variance"}
@@ -174,7 +174,7 @@ def test_the_metric_takes_one_from_either_zoo(backend, net, saved, photos):
     views = np.stack([photos[name][:224, 100:324] for name in ("coffee", "astronaut")])
     expected = output(net[0], net[1].inputs(views))
     for path in saved.values():
-        network, state, outputs = acc.load(path)
+        network, state, outputs = classifiers.load(path)
         assert outputs == CLASSES
-        logits = backend.predictor(network, state, "cpu")(acc.inputs(network, views))
+        logits = backend.predictor(network, state, "cpu")(classifiers.inputs(network, views))
         assert apart(logits, expected) < 1e-4

@@ -2,29 +2,22 @@
 
 import json
 import os
-import runpy
 import tarfile
-from pathlib import Path
 
 import pytest
 
 from cic.dataset import prepare
 from cic.dataset.targets import read_classes
 from cic.photos import shards
+from cic.training import curves
 
-ROOT = Path(__file__).parents[1]
 DEEP = "[" * 100_000
-
-
-@pytest.fixture(scope="module")
-def plot_log():
-    return runpy.run_path(str(ROOT / "tools" / "plot_log.py"))
 
 
 ENTRY = {"step": 1, "loss": 0.5, "lr": 1e-3, "images_per_second": 3.0}
 
 
-def test_lines_of_a_log_that_are_none_are_left_out(tmp_path, plot_log):
+def test_lines_of_a_log_that_are_none_are_left_out(tmp_path):
     lines = [
         json.dumps(ENTRY),
         DEEP,
@@ -40,18 +33,18 @@ def test_lines_of_a_log_that_are_none_are_left_out(tmp_path, plot_log):
         json.dumps({"step": 8, "validation_loss": 2.5}),
     ]
     (tmp_path / "log.jsonl").write_text("\n".join(lines), encoding="latin1")
-    training, validation = plot_log["read_log"](str(tmp_path))
+    training, validation = curves.read_log(str(tmp_path))
     assert [line["step"] for line in training] == [1, 6]
     assert training[0] == ENTRY
     assert validation == [{"step": 8, "validation_loss": 2.5}]
-    plot_log["draw"]({"run": (training, validation)}, 1, str(tmp_path / "x.png"))
+    curves.draw({"run": (training, validation)}, str(tmp_path / "x.png"), 1)
 
 
 @pytest.mark.timeout(20)
-def test_what_is_no_regular_file_is_no_record(tmp_path, plot_log):
+def test_what_is_no_regular_file_is_no_record(tmp_path):
     path = tmp_path / "fifo"
     os.mkfifo(path)
-    for read in (plot_log["read_log"], prepare.invalid_names, read_classes):
+    for read in (curves.read_log, prepare.invalid_names, read_classes):
         with pytest.raises(OSError, match=r"not a regular file.*fifo"):
             read(str(path))
     os.mkfifo(tmp_path / "shard-0.failed.json")

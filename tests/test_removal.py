@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import runpy
 import shutil
 import signal
 import subprocess
@@ -20,12 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from cic.dataset import removal, validity
+from cic.dataset import invalid, removal, validity
 from cic.photos import images, sheet, sources
-from cic.system import contents
+from cic.system import console, contents
 
 ROOT = Path(__file__).parent.parent
-TOOL = runpy.run_path(str(ROOT / "tools" / "get_invalid_images.py"))
 SHELLS = [shell for shell in ("dash", "bash", "ash", "ksh93", "mksh", "sh") if shutil.which(shell)]
 EVIL = [
     b"plain.jpg",
@@ -398,18 +396,16 @@ def test_only_what_a_terminal_cannot_show_is_escaped():
         "a\n\x1b\udcff\u2028\x9b": r"a\n\x1b\udcff\u2028\x9b",
     }
     for name, shown in names.items():
-        assert TOOL["printable"](name) == shown
+        assert console.printable(name) == shown
 
 
 def test_the_preview_shows_a_single_hue_too_and_says_what_is_kept(mixed, monkeypatch):
     sheets, kinds = [], validity.INVALID | {"single hue"}
     monkeypatch.setattr(sheet, "grid", lambda _, captions, **__: sheets.append(captions))
-    for more in ([], ["--remove_single_hue"]):
-        flags = ["--image_dir", str(mixed), "--num_workers", "0", *more]
-        monkeypatch.setattr(sys, "argv", ["get_invalid_images.py", *flags])
-        args = TOOL["parse_arguments"]()
+    for more in (False, True):
+        search = invalid.Search(mixed, remove_single_hue=more)
         script = removal.Script(io.BytesIO(), mixed)
-        TOOL["draw"](TOOL["search"](args, script, io.StringIO()).shown)
+        invalid.draw(invalid.examine_all(search, script, io.StringIO()).shown)
     kept, removed = (next(c for c in captions if "toned" in c) for captions in sheets)
     assert re.fullmatch(r"single hue 0\.\d+, kept\ntoned\.png", kept)
     assert re.fullmatch(r"single hue 0\.\d+\ntoned\.png", removed)
@@ -538,9 +534,9 @@ def test_a_photo_that_changes_while_it_is_judged_is_not_listed(tmp_path, photos,
         Image.fromarray(photos["coffee"]).save(path)
         return found
 
-    assert TOOL["examine"](tmp_path, 32, photo)[1:] == (judge(photo), contents.of(path))
+    assert invalid.examine(tmp_path, 32, photo)[1:] == (judge(photo), contents.of(path))
     monkeypatch.setattr(validity, "examine", slow)
-    _, finding, content = TOOL["examine"](tmp_path, 32, photo)
+    _, finding, content = invalid.examine(tmp_path, 32, photo)
     assert (finding.kind, content) == ("refused", None)
     assert "changed while it was judged" in finding.reason
 

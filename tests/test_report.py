@@ -14,8 +14,9 @@ from PIL import Image
 
 from cic.colour.lab import recolor
 from cic.colour.prior import default
+from cic.commands import report
 from cic.photos import images
-from metric import curve, pairs, protocol, record, report, table
+from metric import curve, pairs, protocol, record, table
 from metric.figures.auc import AuC
 from metric.figures.suite import Suite
 
@@ -34,7 +35,7 @@ def folders(photo_folder, tmp_path):
 
 
 def arguments(folders, save_path, **changed):
-    """What `report.parse_arguments` gives without optional flags, but `changed`."""
+    """What `report.parser` gives without optional flags, but `changed`."""
     given = {"imgs_dir": str(folders[0]), "results_dir": str(folders[1])}
     given |= {"save_path": str(save_path), "prior": None, "resize": None, "crop": None, "seed": 0}
     given |= {"seed_compatible": False, "num_workers": 0, "max_pixels": images.pixel_limit()}

@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from cic.colorize.colorizer import colorize_files
 from cic.colorize.painting import Painting
+from cic.colorize.work import Pictures, colorize_files
 from cic.dataset import validity
 from cic.photos import images, tiff_pages
 from cic.photos.damage import Unsupported
@@ -188,7 +188,7 @@ def test_a_page_that_is_damaged_costs_no_other(tmp_path, gray, photos, capsys):
     (tmp_path / "x.tif").write_bytes(data)
     target = tmp_path / "out" / "x.tif"
     job = str(tmp_path / "x.tif"), str(target)
-    done, failed = colorize_files(Gray(), [job], all_pages=True)
+    done, failed = colorize_files(Gray(), [job], Pictures(all_pages=True))
     assert (done, failed) == ([job], 1)
     said = capsys.readouterr().out
     assert said.count("failed") == 1
@@ -219,7 +219,7 @@ def test_all_pages_are_one_file_and_what_they_carried_is_there(tmp_path, gray, c
     ]
     written(tmp_path / "x.tif", pages)
     job = str(tmp_path / "x.tif"), str(tmp_path / "out" / "x.tif")
-    assert colorize_files(Gray(), [job], all_pages=True) == ([job], 0)
+    assert colorize_files(Gray(), [job], Pictures(all_pages=True)) == ([job], 0)
     assert capsys.readouterr().out == ""
     with tifffile.TiffFile(job[1]) as file:
         found = file.pages

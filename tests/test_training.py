@@ -47,9 +47,9 @@ class Run:
 
     def train(self, steps, log_step=10, **options):
         log = Log(self.log_path, log_step)
-        return loop.train(
-            self.trainer, RECIPE, self.loader, steps, self.checkpoints, log, **options
-        )
+        kept = {name: options.pop(name) for name in ("save_latest", "preview") if name in options}
+        records = loop.Records(self.checkpoints, log, **kept)
+        return loop.train(self.trainer, self.loader, steps, records, **options)
 
 
 @pytest.fixture

@@ -17,12 +17,11 @@ import numpy as np
 from skimage import data
 
 import backends
-from cic.colorize.colorizer import colorize_files, list_jobs, locked, report
+from cic.colorize import jobs
 from cic.colour.lab import lab_to_rgb, lightness
 from cic.photos import images, sources
 from cic.photos.sheet import contact_sheet
 from cic.system import console
-from cic.system.errors import InputError
 
 SAMPLES = ("astronaut", "chelsea", "coffee", "rocket")  # scikit-image's
 OLD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "photographs")
@@ -81,28 +80,23 @@ def main():
     colorizer = backends.colorizer(backend=args.backend, device=args.device)
     print("2 of 3: the photos", flush=True)
     source = args.photo or write_samples(args.output)
-    jobs, problems = list_jobs([source], colorized)
-    for problem in problems:
-        print(f"failed: {problem}")
-    if not jobs:
-        raise InputError(f"{source}: no photo in there: name one, or a folder of some")
-    with locked(colorized, jobs):
-        done, failed = colorize_files(colorizer, jobs)
-    status = report(colorized, done, failed + len(problems))
-    if done:
+    listing = jobs.find([source], colorized)
+    outcome = listing.colorize(colorizer)
+    print(f"{colorized}: {outcome}")
+    if outcome.done:
         originals = os.path.join(args.output, "original")
         rows = [
             sheet_row(
                 os.path.join(originals, os.path.basename(path)) if not args.photo else path, t
             )
-            for path, t in done[:ROWS]
+            for path, t in outcome.done[:ROWS]
         ]
         print("3 of 3: the contact sheet", flush=True)
         sheet = os.path.join(args.output, "contact_sheet.jpg")
         images.write(sheet, contact_sheet(rows, CAPTIONS, WIDE))
-        first = f" (the first {ROWS})" if len(done) > ROWS else ""
+        first = f" (the first {ROWS})" if len(outcome.done) > ROWS else ""
         print(f"Have a look at {os.path.abspath(sheet)}: {' | '.join(CAPTIONS)}{first}")
-    return status
+    return int(outcome.failed > 0)
 
 
 if __name__ == "__main__":

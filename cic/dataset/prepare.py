@@ -23,7 +23,7 @@ from cic.system.regular import open_regular
 
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 # Colour is what is taught, so none of it is averaged away: at 4:4:4, quality 90 is both smaller
-# and truer in colour than 95 at the usual 4:2:0; tools/prepare_photos.py has the measurement.
+# and truer in colour than 95 at the usual 4:2:0; `cic prepare --help` has the measurement.
 QUALITY = 90
 SUBSAMPLING = "4:4:4"
 
@@ -133,8 +133,8 @@ def write_shard(path, names, results, begin):
         _write_failures(path, failures)  # before the shard is there
 
 
-def is_whole(path, photos):
-    """Whether a shard is there, to its end, and no newer is any of its `photos`; says why not."""
+def is_whole(path, photos, say=print):
+    """Whether a shard is there, to its end, and no newer is any of its `photos`; `say`s why not."""
     if not os.path.lexists(path):
         return False
     try:
@@ -144,7 +144,7 @@ def is_whole(path, photos):
     if not problem and (newer := next((p for p in photos if contents.is_newer(p, path)), None)):
         problem = f"{path!r}: {str(newer)!r} has changed since"
     if problem:
-        print(f"made anew: {problem}")
+        say(f"made anew: {problem}")
     return not problem
 
 
@@ -210,7 +210,7 @@ def _hash(name):
 
 
 def invalid_names(report):
-    """{name: SHA-256} of photos that a report of tools/get_invalid_images.py finds invalid.
+    """{name: SHA-256} of photos that a report of `cic invalid` finds invalid.
 
     Also of what it removes; not of those that it only mentions: of a single hue, or not judged. The
     SHA-256 is None in reports of versions that wrote none.

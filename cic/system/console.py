@@ -8,7 +8,7 @@ import sys
 import threading
 from math import nan
 
-from cic.system import defects, errors, limits
+from cic.system import defects, errors, invocation, limits
 from cic.system.errors import SettingError
 from cic.system.text import said
 
@@ -19,6 +19,8 @@ class _Parser(argparse.ArgumentParser):
     """Its help begins with the description, in which examples come first, not with all flags."""
 
     def format_help(self):
+        for action in self._actions:
+            action.help = action.help and invocation.translated(action.help)
         description, self.description = self.description, None
         try:
             return f"{description.strip()}\n\n{super().format_help()}"
@@ -26,9 +28,13 @@ class _Parser(argparse.ArgumentParser):
             self.description = description
 
 
-def parser(description):
-    """ArgumentParser that shows a tool's docstring as it is."""
-    return _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser(description, command=None, epilog=None):
+    """ArgumentParser that shows texts as they are; that of a `command` as the user calls it."""
+    form = argparse.RawDescriptionHelpFormatter
+    if command is None:
+        return _Parser(description=description, epilog=epilog, formatter_class=form)
+    description, name = invocation.translated(description), invocation.program(command)
+    return _Parser(name, description=description, epilog=epilog, formatter_class=form)
 
 
 def positive(text):

@@ -31,11 +31,17 @@ def facts(*packages):
     return {
         "versions": versions | {name: sys.modules[name].__version__ for name in packages},
         "git": git_state(SOURCES),
-        "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
+        "command": [_program(), *sys.argv[1:]],
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def _program():
+    """What was started: a script's name, or that of a package by `python -m`."""
+    folder, name = os.path.split(sys.argv[0])
+    return os.path.basename(folder) if name == "__main__.py" else name
 
 
 def git_state(folder):

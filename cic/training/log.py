@@ -1,4 +1,4 @@
-"""What a run in training shows and writes: a progress bar, a log of JSON lines, a board."""
+"""What a run in training tells and writes: its progress, a log of JSON lines, a board."""
 
 import json
 import math
@@ -8,9 +8,8 @@ import time
 from collections import deque
 from contextlib import contextmanager
 
-from tqdm import tqdm
-
 from cic.system.errors import Error
+from cic.system.progress import told
 
 RECENT = 50  # steps that the shown and the final loss are the mean of
 
@@ -30,31 +29,38 @@ def _open_log(path):
     return file
 
 
-class Log:
-    """A progress bar, and one JSON object a line in `path` every `every` steps.
+def _nobody(event):
+    """Take an event, and leave it."""
 
-    Without a path, as in all processes but the first, nothing is shown or written. The figures go
-    to `board`, a board.Board, as well.
+
+class Log:
+    """One JSON object a line in `path` every `every` steps, and steps, lines and figures told.
+
+    They are told to `progress`, see `cic.system.progress`, by default a bar. Without a path, as in
+    all processes but the first, nothing is told or written. The figures go to `board`, a
+    board.Board, as well.
     """
 
-    def __init__(self, path=None, every=10, board=None):
+    def __init__(self, path=None, every=10, board=None, progress=None):
         self.path, self.every, self.board = path, every, board
+        self.progress = _nobody if path is None else progress
+        self.file = self.told = None  # while it is open
+        self._begin(0)
+
+    def _begin(self, steps):
+        self.total, self.started, self.waited = steps, time.perf_counter(), 0.0
+        self.losses = deque(maxlen=RECENT)
+        self.images = self.steps = self.skipped = 0
+        self.reported = set()
 
     @contextmanager
     def opened(self, start, steps):
         """A context in which the steps from `start` to `steps` are noted."""
-        self.total = steps
-        silent = self.path is None
-        self.started = time.perf_counter()
-        self.waited = 0.0
-        self.losses = deque(maxlen=RECENT)
-        self.images = self.steps = self.skipped = 0
-        self.reported = set()
+        self._begin(steps)
+        bar = {"unit": "step", "stream": sys.stderr, "dynamic_ncols": True}
         with (
-            _open_log(os.devnull if silent else self.path) as self.file,
-            tqdm(
-                total=steps, initial=start, unit="step", dynamic_ncols=True, disable=silent
-            ) as self.bar,
+            _open_log(self.path or os.devnull) as self.file,
+            told(self.progress, total=steps, start=start, **bar) as self.told,
         ):
             yield
 
@@ -87,9 +93,8 @@ class Log:
             yield batch
 
     def say(self, line):
-        """Show a line above the bar."""
-        if self.path is not None:
-            self.bar.write(line, file=sys.stderr)
+        """Tell a line."""
+        self.told.say(line)
 
     def failures(self, messages):
         """Name each unreadable photo once, and count those that a step went without."""
@@ -114,11 +119,11 @@ class Log:
         self.losses.append(loss)
         self.images += images
         self.steps += 1
-        self.bar.update(step + 1 - self.bar.n)
+        self.told.step(step + 1 - self.told.done)  # those without a photo, too
         if (step + 1) % self.every and step + 1 < self.total:
             return
         mean, rate = self.check(step), self.images_per_second
-        self.bar.set_postfix(loss=f"{mean:.4f}", images_s=f"{rate:.1f}", refresh=False)
+        self.told.show(loss=mean, lr=lr, images_per_second=rate)
         self.write(step=step + 1, loss=mean, lr=lr, images_per_second=rate, waiting=self.waiting)
 
     def check(self, step):

@@ -4,21 +4,24 @@ import hashlib
 import math
 import signal
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 
 import numpy as np
 
 from cic.networks import BINS
 from cic.photos.images import PhotoError
 from cic.system import interrupts
+from cic.system.invocation import named
 from cic.training import ranks, watch
-from cic.training.log import TrainingError
+from cic.training.log import Log, TrainingError
 from cic.training.losses import class_entropy
+from cic.training.preview import Preview
 from cic.training.recipes import learning_rate
-from cic.training.runs import AVERAGE
+from cic.training.runs import AVERAGE, Checkpoints
 
 _ALL_GRAY = (
     "every photo to evaluate on is gray, which says nothing of colours: take others for --val_dir; "
-    "tools/get_invalid_images.py finds gray ones"
+    "{} finds gray ones"
 )
 
 
@@ -50,7 +53,9 @@ def refuse_gray(dataset):
                 return
             gray += 1
     if gray:
-        raise TrainingError(f"{', '.join(dataset.photos.searched)}: {_ALL_GRAY}")
+        raise TrainingError(
+            f"{', '.join(dataset.photos.searched)}: {_ALL_GRAY.format(named('invalid'))}"
+        )
 
 
 def evaluate(trainer, loader, name=None, stop=()):
@@ -79,7 +84,7 @@ def evaluate(trainer, loader, name=None, stop=()):
     for end, own in sums.items():
         total = trainer.total(*own.tolist())
         if loader.dataset.network.predicts == BINS and total[1] and not total[0]:
-            raise TrainingError(_ALL_GRAY)
+            raise TrainingError(_ALL_GRAY.format(named("invalid")))
         figures |= {key + end: value for key, value in _figures(*total).items()}
     return figures
 
@@ -114,31 +119,34 @@ def _validate(trainer, validation, checkpoints, log, step, stop):
     return figures
 
 
-def train(
-    trainer,
-    recipe,
-    loader,
-    steps,
-    checkpoints,
-    log,
-    start=0,
-    validation=None,
-    save_latest=2000,
-    preview=None,
-):
-    """Train from step `start` to `steps`; the run's figures as a dict.
+@dataclass
+class Records:
+    """What a run leaves behind: `checkpoints`, the latest of them every `save_latest` steps.
 
-    A checkpoint is written after every epoch and, as the latest, every `save_latest` steps, at the
-    end and when asked to stop: Ctrl-C then raises KeyboardInterrupt, SIGTERM SystemExit.
-    `validation` is a Loader whose loss goes to the `log` after every epoch, when a `preview` is
-    shown on the log's board; an epoch at whose end the run is stopped goes without. Of several
-    processes, only the first writes. Raises TrainingError if no photo of a whole epoch can be read.
+    Figures go to the `log` and, on its board, a `preview` of the network after every epoch.
+    """
+
+    checkpoints: Checkpoints
+    log: Log
+    save_latest: int = 2000
+    preview: Preview | None = None
+
+
+def train(trainer, loader, steps, records, start=0, validation=None):
+    """Train from step `start` to `steps` by the recipe of the checkpoints; the figures as a dict.
+
+    A checkpoint is written after every epoch, now and then (see Records), at the end and when asked
+    to stop: Ctrl-C then raises KeyboardInterrupt, SIGTERM SystemExit. `validation` is a Loader
+    whose loss is logged after every epoch; an epoch at whose end the run is stopped goes without.
+    Of several processes, only the first writes. Raises TrainingError if no photo of a whole epoch
+    can be read.
     """
     if start >= steps:
         raise TrainingError(
             f"{start} of {steps} steps are made: for more, raise --num_epochs or --max_steps"
         )
-    figures = {}
+    checkpoints, log, preview = records.checkpoints, records.log, records.preview
+    recipe, figures = checkpoints.recipe, {}
     epoch_steps = loader.order.steps_per_epoch
     first, unread = loader.order.rank == 0, 0
     guard = watch.Watch() if loader.dataset.network.predicts == BINS else None
@@ -159,7 +167,7 @@ def train(
                 logits = trainer.predict(batch.inputs[: watch.PHOTOS])
                 log.warn(done, guard.look(logits, batch))
             epoch_ends, last = done % epoch_steps == 0, done == steps
-            if not (epoch_ends or last or stops or done % save_latest == 0):
+            if not (epoch_ends or last or stops or done % records.save_latest == 0):
                 continue
             log.check(step)
             if epoch_ends or last:

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from cic.colorize.colorizer import Colorizer, add_colour
+from cic.colorize.colorizer import Decoder, add_colour
 from cic.colorize.enlarge import EVERY_FOURTH
 from cic.colorize.settings import DEFAULTS
 from cic.colour import ab_plane, rebalance
@@ -58,15 +58,15 @@ def panel(photos, predicted, grid=EVERY_FOURTH):
 class Preview:
     """Crops (n, C, C, 3) uint8 sRGB, as `choose` gives them, to look at as `network` learns.
 
-    `prior` (313,) is shown beside the bins that are predicted; of `settings`, those of the
-    colorizer, the decoding and the targets count.
+    `prior` (313,) is shown beside the bins that are predicted; of `settings`, a colorizer's, the
+    decoding and the targets count.
     """
 
     def __init__(self, network, photos, prior, settings=DEFAULTS):
         self.photos, self.prior = photos, prior
-        self.colorizer = Colorizer(network, None, settings)
+        self.decoder = Decoder(network, settings)
         self.inputs = network.inputs(photos)
-        sample = self.colorizer.grid.sample
+        sample = self.decoder.grid.sample
         truth = np.stack([sample(rgb_to_lab(photo)[..., 1:]) for photo in photos])
         self.truth = _shares(rebalance.count(truth))
 
@@ -77,12 +77,12 @@ class Preview:
         or, if the network gives ab, the nearest.
         """
         outputs = np.concatenate([predict(x[None]) for x in self.inputs])
-        ab = np.stack([self.colorizer.ab_of(output) for output in outputs])
-        distributed = self.colorizer.has_distribution
+        ab = np.stack([self.decoder.ab_of(output) for output in outputs])
+        distributed = self.decoder.has_distribution
         bins = outputs.argmax(1) if distributed else soft_encode(ab, neighbors=1)[0]
         predicted = _shares(np.bincount(bins.ravel(), minlength=COUNT))
         planes = {"predicted": predicted, "truth": self.truth, "prior": self.prior}
-        sheet = panel(self.photos, ab, self.colorizer.grid)
+        sheet = panel(self.photos, ab, self.decoder.grid)
         board.picture(step, "photos", sheet)
         board.picture(step, "bins", ab_plane.draw(planes))
         board.histogram(step, "predicted bins", bins, EDGES)

@@ -15,7 +15,7 @@ from cic.training.losses import NEEDS
 class Recipe:
     """How to train. The defaults are the authors' (train_val.prototxt and solver.prototxt, v2).
 
-    Each setting is the flag of the same name of tools/train.py (`options` is --option). `record` is
+    Each setting is the flag of the same name of `cic train` (`options` is --option). `record` is
     the lab record: command, data, hardware, hours and result of the run that was made with it,
     empty where none was.
     """

@@ -11,6 +11,7 @@ import numpy as np
 from cic.colour.bins import AB, COUNT
 from cic.colour.distributions import decode
 from cic.colour.rebalance import GRAY_BELOW
+from cic.system.invocation import named
 
 EVERY = 100  # steps between looks
 PHOTOS = 16  # of a batch are looked at
@@ -119,7 +120,7 @@ class Watch:
         if not reference:
             return {
                 "blank": "every photo is gray: there is no colour to learn; "
-                "tools/get_invalid_images.py finds them"
+                f"{named('invalid')} finds them"
             }
         loss = float(np.mean([loss.item() for loss in self.losses]))
         if loss <= reference:
@@ -154,7 +155,7 @@ def _taken(top, predicted, true):
     if np.abs(AB[top]).max() <= NEUTRAL:
         advice = "lower --gamma, so that rare colours weigh more, or take more steps"
     else:
-        advice = "raise --gamma, or count the --prior of these photos with tools/estimate_prior.py"
+        advice = f"raise --gamma, or count the --prior of these photos with {named('prior')}"
     return (
         f"one colour takes over: {predicted:.0%} of the pixels are predicted {hue(AB[top])} "
         f"(ab {a:g}, {b:g}), and {true:.0%} are; {advice}"

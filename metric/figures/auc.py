@@ -20,6 +20,11 @@ CREDIT = (THRESHOLDS - 0.5 - np.arange(THRESHOLDS + 1)) / (THRESHOLDS - 1)
 CREDIT[0], CREDIT[THRESHOLDS] = 1, 0
 
 
+def credit(error):
+    """What a pixel of that ab error adds to the area under the raw curve, 0 to 1; any shape."""
+    return CREDIT[np.minimum(np.ceil(error), THRESHOLDS).astype(np.intp)]
+
+
 class AuC:
     """Share of pixels whose ab error is within each threshold 0 ... 150; mergeable.
 

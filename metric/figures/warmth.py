@@ -12,7 +12,7 @@ _LEAST, _MOST = map(math.radians, HUES)
 
 
 def warm(ab):
-    """Whether each colour is warm, (n,) bool, of ab (2, n): hue within HUES, chroma over CHROMA."""
+    """Whether each colour is warm, (...) bool, of ab (2, ...): hue in HUES, chroma over CHROMA."""
     a, b = ab
     after = b * math.cos(_LEAST) >= a * math.sin(_LEAST)
     before = a * math.sin(_MOST) >= b * math.cos(_MOST)

@@ -7,9 +7,10 @@ from skimage import color
 
 from cic.colour import prior
 from cic.photos import images
-from metric import pairs, report
+from metric import pairs
 from metric.figures import suite
 from metric.figures.auc import AuC
+from metric.measuring import measure
 from tools.benchmark.measuring import alternate, compared, seconds, within
 from tools.benchmark.photographs import photograph
 
@@ -60,7 +61,7 @@ def measuring(repeats, folder):
             images.write(os.path.join(place, f"{number}.png"), np.asarray(picture))
     found = pairs.find(*places)
     options = prior.default(), False
-    ways = [lambda n=n: report.measure(found, suite.Suite, options, workers=n) for n in (1, 2)]
+    ways = [lambda n=n: measure(found, suite.Suite, options, workers=n) for n in (1, 2)]
     times = alternate(*ways, repeats)
     what = f"metric.report of {PHOTOS} photos of 384 x 256, one process; two"
     return [compared(what, *times, seconds)]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from cic.system.errors import InputError, SettingError
+from cic.system.invocation import named
 from cic.system.regular import open_regular
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.files import others, read_frameworks, read_safetensors
@@ -71,15 +72,15 @@ def read(path, options=MappingProxyType({}), group=None):
         found = [one for one in found if one[0].name == group]
     if not found:
         raise CheckpointError(f"{path}: {problem or _nothing_known(groups, group)}")
-    told = notes.options(note) | options
-    return _the_one(path, found, told, note, groups)
+    hints = notes.options(note) | options
+    return _the_one(path, found, hints, note, groups)
 
 
 def _recognised(group, forms, depth=MOST_PREFIXES):
     """[(Group, its format)] of the networks in a Group, which may have prefixes of others."""
     group = plain(group)
     for form in forms:
-        if form.recognises(form.bare(group.arrays)):
+        if form.recognises(form.strip_prefix(group.arrays)):
             return [(group, form)]
     inner = parts(group) if depth else ()
     return [one for part in inner for one in _recognised(part, forms, depth - 1)]
@@ -95,14 +96,14 @@ def _nothing_known(groups, group):
     return f"weights of no known network: it has {listed(groups)}"
 
 
-def _the_one(path, found, told, note, groups):
+def _the_one(path, found, hints, note, groups):
     """Found of the one of the recognised [(Group, its format)] that is sound.
 
     Raises CheckpointError if there is none, or more than one.
     """
     sound, errors = [], []
     for group, form in found:
-        options = told | {"class": group.kind}
+        options = hints | {"class": group.kind}
         place = f"{path}: {group.name}" if group.name else path
         try:
             own = note if not group.name else None  # it is about a file of ours
@@ -114,7 +115,7 @@ def _the_one(path, found, told, note, groups):
     if len(sound) > 1:
         raise CheckpointError(
             f"{path}: it has several networks: {listed([group for group, _ in sound])}: choose one "
-            "with tools/port_weights.py --group NAME, and take what it writes"
+            f"with {named('port')} --group NAME, and take what it writes"
         )
     [(group, one)] = sound
     others = {

@@ -1,0 +1,152 @@
+"""Which files a command colours, and where each result goes."""
+
+import os
+from contextlib import nullcontext
+from itertools import islice
+from typing import NamedTuple
+
+from cic.colorize.work import ONE, Outcome, colorize_files
+from cic.films import writer
+from cic.photos import kinds, sources
+from cic.system import locks
+from cic.system.errors import InputError
+from cic.system.files import lies_in
+from cic.system.progress import tell
+
+# Formats that results keep; others become PNG.
+KEPT = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp"}
+
+
+def list_jobs(paths, output, films=False, left_out=None, progress=None):
+    """([(source, target), ...], problems) of every photo, and of folders that cannot be read.
+
+    Folders keep their inner layout, photos their format if it is common. With one photo and an
+    `output` that ends as a photo does, that is the target; else it is a folder, and photos in it
+    are results, not sources: how many were left out is told to `progress`. But a path that lies in
+    there and is named is a source. With `films` these are taken as photos are. `left_out`, a
+    kinds.LeftOut, counts the photos of kinds that are not read here.
+    Raises ValueError if the results would lie among the photos, or all photos are results.
+    """
+    extensions = (*sources.EXTENSIONS, *(sources.FILMS if films else ()))
+    names_a_file = os.path.splitext(output)[1].lower() in extensions
+    if names_a_file and len(paths) == 1 and not any(map(os.path.isdir, (paths[0], output))):
+        return [(paths[0], output)], []
+    jobs, problems, results = [], [], 0
+    inside = os.path.join(os.path.realpath(output), "")
+    for path in paths:
+        if os.path.realpath(path) == os.path.realpath(output):
+            raise InputError(f"{path}: the output folder is the input folder: name another with -o")
+        folder, names = os.path.dirname(path), [os.path.basename(path)]
+        if os.path.isdir(path):
+            folder, names = path, sources.walk(path, extensions, problems.append, left_out)
+        for name in names:
+            source = os.path.join(folder, name)
+            if films and sources.is_film(name):
+                target = os.path.join(output, writer.target_name(name))
+            else:
+                target = os.path.join(output, _target_name(name, source))
+            if _is_in(path, inside):
+                _refuse_among(path, target)
+            elif _is_in(source, inside):
+                results += 1
+                continue
+            jobs.append((source, target))
+    if results and not jobs:
+        raise InputError(
+            f"{', '.join(paths)}: all {results:,} photos in there lie in the output folder "
+            f"{output}, whose photos are results: name another with -o"
+        )
+    if results:
+        line = f"{output}: {results:,} photos in this output folder are results, and left out"
+        tell(line, progress)
+    return jobs, problems
+
+
+def _is_in(path, inside):
+    return os.path.realpath(path).startswith(inside)
+
+
+def _refuse_among(path, target):
+    """Raise ValueError if a photo's result would lie in `path`, a folder in the output folder."""
+    if os.path.isdir(path) and _is_in(target, os.path.join(os.path.realpath(path), "")):
+        raise InputError(f"{path}: {target!r} would lie among its photos: name another -o")
+
+
+def locked(output, jobs):
+    """A context in which no other run writes into the folder `output` of jobs of `list_jobs`.
+
+    A single file needs none: it is replaced whole.
+    """
+    if [target for _, target in jobs] == [output]:
+        return nullcontext()
+    return locks.cleaned(output)
+
+
+def _target_name(name, source):
+    """The name of a photo's result: its own if its format is kept, else that of a PNG.
+
+    A name without an ending that is known keeps what it has, and the ending of its content follows.
+    """
+    stem, extension = os.path.splitext(name)
+    if extension.lower() in KEPT:
+        return name
+    if extension.lower() in sources.EXTENSIONS:
+        return stem + ".png"
+    ending = kinds.photo_ending(kinds.start_of(source))
+    return name + ending if ending in KEPT else stem + ".png"
+
+
+class Listing(NamedTuple):
+    """Files to colour: (source, target) of each, and messages of folders that cannot be read.
+
+    `left_out` are lines on kinds of photos that are not read here.
+    """
+
+    output: str
+    jobs: list
+    problems: list
+    left_out: list
+
+    def colorize(self, colorizer, pictures=ONE, film=None, progress=None):
+        """Colour all of them, alone in the output folder: an Outcome that counts the problems, too.
+
+        For `pictures`, `film` and `progress` see `colorize_files`.
+        """
+        with locked(self.output, self.jobs):
+            done, failed = colorize_files(colorizer, self.jobs, pictures, film, progress)
+        return Outcome(done, failed + len(self.problems))
+
+
+def find(paths, output, films=False, progress=None):
+    """Listing of photos, and folders of them, to colour into `output`: see `list_jobs`.
+
+    Problems are told to `progress`, by default printed. Raises ValueError if there is no photo.
+    """
+    left_out = kinds.LeftOut()
+    jobs, problems = list_jobs(paths, output, films, left_out, progress)
+    for problem in problems:
+        tell(f"failed: {problem}", progress)
+    if not jobs:
+        reasons = "".join(f"; {line}" for line in left_out.lines())
+        what = "no photo and no film" if films else "no photo"
+        raise InputError(f"{', '.join(paths)}: {what} in there{reasons}")
+    return Listing(output, jobs, problems, left_out.lines())
+
+
+def find_set(folder, output, most=None):
+    """Listing of a test set: photos of `folder`, of which PNG files of the same names are made.
+
+    At the `most` so many, the first. Raises ValueError if there is none, or if the results would be
+    taken for photos.
+    """
+    if lies_in(os.path.join(output, "result"), folder):
+        raise InputError(
+            f"{output}: lies in {folder}, so that results would be taken for photos: "
+            "choose another --result_path"
+        )
+    names = list(islice(sources.walk(folder), most))
+    if not names:
+        raise InputError(f"{folder}: no photo in there")
+    pairs = [(name, os.path.splitext(name)[0] + ".png") for name in names]
+    jobs = [(os.path.join(folder, name), os.path.join(output, png)) for name, png in pairs]
+    return Listing(output, jobs, [], [])

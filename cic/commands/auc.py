@@ -1,0 +1,21 @@
+"""Area under the curve of ab errors (paper, section 3.1): raw, rebalanced, and balanced.
+
+cic auc --imgs_dir photos/val --results_dir result --save_path figures
+cic auc --imgs_dir val --results_dir result --save_path small --resize 256 --crop 256
+cic auc --imgs_dir val --results_dir result --save_path figures --prior prior.npy
+
+Prints the figures beside those of all-gray pictures, of the colours of random other photos, and of
+the truth, each with a 95 % interval, and what one photo alone holds of all weight. Writes auc.json,
+auc.txt, auc.png (the curves), auc_weight.png (who holds the weight) and auc.npz (the sums of each
+photo, for cic compare). `cic report` does the same for all metrics of pictures.
+"""
+
+from cic.commands import report
+
+
+def parser():
+    return report.parser(__doc__, "auc")
+
+
+def main(argv=None):
+    return report.run(parser().parse_args(argv), "auc")

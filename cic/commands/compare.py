@@ -1,0 +1,41 @@
+"""Two measured runs beside each other: differences of their figures, with paired intervals.
+
+cic compare figures/evaluation.npz others/evaluation.npz
+cic compare figures/evaluation.npz
+cic compare figures/evaluation.npz others/evaluation.npz --save_path difference
+
+The files are those that cic evaluate, cic report, cic auc and cic acc write beside
+their JSON; both runs must have measured the same photos alike. Every row of the first, baselines
+aside, is set against every row of the second; of one file, its own rows against each other. The
+95 % interval of a difference is by bootstrap over photos and paired: both runs are drawn the same
+photos, so it is narrower than those of the figures tell. With --save_path it writes compare.json.
+"""
+
+import os
+
+from cic.system import console, files
+from metric import comparing, record
+
+
+def parser():
+    parser = console.parser(__doc__, "compare")
+    parser.add_argument("run", help="the .npz of a run")
+    parser.add_argument("other", nargs="?", help="that of another run, of the same photos")
+    parser.add_argument("--save_path", help="folder for compare.json")
+    return parser
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    target = args.save_path and os.path.join(args.save_path, "compare.json")
+    if target:
+        files.check(target)
+    paths = [path for path in (args.run, args.other) if path]
+    photos, found = comparing.compare(*paths)
+    if args.other:
+        print(f"A: {args.run}\nB: {args.other}")
+    print(f"{photos} photos; in brackets: 95 % intervals, those of differences paired")
+    for pair in found:
+        print("\n" + comparing.text_of(pair), end="")
+    if target:
+        record.write({target: record.dumps({"photos": photos, "files": paths, "pairs": found})})

@@ -1,0 +1,203 @@
+"""Colorize and measure a folder of photos, several weights side by side; no picture is written.
+
+cic evaluate --image_dir photos/val --save_path figures
+cic evaluate --image_dir photos/val --save_path figures --max_samples 100 --compare 8
+cic evaluate --image_dir photos/val --save_path figures --gallery 6 \\
+    --weights full.safetensors no-rebalance.safetensors rebalance.safetensors \\
+    --names Full Non-rebalance Rebalance
+
+A row for each weights and backend, and for what they are read against: all gray, the colours of
+random other photos, the truth. Each figure has a 95 % interval, by bootstrap over the photos, and
+differences from all gray have paired ones. Writes evaluation.json, with a protocol card,
+evaluation.txt (the tables), evaluation.png (AuC's curves), evaluation_weight.png (how much of AuC's
+weight few photos hold), evaluation.npz (the sums of each photo, with which cic compare sets a
+run against another) and reliability.png (whether predicted probabilities come true, of networks
+that give some); and what --gallery, --compare and --temperatures ask for.
+
+Of weights of classifiers, whose photos lie in class folders, it gives top-1 and top-5 accuracy, in
+all and by class, beside chance.
+"""
+
+import os
+
+import backends
+from cic.colorize import settings
+from cic.dataset.targets import read_classes
+from cic.system import console
+from cic.system.errors import InputError, SettingError
+from cic.weights import reading
+from metric import classification, evaluating, heaviest, measuring, record
+from metric.evaluating import TAKEN, Study
+from metric.figures import temperature
+from metric.pairs import Cut
+
+# Flags that say nothing of classifiers.
+IDLE = (*settings.FLAGS, *settings.MORE_FLAGS, "crop", "temperatures", "prior", "seed_compatible")
+IDLE += ("classifier", "gallery", "uncertainty", "compare")
+
+
+def parser():
+    parser = console.parser(__doc__, "evaluate")
+    add = parser.add_argument
+    add("--image_dir", required=True, help="folder of photos, searched at any depth")
+    add("--save_path", required=True, help="folder for the figures")
+    add("--weights", nargs="+", default=[None], help="checkpoints (the bundled one)")
+    add("--names", nargs="+", help="their names in the table (those of the files)")
+    add("--backend", nargs="+", choices=backends.names(), help="frameworks (one that is installed)")
+    add("--device", default="auto", help="auto, cpu, gpu, gpu:1 (%(default)s)")
+    settings.add_flags(parser, more=True)
+    add("--resize", type=console.positive, help="shrink photos to this short side first")
+    add("--crop", type=console.positive, help="then take the middle square of this side")
+    add("--max_samples", type=console.positive, help="measure so many photos, the first")
+    add("--prior", help=".npy file that rebalances AuC (the bundled prior)")
+    add("--seed", type=console.seed, default=0, help="of the random baseline (%(default)s)")
+    add(
+        "--seed_compatible", action="store_true", help="AuC as Paddle-CIC counts: error < threshold"
+    )
+    add(
+        "--classifier",
+        nargs="+",
+        metavar="FILE",
+        help="weights of VGG-16, EfficientNet-Lite, ...: adds the accuracy of each; class folders",
+    )
+    add("--classes", help="names of the class folders, one a line, in the order of its outputs")
+    add(
+        "--gallery",
+        type=console.positive,
+        metavar="N",
+        help="up to N best and N worst photos of the first row: gallery.html and gallery.png",
+    )
+    add(
+        "--alternatives",
+        type=console.positive,
+        default=1,
+        metavar="K",
+        help="show the K most likely distinct colourings in the gallery",
+    )
+    add("--uncertainty", action="store_true", help="show where the network is unsure, too")
+    add(
+        "--compare", type=console.positive, metavar="N", help="N photos by all rows: comparison.png"
+    )
+    add(
+        "--temperatures",
+        type=console.temperature,
+        nargs="*",
+        metavar="T",
+        help="figures by temperature, and the best for each aim (a range of them)",
+    )
+    console.add_num_workers(parser)
+    console.add_max_pixels(parser)
+    return parser
+
+
+def rows_of(args):
+    """{row name: (weights, backend's name or None)} of every weights and backend."""
+    names = args.names or [_stem(weights) for weights in args.weights]
+    if len(names) != len(args.weights):
+        raise SettingError(f"{len(names)} --names for {len(args.weights)} --weights")
+    rows = {}
+    for backend in dict.fromkeys(args.backend or [None]):
+        for name, weights in zip(names, args.weights):
+            row = f"{name} ({backend})" if args.backend and len(args.backend) > 1 else name
+            if row in rows or row in TAKEN:
+                raise SettingError(f"two rows are called {row}: choose other --names")
+            if not row.isprintable():
+                raise SettingError(f"{row!r}: a name is one line of text")
+            rows[row] = weights, backend
+    return rows
+
+
+def _stem(weights):
+    return os.path.splitext(os.path.basename(weights))[0] if weights else "bundled"
+
+
+def open_colorizers(args):
+    """{row name: colorizer} of every weights and backend."""
+    changes = settings.changes(args, more=True)
+    return {
+        row: backends.colorizer(weights, backend, args.device, **changes)
+        for row, (weights, backend) in rows_of(args).items()
+    }
+
+
+def are_classifiers(args):
+    """Whether the weights are those of classifiers; raises ValueError if only some are."""
+    found = {reading.load_weights(weights)[0].is_classifier for weights in args.weights}
+    if len(found) > 1:
+        raise InputError("some of the --weights are of classifiers, others are not")
+    return found.pop()
+
+
+def check_outputs(args):
+    """Raise ValueError or OSError, before any work, for a file that cannot be written."""
+    names = [f"evaluation{ending}" for ending in measuring.ENDINGS] + ["reliability.png"]
+    names += ["gallery.html", "gallery.png"] if args.gallery else []
+    names += ["comparison.png"] if args.compare else []
+    measuring.refuse_outputs([os.path.join(args.save_path, n) for n in names], [args.image_dir])
+    if (args.alternatives > 1 or args.uncertainty) and not (args.gallery or args.compare):
+        raise SettingError("--alternatives and --uncertainty are shown by --gallery and --compare")
+
+
+def study_of(args):
+    """The Study that the flags describe."""
+    grid = () if args.temperatures is None else args.temperatures or temperature.GRID
+    return Study(
+        args.image_dir,
+        most=args.max_samples,
+        cut=Cut(args.resize, args.crop),
+        prior=args.prior,
+        seed=args.seed,
+        strict=args.seed_compatible,
+        temperatures=tuple(grid),
+        gallery=args.gallery or 0,
+        comparison=args.compare or 0,
+        alternatives=args.alternatives,
+        uncertainty=args.uncertainty,
+        num_workers=args.num_workers,
+    )
+
+
+def measure_colorizers(args):
+    """Measure networks that colorize; write and print it; whether no photo was left out."""
+    study = study_of(args)
+    colorizers = open_colorizers(args)
+    backend = backends.get(args.backend and args.backend[0])
+    classes = args.classes and read_classes(args.classes)
+    recognisers = evaluating.recognisers(
+        study, args.classifier or (), classes, backend, args.device
+    )
+    frameworks = args.backend or [backend.NAME]
+    found = evaluating.evaluate(study, colorizers, recognisers, frameworks, args.device)
+    show(args, found)
+    heaviest.warn_of(found.heaviest)
+    for line in found.lines:
+        print(line)
+    return found.complete
+
+
+def measure_classifiers(args):
+    """Measure classifiers; write and print it; whether no photo was left out."""
+    idle = [name for name in IDLE if getattr(args, name) not in (None, False)]
+    if idle := [f"--{name}".replace("--sizes", "--size") for name in idle]:
+        raise ValueError(f"{', '.join(idle)}: of no effect on classifiers")
+    classes = args.classes and read_classes(args.classes)
+    rows = {row: (weights, backends.get(name)) for row, (weights, name) in rows_of(args).items()}
+    photos = classification.Labelled(args.image_dir, classes, args.resize, args.max_samples)
+    found = classification.evaluate(photos, rows, args.device, args.num_workers)
+    show(args, found)
+    return found.complete
+
+
+def show(args, found):
+    """Write the files, and print the tables."""
+    record.write({os.path.join(args.save_path, n): data for n, data in found.contents.items()})
+    print(found.text, end="")
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    check_outputs(args)
+    measure = measure_classifiers if are_classifiers(args) else measure_colorizers
+    complete = measure(args)
+    print(f"have a look at {args.save_path}")
+    return int(not complete)

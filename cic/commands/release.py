@@ -1,0 +1,29 @@
+"""Turn a training checkpoint into weights to hand out: kernels in float16, no optimizer.
+
+cic release model/epoch_latest_model.safetensors fpn.safetensors
+cic release model/epoch_best_model.safetensors best.safetensors
+cic release model/epoch_20_model.safetensors twenty.safetensors --saturation 1.1
+
+They are the average of the weights, if the run kept one. How photos are coloured with them, if
+nothing else is asked for, is kept in the file.
+"""
+
+import os
+
+from cic.colorize import release, settings
+from cic.system import console
+
+
+def parser():
+    parser = console.parser(__doc__, "release")
+    add = parser.add_argument
+    add("source", help="checkpoint of a training run")
+    add("target", help="file to write")
+    settings.add_flags(parser, more=True)
+    return parser
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    release.release(args.source, args.target, **settings.changes(args, more=True))
+    print(f"{args.target}: {os.path.getsize(args.target) / 1e6:.1f} MB")

@@ -1,0 +1,198 @@
+"""The search for invalid photos: what was found, a report, a script to remove them, a preview."""
+
+import json
+import os
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from cic.dataset import removal, validity
+from cic.dataset.validity import Finding
+from cic.photos import images, kinds, sheet, sources
+from cic.system import contents
+from cic.system.console import printable
+from cic.system.errors import InputError, SettingError
+from cic.system.files import check, check_outside, lies_in, replacing
+from cic.system.parallel import Pool
+from cic.system.progress import told
+
+CHUNK = 16  # photos that travel to a worker together
+SHOWN = 200  # most photos in the preview
+THUMBNAIL = 160  # pixels of its pictures
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where to look for invalid photos, `image_dir`, and what to write.
+
+    `output` is the removal script, a .sh file, beside which the report lies; `preview` a picture of
+    what was found, or None. A short side below `min_size`, pixels, is too small; with
+    `remove_single_hue` the script removes those, too. `num_workers` processes look at photos, 0 for
+    this one alone. Raises ValueError for an output of another ending.
+    """
+
+    image_dir: str
+    output: str = "remove_invalid.sh"
+    preview: str | None = None
+    remove_single_hue: bool = False
+    min_size: int = validity.MIN_SIZE
+    num_workers: int = 0
+
+    def __post_init__(self):
+        for name in ("image_dir", "output", "preview"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else os.fspath(value))
+        if os.path.splitext(self.output)[1] != ".sh":
+            raise SettingError(
+                f"{self.output}: the script is a .sh file: call it remove_invalid.sh, say"
+            )
+
+    @property
+    def report(self):
+        """The report's path, a file of JSON lines."""
+        return f"{os.path.splitext(self.output)[0]}.jsonl"
+
+    @property
+    def removed_kinds(self):
+        """Kinds of photos that the script removes."""
+        single = {validity.SINGLE_HUE} if self.remove_single_hue else set()
+        return validity.INVALID | single
+
+
+def _refuse_outputs(search):
+    """Raise ValueError or OSError, before any work, if an output is no good, or in the way."""
+    for path in filter(None, (search.output, search.report, search.preview)):
+        check(path)
+    if search.preview:
+        suffix = os.path.splitext(search.preview)[1].lower()
+        writable = Image.registered_extensions().get(suffix) in Image.SAVE
+        if not (writable and suffix in sources.EXTENSIONS):
+            raise SettingError(f"{search.preview}: no format to write a picture in: call it .png")
+        refusal = "would be among the photos: write it elsewhere"
+        check_outside([search.preview], [search.image_dir], refusal)
+    for path in () if removal.is_script(search.output) else (search.output, search.report):
+        if os.path.lexists(path) and lies_in(path, search.image_dir):
+            raise InputError(f"{path}: is there already, among the photos: choose another --output")
+
+
+def examine(folder, min_size, photo):
+    """(photo, Finding or None, its contents.Content or None) of a photo in `folder`.
+
+    The content is that of a photo with a Finding, if it could be judged.
+    """
+    if isinstance(photo, sources.File) and removal.leads_outside(folder, photo.name):
+        reason = "a link that leads out of the folder, or nowhere"
+        return photo, Finding(validity.LINK, None, reason), None
+    before = contents.state(photo)
+    finding = validity.examine(photo, min_size)
+    if finding is None or finding.kind == validity.REFUSED:
+        return photo, finding, None
+    try:
+        content = contents.of(photo)
+    except (OSError, images.PhotoError) as error:
+        reason = f"{str(photo)!r}: {getattr(error, 'strerror', None) or error}"
+        return photo, Finding(validity.REFUSED, None, reason), None
+    if before is None or contents.state(photo) != before:
+        reason = f"{str(photo)!r}: it changed while it was judged: run this again"
+        return photo, Finding(validity.REFUSED, None, reason), None
+    return photo, finding, content
+
+
+@dataclass
+class Result:
+    """What was found, but for the report's lines."""
+
+    counts: Counter = field(default_factory=Counter)  # of kinds; None: valid
+    shown: list = field(default_factory=list)  # the first (photo, its finding, whether removed)
+    removed: int = 0  # photos that the script removes
+    problems: int = 0  # photos, folders and shards that could not be judged
+    left_out: kinds.LeftOut = field(default_factory=kinds.LeftOut)  # photos that are not read here
+
+
+def examine_all(search, script, report, progress=None):
+    """Result of all photos; writes the lines of `script`, a removal.Script, and of the report.
+
+    Steps and lines are told to `progress`.
+    """
+    result = Result()
+
+    def problem(reason):
+        result.problems += 1
+        bar.say(f"could not be judged: {printable(str(reason))}")
+
+    place = search.image_dir
+    with (
+        Pool(search.num_workers, examine, place, search.min_size) as pool,
+        told(progress) as bar,
+    ):
+        photos = sources.photos([place], problem, result.left_out)
+        for photo, finding, content in bar.each(pool.map(photos, CHUNK)):
+            result.counts[finding and finding.kind] += 1
+            if finding is None:
+                continue
+            remove = finding.kind in search.removed_kinds and isinstance(photo, sources.File)
+            path = sources.report_name(photo, [place])
+            report.write(_line(path, finding, remove, content) + "\n")
+            if finding.kind == validity.REFUSED:
+                problem(finding.reason)
+            if remove:
+                script.remove(path, content)
+                result.removed += 1
+            visible = finding.kind in validity.INVALID or finding.kind == validity.SINGLE_HUE
+            if visible and len(result.shown) < SHOWN:
+                result.shown.append((photo, finding, remove))
+    return result
+
+
+def _line(path, finding, removed, content):
+    """A photo's line of the report."""
+    entry = {"path": path, **finding._asdict(), "removed": removed}
+    entry |= {"size": content and content.size, "sha256": content and content.sha256}
+    return json.dumps(entry)
+
+
+def draw(shown):
+    """Contact sheet (H, W, 3) uint8 of what was found, kind by kind."""
+    pictures, captions = [], []
+    for photo, finding, removed in sorted(shown, key=lambda one: validity.KINDS.index(one[1].kind)):
+        try:
+            picture = images.shrink(images.open_rgb(photo, THUMBNAIL), THUMBNAIL)
+            pictures.append(np.asarray(picture))
+            value = f" {finding.value:g}"
+        except images.PhotoError:
+            pictures.append(None)
+            value = ""
+        captions.append(caption(photo, finding.kind + value, removed))
+    return sheet.grid(pictures, captions, width=THUMBNAIL)
+
+
+def caption(photo, what, removed):
+    """Lines of a picture in the preview, in ASCII: the font has little else."""
+    return f"{what}{'' if removed else ', kept'}\n{ascii(os.path.basename(photo.name))[1:-1]}"
+
+
+def find(search, progress=None):
+    """Find the invalid photos of a Search; write its script, report and preview: a Result.
+
+    Steps and lines are told to `progress`, see `cic.system.progress`; by default a bar is shown.
+    Raises ValueError or OSError for an output that cannot be or is in the way, and if there is no
+    photo; nothing is written then.
+    """
+    _refuse_outputs(search)
+    folder = search.image_dir
+    folder = folder if os.path.isdir(folder) else os.path.dirname(folder)
+    with ExitStack() as stack:
+        paths = [stack.enter_context(replacing(path)) for path in (search.output, search.report)]
+        script_file = stack.enter_context(open(paths[0], "wb"))
+        report_file = stack.enter_context(open(paths[1], "w", encoding="ascii"))
+        script = removal.Script(script_file, folder)
+        result = examine_all(search, script, report_file, progress)
+        if not result.counts:
+            raise InputError(f"{printable(search.image_dir)}: no photo in there")
+        script.end()
+    if search.preview and result.shown:
+        images.write(search.preview, draw(result.shown))
+    return result

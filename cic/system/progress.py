@@ -1,0 +1,115 @@
+"""Progress of long work: told to a callback, or shown as a bar with lines above it."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, NamedTuple, TextIO
+
+from tqdm import tqdm
+
+# Figures that a bar shows behind it: the name there and the format.
+BESIDE = {"loss": ("loss", ".4f"), "images_per_second": ("images_s", ".1f")}
+NOTHING: Mapping[str, float] = MappingProxyType({})
+
+
+class Event(NamedTuple):
+    """What a callback is told: `done` of `total` steps or photos are made.
+
+    `total` is None where it is not known. `message` is a line for people, empty of a mere step;
+    `figures` are those of training at this step: its loss, learning rate and images a second.
+    """
+
+    done: int
+    total: int | None = None
+    message: str = ""
+    figures: Mapping[str, float] = NOTHING
+
+
+Callback = Callable[[Event], Any]
+
+
+def tell(line: str, callback: Callback | None = None, stream: TextIO | None = None) -> None:
+    """Pass a line on to `callback`, or print it to `stream`, by default standard output."""
+    if callback is None:
+        print(line, file=stream or sys.stdout)
+    else:
+        callback(Event(0, message=line))
+
+
+class Told:
+    """Work that tells a callback of every step and line."""
+
+    def __init__(self, callback: Callback, total: int | None = None, start: int = 0) -> None:
+        self.callback, self.total, self.done = callback, total, start
+        callback(Event(start, total))
+
+    def step(self, count: int = 1) -> None:
+        """Note that `count` more are done."""
+        self.done += count
+        self.callback(Event(self.done, self.total))
+
+    def say(self, line: str) -> None:
+        """Pass a line on."""
+        self.callback(Event(self.done, self.total, line))
+
+    def show(self, **figures: float) -> None:
+        """Pass the figures of the present step on."""
+        self.callback(Event(self.done, self.total, figures=figures))
+
+    def each(self, items: Iterable) -> Iterator:
+        """Iterate over `items`, each of which is a step once the next is asked for."""
+        for item in items:
+            yield item
+            self.step()
+
+    def close(self) -> None:
+        """End; there is nothing to clear away."""
+
+
+class Shown(Told):
+    """Work that is shown: a bar on standard error, its lines above it on `stream`."""
+
+    def __init__(self, total, start, stream, **options):
+        self.stream = stream
+        self.bar = tqdm(total=total, initial=start, **options)
+        super().__init__(lambda event: None, total, start)
+
+    def step(self, count=1):
+        self.done += count
+        self.bar.update(count)
+
+    def say(self, line):
+        self.bar.write(line, file=self.stream)
+
+    def show(self, **figures):
+        shown = {short: format(figures[n], form) for n, (short, form) in BESIDE.items()}
+        self.bar.set_postfix(shown, refresh=False)
+
+    def close(self):
+        self.bar.close()
+
+
+@contextmanager
+def told(
+    callback: Callback | None,
+    unit: str = "photo",
+    total: int | None = None,
+    start: int = 0,
+    stream: TextIO | None = None,
+    **options: Any,
+) -> Iterator[Told]:
+    """A context whose Told tells `callback` or, if that is None, shows a bar.
+
+    `unit` is what the bar counts, `stream` where its lines go, by default standard output;
+    `options` are tqdm's. A single photo is shown without a bar.
+    """
+    if callback is not None:
+        yield Told(callback, total, start)
+        return
+    hidden = {"disable": True} if unit == "photo" and total is not None and total < 2 else {}
+    shown = Shown(total, start, stream or sys.stdout, unit=unit, **(hidden | options))
+    try:
+        yield shown
+    finally:
+        shown.close()

@@ -1,0 +1,287 @@
+"""A training run from its plan to its figures: what `cic train` does, for any program.
+
+import backends
+from cic.training import session
+
+figures = session.train(backends.get(), "photos/train", recipe="compact", num_epochs=3)
+colorizer = backends.colorizer(figures["checkpoint"])
+"""
+
+import os
+import sys
+from contextlib import ExitStack
+
+from cic import networks
+from cic.colorize.settings import Settings
+from cic.colour import prior, rebalance
+from cic.dataset import targets
+from cic.dataset.batches import Order, PhotoDataset, make_batch
+from cic.dataset.loader import Loader
+from cic.networks.initialize import initialize, scale_to_data
+from cic.photos.sources import PhotoList
+from cic.system import files, locks, provenance
+from cic.system.errors import InputError, SettingError
+from cic.system.progress import tell
+from cic.training import checkup, loop, runs
+from cic.training.board import Board
+from cic.training.log import Log
+from cic.training.losses import NEEDS
+from cic.training.plan import plan, refuse_idle
+from cic.training.preview import Preview, choose
+from cic.weights import checkpoint, reading, transfer
+
+INIT_CROPS = 8  # that the first weights are scaled to: 40,000 pixels a channel at the least
+OWN = ("provenance", "weights", "encoder", "prior")  # facts that each machine has its own of
+
+
+def train(backend, image_dir, recipe="full", progress=None, **settings):
+    """Train on a backend, on photos of a folder or several: the run's figures, a dict.
+
+    `settings` are those of a plan.RunPlan, such as model_path="model", and of the recipe, such as
+    batch_size=20. Steps, lines and figures are told to `progress`, see `cic.system.progress`; by
+    default a bar is shown. Returns None in all processes of a launch but the first. Raises
+    ValueError for what cannot be, and TrainingError, KeyboardInterrupt or SystemExit as
+    `loop.train` does.
+    """
+    return Session(plan(image_dir, recipe, **settings), progress).train(backend)
+
+
+def open_network(recipe, photos, classes):
+    """(network, its classes or None): a classifier's outputs and size follow from the photos.
+
+    An option that says otherwise is refused by the data set.
+    """
+    network = networks.get(recipe.network, **recipe.options)
+    if network.predicts != NEEDS[recipe.loss]:
+        fit = ", ".join(name for name, need in NEEDS.items() if need == network.predicts)
+        raise SettingError(f"{network} cannot be trained with loss {recipe.loss}: take {fit}")
+    if not network.is_classifier:
+        return network, None
+    classes = classes or targets.class_names(photos)
+    derived = {"classes": len(classes), "size": recipe.crop_size}
+    options = {key: value for key, value in derived.items() if key in network.options}
+    return networks.get(recipe.network, **(options | recipe.options)), classes
+
+
+def first_state(plan, dataset, progress=None):
+    """The first weights of a run by a RunPlan on a PhotoDataset, {name: array}."""
+    network, recipe = dataset.network, plan.recipe
+    if not plan.weights or plan.continue_train:
+        state = initialize(network, plan.seed)
+        if plan.encoder and not plan.continue_train:
+            state = transfer.begin(network, state, plan.encoder)
+        if recipe.init == "data" and not plan.continue_train:
+            order = Order(len(dataset), INIT_CROPS, plan.seed)
+            inputs = make_batch(dataset, order, 0).inputs
+            kept = network.encoder if plan.encoder else ()
+            state = scale_to_data(network, state, inputs, keep=kept)
+        return state
+    other, state, meta = reading.load_weights(plan.weights)
+    checkpoint.check(network, state, plan.weights)
+    if other != network:
+        raise InputError(f"{plan.weights}: weights of {other}, not of {network}")
+    if meta.get("classes", dataset.classes) != dataset.classes:
+        line = f"{plan.weights}: its outputs were other classes than these"
+        tell(line, progress, sys.stderr)
+    return state
+
+
+class Session:
+    """A run by a plan.RunPlan: its photos, network and prior, opened before any backend.
+
+    Raises ValueError for a plan that cannot be, TrainingError if all photos to evaluate on are
+    gray.
+    """
+
+    def __init__(self, plan, progress=None):
+        self.plan, self.progress = plan, progress
+        classes = plan.classes and targets.read_classes(plan.classes)
+        known = frozenset(classes or ())
+        wanted = classes and (lambda photo: targets.class_of(photo) in known)
+        photos, held_out = (
+            places and PhotoList(places, wanted) for places in (plan.image_dir, plan.val_dir)
+        )
+        network, classes = open_network(plan.recipe, photos, classes)
+        refuse_idle(plan, network)
+        self.shares = prior.read(plan.prior) if plan.prior else prior.default()
+        self.dataset = self._open(network, photos, classes)
+        self.held_out = None
+        if held_out is not None:
+            self.held_out = self._open(network, held_out, classes, held_out=True)
+            if not plan.check:
+                loop.refuse_gray(self.held_out)
+
+    def _open(self, network, photos, classes, held_out=False):
+        """PhotoDataset to train on, or to evaluate on: both have the same targets."""
+        recipe, bin_weights = self.plan.recipe, None
+        if recipe.rebalance:
+            bin_weights = rebalance.weights(self.shares, recipe.gamma)
+            bin_weights = rebalance.limited(bin_weights, self.shares, recipe.weight_limit)
+        varied = {name: getattr(recipe, name) for name in ("augment", "crop_scale", "ageing")}
+        return PhotoDataset(
+            photos,
+            network,
+            recipe.load_size,
+            recipe.crop_size,
+            neighbors=recipe.NN,
+            sigma=recipe.sigma,
+            bin_weights=bin_weights,
+            seed=self.plan.seed,
+            classes=classes,
+            target_mean=recipe.target_mean,
+            keep_gray=recipe.keep_gray,
+            **({"augment": False} if held_out else varied),
+        )
+
+    def train(self, backend):
+        """Train on a backend: the run's figures, or {"check": findings} if the plan asks for them.
+
+        Several processes that a launcher started train together; all but the first return None.
+        """
+        device = backend.join(backend.resolve_device(self.plan.device))
+        try:
+            figures = self._train(backend, device)
+            return figures if backend.rank() == 0 else None
+        finally:
+            backend.leave()
+
+    def _train(self, backend, device):
+        plan, first = self.plan, backend.rank() == 0
+        order = self._order(backend)
+        steps = plan.steps(order.steps_per_epoch)
+        with ExitStack() as stack:
+            if first and not plan.check:
+                self._lock(stack)
+            trainer, checkpoints, step = self._start(backend, device, steps)
+            self._agree(backend, trainer, checkpoints)
+            if first:
+                self._name_problems()
+                self._introduce(backend, trainer, checkpoints, step, steps)
+            loader = stack.enter_context(Loader(self.dataset, order, plan.num_workers))
+            if plan.check is not False and step < steps:
+                found = self._examine(loader, trainer, step, steps)
+                if plan.check:
+                    return {"check": [finding._asdict() for finding in found]}
+            validation = None
+            if self.held_out is not None:
+                held_order = self._order(backend, held_out=True)
+                validation = Loader(self.held_out, held_order, plan.num_workers)
+                stack.enter_context(validation)
+            records = self._records(stack, checkpoints, first, step)
+            return loop.train(trainer, loader, steps, records, step, validation)
+
+    def _order(self, backend, held_out=False):
+        """Order in which this process sees the photos of all, or those to evaluate on."""
+        size, place = self.plan.recipe.batch_size, (backend.rank(), backend.size())
+        if held_out:
+            return Order(len(self.held_out), size, 0, False, *place)
+        groups = self.dataset.photos.groups, self.plan.recipe.balance
+        return Order(len(self.dataset), size, self.plan.seed, True, *place, *groups)
+
+    def _lock(self, stack):
+        """Let no other run write into the folders of this one, as long as `stack` lasts."""
+        paths = filter(None, (self.plan.model_path, self.plan.log_path))
+        for folder in {os.path.realpath(path): path for path in paths}.values():
+            stack.enter_context(locks.held(folder))
+
+    def _facts(self, backend, steps):
+        """What the checkpoints say of the run, a JSON object."""
+        plan, dataset = self.plan, self.dataset
+        weights = dataset.bin_weights
+        return {
+            "backend": backend.NAME,
+            "precision": plan.precision,
+            "seed": plan.seed,
+            "photos": len(dataset),
+            "batch_size": plan.recipe.batch_size,
+            "groups": list(dataset.photos.groups) if plan.recipe.balance else None,
+            "steps": steps,
+            "weights": plan.weights,
+            "encoder": plan.encoder,
+            "prior": plan.prior,
+            "prior_fingerprint": provenance.array_fingerprint(self.shares),
+            "bin_weights": None if weights is None else weights.tolist(),
+            "fingerprint": provenance.fingerprint(dataset.photos),
+            "classes": dataset.classes,
+            "provenance": provenance.facts(backend.NAME),
+        }
+
+    def _start(self, backend, device, steps):
+        """(trainer, checkpoints, first step) of a new run, or of one to go on with."""
+        plan, recipe, network = self.plan, self.plan.recipe, self.dataset.network
+        facts = self._facts(backend, steps)
+        checkpoints = runs.Checkpoints(plan.model_path, network, recipe, facts, plan.keep)
+        if os.path.exists(checkpoints.path()) and not (plan.continue_train or plan.check):
+            raise InputError(
+                f"{plan.model_path} holds a run: add --continue_train to go on with it, "
+                "or choose another --model_path"
+            )
+        if backend.rank() == 0 and not plan.check:
+            files.check(checkpoints.path())
+            files.remove_leftovers(plan.model_path, deep=False)
+        state = first_state(plan, self.dataset, self.progress)
+        trainer = backend.Trainer(network, recipe, state, device, plan.precision)
+        step = checkpoints.resume(trainer, plan.which_epoch) if plan.continue_train else 0
+        return trainer, checkpoints, step
+
+    def _agree(self, backend, trainer, checkpoints):
+        """Let all processes begin alike: with the first's weights, if nothing else differs."""
+        facts = {key: value for key, value in checkpoints.meta.items() if key not in OWN}
+        facts["photos"] = f"{facts['photos']:,} of fingerprint {facts.pop('fingerprint')}"
+        held_out = self.held_out and provenance.fingerprint(self.held_out.photos)
+        facts["photos to evaluate on"] = held_out
+        if before := checkpoints.before:
+            time = before.get("provenance", {}).get("time")
+            facts["checkpoints"] = f"one of step {before['step']:,}, of a start at {time}"
+        facts |= facts.pop("recipe")
+        loop.check_alike(trainer, backend.rank(), backend.size(), facts)
+        trainer.agree()
+
+    def _say(self, line):
+        tell(line, self.progress, sys.stderr)
+
+    def _name_problems(self):
+        for dataset in filter(None, (self.dataset, self.held_out)):
+            for problem in dataset.photos.problems:
+                self._say(f"skipped: {problem}")
+            for line in dataset.photos.left_out:
+                self._say(line)
+
+    def _introduce(self, backend, trainer, checkpoints, step, steps):
+        """Say what is about to be trained, and how long."""
+        network, size = self.dataset.network, backend.size()
+        together = f" in {size} processes" if size > 1 else ""
+        self._say(
+            f"{network} of {network.parameter_count:,} parameters, {backend.NAME} on "
+            f"{trainer.device}{together}; {len(self.dataset):,} photos, "
+            f"steps {step:,} to {steps:,}"
+        )
+        if changes := checkpoints.changes():
+            self._say(f"settings differ from the checkpoint's: {', '.join(changes)}")
+        before = checkpoints.before.get("steps", steps)
+        if self.plan.recipe.schedule == "cosine" and before != steps:
+            fell = f"was to fall over {before:,} steps, now it is over {steps:,}"
+            self._say(f"the learning rate {fell}")
+
+    def _examine(self, loader, trainer, step, steps):
+        """Findings of the checkup, told by the first process: all of them, or the worrying ones."""
+        recipe, whole = self.plan.recipe, bool(self.plan.check)
+        how = self.shares, steps, step, not whole, self.held_out
+        found = checkup.checkup(trainer, recipe, loader, *how)
+        shown = found if whole else checkup.worrying(found)
+        if shown and loader.order.rank == 0:
+            self._say(checkup.table(shown))
+        return found
+
+    def _records(self, stack, checkpoints, first, step):
+        """What the run leaves behind; a board is closed with `stack`."""
+        plan, board, preview = self.plan, None, None
+        if plan.board and first:
+            board = stack.enter_context(Board(plan.board, step))
+            if not self.dataset.network.is_classifier:
+                photos = choose(self.held_out or self.dataset)
+                settings = Settings(target_mean=plan.recipe.target_mean)
+                preview = Preview(self.dataset.network, photos, self.shares, settings)
+        path = os.path.join(plan.log_path or plan.model_path, "log.jsonl")
+        log = Log(path if first else None, plan.loss_step, board, self.progress)
+        return loop.Records(checkpoints, log, plan.save_latest, preview)

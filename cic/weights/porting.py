@@ -1,0 +1,70 @@
+"""Weights of any known format to any other: read, and written once they are proven the same."""
+
+import os
+from typing import Any, NamedTuple
+
+from cic import networks
+from cic.system import files
+from cic.system.errors import InputError
+from cic.weights import formats
+from cic.weights.formats import verify
+
+
+class DiffersError(ValueError):
+    """What was to be written differs from its source; `rows` say how, verify.Row each."""
+
+    def __init__(self, rows):
+        super().__init__("not written: what came of it differs from the source")
+        self.rows = rows
+
+
+class Port(NamedTuple):
+    """Weights that were `found` in a file, on their way to the file `target` of format `form`."""
+
+    target: str
+    found: Any  # a formats.Found
+    form: Any  # one of formats.FORMATS
+
+    @classmethod
+    def of(cls, source, target, *, to=None, network=None, group=None, options=None, fold=False):
+        """Port of the file `source`, whose format follows from what is in it.
+
+        The format of `target` is called `to`, or follows from its ending. Weights of another
+        network than the one called `network` are refused; `group` names one of several in the
+        source; `options` are the network's; `fold` divides kernels by their spectral norms.
+        Raises CheckpointError or another ValueError, naming the file, OSError if the target cannot
+        be written.
+        """
+        files.check(target)
+        options = options or {}
+        found = formats.read(source, options, group)
+        if network not in (None, found.network.name):
+            raise InputError(f"{source}: weights of {found.network}, not of {network}")
+        own = found.network
+        found = found.of(networks.get(own.name, **own.options | options), source)
+        found = found.folded() if fold else found
+        suffix = os.path.splitext(target)[1].lower()
+        form = formats.get(to) if to else formats.suited(suffix, found.network)
+        form.check_holds(found.network)
+        return cls(target, found, form)
+
+    def write(self, backends=None):
+        """Write the target; if `backends` are given, compare it with the source on each of them.
+
+        A photo goes through the source's own network and through what was written, in NumPy, too: a
+        verify.Row each. Raises DiffersError if they differ: then nothing is written.
+        """
+        rows = []
+        with files.replacing(self.target) as fresh:
+            self.form.save(fresh, self.found.network, self.found.state, self.found.meta)
+            if backends is not None:
+                runners = {backend.NAME: _runner(backend) for backend in backends}
+                rows = verify.compare(self.found, formats.read(fresh), runners)
+                if not all(row.passes for row in rows):
+                    raise DiffersError(rows)
+        return rows
+
+
+def _runner(backend):
+    """Function of (network, state, input) that gives the network's output."""
+    return lambda net, state, array: backend.forward(backend.build(net, state), array)

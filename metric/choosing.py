@@ -1,0 +1,79 @@
+"""The decodings of some weights, measured on photos held out, to choose one: see `frontier`."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from cic.colour import prior
+from cic.photos import images, sources
+from cic.system import provenance
+from cic.system.errors import InputError
+from cic.system.progress import told
+from cic.weights import download
+from metric import frontier, record, table
+from metric.measuring import read_prior
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Photos of `image_dir`, at the `most` so many, and what to decode them with: all combinations.
+
+    `unweights` None are those that the weights can; `prior` is a .npy file that balances AuC, by
+    default the bundled one.
+    """
+
+    image_dir: str
+    temperatures: Sequence[float] = frontier.TEMPERATURES
+    unweights: Sequence[float] | None = None
+    saturations: Sequence[float] = frontier.SATURATIONS
+    prior: str | None = None
+    most: int | None = None
+
+    def decodings(self, own):
+        """[Decoding] of all combinations, for weights whose Decoding is `own`."""
+        unweights = self.unweights
+        if unweights is None:
+            unweights = (0.0,) if own.bin_weights is None else frontier.UNWEIGHTS
+        found = self.temperatures, unweights, self.saturations
+        return frontier.decodings(own.bin_weights, *(dict.fromkeys(values) for values in found))
+
+
+def measure(choice, colorizer, progress=None):
+    """What frontier.Frontier computes of a Choice, and the "protocol": a JSON object.
+
+    Photos that cannot be read are named there, as "skipped". Steps and lines are told to
+    `progress`, see `cic.system.progress`; by default a bar is shown. Raises ValueError for a
+    network that gives ab, and if no photo can be read.
+    """
+    if not colorizer.has_distribution:
+        raise InputError(f"{colorizer.weights}: {colorizer.network} gives ab: there is no choice")
+    names = list(islice(sources.walk(choice.image_dir), choice.most))
+    shares = read_prior(choice.prior) if choice.prior else prior.default()
+    found = frontier.Frontier(choice.decodings(colorizer.settings.decoding), shares)
+    problems = []
+    with told(progress, total=len(names), stream=sys.stderr) as bar:
+        for name in bar.each(names):
+            try:
+                image = images.open_rgb(os.path.join(choice.image_dir, name))
+            except images.PhotoError as error:
+                problems.append(str(error))
+                bar.say(f"skipped: {error}")
+                continue
+            found.update(colorizer.output(image), colorizer.light(image), colorizer.true_ab(image))
+    if not found.photos:
+        raise InputError(f"{choice.image_dir}: no photo in there that can be read")
+    protocol = {
+        "weights": os.path.basename(colorizer.weights),
+        "sha256": download.sha256(colorizer.weights),
+        "sizes": colorizer.settings.sizes,
+        "prior": provenance.array_fingerprint(shares),
+        "skipped": problems,
+    }
+    return found.compute() | {"protocol": protocol}
+
+
+def rendered(found):
+    """(JSON, the table as text, PNG) of what `measure` gave."""
+    return record.dumps(found), table.text(frontier.table(found)), frontier.png(found)

@@ -1,0 +1,292 @@
+"""Colorizers measured on a folder of photos: figures, pictures and a protocol card, as files."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import islice
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cic.colour import prior
+from cic.photos import sources
+from cic.photos.sheet import contact_sheet
+from cic.system import contents
+from cic.system.errors import InputError
+from cic.system.progress import tell
+from cic.weights import download
+from metric import (
+    baselines,
+    classification,
+    classifiers,
+    curve,
+    evaluation,
+    gallery,
+    heaviest,
+    ledger,
+    measuring,
+    pairs,
+    protocol,
+    record,
+    summary,
+    table,
+)
+from metric.figures import calibration, temperature
+from metric.gallery import printable
+
+COLUMN = 320  # pixels of a picture on the sheets
+TAKEN = (baselines.GRAY, baselines.RANDOM, baselines.TRUTH, classification.CHANCE)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Which photos are measured, and how: those of `image_dir`, at the `most` so many, all `cut`.
+
+    `prior` is a .npy file that rebalances AuC, None for the bundled one; `strict` counts an error
+    within a threshold as Paddle-CIC does; `seed` is that of the random baseline; `temperatures` are
+    compared. A `gallery` shows up to so many of the best and of the worst photos of the first
+    colorizer, a `comparison` so many by all; in them `alternatives` of each and, with
+    `uncertainty`, a map of it. `num_workers` processes read and measure, 0 is this one alone.
+    """
+
+    image_dir: str
+    most: int | None = None
+    cut: pairs.Cut = pairs.WHOLE
+    prior: str | None = None
+    seed: int = 0
+    strict: bool = False
+    temperatures: Sequence[float] = ()
+    gallery: int = 0
+    comparison: int = 0
+    alternatives: int = 1
+    uncertainty: bool = False
+    num_workers: int = 0
+
+    @cached_property
+    def names(self):
+        """Paths of the photos in the folder, looked for once."""
+        return list(islice(sources.walk(self.image_dir), self.most))
+
+    def path(self, name):
+        """Path of a photo of that name."""
+        return os.path.join(self.image_dir, name)
+
+
+class Recognisers(NamedTuple):
+    """{name: evaluation.Classifier} that look at pictures, and {name: facts} of the protocol."""
+
+    classifiers: Mapping[str, Any] = MappingProxyType({})
+    facts: Mapping[str, Any] = MappingProxyType({})
+
+
+NOBODY = Recognisers()
+
+
+class Evaluated(NamedTuple):
+    """{file name: content}, the tables as text, the heaviest photos, and lines on some photos.
+
+    `complete` says that no photo was left out, of the figures or of the gallery.
+    """
+
+    contents: dict
+    text: str
+    heaviest: dict
+    lines: list
+    complete: bool
+
+
+def recognisers(study, files, classes, backend, device="auto"):
+    """Recognisers of the photos of a Study, of some weights' `files`, on a backend.
+
+    `classes` are the class folders' names in the order of the outputs, or None. Raises ValueError,
+    naming a file that is of no classifier or does not fit the folders.
+    """
+    found, facts = {}, {}
+    photos = [(name, name.partition(os.sep)[0]) for name in study.names]
+    for weights in files:
+        network, state, outputs = classifiers.load(weights)
+        if (name := classifiers.title(network)) in found:
+            raise InputError(f"two classifiers are called {name}: measure them apart")
+        labelled = classifiers.labelled(study.image_dir, photos, outputs, classes)
+        labels = {study.path(name): label for name, label in labelled}
+        run = partial(_recognise, network, backend.predictor(network, state, device))
+        found[name] = evaluation.Classifier(run, network.size, labels)
+        facts[name] = classifiers.facts(network, weights, backend.NAME)
+    return Recognisers(found, facts)
+
+
+def _recognise(network, forward, views):
+    return forward(classifiers.inputs(network, views))
+
+
+def _class_lines(study, names, recognisers):
+    """Yield a line on the photos `names` that are of no class."""
+    for one in recognisers.classifiers.values():
+        others = [name for name in names if one.labels[study.path(name)] is None]
+        if others:
+            yield classifiers.outside(others, len(names))
+            return
+
+
+def _read_all(study, progress):
+    """(names of those photos of a Study that can be read, messages of the others)."""
+    paths = list(map(study.path, study.names))
+    problems = evaluation.problems(paths, study.cut, study.num_workers, progress)
+    names = [name for name, problem in zip(study.names, problems) if not problem]
+    problems = list(filter(None, problems))
+    for problem in problems:
+        tell(f"skipped: {problem}", progress, sys.stderr)
+    if not names:
+        raise InputError(f"{study.image_dir}: no photo in there that can be read")
+    return names, problems
+
+
+def _card(study, count, colorizers, frameworks, device):
+    """The protocol card, a JSON object."""
+    how = study.cut, study.seed, study.strict, study.prior
+    card = protocol.card(count, *how, *frameworks)
+    rows = {
+        name: {
+            "weights": os.path.basename(one.weights),
+            "sha256": download.sha256(one.weights),
+            **one.settings.facts(),
+        }
+        for name, one in colorizers.items()
+    }
+    del card["weights"], card["temperature"]
+    return card | {"rows": rows, "device": device}
+
+
+def _by_temperature(rows, intervals):
+    """Text of figures by temperature, and the best for each aim, of {name: evaluation.Row}."""
+    parts = []
+    for name, row in rows.items():
+        figures = row.temperatures.compute()
+        by_value = {format(one["temperature"], "g"): dict(one) for one in figures}
+        for one in by_value.values():
+            del one["temperature"]
+        aims = temperature.best(figures).items()
+        lines = "".join(f"best for {aim}: {value:g}\n" for aim, value in aims)
+        head = f"{name} by temperature, on the cells that the network sees, not on full-size pixels"
+        shown = table.text(by_value, dict(zip(by_value, intervals[name])))
+        parts.append(f"{head}\n{shown}{lines}")
+    return "\n".join(parts)
+
+
+def _draw_figures(ledgers, colorizers, card):
+    """(Summary, text, {file: content}) of {name: Ledger}: files are figures, curves and text."""
+    found = summary.summarize(ledgers)
+    rows = {name: one.total for name, one in ledgers.items()}
+    curves = {name: row.pictures.curve() for name, row in rows.items()}
+    own = {name: rows[name] for name, one in colorizers.items() if one.has_distribution}
+    facts = {"photos": card["count"], "figures": found.figures, **found.facts()}
+    facts |= {"curves": curves, "protocol": card}
+    text = found.text()
+    if any(row.temperatures.each for row in own.values()):
+        facts["temperatures"] = {name: row.temperatures.compute() for name, row in own.items()}
+        spans = {n: row.temperatures.intervals(found.drawn.get(n, {})) for n, row in own.items()}
+        facts["temperature_intervals"] = spans
+        text += "\n" + _by_temperature(own, spans)
+    facts["reliability"] = {name: row.calibration.curve() for name, row in own.items()}
+    files = {
+        "evaluation.json": record.dumps(facts),
+        "evaluation.txt": text,
+        "evaluation.png": curve.png(curves),
+        "evaluation_weight.png": heaviest.png(next(iter(ledgers.values()))),
+        "evaluation.npz": ledger.pack(ledgers, protocol.conditions(card)),
+    }
+    if own:
+        calibrations = {name: row.calibration for name, row in own.items()}
+        files["reliability.png"] = calibration.png(calibrations)
+    return found, text, files
+
+
+def still_there(paths, before, progress=None):
+    """Indices of the paths whose files have not changed since `before`, their contents.state.
+
+    The others are named: their figures and what a gallery would show are of two photos. The lines
+    are told to `progress`, by default printed.
+    """
+    kept = [i for i, path in enumerate(paths) if before[i] == contents.state(path) is not None]
+    for i in sorted(set(range(len(paths))).difference(kept)):
+        name = printable(paths[i])
+        tell(f"not shown: {name}: it changed while it was measured: measure again", progress)
+    return kept
+
+
+def _draw_gallery(study, names, show, errors, cells, drawings, card):
+    """{file: content} of the gallery: the best and the worst photos by their `errors`."""
+    groups = {
+        heading: [
+            gallery.Exhibit(
+                gallery.printable(names[i]), f"RMSE of ab {errors[i]:.1f}", show(names[i])
+            )
+            for i in numbers
+        ]
+        for heading, numbers in zip(("Best", "Worst"), gallery.extremes(errors, study.gallery))
+        if numbers
+    }
+    return {
+        "gallery.html": gallery.page("Colorized photos", cells, drawings, groups, card),
+        "gallery.png": record.png(gallery.sheet(groups, COLUMN)),
+    }
+
+
+def _draw_comparison(study, names, show):
+    """{file: content} of photos evenly spread over the set, as every colorizer shows them."""
+    chosen = np.linspace(0, len(names) - 1, min(study.comparison, len(names))).astype(int)
+    rows = [show(names[i]) for i in chosen]
+    captions = [caption for caption, _ in rows[0]]
+    sheet = contact_sheet([[picture for _, picture in row] for row in rows], captions, COLUMN)
+    return {"comparison.png": record.png(sheet)}
+
+
+def evaluate(study, colorizers, recognisers=NOBODY, frameworks=(), device="auto", progress=None):
+    """Measure {row: colorizer} and the baselines as a Study says, and write nothing: Evaluated.
+
+    `frameworks` are names of imported modules whose versions go into the protocol card, beside the
+    name of the `device`. Steps and lines are told to `progress`, see `cic.system.progress`; by
+    default a bar is shown. Raises ValueError if no photo can be read, images.PhotoError for one
+    that cannot be measured.
+    """
+    shares = measuring.read_prior(study.prior) if study.prior else prior.default()
+    names, problems = _read_all(study, progress)
+    paths = list(map(study.path, names))
+    sides = tuple({one.side for one in recognisers.classifiers.values()})
+    grid = tuple(study.temperatures)
+    how = evaluation.Protocol(shares, study.strict, study.cut, grid, sides, study.seed)
+    before = list(map(contents.state, paths))
+    measured = how, study.num_workers, recognisers.classifiers, progress
+    rows, notes = evaluation.measure(paths, colorizers, *measured)
+    ledger.name_from(rows, study.image_dir)
+    card = _card(study, len(names), colorizers, frameworks, device)
+    card |= {"classifiers": dict(recognisers.facts), "skipped": problems}
+    card |= {name: len(noted) for name, noted in notes.items()}
+    found, text, written = _draw_figures(rows, colorizers, card)
+    kept = still_there(paths, before, progress)
+    if kept:
+        first = rows[next(iter(colorizers))].total.errors
+        pictured = [names[i] for i in kept], [first[i] for i in kept]
+        written |= _draw_pictures(study, colorizers, *pictured, found, written, card)
+    lines = [*measuring.note_lines(notes, len(names)), *_class_lines(study, names, recognisers)]
+    complete = not problems and len(kept) == len(names)
+    return Evaluated(written, text, found.heaviest, lines, complete)
+
+
+def _draw_pictures(study, colorizers, names, errors, found, written, card):
+    """{file: content} of the gallery and the comparison that a Study asks for."""
+
+    def show(name):
+        photo = study.cut.read(study.path(name))[0]
+        return gallery.show(photo, colorizers, study.alternatives, study.uncertainty)
+
+    drawn = {}
+    if study.gallery:
+        drawings = {name: data for name, data in written.items() if name.endswith(".png")}
+        drawn |= _draw_gallery(study, names, show, errors, found.cells(), drawings, card)
+    if study.comparison:
+        drawn |= _draw_comparison(study, names, show)
+    return drawn
