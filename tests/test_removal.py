@@ -21,7 +21,7 @@ from PIL import Image
 
 from cic.dataset import invalid, removal, validity
 from cic.photos import images, sheet, sources
-from cic.system import console, contents
+from cic.system import contents
 
 ROOT = Path(__file__).parent.parent
 SHELLS = [shell for shell in ("dash", "bash", "ash", "ksh93", "mksh", "sh") if shutil.which(shell)]
@@ -396,7 +396,7 @@ def test_only_what_a_terminal_cannot_show_is_escaped():
         "a\n\x1b\udcff\u2028\x9b": r"a\n\x1b\udcff\u2028\x9b",
     }
     for name, shown in names.items():
-        assert console.printable(name) == shown
+        assert printable(name) == shown
 
 
 def test_the_preview_shows_a_single_hue_too_and_says_what_is_kept(mixed, monkeypatch):

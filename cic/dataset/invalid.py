@@ -13,11 +13,11 @@ from cic.dataset import removal, validity
 from cic.dataset.validity import Finding
 from cic.photos import images, kinds, sheet, sources
 from cic.system import contents
-from cic.system.console import printable
 from cic.system.errors import InputError, SettingError
 from cic.system.files import check, check_outside, lies_in, replacing
 from cic.system.parallel import Pool
 from cic.system.progress import told
+from cic.system.text import printable
 
 CHUNK = 16  # photos that travel to a worker together
 SHOWN = 200  # most photos in the preview

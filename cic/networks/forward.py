@@ -152,7 +152,8 @@ _COMBINE = {layers.Sum: np.add, layers.Product: np.multiply}
 def apply(layer, state, x, training=False, noise=None):
     """Output (N, C', H', W') of one layer for x (N, C, H, W) float, in the precision of x.
 
-    From Flatten on, both are (N, F). `noise` (N,) is that of the photos: see `randomness.dropout_factors`.
+    From Flatten on, both are (N, F). `noise` (N,) is that of the photos: see
+    `randomness.dropout_factors`.
     """
     if isinstance(layer, layers.Dropout):
         if not training or noise is None:

@@ -172,7 +172,7 @@ class Session:
 
     def _order(self, backend, held_out=False):
         """Order in which this process sees the photos of all, or those to evaluate on."""
-        size, place = self.plan.recipe.batch_size, (backend.rank(), backend.size())
+        size, place = self.plan.recipe.batch_size, (backend.rank(), backend.world_size())
         if held_out:
             return Order(len(self.held_out), size, 0, False, *place)
         groups = self.dataset.photos.groups, self.plan.recipe.balance
@@ -234,7 +234,7 @@ class Session:
             time = before.get("provenance", {}).get("time")
             facts["checkpoints"] = f"one of step {before['step']:,}, of a start at {time}"
         facts |= facts.pop("recipe")
-        loop.check_alike(trainer, backend.rank(), backend.size(), facts)
+        loop.check_alike(trainer, backend.rank(), backend.world_size(), facts)
         trainer.agree()
 
     def _say(self, line):
@@ -249,7 +249,7 @@ class Session:
 
     def _introduce(self, backend, trainer, checkpoints, step, steps):
         """Say what is about to be trained, and how long."""
-        network, size = self.dataset.network, backend.size()
+        network, size = self.dataset.network, backend.world_size()
         together = f" in {size} processes" if size > 1 else ""
         self._say(
             f"{network} of {network.parameter_count:,} parameters, {backend.NAME} on "
