@@ -22,6 +22,7 @@ from PIL import Image
 from cic.dataset import invalid, removal, validity
 from cic.photos import images, sheet, sources
 from cic.system import contents
+from cic.system.text import printable
 
 ROOT = Path(__file__).parent.parent
 SHELLS = [shell for shell in ("dash", "bash", "ash", "ksh93", "mksh", "sh") if shutil.which(shell)]
