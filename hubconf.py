@@ -9,6 +9,8 @@ With source="local" and a clone's path in place of the name, they take what is t
 import os
 import sys
 
+from cic.system.errors import SettingError
+
 dependencies = ["numpy", "PIL", "safetensors", "tqdm"]
 
 _ROOT = os.path.dirname(os.path.abspath(__file__))
@@ -36,11 +38,11 @@ def cic(pretrained=False, weights=None, backend=None, device="cpu", **options):
 
     if not pretrained:
         if weights is not None:
-            raise ValueError(f"weights={weights!r} without pretrained=True")
+            raise SettingError(f"weights={weights!r} without pretrained=True")
         network, state = networks.get("cic", **options), None
     else:
         if options:
-            raise ValueError(f"pretrained weights have their own options, not {options}")
+            raise SettingError(f"pretrained weights have their own options, not {options}")
         if str(weights).startswith("https://"):
             weights = published.fetch(weights)
         network, state, _ = reading.load_weights(weights)

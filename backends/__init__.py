@@ -7,6 +7,7 @@ import os
 from cic import networks
 from cic.colorize import settings
 from cic.colorize.colorizer import Colorizer
+from cic.system.errors import InputError, MissingError, SettingError
 from cic.weights import checkpoint, probe, reading
 
 # Backend: the module it needs, and what pip installs for it; in order of preference.
@@ -45,14 +46,14 @@ def get(name=None):
         name = launched() or next(iter(available()), None)
         if name is None:
             packages = ", ".join(package for _, package in _FRAMEWORKS.values())
-            raise ImportError(f"no backend here: pip install one of {packages}")
+            raise MissingError(f"no backend here: pip install one of {packages}")
     if name not in _FRAMEWORKS:
-        raise ValueError(f"no backend is called {name!r}; there are {', '.join(names())}")
+        raise SettingError(f"no backend is called {name!r}; there are {', '.join(names())}")
     if launched() not in (None, name):
-        raise ValueError(f"started by the launcher of {launched()}, which cannot run {name}")
+        raise SettingError(f"started by the launcher of {launched()}, which cannot run {name}")
     module, package = _FRAMEWORKS[name]
     if not _is_installed(module):
-        raise ImportError(f"backend {name!r} is not installed: pip install {package}")
+        raise MissingError(f"backend {name!r} is not installed: pip install {package}")
     return importlib.import_module(f"backends.{name}")
 
 
@@ -73,7 +74,7 @@ def colorizer(weights=None, backend=None, device="auto", **changes):
         raise checkpoint.CheckpointError(f"{name}: {error}") from None
     idle = [flag for flag in settings.OF_LOGITS if changes.get(flag) is not None]
     if idle and network.predicts == networks.AB:
-        raise ValueError(f"{', '.join(idle)}: of no effect on {network}, which gives ab")
+        raise InputError(f"{', '.join(idle)}: of no effect on {network}, which gives ab")
     return Colorizer(network, get(backend).predictor(network, state, device), chosen, name)
 
 

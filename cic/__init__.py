@@ -3,4 +3,7 @@
 NumPy, Pillow, safetensors, tqdm and the standard library; `backends` holds the two frameworks.
 """
 
+from cic.system.errors import Error
+
+__all__ = ["Error", "__version__"]
 __version__ = "0.1.0"

@@ -1,7 +1,6 @@
 """Picture of accuracies."""
 
-import io
-
+from metric import charts
 from metric.table import cell
 
 
@@ -10,11 +9,7 @@ def png(rows, intervals):
 
     `intervals` are {row name: {"top1": [low, high] or None, ...}}.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure((8, 1.5 + 0.6 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = charts.figure(8, 1.5 + 0.6 * len(rows))
     axes = figure.subplots()
     for name, height, colour in (("top5", 0.8, "tab:blue"), ("top1", 0.5, "tab:orange")):
         values = [row[name] for row in rows.values()]
@@ -26,6 +21,4 @@ def png(rows, intervals):
     axes.set(xlim=(0, 118), xlabel="photos, %")
     axes.invert_yaxis()
     axes.legend(loc="lower right")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    return file.getvalue()
+    return charts.png(figure)

@@ -9,6 +9,7 @@ from itertools import islice
 from cic.colour import prior
 from cic.photos import images, sources
 from cic.system import provenance
+from cic.system.errors import InputError
 from cic.system.progress import told
 from cic.weights import download
 from metric import frontier, record, table
@@ -47,7 +48,7 @@ def measure(choice, colorizer, progress=None):
     network that gives ab, and if no photo can be read.
     """
     if not colorizer.has_distribution:
-        raise ValueError(f"{colorizer.weights}: {colorizer.network} gives ab: there is no choice")
+        raise InputError(f"{colorizer.weights}: {colorizer.network} gives ab: there is no choice")
     names = list(islice(sources.walk(choice.image_dir), choice.most))
     shares = read_prior(choice.prior) if choice.prior else prior.default()
     found = frontier.Frontier(choice.decodings(colorizer.settings.decoding), shares)
@@ -62,7 +63,7 @@ def measure(choice, colorizer, progress=None):
                 continue
             found.update(colorizer.output(image), colorizer.light(image), colorizer.true_ab(image))
     if not found.photos:
-        raise ValueError(f"{choice.image_dir}: no photo in there that can be read")
+        raise InputError(f"{choice.image_dir}: no photo in there that can be read")
     protocol = {
         "weights": os.path.basename(colorizer.weights),
         "sha256": download.sha256(colorizer.weights),

@@ -12,6 +12,7 @@ from cic.dataset.batches import Order, PhotoDataset
 from cic.dataset.loader import Loader
 from cic.photos.sources import report_name
 from cic.system import provenance
+from cic.system.errors import InputError
 from cic.system.progress import tell, told
 from cic.system.randomness import noise_of
 from cic.training.ranks import RANKS
@@ -68,7 +69,7 @@ def dataset(folder, network, meta, classes=None, load_size=None):
     """
     own = meta.get("classes")
     if None not in (own, classes) and own != classes:
-        raise ValueError(
+        raise InputError(
             "--classes: not the classes, in this order, that the weights were made for"
         )
     recipe = meta.get("recipe", {})
@@ -140,7 +141,7 @@ def evaluate(labelled, rows, device="auto", workers=0, progress=None):
         settings = meta, labelled.classes, labelled.load_size
         photos = dataset(labelled.image_dir, network, *settings)
         if names not in (None, photos.classes):
-            raise ValueError(f"{weights}: of other classes than the weights before: measure apart")
+            raise InputError(f"{weights}: of other classes than the weights before: measure apart")
         names = photos.classes
         predict = backend.predictor(network, state, device)
         measured = measure(photos, predict, workers, labelled.most, progress)
@@ -188,7 +189,7 @@ def facts(network, photos):
     """What the accuracy of a network depends on, a JSON object."""
     return {
         "network": str(network),
-        "input": f"{network.space}, less {network.mean}, divided by {network.scale}",
+        "input": network.input_words(),
         "masked": network.masked,
         "resize": f"short side to {photos.load_size} pixels, bicubic (Pillow)",
         "crop": f"the middle {photos.crop_size} x {photos.crop_size} pixels",

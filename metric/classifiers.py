@@ -8,6 +8,7 @@ from PIL import Image
 
 from cic.networks import imagenet
 from cic.photos import images, sources
+from cic.system.errors import InputError
 from cic.system.parallel import Pool
 from cic.system.progress import told
 from cic.weights import download, formats
@@ -70,10 +71,10 @@ def class_photos(folder):
     """
     photos = [(name, name.partition(os.sep)[0]) for name in sources.walk(folder)]
     if not photos:
-        raise ValueError(f"{folder}: no photo in there")
+        raise InputError(f"{folder}: no photo in there")
     for name, entry in photos:
         if name == entry:
-            raise ValueError(f"{os.path.join(folder, name)}: in no class folder")
+            raise InputError(f"{os.path.join(folder, name)}: in no class folder")
     return photos
 
 
@@ -92,16 +93,16 @@ def labelled(folder, photos, outputs, classes=None):
         if len(classes) != outputs == len(known) and not set(known).isdisjoint(classes):
             classes, strict = known, False
         if len(classes) != outputs:
-            raise ValueError(
+            raise InputError(
                 f"{folder}: {len(classes)} class folders, but the network has {outputs} outputs: "
                 "--classes FILE says which they are"
             )
     if len(classes) != outputs:
-        raise ValueError(f"{len(classes)} classes are named, but the network has {outputs} outputs")
+        raise InputError(f"{len(classes)} classes are named, but the network has {outputs} outputs")
     label = {name: number for number, name in enumerate(classes)}
     for _, entry in photos:
         if strict and entry not in label:
-            raise ValueError(f"{os.path.join(folder, entry)}: no class is called {entry}")
+            raise InputError(f"{os.path.join(folder, entry)}: no class is called {entry}")
     return [(name, label.get(entry)) for name, entry in photos]
 
 
@@ -177,7 +178,7 @@ def load(weights):
     """
     network, state = formats.load(weights)
     if not network.is_classifier:
-        raise ValueError(f"{weights}: {network} is no classifier")
+        raise InputError(f"{weights}: {network} is no classifier")
     (outputs,) = network.output((network.channels, network.size, network.size))
     return network, state, outputs
 

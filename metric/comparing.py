@@ -2,6 +2,7 @@
 
 from itertools import combinations, product
 
+from cic.system.errors import InputError
 from metric import table
 from metric.baselines import GRAY, RANDOM, TRUTH
 from metric.evaluation import Row
@@ -26,18 +27,18 @@ def check(paths, runs):
     one, other = (next(iter(ledgers.values())) for ledgers in (ours, theirs))
     for path, mine, others in zip(paths, (one, other), (other, one)):
         if extra := sorted(mine.photos.keys() - others.photos.keys()):
-            raise ValueError(
+            raise InputError(
                 f"{both}: not the same photos: {len(extra)} only in {path}: {named(extra)}"
             )
     for name in our_terms.keys() & their_terms.keys():
         if our_terms[name] != their_terms[name]:
             terms = f"{our_terms[name]} and {their_terms[name]}"
-            raise ValueError(f"{both}: measured differently: {name} is {terms}")
+            raise InputError(f"{both}: measured differently: {name} is {terms}")
     columns = set(WEIGHTS) & set(one.columns()) & set(other.columns())
     for photo, column in product(one.names(), columns):
         a, b = (each.photos[photo][column] for each in (one, other))
         if abs(a - b) > ROUNDING * max(abs(a), abs(b)):
-            raise ValueError(f"{both}: {photo!r} is another picture in each")
+            raise InputError(f"{both}: {photo!r} is another picture in each")
 
 
 def paired(runs):
@@ -51,7 +52,7 @@ def paired(runs):
     ]
     pairs = list(product(*labels) if len(runs) > 1 else combinations(*labels, 2))
     if not pairs:
-        raise ValueError("there are no two rows to compare: name a second run")
+        raise InputError("there are no two rows to compare: name a second run")
     chosen = zip(labels, runs)
     return {name: run[row] for each, run in chosen for name, row in each.items()}, pairs
 

@@ -15,6 +15,7 @@ from cic.colour import prior
 from cic.photos import sources
 from cic.photos.sheet import contact_sheet
 from cic.system import contents
+from cic.system.errors import InputError
 from cic.system.progress import tell
 from cic.weights import download
 from metric import (
@@ -108,7 +109,7 @@ def recognisers(study, files, classes, backend, device="auto"):
     for weights in files:
         network, state, outputs = classifiers.load(weights)
         if (name := classifiers.title(network)) in found:
-            raise ValueError(f"two classifiers are called {name}: measure them apart")
+            raise InputError(f"two classifiers are called {name}: measure them apart")
         labelled = classifiers.labelled(study.image_dir, photos, outputs, classes)
         labels = {study.path(name): label for name, label in labelled}
         run = partial(_recognise, network, backend.predictor(network, state, device))
@@ -139,7 +140,7 @@ def _read_all(study, progress):
     for problem in problems:
         tell(f"skipped: {problem}", progress, sys.stderr)
     if not names:
-        raise ValueError(f"{study.image_dir}: no photo in there that can be read")
+        raise InputError(f"{study.image_dir}: no photo in there that can be read")
     return names, problems
 
 

@@ -5,7 +5,6 @@ colours count, and the other way round: a decoding is worth choosing if none is 
 Beside them stand how colourful it is, and how much of it is orange and brown.
 """
 
-import io
 from dataclasses import replace
 from itertools import product
 
@@ -13,13 +12,14 @@ import numpy as np
 
 from cic.colour import prior, rebalance
 from cic.colour.decoding import STATISTICS, Decoding
-from cic.colour.distributions import soft_encode
-from cic.colour.lab import lab_to_rgb, recolor, rgb_to_lab
+from cic.colour.distributions import TEMPERATURE, soft_encode
+from cic.colour.lab import ab_distance, lab_to_rgb, recolor, rgb_to_lab
+from metric import charts
 from metric.figures.auc import LAMBDAS, credit
 from metric.figures.colourfulness import colourfulness
 from metric.figures.warmth import warm
 
-TEMPERATURES = (0.38, 0.6, 0.8, 1.0)
+TEMPERATURES = (TEMPERATURE, 0.6, 0.8, 1.0)
 UNWEIGHTS = (0.0, 0.15, 0.3)
 SATURATIONS = (0.9, 1.0, 1.1, 1.2)
 FIGURES = ("raw", "balanced", "colourfulness", "warm")
@@ -64,7 +64,7 @@ class Frontier:
         made = [recolor(truth, np.zeros_like(true_ab)), truth, *self._pictures(logits, truth)]
         for sums, picture in zip(self.sums, made, strict=True):
             ab = np.moveaxis(rgb_to_lab(picture)[..., 1:], -1, 0)
-            area = credit(np.hypot(*(ab.astype(np.float64) - np.moveaxis(true_ab, -1, 0))))
+            area = credit(ab_distance(np.moveaxis(ab, 0, -1).astype(np.float64), true_ab))
             sums += area.sum(), (weights * area).sum(), colourfulness(picture), warm(ab).sum()
         self.pixels += weights.size
         self.weight += float(weights.sum())
@@ -131,11 +131,7 @@ def table(found):
 
 def png(found):
     """Bytes of a PNG: raw against balanced AuC, the frontier numbered as in `table`."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure((9, 6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = charts.figure(9, 6)
     axes = figure.subplots()
     for statistic, marker in zip(STATISTICS, "os"):
         rows = [row for row in found["decodings"] if row["statistic"] == statistic]
@@ -158,6 +154,4 @@ def png(found):
     axes.grid(alpha=0.3)
     axes.legend()
     figure.colorbar(drawn, label="colourfulness, of the truth's")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    return file.getvalue()
+    return charts.png(figure)

@@ -1,10 +1,10 @@
 """Who holds the weight of a weighted figure: the share of each photo, and a picture of them."""
 
-import io
 import sys
 
 import numpy as np
 
+from metric import charts
 from metric.figures.auc import NAMES
 
 LIMIT = 0.1  # share of one photo above which a figure says little of the others
@@ -51,15 +51,12 @@ def png(ledger):
 
     Raises ValueError of a ledger without the sums of AuC.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
 
     held = shares(ledger)
     if not held:
         raise ValueError("no figure is weighted")
-    figure = Figure((8, 5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = charts.figure(8, 5)
     axes = figure.subplots()
     for name, each in held.items():
         together = 100 * np.cumsum(np.sort(each)[::-1])
@@ -75,6 +72,4 @@ def png(ledger):
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.grid(alpha=0.3)
     axes.legend(loc="best")
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    return file.getvalue()
+    return charts.png(figure)

@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 
+from cic.system.errors import InputError
 from metric.figures import bootstrap
 from metric.figures.sums import plain
 from metric.figures.temperature import place_of
@@ -110,7 +111,7 @@ def unpack(path, kind):
             raise ValueError("sums of another shape")
         ledgers = {row: _opened(kind, photos, columns, part) for row, part in zip(rows, sums)}
     except (ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile):
-        raise ValueError(
+        raise InputError(
             f"{path}: not the sums of a measured run: give the .npz beside its JSON file"
         ) from None
     return ledgers, conditions

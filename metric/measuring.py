@@ -1,12 +1,12 @@
 """Pictures that are there, beside the photos they were made of: all figures, and the baselines'."""
 
-import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from cic.colour import prior, rebalance
 from cic.colour.lab import rgb_to_lab
 from cic.system import files
+from cic.system.errors import InputError
 from cic.system.parallel import Pool
 from cic.system.progress import told
 from metric import baselines, curve, heaviest, pairs, protocol, record
@@ -62,11 +62,8 @@ def measure_pair(metric, options, cut, job):
 
 def refuse_outputs(paths, folders):
     """Raise ValueError or OSError, before any work, if a file to write is no good."""
-    for path in paths:
-        files.check(path)
-        for folder in folders:
-            if os.path.isdir(folder) and files.lies_in(path, folder):
-                raise ValueError(f"{path}: would be among the pictures: choose another --save_path")
+    refusal = "would be among the pictures: choose another --save_path"
+    files.check_outside(paths, folders, refusal)
 
 
 def read_prior(path):
@@ -75,7 +72,7 @@ def read_prior(path):
     try:
         rebalance.weights(shares, gamma=0)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise InputError(f"{path}: {error}") from None
     return shares
 
 

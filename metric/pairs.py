@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cic.photos import images, sources
+from cic.system.errors import InputError
 
 NAMED = 3  # files that a line names
 
@@ -33,9 +34,9 @@ def find(imgs_dir, results_dir):
         if paths
     ]
     if problems:
-        raise ValueError("; ".join(problems))
+        raise InputError("; ".join(problems))
     if not photos:
-        raise ValueError(f"{imgs_dir}: no photo in there")
+        raise InputError(f"{imgs_dir}: no photo in there")
     return [Pair(photo, results[stem]) for stem, photo in photos.items()]
 
 
@@ -45,7 +46,7 @@ def _by_stem(folder):
     for name in sources.walk(folder):
         path, stem = os.path.join(folder, name), os.path.splitext(name)[0]
         if stem in found:
-            raise ValueError(f"{found[stem]!r} and {path!r}: two files of one stem")
+            raise InputError(f"{found[stem]!r} and {path!r}: two files of one stem")
         found[stem] = path
     return found
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from cic.dataset.targets import read_classes
 from cic.networks import Network
 from cic.system import provenance
+from cic.system.errors import InputError
 from cic.weights import download
 from metric import bars, baselines, classifiers, record, summary
 from metric.ledger import name_from, pack
@@ -40,7 +41,7 @@ class Recognition:
         labelled = classifiers.labelled(self.results_dir, photos, outputs, names)
         photos, others = classifiers.split(labelled)
         if not photos:
-            raise ValueError(
+            raise InputError(
                 f"{self.results_dir}: no photo in a folder of ImageNet's 1,000 classes"
             )
         jobs = classifiers.jobs_of(self.results_dir, photos, self.imgs_dir, self.seed)

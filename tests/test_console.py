@@ -13,7 +13,7 @@ import pytest
 
 from cic.colorize.work import colorize_files
 from cic.photos import images
-from cic.system import console
+from cic.system.text import said
 
 ROOT = Path(__file__).parent.parent
 NAME = "Wölfe 狼 🐺 \udcff"
@@ -67,7 +67,8 @@ def test_standard_output_that_is_full_is_one_line_and_status_1(length):
 
 
 def test_an_error_is_one_line_whatever_its_words():
-    done = start(r"def main(): raise ValueError('a\nb\x1b[31m\udcff')" + "\nconsole.run(main)")
+    code = "from cic import Error\n" r"def main(): raise Error('a\nb\x1b[31m\udcff')"
+    done = start(code + "\nconsole.run(main)")
     assert (done.returncode, done.stderr) == (1, b"error: a\\nb\\x1b[31m\\udcff\n")
     done = start("def main(): raise MemoryError\nconsole.run(main)")
     assert (done.returncode, done.stderr) == (1, b"error: MemoryError\n")
@@ -142,5 +143,5 @@ def test_nothing_about_one_photo_ends_the_others(tmp_path, photos, capsys):
 
 
 def test_text_that_says_nothing_is_named_by_its_type():
-    assert console.said(MemoryError()) == "MemoryError"
-    assert console.said(ValueError("a\tb")) == r"a\tb"
+    assert said(MemoryError()) == "MemoryError"
+    assert said(ValueError("a\tb")) == r"a\tb"

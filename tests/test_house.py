@@ -171,22 +171,6 @@ def test_the_pinned_ruff_is_the_same_everywhere():
     assert len(set(pins)) == 1
 
 
-def test_both_readmes_have_the_same_outline():
-    outlines = []
-    for name in ("README.md", "README_cn.md"):
-        text = (ROOT / name).read_text(encoding="utf-8")
-        lines = text.splitlines()
-        outlines.append(
-            (
-                [line.split(" ")[0] for line in lines if line.startswith("#")],
-                text.count("```"),
-                sum(line.startswith("|") for line in lines),
-                sum("](" in line for line in lines),
-            )
-        )
-    assert outlines[0] == outlines[1]
-
-
 def test_every_module_of_commands_is_in_the_list():
     there = {path.stem for path in (ROOT / "cic" / "commands").glob("[!_]*.py")}
     assert there == set(commands.NAMES) == {*invocation.TOOLS, *invocation.MODULES}

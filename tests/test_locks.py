@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cic.photos import images
-from cic.system import files, locks
+from cic.system import errors, files, locks
 
 ROOT = Path(__file__).parent.parent
 HOLD = """
@@ -225,5 +225,5 @@ def test_a_file_that_is_in_the_way_of_the_folder_is_named(tmp_path):
     (tmp_path / "file").touch()
     named = r"cannot be written: .*/file is not a folder"
     for folder in ("file", "file/a", "file/a/b"):
-        with pytest.raises(NotADirectoryError, match=named), locks.held(tmp_path / folder):
+        with pytest.raises(errors.FileError, match=named), locks.held(tmp_path / folder):
             pass

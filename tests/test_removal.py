@@ -21,7 +21,7 @@ from PIL import Image
 
 from cic.dataset import invalid, removal, validity
 from cic.photos import images, sheet, sources
-from cic.system import console, contents
+from cic.system import contents
 
 ROOT = Path(__file__).parent.parent
 SHELLS = [shell for shell in ("dash", "bash", "ash", "ksh93", "mksh", "sh") if shutil.which(shell)]
@@ -357,7 +357,8 @@ def test_an_output_that_is_in_the_way_is_refused_before_any_work(
     (tmp_path / "folder.png").mkdir()
     before = {name: (tmp_path / os.fsdecode(name)).read_bytes() for name in files(tmp_path)}
     run = tool(tmp_path, "--image_dir", "photos", "--output", output, "--preview", preview)
-    assert run.returncode == 1
+    wrong = named.endswith(("a .sh file", "no format"))
+    assert run.returncode == (2 if wrong else 1)
     assert named in run.stderr
     assert len(run.stderr.splitlines()) == 1
     assert {name: (tmp_path / os.fsdecode(name)).read_bytes() for name in files(tmp_path)} == before
@@ -395,7 +396,7 @@ def test_only_what_a_terminal_cannot_show_is_escaped():
         "a\n\x1b\udcff\u2028\x9b": r"a\n\x1b\udcff\u2028\x9b",
     }
     for name, shown in names.items():
-        assert console.printable(name) == shown
+        assert printable(name) == shown
 
 
 def test_the_preview_shows_a_single_hue_too_and_says_what_is_kept(mixed, monkeypatch):

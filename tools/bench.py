@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from tqdm import tqdm
 
 from cic.system import console
+from cic.system.errors import SettingError
 from cic.system.files import replacing
 from tools.benchmark import colorizing, core, measures, reading, training
 from tools.benchmark.measuring import Row, machine
@@ -42,7 +43,7 @@ def main():
     args = parse_arguments()
     unknown = set(args.names) - set(LINES)
     if unknown:
-        raise ValueError(f"no line is called {unknown.pop()!r}; there are {', '.join(LINES)}")
+        raise SettingError(f"no line is called {unknown.pop()!r}; there are {', '.join(LINES)}")
     rows = [Row("what", "straightforward", "ours", "ratio", "aim"), Row(*5 * ["---"])]
     for name in tqdm(args.names or LINES, unit="line"):
         with tempfile.TemporaryDirectory() as folder:

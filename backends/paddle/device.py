@@ -2,6 +2,8 @@
 
 import paddle
 
+from cic.system.errors import SettingError
+
 
 def resolve_device(device="auto"):
     """Paddle's name of the device for "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:1".
@@ -15,7 +17,7 @@ def resolve_device(device="auto"):
     if kind == "cpu":
         return "cpu"
     if kind != "gpu" or not (index or "0").isdigit():
-        raise ValueError(f"device {device!r}: it is auto, cpu, gpu or gpu:N")
+        raise SettingError(f"device {device!r}: it is auto, cpu, gpu or gpu:N")
     if int(index or 0) >= gpus:
-        raise ValueError(f"device {device!r}: PaddlePaddle sees {gpus} GPUs here")
+        raise SettingError(f"device {device!r}: PaddlePaddle sees {gpus} GPUs here")
     return f"gpu:{int(index or 0)}"

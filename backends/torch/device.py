@@ -2,6 +2,8 @@
 
 import torch
 
+from cic.system.errors import SettingError
+
 
 def resolve_device(device="auto"):
     """torch.device for "auto" (a GPU if there is one), "cpu", "gpu", "gpu:1" or "cuda:1".
@@ -15,7 +17,7 @@ def resolve_device(device="auto"):
     if kind == "cpu":
         return torch.device("cpu")
     if kind != "gpu" or not (index or "0").isdigit():
-        raise ValueError(f"device {device!r}: it is auto, cpu, gpu or gpu:N")
+        raise SettingError(f"device {device!r}: it is auto, cpu, gpu or gpu:N")
     if int(index or 0) >= gpus:
-        raise ValueError(f"device {device!r}: PyTorch sees {gpus} GPUs here")
+        raise SettingError(f"device {device!r}: PyTorch sees {gpus} GPUs here")
     return torch.device("cuda", int(index or 0))

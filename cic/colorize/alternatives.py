@@ -18,6 +18,8 @@ import numpy as np
 
 from cic.colour.bins import AB
 from cic.colour.decoding import ANNEALED_MEAN
+from cic.colour.distributions import softmax
+from cic.colour.lab import ab_distance
 
 # Mean over the cells, CIELAB units, that makes two colourings distinct. Chosen by eye on training
 # photographs with weights of compact: at 6 some look alike, at 20 the third is often garish.
@@ -71,8 +73,7 @@ class _Tilted:
 
     def __init__(self, logits, decoding):
         self.logits, self.decoding = logits, decoding
-        share = np.exp(logits.reshape(len(AB), -1).T - logits.max(0).reshape(-1, 1), dtype=float)
-        self.share = share / share.sum(1, keepdims=True)
+        self.share = softmax(logits.reshape(len(AB), -1).T, dtype=float)
 
     def __call__(self, tilt):
         ab = _decode(self.logits, tilt, self.decoding)
@@ -99,7 +100,7 @@ def _ray(tilted, direction):
 
 def mean_distance(one, other):
     """Mean over the cells of the distance between two ab (h, w, 2), CIELAB units."""
-    return float(np.hypot(*np.moveaxis(one - other, -1, 0)).mean())
+    return float(ab_distance(one, other).mean())
 
 
 def _likeliest(tilted, rays, found, distance):

@@ -12,9 +12,11 @@ from cic.colorize.enlarge import EVERY_FOURTH, Grid, in_strips, resample
 from cic.colorize.painting import Painting, along_edges
 from cic.colorize.settings import DEFAULTS, GUIDED
 from cic.colour.lab import lightness, rgb_to_lab
+from cic.colour.prior import STRIDE
 from cic.networks import BINS
 from cic.photos import budget, images
 from cic.photos.sheet import contact_sheet
+from cic.system.errors import InputError
 
 LONG = 4  # a photo longer than this many times its short side is shrunk to no more area
 LONGEST = 32  # times `size`: the most that any side may have
@@ -22,7 +24,7 @@ COLUMN = 480  # pixels: width of a picture on the sheet of alternatives
 SHEET, MAP = "sheet", "map"  # kinds of pictures of a photo beside its colourings, 1, 2 ...
 
 
-def network_size(height, width, size=256, stride=4):
+def network_size(height, width, size=256, stride=STRIDE):
     """(height, width) at which the network sees a photo: short side about `size` pixels.
 
     Of the photo's shape, to within half of `stride` a side.
@@ -95,7 +97,7 @@ class Colorizer(Decoder):
             yield 1, self(photo)
             return
         if not self.has_distribution:
-            raise ValueError(
+            raise InputError(
                 f"{self.network} gives one colour a pixel: alternatives and uncertainty need a "
                 "network of 313 probabilities"
             )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cic.colour.prior import STRIDE
+
 STRIP = 1 << 16  # pixels worked on at once: their float32 scratch stays in a processor's cache
 
 
@@ -18,7 +20,7 @@ class Grid:
     the cell; its values belong there.
     """
 
-    stride: int = 4
+    stride: int = STRIDE
     mean: bool = False
 
     @property

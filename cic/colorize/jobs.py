@@ -9,6 +9,7 @@ from cic.colorize.work import ONE, Outcome, colorize_files
 from cic.films import writer
 from cic.photos import kinds, sources
 from cic.system import locks
+from cic.system.errors import InputError
 from cic.system.files import lies_in
 from cic.system.progress import tell
 
@@ -34,7 +35,7 @@ def list_jobs(paths, output, films=False, left_out=None, progress=None):
     inside = os.path.join(os.path.realpath(output), "")
     for path in paths:
         if os.path.realpath(path) == os.path.realpath(output):
-            raise ValueError(f"{path}: the output folder is the input folder: name another with -o")
+            raise InputError(f"{path}: the output folder is the input folder: name another with -o")
         folder, names = os.path.dirname(path), [os.path.basename(path)]
         if os.path.isdir(path):
             folder, names = path, sources.walk(path, extensions, problems.append, left_out)
@@ -51,7 +52,7 @@ def list_jobs(paths, output, films=False, left_out=None, progress=None):
                 continue
             jobs.append((source, target))
     if results and not jobs:
-        raise ValueError(
+        raise InputError(
             f"{', '.join(paths)}: all {results:,} photos in there lie in the output folder "
             f"{output}, whose photos are results: name another with -o"
         )
@@ -68,7 +69,7 @@ def _is_in(path, inside):
 def _refuse_among(path, target):
     """Raise ValueError if a photo's result would lie in `path`, a folder in the output folder."""
     if os.path.isdir(path) and _is_in(target, os.path.join(os.path.realpath(path), "")):
-        raise ValueError(f"{path}: {target!r} would lie among its photos: name another -o")
+        raise InputError(f"{path}: {target!r} would lie among its photos: name another -o")
 
 
 def locked(output, jobs):
@@ -128,7 +129,7 @@ def find(paths, output, films=False, progress=None):
     if not jobs:
         reasons = "".join(f"; {line}" for line in left_out.lines())
         what = "no photo and no film" if films else "no photo"
-        raise ValueError(f"{', '.join(paths)}: {what} in there{reasons}")
+        raise InputError(f"{', '.join(paths)}: {what} in there{reasons}")
     return Listing(output, jobs, problems, left_out.lines())
 
 
@@ -139,13 +140,13 @@ def find_set(folder, output, most=None):
     taken for photos.
     """
     if lies_in(os.path.join(output, "result"), folder):
-        raise ValueError(
+        raise InputError(
             f"{output}: lies in {folder}, so that results would be taken for photos: "
             "choose another --result_path"
         )
     names = list(islice(sources.walk(folder), most))
     if not names:
-        raise ValueError(f"{folder}: no photo in there")
+        raise InputError(f"{folder}: no photo in there")
     pairs = [(name, os.path.splitext(name)[0] + ".png") for name in names]
     jobs = [(os.path.join(folder, name), os.path.join(output, png)) for name, png in pairs]
     return Listing(output, jobs, [], [])

@@ -7,6 +7,7 @@ import numpy as np
 from cic.colour import prior, rebalance
 from cic.colour.decoding import ANNEALED_MEAN, STATISTICS, Decoding
 from cic.system import console
+from cic.system.errors import SettingError
 from cic.system.provenance import array_fingerprint
 
 GUIDED, BILINEAR = "guided", "bilinear"  # how colours are enlarged
@@ -32,14 +33,14 @@ class Settings:
     def __post_init__(self):
         sizes = self.sizes if isinstance(self.sizes, (tuple, list)) else [self.sizes]
         if not sizes or not all(type(size) is int and size > 0 for size in sizes):
-            raise ValueError(f"sizes are {self.sizes!r}: they must be whole numbers from 1 on")
+            raise SettingError(f"sizes are {self.sizes!r}: they must be whole numbers from 1 on")
         if len(set(sizes)) < len(sizes):
-            raise ValueError(f"sizes are {self.sizes!r}: one comes twice")
+            raise SettingError(f"sizes are {self.sizes!r}: one comes twice")
         object.__setattr__(self, "sizes", tuple(sorted(sizes)))
         if self.edges not in EDGES:
-            raise ValueError(f"edges is {self.edges!r}; there are {', '.join(EDGES)}")
+            raise SettingError(f"edges is {self.edges!r}; there are {', '.join(EDGES)}")
         if not isinstance(self.target_mean, bool):
-            raise ValueError(f"target_mean is {self.target_mean!r}: it must be true or false")
+            raise SettingError(f"target_mean is {self.target_mean!r}: it must be true or false")
 
     @property
     def size(self):
@@ -54,12 +55,12 @@ class Settings:
         changes = {name: value for name, value in changes.items() if value is not None}
         if "size" in changes:
             if "sizes" in changes:
-                raise ValueError("size and sizes are the same setting: name one")
+                raise SettingError("size and sizes are the same setting: name one")
             changes["sizes"] = (changes.pop("size"),)
         own = {entry.name for entry in fields(self)} - {"decoding"}
         known = own | {entry.name for entry in fields(Decoding)}
         if unknown := changes.keys() - known:
-            raise ValueError(f"no setting is called {min(unknown)!r}")
+            raise SettingError(f"no setting is called {min(unknown)!r}")
         decoded = {name: value for name, value in changes.items() if name not in own}
         rest = {name: value for name, value in changes.items() if name in own}
         return replace(self, decoding=replace(self.decoding, **decoded), **rest)

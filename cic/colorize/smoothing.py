@@ -22,6 +22,8 @@ width a frame:
 import numpy as np
 from PIL import Image
 
+from cic.system.errors import SettingError
+
 SMOOTHING = 0.9  # of the three above the one that halves the flicker of all
 MOTION = 4.0  # L: a cell whose lightness changed by so much keeps 1/e of the weight
 GRID = 8  # blocks along the short side in which frames are compared for cuts
@@ -40,7 +42,7 @@ class Smoother:
 
     def __init__(self, smoothing=SMOOTHING):
         if not 0 <= smoothing < 1:
-            raise ValueError(f"smoothing is {smoothing}; it must be 0 or above and below 1")
+            raise SettingError(f"smoothing is {smoothing}; it must be 0 or above and below 1")
         self.smoothing, self.begins, self.cut = smoothing, Shots(), False
         self.mean = self.light = None
 

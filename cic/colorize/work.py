@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from cic.colorize.colorizer import MAP, SHEET, NotFinite
 from cic.photos import images, sources
-from cic.system import console
+from cic.photos.damage import failed_on
 from cic.system.progress import told
 
 
@@ -58,11 +58,9 @@ def colorize_files(colorizer, jobs, pictures=ONE, film=None, progress=None):
         for source, target in bar.each(jobs):
             try:
                 work.colorize(source, target)
-            except images.PhotoError as error:
+            except Exception as error:  # one photo never ends the others
                 named = f"{source!r}: " if isinstance(error, NotFinite) else ""
-                work.fail(f"{named}{console.said(error)}")
-            except Exception as error:  # a defect, even, that one photo brings out
-                work.fail(f"{source!r}: {type(error).__name__}: {console.said(error)}")
+                work.fail(f"{named}{failed_on(source, error)}")
         return Outcome(work.done, work.failed)
 
 

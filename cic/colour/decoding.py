@@ -7,7 +7,8 @@ from math import isfinite
 import numpy as np
 
 from cic.colour.bins import AB, COUNT
-from cic.colour.distributions import MODE_BELOW, decode
+from cic.colour.distributions import MODE_BELOW, TEMPERATURE, decode, softmax
+from cic.system.errors import SettingError
 
 STATISTICS = MEAN, MEDIAN = "mean", "median"
 # Distances are sqrt(d^2 + SOFT^2), CIELAB units: they have a slope everywhere. Bins are 10 apart.
@@ -34,7 +35,7 @@ class Decoding:
     Raises ValueError for any that cannot be.
     """
 
-    temperature: float = 0.38
+    temperature: float = TEMPERATURE
     saturation: float = 1.0
     unweight: float = 0.0
     statistic: str = MEAN
@@ -45,14 +46,14 @@ class Decoding:
         _check("saturation", self.saturation, 10)
         _check("unweight", self.unweight, 1)
         if self.statistic not in STATISTICS:
-            raise ValueError(f"statistic is {self.statistic!r}; there are {MEAN}, {MEDIAN}")
+            raise SettingError(f"statistic is {self.statistic!r}; there are {MEAN}, {MEDIAN}")
         if self.bin_weights is not None:
             weights = np.asarray(self.bin_weights, np.float64)
             if weights.shape != (COUNT,) or not (np.isfinite(weights) & (weights > 0)).all():
-                raise ValueError(f"bin_weights must be {COUNT} numbers above 0")
+                raise SettingError(f"bin_weights must be {COUNT} numbers above 0")
             object.__setattr__(self, "bin_weights", tuple(weights.tolist()))
         elif self.unweight:
-            raise ValueError(
+            raise SettingError(
                 f"unweight is {self.unweight}, but the weights do not say how their training "
                 "weighed colours: only 0 is possible"
             )
@@ -71,7 +72,7 @@ class Decoding:
 def _check(name, value, most):
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not isfinite(value) or not 0 <= value <= most:
-        raise ValueError(f"{name} is {value!r}: it must be a number from 0 to {most}")
+        raise SettingError(f"{name} is {value!r}: it must be a number from 0 to {most}")
 
 
 ANNEALED_MEAN = Decoding()  # the paper's, equation 5
@@ -88,11 +89,7 @@ def median(logits, temperature=1.0):
     for start in range(0, flat.shape[1], BLOCK):
         # of one layout, whatever the network's: sums depend on it
         part = np.array(flat[:, start : start + BLOCK], np.float32, order="C")
-        part -= part.max(0)
-        part *= np.float32(1 / temperature)
-        np.exp(part, out=part)
-        part /= part.sum(0)
-        out[:, start : start + BLOCK] = _median(part)
+        out[:, start : start + BLOCK] = _median(softmax(part, temperature, axis=0))
     return out.reshape(2, *logits.shape[1:])
 
 

@@ -5,12 +5,14 @@ from functools import cache
 import numpy as np
 
 from cic.colour.bins import AB, COUNT
+from cic.system.errors import SettingError
 
 LIMIT = 128.0  # ab that can be encoded lie in [-LIMIT, LIMIT]; sRGB needs [-108, 99]
 FINE = 2.5  # lookup cell, CIELAB units: no cell has more than 12 candidates for 5 neighbours
 TABLE_NEIGHBORS = 16  # up to here the lookup pays; beyond it every bin is a candidate
 BIN_MASK = 2**9 - 1  # the 9 bits that hold any of the 313 bins
 BLOCK = 1 << 14  # distances computed at once: they stay in the processor's cache
+TEMPERATURE = 0.38  # of the annealed mean (paper, section 2.3): between the mode and the mean
 MODE_BELOW = 1e-6  # temperatures at which float32 softmax is the mode already
 
 _A, _B = AB.T.astype(np.float64)
@@ -60,9 +62,9 @@ def soft_encode(ab, neighbors=5, sigma=5.0):
     """
     ab = np.asarray(ab)
     if not 1 <= neighbors <= COUNT:
-        raise ValueError(f"neighbors is {neighbors}; it must lie in 1 to {COUNT}")
+        raise SettingError(f"neighbors is {neighbors}; it must lie in 1 to {COUNT}")
     if not sigma >= 1e-3:
-        raise ValueError(f"sigma is {sigma}; it must be 0.001 or above")
+        raise SettingError(f"sigma is {sigma}; it must be 0.001 or above")
     points = ab.astype(np.float64).reshape(-1, 2)  # float32 would reorder distances nearly equal
     if points.size and not (points.min() >= -LIMIT and points.max() <= LIMIT):
         raise ValueError(f"ab spans {ab.min()} to {ab.max()}; it must lie within +-{LIMIT:g}")
@@ -79,7 +81,7 @@ def soft_encode(ab, neighbors=5, sigma=5.0):
     return index.reshape(shape), weight.reshape(shape)
 
 
-def decode(logits, temperature=0.38, axis=1):
+def decode(logits, temperature=TEMPERATURE, axis=1):
     """Annealed mean of logits over 313 bins on `axis` -> ab, float32, 2 on the same axis.
 
     Softmax of logits / temperature, then the expectation over the bins (section 2.3, equation 5).
@@ -91,14 +93,29 @@ def decode(logits, temperature=0.38, axis=1):
     if logits.shape[-1] != COUNT:
         raise ValueError(f"logits have {logits.shape[-1]} entries on axis {axis}, not {COUNT}")
     if not temperature >= 0:
-        raise ValueError(f"temperature is {temperature}; it must be 0 or above")
+        raise SettingError(f"temperature is {temperature}; it must be 0 or above")
     if temperature < MODE_BELOW:
         return np.moveaxis(AB[logits.argmax(-1)], -1, axis)
-    share = logits - logits.max(-1, keepdims=True)
-    share *= share.dtype.type(1 / temperature)
-    np.exp(share, out=share)
+    share = likelihood(logits, temperature, axis=-1)
     ab = (share @ AB.astype(share.dtype)) / share.sum(-1, keepdims=True)
     return np.moveaxis(ab.astype(np.float32, copy=False), -1, axis)
+
+
+def likelihood(logits, temperature=1.0, axis=1, dtype=None):
+    """exp(logits / temperature), 1 at the largest of `axis`: the softmax, not yet divided.
+
+    A fresh array of any shape; `dtype` is the precision of the exponential, by default the logits'.
+    """
+    shifted = logits - logits.max(axis, keepdims=True)
+    shifted *= shifted.dtype.type(1 / temperature)
+    return np.exp(shifted, out=None if dtype else shifted, dtype=dtype)
+
+
+def softmax(logits, temperature=1.0, axis=1, dtype=None):
+    """Probabilities, summing to 1 over `axis`: the softmax of logits / temperature, any shape."""
+    share = likelihood(logits, temperature, axis, dtype)
+    share /= share.sum(axis, keepdims=True)
+    return share
 
 
 def log_softmax(logits, axis=1):

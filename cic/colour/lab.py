@@ -90,6 +90,14 @@ def lab_to_rgb(lab):
     return rgb
 
 
+def ab_distance(one, other=0.0):
+    """Distance in the ab plane of (..., 2) from (..., 2), by default from gray: (...).
+
+    Of gray it is the chroma C*ab; CIELAB units.
+    """
+    return np.hypot(*np.moveaxis(np.subtract(one, other), -1, 0))
+
+
 def recolor(photo, ab):
     """(H, W, 3) uint8 or (H, W) uint16 gray photo, (H, W, 2) float ab -> (H, W, 3) of the same L.
 

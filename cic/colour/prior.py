@@ -10,6 +10,7 @@ from cic.colour import rebalance
 from cic.colour.bins import COUNT
 from cic.colour.lab import rgb_to_lab
 from cic.photos import images
+from cic.system.errors import InputError
 from cic.system.files import replacing
 from cic.system.regular import open_regular
 
@@ -61,7 +62,7 @@ class Prior:
                 counts = cls(pixels, photos)
                 counts.compute()
             except (ValueError, TypeError, OverflowError) as error:
-                raise ValueError(f"{path}: no counts of a prior to add to: {error}") from None
+                raise InputError(f"{path}: no counts of a prior to add to: {error}") from None
         return counts
 
 
@@ -90,7 +91,7 @@ def read(path):
             prior = _array(file)
             rebalance.weights(prior)
         except ValueError as error:
-            raise ValueError(f"{path}: not a prior: {error}") from None
+            raise InputError(f"{path}: not a prior: {error}") from None
     return prior
 
 

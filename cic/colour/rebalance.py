@@ -4,6 +4,7 @@ import numpy as np
 
 from cic.colour.bins import AB, COUNT
 from cic.colour.distributions import soft_encode
+from cic.system.errors import SettingError
 
 GRAY_BELOW = 5.0  # an image whose |ab| never exceeds this is gray (authors' NonGrayMaskLayer)
 
@@ -39,10 +40,10 @@ def weights(prior, gamma=0.5):
     if prior.shape != (COUNT,) or not (prior >= 0).all() or abs(prior.sum() - 1) > 1e-4:
         raise ValueError(f"prior must be {COUNT} shares that sum to 1")
     if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma is {gamma}; it must lie in 0 to 1")
+        raise SettingError(f"gamma is {gamma}; it must lie in 0 to 1")
     mixed = (1 - gamma) * prior + gamma / COUNT
     if not mixed.all():
-        raise ValueError("the prior has an empty bin: smooth it, or take gamma above 0")
+        raise SettingError("the prior has an empty bin: smooth it, or take gamma above 0")
     inverse = 1 / mixed
     return (inverse / (prior @ inverse)).astype(np.float32)
 
@@ -55,7 +56,7 @@ def limited(bin_weights, prior, limit):
     Raises ValueError for a limit below 0.
     """
     if not limit >= 0:
-        raise ValueError(f"limit is {limit}; it must be 0 or above")
+        raise SettingError(f"limit is {limit}; it must be 0 or above")
     if not limit:
         return bin_weights
     clipped = np.minimum(bin_weights, limit, dtype=np.float64)

@@ -25,6 +25,7 @@ from cic.colorize.smoothing import SMOOTHING
 from cic.colorize.work import Pictures
 from cic.photos import sources
 from cic.system import console
+from cic.system.errors import InputError
 from metric.figures.flicker import FilmFigures
 
 
@@ -88,7 +89,7 @@ def main(argv=None):
     args = parser().parse_args(argv)
     listing = jobs.find(args.paths, args.output, films=True)
     if args.deinterlace and not any(sources.is_film(source) for source, _ in listing.jobs):
-        raise ValueError("--deinterlace: there is no film among them")
+        raise InputError("--deinterlace: there is no film among them")
     changes = settings.changes(args)
     colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
     outcome = listing.colorize(

@@ -24,6 +24,7 @@ import backends
 from cic.colorize import settings
 from cic.dataset.targets import read_classes
 from cic.system import console
+from cic.system.errors import InputError, SettingError
 from cic.weights import reading
 from metric import classification, evaluating, heaviest, measuring, record
 from metric.evaluating import TAKEN, Study
@@ -93,15 +94,15 @@ def rows_of(args):
     """{row name: (weights, backend's name or None)} of every weights and backend."""
     names = args.names or [_stem(weights) for weights in args.weights]
     if len(names) != len(args.weights):
-        raise ValueError(f"{len(names)} --names for {len(args.weights)} --weights")
+        raise SettingError(f"{len(names)} --names for {len(args.weights)} --weights")
     rows = {}
     for backend in dict.fromkeys(args.backend or [None]):
         for name, weights in zip(names, args.weights):
             row = f"{name} ({backend})" if args.backend and len(args.backend) > 1 else name
             if row in rows or row in TAKEN:
-                raise ValueError(f"two rows are called {row}: choose other --names")
+                raise SettingError(f"two rows are called {row}: choose other --names")
             if not row.isprintable():
-                raise ValueError(f"{row!r}: a name is one line of text")
+                raise SettingError(f"{row!r}: a name is one line of text")
             rows[row] = weights, backend
     return rows
 
@@ -123,7 +124,7 @@ def are_classifiers(args):
     """Whether the weights are those of classifiers; raises ValueError if only some are."""
     found = {reading.load_weights(weights)[0].is_classifier for weights in args.weights}
     if len(found) > 1:
-        raise ValueError("some of the --weights are of classifiers, others are not")
+        raise InputError("some of the --weights are of classifiers, others are not")
     return found.pop()
 
 
@@ -134,7 +135,7 @@ def check_outputs(args):
     names += ["comparison.png"] if args.compare else []
     measuring.refuse_outputs([os.path.join(args.save_path, n) for n in names], [args.image_dir])
     if (args.alternatives > 1 or args.uncertainty) and not (args.gallery or args.compare):
-        raise ValueError("--alternatives and --uncertainty are shown by --gallery and --compare")
+        raise SettingError("--alternatives and --uncertainty are shown by --gallery and --compare")
 
 
 def study_of(args):

@@ -32,7 +32,7 @@ import shlex
 from cic.dataset import invalid, validity
 from cic.dataset.invalid import SHOWN, Search
 from cic.system import console
-from cic.system.console import printable
+from cic.system.text import printable
 
 
 def parser():

@@ -11,6 +11,7 @@ average of the weights dotted.
 """
 
 from cic.system import console
+from cic.system.errors import InputError
 from cic.training import curves
 
 TITLES = ("run", "steps", "loss", "best validation", "at step", "images/s")
@@ -47,7 +48,7 @@ def main(argv=None):
             print(f"failed: {error}")
             failed += 1
     if not logs:
-        raise ValueError("no run to draw")
+        raise InputError("no run to draw")
     curves.draw(logs, args.output, args.smooth)
     show([TITLES, *(curves.row(run, *log) for run, log in logs.items())])
     print(f"have a look at {args.output}")

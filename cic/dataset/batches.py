@@ -16,6 +16,7 @@ from cic.dataset.masks import free_form
 from cic.dataset.targets import class_names, target_of
 from cic.photos import images
 from cic.photos.sources import PhotoList
+from cic.system.errors import InputError, SettingError
 from cic.system.randomness import noise_of, random_for
 
 # The last words of the random streams of order, masks, balance and ageing; the crops' is 0.
@@ -81,11 +82,11 @@ class PhotoDataset:
         keep_gray=False,
     ):
         if ageing and network.space != "L":
-            raise ValueError(f"ageing is {ageing}: {network} sees {network.space}, not L alone")
+            raise SettingError(f"ageing is {ageing}: {network} sees {network.space}, not L alone")
         if network.size not in (None, crop_size):
-            raise ValueError(f"crop_size is {crop_size}: {network} takes {network.size}")
+            raise SettingError(f"crop_size is {crop_size}: {network} takes {network.size}")
         if crop_size % network.multiple or not 0 < crop_size <= load_size:
-            raise ValueError(
+            raise SettingError(
                 f"crop_size is {crop_size}: it must be a multiple of {network.multiple} "
                 f"and at most load_size, {load_size}"
             )
@@ -109,13 +110,13 @@ class PhotoDataset:
         found = class_names(self.photos)
         names = found if names is None else names
         if unknown := set(found) - set(names):
-            raise ValueError(
+            raise InputError(
                 f"{', '.join(self.photos.searched)}: no class is called {min(unknown)}, of "
                 f"{len(unknown)} folders: --classes FILE names those whose photos are wanted"
             )
         (outputs,) = network.output((network.channels, network.size, network.size))
         if len(names) != outputs:
-            raise ValueError(
+            raise InputError(
                 f"{', '.join(self.photos.searched)}: {len(names)} classes, but the network has "
                 f"{outputs} outputs: --classes FILE says which they are"
             )
@@ -231,7 +232,7 @@ class Order:
         self, photos, batch_size, seed=0, shuffle=True, rank=0, world=1, groups=(), balance=0.0
     ):
         if batch_size < world:
-            raise ValueError(f"batch_size is {batch_size}: {world} ranks need at least one each")
+            raise SettingError(f"batch_size is {batch_size}: {world} ranks need at least one each")
         if balance and sum(groups) != photos:
             raise ValueError(f"groups of {sum(groups):,} photos: there are {photos:,}")
         self.photos, self.batch_size, self.seed, self.shuffle = photos, batch_size, seed, shuffle

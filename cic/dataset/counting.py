@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from cic.colour import ab_plane, prior, rebalance
 from cic.photos import images, sources
-from cic.system.files import check, lies_in
+from cic.photos.damage import failed_on
+from cic.system.errors import InputError, SettingError
+from cic.system.files import check, check_outside
 from cic.system.parallel import Pool
 from cic.system.progress import told
 
@@ -35,11 +37,11 @@ class Counting:
         if isinstance(self.image_dir, str | os.PathLike):
             object.__setattr__(self, "image_dir", (self.image_dir,))
         if not self.image_dir and not self.merge:
-            raise ValueError(
+            raise SettingError(
                 "nothing to count: name photos with --image_dir or priors with --merge"
             )
         if os.path.splitext(self.output)[1] != ".npy":
-            raise ValueError(f"{self.output}: the prior is a .npy file: call it prior.npy, say")
+            raise SettingError(f"{self.output}: the prior is a .npy file: call it prior.npy, say")
 
     @property
     def picture(self):
@@ -63,12 +65,9 @@ class Counted:
 
 def _refuse_outputs(counting):
     """Raise ValueError or OSError, before any work, if an output is no good."""
-    for path in (counting.output, counting.picture):
-        check(path)
-    if any(lies_in(counting.picture, place) for place in counting.image_dir):
-        raise ValueError(
-            f"{counting.picture}: the picture would be among the photos: choose another folder"
-        )
+    check(counting.output)
+    refusal = "the picture would be among the photos: choose another folder"
+    check_outside([counting.picture], counting.image_dir, refusal)
 
 
 def _count_photo(load_size, photo):
@@ -76,8 +75,8 @@ def _count_photo(load_size, photo):
     counts = prior.Prior()
     try:
         ab = prior.photo_ab(photo, load_size)
-    except images.PhotoError as error:
-        return error
+    except Exception as error:  # one photo never ends the others
+        return images.PhotoError(failed_on(photo, error))
     if not rebalance.is_gray(ab):
         counts.update(ab)
     return counts
@@ -112,7 +111,7 @@ def count(counting, progress=None):
     total, gray, failed = _count_all(counting, progress)
     if not total.photos:
         places = map(str, (*counting.image_dir, *counting.merge))
-        raise ValueError(f"{', '.join(places)}: no colour photo in there")
+        raise InputError(f"{', '.join(places)}: no colour photo in there")
     total.save(counting.output)
     mine, bundled = total.compute(), prior.default()
     images.write(counting.picture, ab_plane.draw({"these photos": mine, "bundled": bundled}))

@@ -13,10 +13,11 @@ from cic.dataset import removal, validity
 from cic.dataset.validity import Finding
 from cic.photos import images, kinds, sheet, sources
 from cic.system import contents
-from cic.system.console import printable
-from cic.system.files import check, lies_in, replacing
+from cic.system.errors import InputError, SettingError
+from cic.system.files import check, check_outside, lies_in, replacing
 from cic.system.parallel import Pool
 from cic.system.progress import told
+from cic.system.text import printable
 
 CHUNK = 16  # photos that travel to a worker together
 SHOWN = 200  # most photos in the preview
@@ -45,7 +46,7 @@ class Search:
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else os.fspath(value))
         if os.path.splitext(self.output)[1] != ".sh":
-            raise ValueError(
+            raise SettingError(
                 f"{self.output}: the script is a .sh file: call it remove_invalid.sh, say"
             )
 
@@ -69,12 +70,12 @@ def _refuse_outputs(search):
         suffix = os.path.splitext(search.preview)[1].lower()
         writable = Image.registered_extensions().get(suffix) in Image.SAVE
         if not (writable and suffix in sources.EXTENSIONS):
-            raise ValueError(f"{search.preview}: no format to write a picture in: call it .png")
-        if lies_in(search.preview, search.image_dir):
-            raise ValueError(f"{search.preview}: would be among the photos: write it elsewhere")
+            raise SettingError(f"{search.preview}: no format to write a picture in: call it .png")
+        refusal = "would be among the photos: write it elsewhere"
+        check_outside([search.preview], [search.image_dir], refusal)
     for path in () if removal.is_script(search.output) else (search.output, search.report):
         if os.path.lexists(path) and lies_in(path, search.image_dir):
-            raise ValueError(f"{path}: is there already, among the photos: choose another --output")
+            raise InputError(f"{path}: is there already, among the photos: choose another --output")
 
 
 def examine(folder, min_size, photo):
@@ -190,7 +191,7 @@ def find(search, progress=None):
         script = removal.Script(script_file, folder)
         result = examine_all(search, script, report_file, progress)
         if not result.counts:
-            raise ValueError(f"{printable(search.image_dir)}: no photo in there")
+            raise InputError(f"{printable(search.image_dir)}: no photo in there")
         script.end()
     if search.preview and result.shown:
         images.write(search.preview, draw(result.shown))

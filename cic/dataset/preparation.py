@@ -12,6 +12,7 @@ from cic.dataset import prepare
 from cic.photos import images
 from cic.photos.sources import PhotoList, report_name
 from cic.system import bounded_json, contents, limits, locks
+from cic.system.errors import InputError
 from cic.system.files import is_leftover, remove_leftovers, replacing
 from cic.system.parallel import Pool
 from cic.system.progress import tell, told
@@ -41,7 +42,7 @@ class Preparation:
 
     def __post_init__(self):
         if not 1 <= self.quality <= 100:
-            raise ValueError(f"quality is {self.quality}: it is 1 to 100")
+            raise InputError(f"quality is {self.quality}: it is 1 to 100")
         if isinstance(self.image_dir, str | os.PathLike):
             object.__setattr__(self, "image_dir", (self.image_dir,))
 
@@ -68,20 +69,20 @@ def _refuse_output(settings):
     output = os.path.realpath(settings.output)
     for place in map(os.path.realpath, settings.image_dir):
         if os.path.commonpath((output, place)) == place:
-            raise ValueError(
+            raise InputError(
                 f"{settings.output}: lies in {place}, where the photos come from: "
                 "choose another --output"
             )
         if os.path.commonpath((output, place)) == output:
-            raise ValueError(
+            raise InputError(
                 f"{place}: these photos lie in --output {settings.output}: choose another --output"
             )
     if os.path.lexists(settings.output) and not os.path.isdir(settings.output):
-        raise ValueError(f"{settings.output}: is not a folder")
+        raise InputError(f"{settings.output}: is not a folder")
     names = os.listdir(settings.output) if os.path.isdir(settings.output) else []
     names = [name for name in names if name != locks.NAME]
     if SETTINGS not in names and not all(map(is_leftover, names)):
-        raise ValueError(
+        raise InputError(
             f"{settings.output}: is not empty, nor of an earlier run: choose another --output"
         )
 
@@ -117,7 +118,7 @@ def _choose(photos, settings, progress):
         if name not in invalid or _has_changed(photo, invalid[name], progress):
             chosen.append(number)
     if invalid and not found:
-        raise ValueError(
+        raise InputError(
             f"{settings.invalid}: none of its {len(invalid):,} photos is among these: "
             "they are removed already, or it was made for another --image_dir"
         )
@@ -139,13 +140,13 @@ def _begin(facts, output):
         except ValueError:
             before = None
         if not isinstance(before, dict) or not facts.keys() <= before.keys():
-            raise ValueError(
+            raise InputError(
                 f"{path}: is damaged, or not of this tool: choose another --output, "
                 "or remove this one if nothing in it is needed"
             )
         for key, value in facts.items():
             if before.get(key) != value:
-                raise ValueError(
+                raise InputError(
                     f"{output}: begun with {key} {before.get(key)}, which is {value} now: "
                     "go on in the same way, or choose another --output"
                 )
@@ -213,7 +214,7 @@ def prepare_photos(settings, progress=None):
         tell(f"failed: {problem}", progress)
     chosen = _choose(photos, settings, progress)
     if not chosen:
-        raise ValueError(f"{', '.join(settings.image_dir)}: no photo to prepare in there")
+        raise InputError(f"{', '.join(settings.image_dir)}: no photo to prepare in there")
     facts = {name: getattr(settings, name) for name in ("load_size", "shards", "quality")}
     facts["max_pixels"] = limits.pixel_limit()
     facts["subsampling"], facts["photos"] = prepare.SUBSAMPLING, len(chosen)

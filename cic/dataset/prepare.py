@@ -14,8 +14,10 @@ import numpy as np
 
 from cic.dataset.validity import INVALID
 from cic.photos import images, metadata, shards
+from cic.photos.damage import failed_on
 from cic.photos.sources import PhotoList
 from cic.system import bounded_json, contents
+from cic.system.errors import InputError
 from cic.system.files import replacing
 from cic.system.regular import open_regular
 
@@ -98,8 +100,8 @@ def make(job, i):
         return Made(os.path.getsize(path), fresh=False)
     try:
         data = encode(photo, job.load_size, job.quality)
-    except images.PhotoError as error:
-        return Made(failure=str(error))
+    except Exception as error:  # one photo never ends the others
+        return Made(failure=failed_on(photo, error))
     if not path:
         return Made(len(data), data)
     with replacing(path) as fresh, open(fresh, "wb") as file:
@@ -199,7 +201,7 @@ def fingerprint(photos, chosen):
         name = target(photos[i])
         if _hash(os.fsencode(name)) in suspects and seen.setdefault(name, i) != i:
             both = " and ".join(repr(str(photos[n])) for n in (seen[name], i))
-            raise ValueError(f"{both} would both become {name!r}")
+            raise InputError(f"{both} would both become {name!r}")
     return digest.hexdigest()
 
 
@@ -221,5 +223,5 @@ def invalid_names(report):
                 if entry["kind"] in INVALID or entry["removed"]:
                     names[entry["path"]] = entry.get("sha256")
             except (ValueError, LookupError, TypeError, RecursionError):
-                raise ValueError(f"{report}: line {number} is not of such a report") from None
+                raise InputError(f"{report}: line {number} is not of such a report") from None
     return names

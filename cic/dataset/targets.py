@@ -13,6 +13,7 @@ from cic.colour.distributions import soft_encode
 from cic.colour.lab import rgb_to_lab
 from cic.colour.rebalance import is_gray
 from cic.photos.images import PhotoError
+from cic.system.errors import InputError
 from cic.system.regular import open_regular
 
 
@@ -114,10 +115,10 @@ def read_classes(path):
         try:
             names = file.read().decode().replace("\r", "\n").split("\n")
         except UnicodeDecodeError:
-            raise ValueError(f"{path}: not text in UTF-8") from None
+            raise InputError(f"{path}: not text in UTF-8") from None
     names = [name.strip() for name in names if name.strip()]
     if len(set(names)) != len(names):
-        raise ValueError(f"{path}: a name comes twice")
+        raise InputError(f"{path}: a name comes twice")
     return names
 
 

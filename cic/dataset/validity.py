@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cic.colour.lab import rgb_to_lab
+from cic.colour.lab import ab_distance, rgb_to_lab
 from cic.photos import images
+from cic.photos.damage import failed_on
 
 GRAY_MODE = "gray mode"  # the file has no colour channels (Pillow: L, LA, 1, I;16, ...); value 0
 GRAY = "gray"  # colour channels that hold gray; value: the chroma that few blocks exceed
@@ -68,8 +69,14 @@ def examine(source, min_size=MIN_SIZE):
         with images.opened(source) as image:
             size, mode = image.size, image.mode
             rgb = blocks(image)
+        return _judged(rgb, size, mode, min_size)
     except images.PhotoError as error:
         return Finding(error.kind, None, str(error))
+    except Exception as error:  # one photo never ends the others
+        return Finding(REFUSED, None, failed_on(source, error))
+
+
+def _judged(rgb, size, mode, min_size):
     if min(size) < min_size:
         reason = f"{size[0]} x {size[1]} pixels, the short side below {min_size}"
         return Finding(TOO_SMALL, min(size), reason)
@@ -115,7 +122,7 @@ def _is_clear(rgb):
 
 def _lab_and_chroma(rgb):
     lab = rgb_to_lab(rgb).reshape(-1, 3)
-    return lab, np.hypot(lab[:, 1], lab[:, 2])
+    return lab, ab_distance(lab[:, 1:])
 
 
 def hue_deviation(rgb, ab):

@@ -5,6 +5,7 @@ from cic.networks.efficientnet import efficientnet_lite, fpn
 from cic.networks.network import AB, BINS, CLASSES, Network
 from cic.networks.resnet import gated_resnet18, resnet, special_resnet
 from cic.networks.vgg import special_vgg16, vgg16
+from cic.system.errors import SettingError
 
 __all__ = ["AB", "BINS", "CLASSES", "Network", "get", "names"]
 
@@ -32,8 +33,8 @@ def names():
 def get(name, **options):
     """Network by name, with its options; raises ValueError for an unknown name or option."""
     if name not in _NETWORKS:
-        raise ValueError(f"no network is called {name!r}; there are {', '.join(names())}")
+        raise SettingError(f"no network is called {name!r}; there are {', '.join(names())}")
     try:
         return _NETWORKS[name](**options)
     except TypeError as error:
-        raise ValueError(f"network {name!r}: {error}") from None
+        raise SettingError(f"network {name!r}: {error}") from None

@@ -5,6 +5,7 @@ from math import inf
 from cic.colour.bins import COUNT
 from cic.networks.layers import BatchNorm, Conv, ConvTranspose, ReLU, Upsample
 from cic.networks.network import AB, Network, scaled
+from cic.system.errors import SettingError
 
 # Convolutions, channels, last stride and dilation of conv1 ... conv7 (paper, table 4).
 BLOCKS = (
@@ -54,9 +55,9 @@ def cic(width=1.0, extra_relu=False, input_scale=1.0):
     The input is (L - 50) / `input_scale`: 1 in the authors' Caffe code, 100 in their PyTorch code.
     """
     if not isinstance(extra_relu, bool):
-        raise ValueError(f"extra_relu is {extra_relu!r}; it must be true or false")
+        raise SettingError(f"extra_relu is {extra_relu!r}; it must be true or false")
     if isinstance(input_scale, bool) or not 0 < input_scale < inf:
-        raise ValueError(f"input_scale is {input_scale}; it must be a number above 0 and finite")
+        raise SettingError(f"input_scale is {input_scale}; it must be a number above 0 and finite")
     layers, last = _trunk(width, extra_relu)
     layers.append(Conv("conv8_313", last, COUNT, kernel=1, padding=0))
     options = {"width": width, "extra_relu": extra_relu, "input_scale": input_scale}

@@ -4,6 +4,8 @@ A part that is not trained, frozen, is a fixed function: its batch norms take an
 statistics, in training too.
 """
 
+from cic.system.errors import SettingError
+
 
 def is_frozen(network, name, freeze):
     """Whether a layer or an array is in the first `freeze` parts of the encoder."""
@@ -18,7 +20,7 @@ def trained(network, freeze):
     """
     if freeze > len(network.encoder):
         parts = f"{len(network.encoder)} parts" if network.encoder else "no parts: it has none"
-        raise ValueError(f"freeze is {freeze}: the encoder of {network} has {parts}")
+        raise SettingError(f"freeze is {freeze}: the encoder of {network} has {parts}")
     return [name for name in network.state_shapes if not is_frozen(network, name, freeze)]
 
 
@@ -28,6 +30,6 @@ def rates(network, recipe):
     Raises ValueError if the recipe names what the network's encoder does not have.
     """
     if recipe.encoder_lr != 1 and not network.encoder:
-        raise ValueError(f"encoder_lr is {recipe.encoder_lr}: {network} has no encoder")
+        raise SettingError(f"encoder_lr is {recipe.encoder_lr}: {network} has no encoder")
     names = [name for name in trained(network, recipe.freeze) if name in network.parameters]
     return {name: 1.0 if network.part(name) is None else recipe.encoder_lr for name in names}

@@ -7,6 +7,7 @@ import numpy as np
 from cic.networks import spectral
 from cic.networks.forward import affine, apply, combine, moments
 from cic.networks.layers import BatchNorm, Branches, Conv, ConvTranspose, Linear
+from cic.system.errors import InputError, SettingError
 from cic.system.randomness import random_for
 
 # The layers with a kernel, and its axis of output channels.
@@ -99,9 +100,9 @@ def scale_to_data(network, state, inputs, output_deviation=0.1, keep=()):
     size is no part of the output, and Adam's steps do not depend on the gradient's size.
     """
     if not len(inputs):
-        raise ValueError("no photo to scale the initial weights to")
+        raise InputError("no photo to scale the initial weights to")
     if any(getattr(layer, "spectral", False) for layer in network.flat):
-        raise ValueError(
+        raise SettingError(
             f"{network}: weights under spectral norms are not scaled to data: take --init plain"
         )
     state = dict(state)

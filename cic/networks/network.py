@@ -8,6 +8,7 @@ import numpy as np
 
 from cic.colour import spaces
 from cic.networks import layers
+from cic.system.errors import InputError, SettingError
 
 BINS, AB, CLASSES = "bins", "ab", "classes"  # what a network can predict
 DROPOUT = 0.5  # of the classifiers between their linear layers, as all their sources have it
@@ -101,13 +102,17 @@ class Network:
     def stride(self):
         """Input pixels a side for one output pixel; raises ValueError if the output is none."""
         if self.is_classifier:
-            raise ValueError(f"{self} is a classifier: it does not colorize")
+            raise InputError(f"{self} is a classifier: it does not colorize")
         side = self.size or 8 * self.multiple
         return side // self.output((self.channels, side, side))[1]
 
     def prepare(self, values):
         """Network input for values of its `space`, (...) or (..., C) of several, float32."""
         return (values - _exact(self.mean)) / _exact(self.scale)
+
+    def input_words(self):
+        """What the network takes, for people: "L, less 50.0, divided by 1.0"."""
+        return f"{self.space}, less {self.mean}, divided by {self.scale}"
 
     def inputs(self, rgb):
         """Network input (..., C, H, W) float32 for photos (..., H, W, 3) uint8 sRGB."""
@@ -125,7 +130,7 @@ class Network:
         """Raise ValueError unless all of the names are those of layers."""
         for name in names:
             if name not in self.taps:
-                raise ValueError(f"{self} has no layer {name!r}; it has {', '.join(self.taps)}")
+                raise SettingError(f"{self} has no layer {name!r}; it has {', '.join(self.taps)}")
 
 
 def _exact(value):
@@ -135,22 +140,24 @@ def _exact(value):
 def scaled(width):
     """The function that scales a number of channels by `width`, to a multiple of 8."""
     if isinstance(width, bool) or not 0 < width < inf:
-        raise ValueError(f"width is {width}; it must be a number above 0 and finite")
+        raise SettingError(f"width is {width}; it must be a number above 0 and finite")
     return lambda channels: max(8, round(channels * width / 8) * 8)
 
 
 def check_classes(classes, size, multiple=32, least=32):
     """Raise ValueError unless these are a number of classes and a side of a classifier's input."""
     if not isinstance(classes, int) or classes < 1:
-        raise ValueError(f"classes is {classes!r}; it must be a whole number from 1 on")
+        raise SettingError(f"classes is {classes!r}; it must be a whole number from 1 on")
     if not isinstance(size, int) or size < least or size % multiple:
-        raise ValueError(f"size is {size!r}; it must be a multiple of {multiple}, {least} or more")
+        raise SettingError(
+            f"size is {size!r}; it must be a multiple of {multiple}, {least} or more"
+        )
 
 
 def check_choice(name, value, choices):
     """Raise ValueError unless an option has one of the choices."""
     if value not in choices:
-        raise ValueError(f"{name} is {value!r}; there are {', '.join(map(str, choices))}")
+        raise SettingError(f"{name} is {value!r}; there are {', '.join(map(str, choices))}")
 
 
 def of_photos(space):

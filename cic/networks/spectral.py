@@ -7,6 +7,7 @@ singular vectors, as near as the iterations have come; its spectral norm is u . 
 import numpy as np
 
 from cic import networks
+from cic.system.errors import InputError
 
 EPSILON = 1e-12  # added to a vector's length
 FIRST = 15  # iterations that follow a fresh u
@@ -44,7 +45,7 @@ def folded(network, state):
     """
     names = [layer.name for layer in network.flat if getattr(layer, "spectral", False)]
     if not names:
-        raise ValueError(f"{network} has no spectral norm to fold")
+        raise InputError(f"{network} has no spectral norm to fold")
     state = dict(state)
     for name in names:
         u, v = state.pop(f"{name}.weight_u"), state.pop(f"{name}.weight_v")

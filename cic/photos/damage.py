@@ -6,6 +6,10 @@ import struct
 
 from PIL import Image, UnidentifiedImageError
 
+from cic.system import defects, errors
+from cic.system.errors import Error
+from cic.system.text import said
+
 # What Pillow raises for files that are cut off, damaged or made up: seen in its code, and in
 # tests/test_fuzz.py.
 DAMAGE = (
@@ -35,7 +39,7 @@ _DECODED = {"raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate",
 _DECODED |= {"tiff_jpeg", "tiff_ccitt", "group3", "group4"}
 
 
-class PhotoError(ValueError):
+class PhotoError(Error, ValueError):
     """A photo that cannot be read or written; the message names the file and the reason.
 
     `kind` is "truncated" (the file is cut off), "damaged" (its content is broken, or no photo) or
@@ -48,8 +52,21 @@ class PhotoError(ValueError):
         self.kind = kind
 
 
-class Unsupported(ValueError):
+class Unsupported(Error, ValueError):
     """A photo that may well be sound, but cannot be used here; the message says why."""
+
+
+def failed_on(photo, error):
+    """One line on why the work on a photo failed, whatever was raised; it names the photo.
+
+    What is neither the photo's fault nor the machine's is a defect of this program, and says so
+    (see `defects.note`).
+    """
+    if isinstance(error, PhotoError):
+        return said(error)
+    if not isinstance(error, OSError) and not errors.is_expected(error):
+        return f"{str(photo)!r}: {defects.note(error)}"
+    return f"{str(photo)!r}: {type(error).__name__}: {said(error)}"
 
 
 def diagnosis(error, file, image=None):

@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 import threading
-import unicodedata
 from math import nan
 
-from cic.system import invocation, limits
+from cic.system import defects, errors, invocation, limits
+from cic.system.errors import SettingError
+from cic.system.text import said
 
 ESCAPED = "backslashreplace"
 
@@ -119,7 +120,7 @@ def options(texts):
             if value.isalpha():  # space=Lab
                 found[key] = value
                 continue
-            raise ValueError(f"--option {text}: write width=0.5 or extra_relu=true") from None
+            raise SettingError(f"--option {text}: write width=0.5 or extra_relu=true") from None
     return found
 
 
@@ -140,11 +141,12 @@ def _between(least, most, text):
 
 
 def run(main):
-    """Exit with the status that `main()` returns; an expected error is one line and status 1.
+    """Exit with the status that `main()` returns: 0 if all went well, 1 if some or all failed.
 
-    Expected are bad values, files that cannot be used, missing packages, too little memory, and
-    Ctrl-C (status 130); anything else is a defect and keeps its traceback. SIGTERM ends as
-    SystemExit does (status 143), so that nothing half-written stays.
+    What a user can mend is one line (see `errors.is_expected`) and status 1, or 2 if the command
+    was called wrongly; Ctrl-C is status 130. Any other exception is a defect: it keeps its
+    traceback, says how to report it, and is status 1. SIGTERM ends as SystemExit does (status 143),
+    so that nothing half-written stays.
     """
     print_anything()
     if threading.current_thread() is threading.main_thread():
@@ -154,9 +156,14 @@ def run(main):
     except KeyboardInterrupt:
         print("stopped by the keyboard", file=sys.stderr)
         status = 130
-    except (ValueError, OSError, ImportError, MemoryError) as error:
-        print(f"error: {said(error)}", file=sys.stderr)
-        status = 1
+    except Exception as error:
+        status = getattr(error, "status", 1) if isinstance(error, errors.Error) else 1
+        if errors.is_expected(error):
+            print(f"error: {said(error)}", file=sys.stderr)
+        else:
+            defects.report(error)
+    if defects.tell():
+        status = status or 1
     sys.exit(_flushed(status))
 
 
@@ -178,17 +185,6 @@ def print_anything():
             stream.reconfigure(errors=ESCAPED)
     encoding = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
     os.environ["PYTHONIOENCODING"] = f"{encoding}:{ESCAPED}"
-
-
-def said(error):
-    """What an exception says, on one line; its type's name if it says nothing."""
-    return printable(str(error)) or type(error).__name__
-
-
-def printable(text):
-    """Any text on one line: as it is, but for controls, line ends and bytes that are not UTF-8."""
-    odd = ("Cc", "Cs", "Zl", "Zp")
-    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in odd else c for c in text)
 
 
 def _flushed(status):

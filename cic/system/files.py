@@ -5,6 +5,8 @@ import re
 import tempfile
 from contextlib import contextmanager, suppress
 
+from cic.system.errors import FileError, InputError
+
 try:
     import fcntl
 except ImportError:  # not on Windows
@@ -80,24 +82,35 @@ def _hidden(name):
 
 
 def check(path):
-    """Raise OSError, before any work, if `replacing` could not write a file of that name."""
+    """Raise FileError, before any work, if `replacing` could not write a file of that name."""
     if os.path.isdir(path):
-        raise IsADirectoryError(f"{path}: is a folder, not a file to write")
+        raise FileError(f"{path}: is a folder, not a file to write")
     if (length := len(os.fsencode(os.path.basename(path)))) > LONGEST_NAME:
-        raise OSError(f"{path}: the name has {length} bytes; {LONGEST_NAME} can be written")
+        raise FileError(f"{path}: the name has {length} bytes; {LONGEST_NAME} can be written")
     folder = os.path.dirname(os.path.abspath(path))
     while not os.path.lexists(folder):
         folder = os.path.dirname(folder)
     if not os.path.isdir(folder):
-        raise NotADirectoryError(f"{path}: cannot be written: {folder} is not a folder")
+        raise FileError(f"{path}: cannot be written: {folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(f"{path}: cannot be written: no permission to write in {folder}")
+        raise FileError(f"{path}: cannot be written: no permission to write in {folder}")
 
 
 def lies_in(path, folder):
     """Whether a file written as `path` would lie in `folder`, at any depth."""
     parent, folder = (os.path.realpath(place) for place in (os.path.dirname(path), folder))
     return os.path.commonpath((parent, folder)) == folder
+
+
+def check_outside(paths, folders, refusal):
+    """`check` each path to write; raise InputError, with the words `refusal`, in any of `folders`.
+
+    These hold photos: what is written there would be taken for one.
+    """
+    for path in paths:
+        check(path)
+        if any(os.path.isdir(folder) and lies_in(path, folder) for folder in folders):
+            raise InputError(f"{path}: {refusal}")
 
 
 def is_leftover(name):

@@ -2,6 +2,8 @@
 
 from PIL import Image
 
+from cic.system.errors import SettingError
+
 PIXELS = 178_956_970  # the limit without --max_pixels: twice what Pillow warns at
 
 
@@ -11,7 +13,7 @@ def limit_pixels(count):
     The limit is Pillow's own, so it holds for every image that Pillow opens here.
     """
     if count is not None and count < 1:
-        raise ValueError(f"a photo has at least one pixel: the limit cannot be {count}")
+        raise SettingError(f"a photo has at least one pixel: the limit cannot be {count}")
     Image.MAX_IMAGE_PIXELS = None if count is None else count / 2  # Pillow refuses above twice that
 
 

@@ -16,6 +16,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 
+from cic.system.errors import Error, FileError
 from cic.system.files import remove_leftovers
 
 try:
@@ -28,7 +29,7 @@ BEAT = 30  # seconds between signs of life
 SILENT = 150  # seconds without one, after which an owner on another machine is taken for dead
 
 
-class LockedError(OSError):
+class LockedError(Error, OSError):
     """Another run writes into the folder; the message says which, and what to do."""
 
 
@@ -76,7 +77,7 @@ def _missing(folder):
         missing.append(place)
         place = os.path.dirname(place)
     if not os.path.isdir(place):
-        raise NotADirectoryError(f"{folder}: cannot be written: {place} is not a folder")
+        raise FileError(f"{folder}: cannot be written: {place} is not a folder")
     return missing
 
 
@@ -125,7 +126,7 @@ def _open(path, folder):
         raise OSError(error.errno, error.strerror, os.fspath(folder)) from None
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
-        raise OSError(f"{path}: in the way of a lock, and no regular file: remove it")
+        raise FileError(f"{path}: in the way of a lock, and no regular file: remove it")
     return file
 
 

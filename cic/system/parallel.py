@@ -9,7 +9,8 @@ from concurrent.futures import ProcessPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 
-from cic.system import interrupts, limits
+from cic.system import defects, interrupts, limits
+from cic.system.errors import ProcessError
 
 AHEAD = 3  # chunks in preparation for each worker
 PATIENCE = 1  # seconds after which the workers are looked at
@@ -34,7 +35,8 @@ def _end_with_parent():
 
 
 def _call_each(chunk):
-    return [_call(item) for item in chunk]
+    """(result of each item, the defects that were noted meanwhile)."""
+    return [_call(item) for item in chunk], defects.taken()
 
 
 class Pool:
@@ -82,7 +84,7 @@ class Pool:
         try:
             yield from self._in_order(iter(items), chunk)
         except BrokenProcessPool:
-            raise OSError(
+            raise ProcessError(
                 "a process that reads photos was killed, perhaps for want of memory: "
                 "try fewer --num_workers"
             ) from None
@@ -99,7 +101,9 @@ class Pool:
     def _result(self, future):
         while True:
             try:
-                return future.result(timeout=PATIENCE)
+                results, noted = future.result(timeout=PATIENCE)
+                defects.add(noted)
+                return results
             except TimeoutError:
                 if future.done():
                     raise  # by the call itself

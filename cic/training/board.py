@@ -4,15 +4,17 @@ import os
 
 import numpy as np
 
+from cic.system.errors import FileError, MissingError
+
 
 def _log_writer():
     """VisualDL's LogWriter; raises ImportError or OSError, saying in one line what to do."""
     try:
         from visualdl import LogWriter  # not above: an extra, and its import writes to HOME
     except ImportError as error:
-        raise ImportError(f"{error}: pip install visualdl, or leave --board away") from None
+        raise MissingError(f"{error}: pip install visualdl, or leave --board away") from None
     except OSError as error:
-        raise OSError(
+        raise FileError(
             f"VisualDL keeps its settings in {os.path.expanduser('~/.visualdl')}: {error}: "
             "set HOME to a folder that can be written, or leave --board away"
         ) from None

@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from cic.system import bounded_json
+from cic.system.errors import InputError
 from cic.system.files import replacing
 from cic.system.regular import open_regular
 from cic.training.runs import AVERAGE, score
@@ -29,7 +30,7 @@ def read_log(run):
                 _go_back(validation, line["step"])
                 validation.append(line)
     if not training and not validation:
-        raise ValueError(f"{path}: no line of a log in there")
+        raise InputError(f"{path}: no line of a log in there")
     return training, validation
 
 

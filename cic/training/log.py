@@ -8,12 +8,13 @@ import time
 from collections import deque
 from contextlib import contextmanager
 
+from cic.system.errors import Error
 from cic.system.progress import told
 
 RECENT = 50  # steps that the shown and the final loss are the mean of
 
 
-class TrainingError(ValueError):
+class TrainingError(Error, ValueError):
     """Training cannot go on; the message says why and what to do."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from cic import networks
 from cic.networks import Network
+from cic.system.errors import SettingError
 from cic.training import recipes, runs
 from cic.training.recipes import Recipe
 
@@ -65,7 +66,7 @@ class RunPlan:
             if (path := getattr(self, name)) is not None:
                 object.__setattr__(self, name, os.fspath(path))
         if self.which_epoch != runs.LATEST and not self.continue_train:
-            raise ValueError(
+            raise SettingError(
                 f"--which_epoch {self.which_epoch}: add --continue_train to go on from it"
             )
 
@@ -110,12 +111,12 @@ def refuse_idle(plan: RunPlan, network: Network) -> None:
     idle += plan.asked_for("target_mean") if network.is_classifier else []
     idle += ["--momentum"] if "momentum" in plan.asked and recipe.optimizer != "sgd" else []
     if idle:
-        raise ValueError(f"{', '.join(idle)}: of no effect on {network} with loss {recipe.loss}")
+        raise SettingError(f"{', '.join(idle)}: of no effect on {network} with loss {recipe.loss}")
     if plan.encoder and plan.weights:
-        raise ValueError("--encoder: --weights are those of the encoder, too: leave one away")
+        raise SettingError("--encoder: --weights are those of the encoder, too: leave one away")
     if plan.encoder and not network.encoder:
-        raise ValueError(f"--encoder {plan.encoder}: {network} has no encoder")
+        raise SettingError(f"--encoder {plan.encoder}: {network} has no encoder")
     if plan.asked_for("weight_limit") and not recipe.rebalance:
-        raise ValueError("--weight_limit: of no effect without rebalancing")
+        raise SettingError("--weight_limit: of no effect without rebalancing")
     if plan.asked_for("balance") and len(plan.image_dir) == 1:
-        raise ValueError("--balance: of no effect on one place: name several with --image_dir")
+        raise SettingError("--balance: of no effect on one place: name several with --image_dir")

@@ -7,6 +7,7 @@ from cic.colour.bins import COUNT
 from cic.networks.network import INPUTS
 from cic.networks.resnet import DEPTHS, NORMS
 from cic.networks.vgg import VARIANTS
+from cic.system.errors import SettingError
 from cic.training.losses import NEEDS
 
 
@@ -61,27 +62,29 @@ class Recipe:
             value = getattr(self, entry.name)
             kinds = (int, float) if entry.type is float else entry.type
             if not isinstance(value, kinds) or isinstance(value, bool) != (entry.type is bool):
-                raise ValueError(f"{entry.name} is {value!r}: it must be {entry.type.__name__}")
+                raise SettingError(f"{entry.name} is {value!r}: it must be {entry.type.__name__}")
             if entry.type is int and value < (least := least_of(entry)):
-                raise ValueError(f"{entry.name} is {value}: it must be {least} or more")
+                raise SettingError(f"{entry.name} is {value}: it must be {least} or more")
             if entry.type is float and not (0 <= value < inf):
-                raise ValueError(f"{entry.name} is {value}: it must be finite and not below 0")
+                raise SettingError(f"{entry.name} is {value}: it must be finite and not below 0")
         for name in ("lr", "lr_factor", "sigma", "encoder_lr", "crop_scale"):
             if getattr(self, name) == 0:
-                raise ValueError(f"{name} is 0: it must be above 0")
+                raise SettingError(f"{name} is 0: it must be above 0")
         for name in ("beta1", "beta2", "momentum", "average"):
             if getattr(self, name) >= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be below 1")
+                raise SettingError(f"{name} is {getattr(self, name)}: it must be below 1")
         for name, most in MOST.items():
             if getattr(self, name) > most:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must be at most {most}")
+                raise SettingError(f"{name} is {getattr(self, name)}: it must be at most {most}")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                raise ValueError(
+                raise SettingError(
                     f"{name} is {getattr(self, name)!r}; there are {', '.join(choices)}"
                 )
         if self.crop_scale < 1 and not self.augment:
-            raise ValueError(f"crop_scale is {self.crop_scale}: without augment no crop is random")
+            raise SettingError(
+                f"crop_scale is {self.crop_scale}: without augment no crop is random"
+            )
 
 
 def least_of(entry):
@@ -334,9 +337,9 @@ def names():
 def get(name, **changes):
     """Recipe by name with some fields changed; raises ValueError for an unknown name or field."""
     if name not in _RECIPES:
-        raise ValueError(f"no recipe is called {name!r}; there are {', '.join(names())}")
+        raise SettingError(f"no recipe is called {name!r}; there are {', '.join(names())}")
     known = {f.name for f in fields(Recipe)}
     for key in changes:
         if key not in known:
-            raise ValueError(f"a recipe has no field {key!r}; it has {', '.join(sorted(known))}")
+            raise SettingError(f"a recipe has no field {key!r}; it has {', '.join(sorted(known))}")
     return replace(_RECIPES[name], **changes)

@@ -20,6 +20,7 @@ from cic.dataset.loader import Loader
 from cic.networks.initialize import initialize, scale_to_data
 from cic.photos.sources import PhotoList
 from cic.system import files, locks, provenance
+from cic.system.errors import InputError, SettingError
 from cic.system.progress import tell
 from cic.training import checkup, loop, runs
 from cic.training.board import Board
@@ -53,7 +54,7 @@ def open_network(recipe, photos, classes):
     network = networks.get(recipe.network, **recipe.options)
     if network.predicts != NEEDS[recipe.loss]:
         fit = ", ".join(name for name, need in NEEDS.items() if need == network.predicts)
-        raise ValueError(f"{network} cannot be trained with loss {recipe.loss}: take {fit}")
+        raise SettingError(f"{network} cannot be trained with loss {recipe.loss}: take {fit}")
     if not network.is_classifier:
         return network, None
     classes = classes or targets.class_names(photos)
@@ -78,7 +79,7 @@ def first_state(plan, dataset, progress=None):
     other, state, meta = reading.load_weights(plan.weights)
     checkpoint.check(network, state, plan.weights)
     if other != network:
-        raise ValueError(f"{plan.weights}: weights of {other}, not of {network}")
+        raise InputError(f"{plan.weights}: weights of {other}, not of {network}")
     if meta.get("classes", dataset.classes) != dataset.classes:
         line = f"{plan.weights}: its outputs were other classes than these"
         tell(line, progress, sys.stderr)
@@ -171,7 +172,7 @@ class Session:
 
     def _order(self, backend, held_out=False):
         """Order in which this process sees the photos of all, or those to evaluate on."""
-        size, place = self.plan.recipe.batch_size, (backend.rank(), backend.size())
+        size, place = self.plan.recipe.batch_size, (backend.rank(), backend.world_size())
         if held_out:
             return Order(len(self.held_out), size, 0, False, *place)
         groups = self.dataset.photos.groups, self.plan.recipe.balance
@@ -211,7 +212,7 @@ class Session:
         facts = self._facts(backend, steps)
         checkpoints = runs.Checkpoints(plan.model_path, network, recipe, facts, plan.keep)
         if os.path.exists(checkpoints.path()) and not (plan.continue_train or plan.check):
-            raise ValueError(
+            raise InputError(
                 f"{plan.model_path} holds a run: add --continue_train to go on with it, "
                 "or choose another --model_path"
             )
@@ -233,7 +234,7 @@ class Session:
             time = before.get("provenance", {}).get("time")
             facts["checkpoints"] = f"one of step {before['step']:,}, of a start at {time}"
         facts |= facts.pop("recipe")
-        loop.check_alike(trainer, backend.rank(), backend.size(), facts)
+        loop.check_alike(trainer, backend.rank(), backend.world_size(), facts)
         trainer.agree()
 
     def _say(self, line):
@@ -248,7 +249,7 @@ class Session:
 
     def _introduce(self, backend, trainer, checkpoints, step, steps):
         """Say what is about to be trained, and how long."""
-        network, size = self.dataset.network, backend.size()
+        network, size = self.dataset.network, backend.world_size()
         together = f" in {size} processes" if size > 1 else ""
         self._say(
             f"{network} of {network.parameter_count:,} parameters, {backend.NAME} on "

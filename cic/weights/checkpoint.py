@@ -16,7 +16,9 @@ import numpy as np
 
 from cic import networks
 from cic.system import bounded_json
+from cic.system.errors import Error
 from cic.system.files import replacing
+from cic.system.text import printable
 from cic.weights.files.safetensors_file import File
 
 OPTIMIZER = "optimizer/"  # prefix of the arrays that only training needs
@@ -31,7 +33,7 @@ LONGEST = 1000  # letters of a message: names in a file may be of any length
 _KINDS = {"f": "F", "i": "I", "u": "U"}  # safetensors' names of NumPy's kinds of numbers
 
 
-class CheckpointError(ValueError):
+class CheckpointError(Error, ValueError):
     """A file that is no checkpoint, or not one of this network; the message names it.
 
     It is one line that can be shown, whatever is in the file.
@@ -39,8 +41,7 @@ class CheckpointError(ValueError):
 
     def __init__(self, message):
         line = " ".join(str(message).split())
-        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line[:LONGEST])
-        super().__init__(shown + " ..." * (len(line) > LONGEST))
+        super().__init__(printable(line[:LONGEST]) + " ..." * (len(line) > LONGEST))
 
 
 def save(path, state, meta):

@@ -8,6 +8,7 @@ import urllib.request
 
 from tqdm import tqdm
 
+from cic.system.errors import Error
 from cic.system.files import replacing
 
 # torchvision's weights "IMAGENET1K_V1"; a name's digits are the first of the file's SHA-256.
@@ -16,7 +17,7 @@ PIECE = 1 << 20  # bytes read at once
 TIMEOUT = 30  # seconds without an answer
 
 
-class DownloadError(OSError):
+class DownloadError(Error, OSError):
     """A file that could not be downloaded; the message says what to do."""
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from cic import networks
 from cic.system import files
+from cic.system.errors import InputError
 from cic.weights import formats
 from cic.weights.formats import verify
 
@@ -38,7 +39,7 @@ class Port(NamedTuple):
         options = options or {}
         found = formats.read(source, options, group)
         if network not in (None, found.network.name):
-            raise ValueError(f"{source}: weights of {found.network}, not of {network}")
+            raise InputError(f"{source}: weights of {found.network}, not of {network}")
         own = found.network
         found = found.of(networks.get(own.name, **own.options | options), source)
         found = found.folded() if fold else found

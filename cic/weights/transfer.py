@@ -1,5 +1,6 @@
 """First weights of an encoder from a file of another network that has the same one."""
 
+from cic.system.errors import InputError
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.reading import load_weights
 
@@ -12,7 +13,7 @@ def begin(network, state, path):
     ValueError for a network without an encoder, CheckpointError if the file's is another one.
     """
     if not network.encoder:
-        raise ValueError(f"{network} has no encoder that could begin from {path}")
+        raise InputError(f"{network} has no encoder that could begin from {path}")
     other, weights, _ = load_weights(path)
     found = {
         name: array

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cic.system.errors import InputError
 from cic.training.ranks import RANKS, hits
 from metric.figures.sums import Sums, ratio
 
@@ -24,7 +25,7 @@ class Accuracy(Sums):
         """
         logits, labels = np.asarray(logits), np.asarray(labels)
         if np.isnan(logits).any():
-            raise ValueError("a logit is not a number: check the weights")
+            raise InputError("a logit is not a number: check the weights")
         if labels.size and not (labels.min() >= 0 and labels.max() < logits.shape[1]):
             raise ValueError(f"labels to {labels.max()}, but {logits.shape[1]} classes")
         self.add(*hits(logits, labels), len(labels))
@@ -32,7 +33,7 @@ class Accuracy(Sums):
     def compute(self):
         """{"top1": ..., "top5": ...}, percent; raises ValueError if no photo was seen."""
         if not self.count:
-            raise ValueError("no photo, no accuracy")
+            raise InputError("no photo, no accuracy")
         return super().compute()
 
     @staticmethod

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageFilter
 
-from cic.colour.lab import rgb_to_lab
+from cic.colour.lab import ab_distance, rgb_to_lab
 
 STRONG = 20.0  # L a pixel, central differences: the sharp outlines of things, about 5 % of a photo
 NEAR = 4  # pixels each way
@@ -40,7 +40,7 @@ class Bleeding:
         true, made = (
             rgb_to_lab(picture)[..., 1:].astype(np.float64) for picture in (photo, result)
         )
-        error = np.hypot(*np.moveaxis(true - made, -1, 0))
+        error = ab_distance(true, made)
         self.error += np.bincount(beside.ravel(), error.ravel(), 2)
         self.pixels += np.bincount(beside.ravel(), minlength=2)
 

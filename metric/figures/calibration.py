@@ -6,12 +6,11 @@ among neighbouring bins, which keeps it too unsure of the nearest one, and class
 rare colours count, and so seem, more frequent than they are.
 """
 
-import io
-
 import numpy as np
 
 from cic.colour.bins import COUNT
-from cic.colour.distributions import soft_encode
+from cic.colour.distributions import log_softmax, soft_encode
+from metric import charts
 from metric.figures.sums import plain, ratio
 
 GROUPS = 15  # equal-width groups of confidence (Guo et al., section 5)
@@ -42,17 +41,15 @@ class Calibration:
             raise ValueError(f"logits of {logits.shape[1]} cells beside the ab of {len(true)}")
         if not len(true):
             return
-        logits -= logits.max(0)
-        log_total = np.log(np.exp(logits).sum(0))
-        confidence = np.exp(-log_total)  # the likeliest bin's logit is 0
+        logs = log_softmax(logits, axis=0)
+        confidence = np.exp(logs.max(0))
         groups = len(self.cells)
         group = np.clip(np.ceil(confidence * groups).astype(np.int64) - 1, 0, groups - 1)
-        right = logits.argmax(0) == true
+        right = logs.argmax(0) == true
         self.cells += np.bincount(group, minlength=groups)
         self.right += np.bincount(group[right], minlength=groups)
         self.confidence += np.bincount(group, confidence, groups)
-        own = logits[true, np.arange(len(true))]
-        self.surprise += float((log_total - own).sum() / np.log(2))
+        self.surprise -= float(logs[true, np.arange(len(true))].sum() / np.log(2))
 
     def merge(self, other):
         """Add what `other` has seen; raises ValueError if it groups or divides differently."""
@@ -109,11 +106,7 @@ def png(calibrations):
 
     Perfect calibration is the diagonal; below it a network is surer than it should be.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure((6, 7), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = charts.figure(6, 7)
     curves, counts = figure.subplots(2, sharex=True, height_ratios=(4, 1))
     curves.plot((0, 1), (0, 1), "--", color="gray", label="_perfect")
     lines = []
@@ -123,13 +116,11 @@ def png(calibrations):
         counts.plot(confidence, cells / cells.sum(), "o-", markersize=4)
     curves.set(xlim=(0, 1), ylim=(0, 1), ylabel="how often the likeliest bin is the true one")
     counts.set(xlabel="its predicted probability", ylabel="share of cells", yscale="log")
-    legend = curves.legend(lines, ["figures"] * len(lines), loc="upper left")
-    for text, (name, calibration) in zip(legend.get_texts(), calibrations.items()):
+    labels = []
+    for name, calibration in calibrations.items():
         figures = calibration.compute()
-        label = f"{name}: error {figures['ece']:.3f}, {figures['nll']:.2f} bits"
-        text.set(text=label, parse_math=False)  # names as they are, $ and _ included
+        labels.append(f"{name}: error {figures['ece']:.3f}, {figures['nll']:.2f} bits")
+    charts.legend(curves, lines, labels, loc="upper left")
     for axes in (curves, counts):
         axes.grid(alpha=0.3)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=120)
-    return file.getvalue()
+    return charts.png(figure, dpi=120)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from cic.colorize.smoothing import cell_means
+from cic.colour.lab import ab_distance
 
 STATIC = 1.0  # L: cells whose lightness changes by no more from a frame to the next are static
 
@@ -21,7 +22,7 @@ class Flicker:
     def update(self, light, ab):
         """Add two consecutive frames of a shot: lightness (2, ...) and ab (2, ..., 2)."""
         static = np.abs(light[1] - light[0]) <= STATIC
-        self.change += float(_distance(ab[1], ab[0])[static].sum(dtype=np.float64))
+        self.change += float(ab_distance(ab[1], ab[0])[static].sum(dtype=np.float64))
         self.static += int(static.sum())
         self.pixels += static.size
 
@@ -52,7 +53,7 @@ class Ghosting:
     def update(self, light, plain, smooth):
         """Add a frame: lightness (2, ...) of the one before and of itself, its ab (..., 2) each."""
         moving = np.abs(light[1] - light[0]) > STATIC
-        self.distance += float(_distance(smooth, plain)[moving].sum(dtype=np.float64))
+        self.distance += float(ab_distance(smooth, plain)[moving].sum(dtype=np.float64))
         self.moving += int(moving.sum())
 
     def merge(self, other):
@@ -63,10 +64,6 @@ class Ghosting:
     def compute(self):
         """{"ghosting": ...}; 0 of no moving pixel."""
         return {"ghosting": self.distance / max(1, self.moving)}
-
-
-def _distance(one, other):
-    return np.hypot(*np.moveaxis(one - other, -1, 0))
 
 
 class FilmFigures:

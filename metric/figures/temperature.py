@@ -7,14 +7,15 @@ the aim beside the temperature.
 
 import numpy as np
 
-from cic.colour.distributions import decode
+from cic.colour.distributions import TEMPERATURE, decode
+from cic.colour.lab import ab_distance
 from metric.figures.auc import AuC
 from metric.figures.bootstrap import interval
 from metric.figures.calibration import Calibration
 from metric.figures.rmse import RMSE
 from metric.figures.sums import Sums, of_those, plain, ratio
 
-GRID = (0.1, 0.2, 0.3, 0.38, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0)
+GRID = (0.1, 0.2, 0.3, TEMPERATURE, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0)
 
 
 class _At:
@@ -60,7 +61,7 @@ class _Chroma(Sums):
 
 def _chroma(ab):
     """Sum over (..., 2) ab of their distance from gray."""
-    return float(np.hypot(*np.moveaxis(np.asarray(ab, np.float64), -1, 0)).sum())
+    return float(ab_distance(np.asarray(ab, np.float64)).sum())
 
 
 class Temperatures:

@@ -8,6 +8,7 @@ the network in it, and `others` says what a file is that is none of weights.
 from dataclasses import replace
 from types import MappingProxyType
 
+from cic.system.errors import InputError, SettingError
 from cic.system.invocation import named
 from cic.system.regular import open_regular
 from cic.weights.checkpoint import CheckpointError
@@ -46,7 +47,7 @@ def get(name):
     for form in FORMATS:
         if form.name == name:
             return form
-    raise ValueError(f"no format is called {name!r}; there are {', '.join(names())}")
+    raise SettingError(f"no format is called {name!r}; there are {', '.join(names())}")
 
 
 def load(path):
@@ -71,15 +72,15 @@ def read(path, options=MappingProxyType({}), group=None):
         found = [one for one in found if one[0].name == group]
     if not found:
         raise CheckpointError(f"{path}: {problem or _nothing_known(groups, group)}")
-    told = notes.options(note) | options
-    return _the_one(path, found, told, note, groups)
+    hints = notes.options(note) | options
+    return _the_one(path, found, hints, note, groups)
 
 
 def _recognised(group, forms, depth=MOST_PREFIXES):
     """[(Group, its format)] of the networks in a Group, which may have prefixes of others."""
     group = plain(group)
     for form in forms:
-        if form.recognises(form.bare(group.arrays)):
+        if form.recognises(form.strip_prefix(group.arrays)):
             return [(group, form)]
     inner = parts(group) if depth else ()
     return [one for part in inner for one in _recognised(part, forms, depth - 1)]
@@ -95,14 +96,14 @@ def _nothing_known(groups, group):
     return f"weights of no known network: it has {listed(groups)}"
 
 
-def _the_one(path, found, told, note, groups):
+def _the_one(path, found, hints, note, groups):
     """Found of the one of the recognised [(Group, its format)] that is sound.
 
     Raises CheckpointError if there is none, or more than one.
     """
     sound, errors = [], []
     for group, form in found:
-        options = told | {"class": group.kind}
+        options = hints | {"class": group.kind}
         place = f"{path}: {group.name}" if group.name else path
         try:
             own = note if not group.name else None  # it is about a file of ours
@@ -163,4 +164,4 @@ def suited(suffix, network):
                 return form
             except ValueError as error:
                 reasons.append(str(error))
-    raise ValueError("; ".join(reasons) or f"no format of {network.name} ends in {suffix!r}")
+    raise InputError("; ".join(reasons) or f"no format of {network.name} ends in {suffix!r}")

@@ -14,6 +14,7 @@ import numpy as np
 
 from cic import networks
 from cic.networks import Network
+from cic.system.errors import MissingError
 from cic.system.regular import open_regular
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.files.groups import Group
@@ -161,7 +162,7 @@ def _messages():
     try:
         from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
     except ImportError:
-        raise ImportError("Caffe's files are read with protobuf: pip install protobuf") from None
+        raise MissingError("Caffe's files are read with protobuf: pip install protobuf") from None
     file = descriptor_pb2.FileDescriptorProto(name="cic/caffe.proto", package="cic.caffe")
     kinds = {"int32": 5, "int64": 3, "string": 9, "bytes": 12}
 
@@ -200,10 +201,10 @@ class Caffe(Trunk):
     def recognises(self, arrays):
         return "conv8_313.0" in arrays or "bw_conv1_1.0" in arrays
 
-    def bare(self, arrays):
+    def strip_prefix(self, arrays):
         return {re.sub(r"^conv1_1\.", "bw_conv1_1.", name): a for name, a in arrays.items()}
 
-    def network(self, arrays, told):
+    def network(self, arrays, hints):
         biases = [arrays.get(f"conv{block}_2.1") for block in range(1, 9)]
         return networks.get("cic", width=trunk.width_of(biases))
 
@@ -235,7 +236,7 @@ class Caffe(Trunk):
             found[f"{layer}.bias"] = np.zeros(count, np.float32)
         return found
 
-    def leaves(self, arrays):
+    def ignored(self, arrays):
         found = {}
         for name, array in arrays.items():
             layer, _, place = name.rpartition(".")

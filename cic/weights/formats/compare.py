@@ -29,10 +29,7 @@ def difference(ours, theirs, inputs=True):
         return f"it has {len(pairs[0])} layers, theirs has {len(pairs[1])}"
     if not inputs:
         return ""
-    mine, other = (
-        f"{network.space} less {network.mean}, divided by {network.scale}"
-        for network in (ours, theirs)
-    )
+    mine, other = ours.input_words(), theirs.input_words()
     if mine != other:
         return f"its input is {mine}; theirs is {other}"
     mine, other = (

@@ -1,0 +1,79 @@
+"""Defects of this program: told apart from what a user can mend, and shown so that they can be
+reported.
+
+A defect that ends a command keeps its traceback (`report`). One that a single photo of many brings
+out does not end the others: it is a line beside the photo's name (`note`), and its traceback comes
+when the command ends (`tell`), once for each place in the code, from worker processes too.
+"""
+
+import os
+import platform
+import sys
+import traceback
+
+import cic
+from cic.system.text import printable, said
+
+HOW = (
+    "This is a defect of the program, not a mistake of yours. Please report it to the project's "
+    "issue tracker,\nwith all lines from the traceback on and the command that shows it:"
+)
+_VERSIONED = ("numpy", "PIL", "av", "torch", "paddle")  # named if they are imported
+_noted = {}  # {place in the code: the first traceback from there}
+
+
+def note(error):
+    """A sentence on a defect that is not to end a batch; `tell` shows its traceback later."""
+    place = _place(error)
+    _noted.setdefault(place, _formatted(error))
+    return f"a defect of this program: {type(error).__name__}: {said(error)} ({place})"
+
+
+def taken():
+    """{place: traceback} of what was noted in this process, which forgets it: for `add`."""
+    found = dict(_noted)
+    _noted.clear()
+    return found
+
+
+def add(found):
+    """Note what another process has `taken`."""
+    for place, text in found.items():
+        _noted.setdefault(place, text)
+
+
+def tell():
+    """Show on standard error what was noted until now, with how to report it; whether there was.
+
+    What was shown is forgotten.
+    """
+    found = taken()
+    if found:
+        print("", *found.values(), "", facts(), sep="\n", file=sys.stderr)
+    return bool(found)
+
+
+def report(error):
+    """Show the traceback of a defect that ends this command, and how to report it."""
+    print(_formatted(error), "", facts(), sep="\n", file=sys.stderr)
+
+
+def facts():
+    """What a report needs beside the traceback: how to make it, versions and platform."""
+    versions = [f"cic {cic.__version__}", f"Python {platform.python_version()}"]
+    versions += [platform.platform()]
+    for name in _VERSIONED:
+        if module := sys.modules.get(name):
+            versions.append(f"{name} {getattr(module, '__version__', '?')}")
+    return f"{HOW}\n{', '.join(versions)}"
+
+
+def _place(error):
+    """Where it was raised, "lab.py, line 12"; "?" of an exception that never was."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{os.path.basename(frames[-1].filename)}, line {frames[-1].lineno}" if frames else "?"
+
+
+def _formatted(error):
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return "\n".join(map(printable, lines))

@@ -1,0 +1,60 @@
+"""What a user sees in one line: what is wrong, where, and what to do next.
+
+`Error` stands above every class whose message is meant for the person at the keyboard; each room
+that has its own, as `cic.photos` has PhotoError, derives it from `Error`. Most have a builtin
+exception as their second base: who calls from Python may catch ValueError or OSError as before.
+Any other exception is a defect of this program (see `cic.system.defects`).
+"""
+
+import errno
+import re
+
+# Errors of the user's machine, not of this program, even if no file is named.
+_OF_THE_MACHINE = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "ENOMEM", "EMFILE", "ENFILE", "EPIPE")
+    if hasattr(errno, name)
+}
+# What frameworks say when there is too little memory: a RuntimeError, or a class of their own.
+_OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)
+
+
+class Error(Exception):
+    """Something that a user can mend; the message says in one line what, and how.
+
+    `status` is the exit status of a command that ends with it.
+    """
+
+    status = 1
+
+
+class SettingError(Error, ValueError):
+    """A setting, flag or name that cannot be, whatever the files: the command is called wrongly."""
+
+    status = 2
+
+
+class InputError(Error, ValueError):
+    """A file or folder that is not what is needed, or is in the way; the message names it."""
+
+
+class FileError(Error, OSError):
+    """A file or folder that cannot be read or written; the message names it."""
+
+
+class MissingError(Error, ImportError):
+    """A package that is not installed, or does not work; the message says which to install."""
+
+
+class ProcessError(Error, ConnectionError):
+    """Another process of this command has ended, so that this one cannot go on."""
+
+
+def is_expected(error):
+    """Whether an exception is the user's or the machine's, and no defect of this program."""
+    if isinstance(error, OSError):
+        named = error.filename is not None or error.errno in _OF_THE_MACHINE
+        return named or isinstance(error, Error)
+    if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
+        return True
+    return isinstance(error, (Error, MemoryError))

@@ -1,0 +1,22 @@
+"""Any text, of files' names and of other people's messages, as one line that can be shown."""
+
+import os
+import unicodedata
+
+_ODD = ("Cc", "Cs", "Zl", "Zp")  # controls, lone surrogates, ends of lines and paragraphs
+_TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # of what follows
+
+
+def printable(text):
+    """`text`, or a file's name as bytes, on one line: odd characters and bytes are escaped."""
+    text = os.fsdecode(text)
+    return "".join(ascii(c)[1:-1] if _is_odd(c) else c for c in text)
+
+
+def _is_odd(c):
+    return unicodedata.category(c) in _ODD or unicodedata.bidirectional(c) in _TURNING
+
+
+def said(error):
+    """What an exception says, on one line; its type's name if it says nothing."""
+    return printable(str(error)) or type(error).__name__
