@@ -1,5 +1,6 @@
 """`cic NAME`, `python -m cic`, tools and modules of metric: one help, whoever starts a command."""
 
+import configparser
 import importlib
 import os
 import re
@@ -152,6 +153,15 @@ def test_python_m_cic_and_the_files_of_a_clone_start_the_same(tmp_path):
     assert run.returncode == 2
     assert run.stderr.splitlines()[0].startswith("usage: cic colorize ")
     assert run.stderr.splitlines()[-1].startswith("cic colorize: error: ")
+
+
+def test_the_console_script_is_that_of_the_package():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert setup["metadata"]["name"] == "cic-colorization"
+    (script,) = setup["options.entry_points"]["console_scripts"].split("\n")[1:]
+    assert script == "cic = cic.__main__:start"
+    assert callable(program.start)
 
 
 def test_messages_name_commands_as_they_were_started(monkeypatch):

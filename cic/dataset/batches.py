@@ -69,6 +69,7 @@ class PhotoDataset:
         network,
         load_size=256,
         crop_size=176,
+        *,
         neighbors=5,
         sigma=5.0,
         bin_weights=None,
