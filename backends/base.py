@@ -79,7 +79,7 @@ class Backend(Runner, Protocol):
     def rank(self) -> int:
         """Number of this process, from 0."""
 
-    def size(self) -> int:
+    def world_size(self) -> int:
         """How many processes train together."""
 
     def resolve_device(self, device: str = "auto") -> Any:

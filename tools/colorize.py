@@ -104,7 +104,11 @@ def main():
     colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
     with locked(args.output, jobs):
         done, failed = colorize_files(
-            *(colorizer, jobs, args.all_pages, args.alternatives, args.uncertainty),
+            colorizer,
+            jobs,
+            args.all_pages,
+            args.alternatives,
+            args.uncertainty,
             film=lambda *names: colorize_film(colorizer, *names, args.smoothing, args.deinterlace),
             stretched=not args.no_stretch,
         )

@@ -312,7 +312,7 @@ def agree(backend, trainer, checkpoints, held_out):
         time = before.get("provenance", {}).get("time")
         facts["checkpoints"] = f"one of step {before['step']:,}, of a start at {time}"
     facts |= facts.pop("recipe")
-    loop.check_alike(trainer, backend.rank(), backend.size(), facts)
+    loop.check_alike(trainer, backend.rank(), backend.world_size(), facts)
     trainer.agree()
 
 
@@ -354,7 +354,7 @@ def lock(stack, args):
 
 def run(args, recipe, dataset, held_out, shares, backend):
     """The figures of the run in this process, one of those that train together."""
-    rank, size = backend.rank(), backend.size()
+    rank, size = backend.rank(), backend.world_size()
     groups = dataset.photos.groups, recipe.balance
     order = Order(len(dataset), recipe.batch_size, args.seed, True, rank, size, *groups)
     steps = count_steps(args, recipe, order)

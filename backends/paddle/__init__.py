@@ -2,7 +2,7 @@
 
 from backends.paddle import environment  # noqa: F401 - before anything imports paddle
 from backends.paddle.device import resolve_device
-from backends.paddle.distributed import join, leave, rank, size
+from backends.paddle.distributed import join, leave, rank, world_size
 from backends.paddle.losses import loss
 from backends.paddle.network import build, export_state, features, forward, import_state
 from backends.paddle.predictor import predictor
@@ -25,5 +25,5 @@ __all__ = [
     "predictor",
     "rank",
     "resolve_device",
-    "size",
+    "world_size",
 ]

@@ -32,7 +32,7 @@ def rank():
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-def size():
+def world_size():
     """How many processes there are."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
@@ -59,18 +59,18 @@ class _Total(PyLayer):
 
 def total(tensor):
     """The sum of a tensor over all processes; gradients are summed likewise."""
-    return _Total.apply(tensor) if size() > 1 else tensor
+    return _Total.apply(tensor) if world_size() > 1 else tensor
 
 
 def largest(tensor):
     """The largest number of all processes' tensors, none of which is below 0; a 0-d tensor."""
     number = tensor.max() if tensor.size else paddle.zeros([], tensor.dtype)
-    return _reduce_(number, distributed.ReduceOp.MAX) if size() > 1 else number
+    return _reduce_(number, distributed.ReduceOp.MAX) if world_size() > 1 else number
 
 
-def total_(tensors):
+def all_reduce_(tensors):
     """Replace each of the tensors by its sum over all processes, in one message."""
-    if size() == 1:
+    if world_size() == 1:
         return
     flat = paddle.concat([tensor.reshape([-1]) for tensor in tensors])
     _reduce_(flat)
@@ -78,12 +78,12 @@ def total_(tensors):
         tensor.set_value(part.reshape(tensor.shape))
 
 
-def agree_(tensors):
+def broadcast_(tensors):
     """Replace each of the tensors by that of the first process."""
     if rank() > 0:
         for tensor in tensors:
             tensor.zero_()
-    total_(tensors)
+    all_reduce_(tensors)
 
 
 def leave():

@@ -12,7 +12,7 @@ from backends.paddle.device import resolve_device
 from cic.networks import layers
 from cic.networks.initialize import initialize
 from cic.networks.spectral import EPSILON
-from cic.system.randomness import kept
+from cic.system.randomness import dropout_factors
 from cic.weights.checkpoint import check
 
 _ZERO = paddle.ParamAttr(initializer=nn.initializer.Constant(0.0))  # import_state fills them
@@ -30,7 +30,7 @@ class BatchNorm2D(nn.BatchNorm2D):
     def forward(self, x):
         if not self.training:
             return super().forward(x)
-        return self._together(x) if distributed.size() > 1 else self._alone(x)
+        return self._together(x) if distributed.world_size() > 1 else self._alone(x)
 
     def _alone(self, x):
         mean, variance = paddle.zeros_like(self._mean), paddle.zeros_like(self._variance)
@@ -145,7 +145,7 @@ class _BilinearUpsample(nn.Layer):
 
 
 class Dropout(nn.Layer):
-    """Dropout that follows from the photos' noise: see `cic.system.randomness.kept`."""
+    """Dropout that follows from the photos' noise: see `cic.system.randomness.dropout_factors`."""
 
     def __init__(self, layer):
         super().__init__()
@@ -154,7 +154,7 @@ class Dropout(nn.Layer):
     def forward(self, x):
         if not self.training:
             return x
-        factors = kept(self.noise, self.spec.name, x.shape[1:], self.spec.rate)
+        factors = dropout_factors(self.noise, self.spec.name, x.shape[1:], self.spec.rate)
         return x * paddle.to_tensor(factors, dtype=x.dtype, place=x.place)
 
 

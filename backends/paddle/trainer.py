@@ -83,17 +83,17 @@ class Trainer:
             parameter.clear_gradient(set_to_zero=False)
         total, count = paddle.zeros([], self.dtype), 0
         for part in batch.parts(self.recipe.accumulate):
-            if len(part.inputs) or distributed.size() > 1:
+            if len(part.inputs) or distributed.world_size() > 1:
                 self.net.set_noise(part.noise)
                 part_total, part_count = self._loss(part)
                 (part_total * (self.scale.value / self.recipe.batch_size)).backward()
                 total += part_total.detach()
                 count += part_count
         photos, stop = len(batch.inputs), bool(stop)
-        if distributed.size() > 1:
+        if distributed.world_size() > 1:
             counts = [float(count), photos, stop]
             counts = paddle.to_tensor(counts, dtype=self.dtype, place=self.device)
-            distributed.total_([*(p.grad for p in self.parameters.values()), total, counts])
+            distributed.all_reduce_([*(p.grad for p in self.parameters.values()), total, counts])
             count, photos, stop = counts.tolist()
         if photos:
             self._update(lr, self.recipe.batch_size / (float(count) * self.scale.value))
@@ -133,7 +133,7 @@ class Trainer:
     def agree(self):
         """Take the first process's weights: arithmetic differs a little between machines."""
         kept = self.average.values if self.average else {}
-        distributed.agree_([*tensors(self.net).values(), *kept.values()])
+        distributed.broadcast_([*tensors(self.net).values(), *kept.values()])
 
     @property
     def averages(self):

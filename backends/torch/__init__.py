@@ -1,7 +1,7 @@
 """PyTorch."""
 
 from backends.torch.device import resolve_device
-from backends.torch.distributed import join, leave, rank, size
+from backends.torch.distributed import join, leave, rank, world_size
 from backends.torch.losses import loss
 from backends.torch.network import build, export_state, features, forward, import_state
 from backends.torch.predictor import predictor
@@ -24,5 +24,5 @@ __all__ = [
     "predictor",
     "rank",
     "resolve_device",
-    "size",
+    "world_size",
 ]

@@ -12,7 +12,7 @@ from backends.torch.device import resolve_device
 from cic.networks import layers
 from cic.networks.initialize import initialize
 from cic.networks.spectral import EPSILON
-from cic.system.randomness import kept
+from cic.system.randomness import dropout_factors
 from cic.weights.checkpoint import check
 
 
@@ -20,7 +20,7 @@ class BatchNorm2D(nn.BatchNorm2d):
     """Batch norm whose statistics are those of all processes' photos together."""
 
     def forward(self, x):
-        if not self.training or distributed.size() == 1:
+        if not self.training or distributed.world_size() == 1:
             return super().forward(x)
         inputs = x.to(self.running_mean.dtype)
         count = inputs.new_tensor([inputs.numel() // inputs.shape[1]])
@@ -90,7 +90,7 @@ class GlobalContext(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout that follows from the photos' noise: see `cic.system.randomness.kept`."""
+    """Dropout that follows from the photos' noise: see `cic.system.randomness.dropout_factors`."""
 
     def __init__(self, layer):
         super().__init__()
@@ -99,7 +99,7 @@ class Dropout(nn.Module):
     def forward(self, x):
         if not self.training:
             return x
-        factors = kept(self.noise, self.spec.name, x.shape[1:], self.spec.rate)
+        factors = dropout_factors(self.noise, self.spec.name, x.shape[1:], self.spec.rate)
         return x * torch.from_numpy(factors).to(x)
 
 

@@ -152,12 +152,13 @@ _COMBINE = {layers.Sum: np.add, layers.Product: np.multiply}
 def apply(layer, state, x, training=False, noise=None):
     """Output (N, C', H', W') of one layer for x (N, C, H, W) float, in the precision of x.
 
-    From Flatten on, both are (N, F). `noise` (N,) is that of the photos: see `seeding.kept`.
+    From Flatten on, both are (N, F). `noise` (N,) is that of the photos: see
+    `randomness.dropout_factors`.
     """
     if isinstance(layer, layers.Dropout):
         if not training or noise is None:
             return x
-        return x * randomness.kept(noise, layer.name, x.shape[1:], layer.rate)
+        return x * randomness.dropout_factors(noise, layer.name, x.shape[1:], layer.rate)
     if isinstance(layer, layers.Branches):
         outputs = (_through(branch, state, x, training, noise) for branch in layer.branches)
         return combine(layer, outputs)

@@ -197,7 +197,8 @@ class Sigmoid(Layer):
 class Dropout(Layer):
     """In training each number becomes 0 with probability `rate`; the others grow by 1 / (1 - rate).
 
-    Which ones follows from the photo and the layer's name: see `cic.system.randomness.kept`.
+    Which ones follows from the photo and the layer's name: see
+    `cic.system.randomness.dropout_factors`.
     """
 
     name: str

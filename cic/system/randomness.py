@@ -22,7 +22,7 @@ def noise_of(seed, epoch, photo):
     return int(random_for(seed, epoch, photo, NOISE).integers(0, 2**63))
 
 
-def kept(noise, name, shape, rate):
+def dropout_factors(noise, name, shape, rate):
     """Dropout's factors (N, *shape) float32 for photos of `noise` (N,): 0 or 1 / (1 - rate).
 
     They depend on nothing but each photo's noise and the layer's name, so that every backend, and

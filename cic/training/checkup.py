@@ -14,7 +14,7 @@ from cic.networks import BINS, layers
 from cic.networks.encoder import trained
 from cic.training import survey
 from cic.training.recipes import learning_rate
-from cic.training.survey import BAD, OK, WARN, Finding
+from cic.training.survey import BAD, OK, WARN, Remark
 from cic.training.watch import constant_loss, mean_target
 
 PHOTOS, BRIEF_PHOTOS = 512, 64
@@ -54,7 +54,7 @@ class Speed:
 
 
 def checkup(trainer, recipe, loader, shares, steps, start=0, brief=False, held_out=None):
-    """Findings about training from step `start` to `steps`; all processes call it together.
+    """Remarks about training from step `start` to `steps`; all processes call it together.
 
     `shares` (313,) is the prior in use, `held_out` the dataset to evaluate on, if there is one. The
     trainer is left as it was. `brief` looks at fewer photos, for about a second, and makes a single
@@ -71,9 +71,9 @@ def checkup(trainer, recipe, loader, shares, steps, start=0, brief=False, held_o
     room = _memory(trainer, recipe, loader)
     found.append(room)
     if trainer.total(room.verdict == BAD)[0]:
-        return [*found, Finding("step", "not tried: it would not fit into the memory", WARN)]
+        return [*found, Remark("step", "not tried: it would not fit into the memory", WARN)]
     if trainer.total(len(batch.inputs))[0] == 0:
-        return [*found, Finding("step", "not tried: no photo of a batch can be read", BAD)]
+        return [*found, Remark("step", "not tried: no photo of a batch can be read", BAD)]
     lr = learning_rate(recipe, start, steps, loader.order.steps_per_epoch)
     loss, photos, seconds = _try(trainer, batch, lr, 0 if brief else REPEATS)
     speed = Speed(*trainer.total(rate), photos / seconds, loader.workers)
@@ -82,7 +82,7 @@ def checkup(trainer, recipe, loader, shares, steps, start=0, brief=False, held_o
 
 
 def table(findings):
-    """Findings as aligned lines: verdict, name, what was measured; advice below it."""
+    """Remarks as aligned lines: verdict, name, what was measured; advice below it."""
     lines = []
     for name, measured, verdict, advice in findings:
         lines.append(f"{verdict:4}  {name:8}  {measured}")
@@ -131,12 +131,12 @@ def _memory(trainer, recipe, loader):
     there = host_memory() if str(trainer.device) == "cpu" else trainer.memory()
     measured = f"about {needed / 1e9:.1f} GB for {photos} photos at a time"
     if there is None:
-        return Finding("memory", measured)
+        return Remark("memory", measured)
     share = needed / there
     verdict = BAD if share > TOO_FULL else WARN if share > FULL else OK
     advice = "a smaller --batch_size, or the same in parts with --accumulate"
     measured += f", of {there / 1e9:.1f} GB free"
-    return Finding("memory", measured, verdict, advice if verdict != OK else "")
+    return Remark("memory", measured, verdict, advice if verdict != OK else "")
 
 
 def _cores():
@@ -175,12 +175,12 @@ def _try(trainer, batch, lr, repeats):
 def _step(loss, batch, seconds, network):
     if not isfinite(loss):
         advice = "check --weights; --precision float32 reaches further"
-        return Finding("step", f"the loss is {loss}", BAD, advice)
+        return Remark("step", f"the loss is {loss}", BAD, advice)
     measured = f"loss {loss:.3g}"
     if network.predicts == BINS:
         same = constant_loss(mean_target(batch))
         measured += f"; {same:.2f} is that of predicting the same everywhere"
-    return Finding("step", f"{measured}; {seconds:.3g} s each")
+    return Remark("step", f"{measured}; {seconds:.3g} s each")
 
 
 def _loader(speed, seen, loader):
@@ -191,11 +191,11 @@ def _loader(speed, seen, loader):
     worst = STARVED[1] < speed.starved
     verdict = BAD if worst else WARN if speed.starved > STARVED[0] else OK
     if verdict == OK:
-        return Finding("loader", measured)
+        return Remark("loader", measured)
     advice = f"more --num_workers than {loader.workers}; there are {_cores()} cores"
     if seen.large > seen.photos / 2:
         advice = f"shrink the photos once with tools/prepare_photos.py; {advice}"
-    return Finding("loader", measured, verdict, advice)
+    return Remark("loader", measured, verdict, advice)
 
 
 def _rate(value):
@@ -207,5 +207,5 @@ def _time(seconds, speed):
     measured = f"about {seconds / unit:.3g} {name} to go, at {_rate(speed.together)} photos/s"
     advice = "a GPU, fewer --num_epochs, or a narrower network: --option width=0.25"
     if seconds > LONG:
-        return Finding("time", measured, WARN, advice)
-    return Finding("time", measured)
+        return Remark("time", measured, WARN, advice)
+    return Remark("time", measured)

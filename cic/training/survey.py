@@ -41,7 +41,7 @@ PLAIN = ("readable", "gray", "sizes")  # findings that need no more
 LEAST = 8  # photos that are looked at, however long it takes
 
 
-class Finding(NamedTuple):
+class Remark(NamedTuple):
     """One thing that was looked at: its name, what was measured, a verdict, and what to do."""
 
     name: str
@@ -101,7 +101,7 @@ def take(dataset, photos, seconds=np.inf, odds=None):
 
 
 def findings(sample, dataset, shares):
-    """Findings of all that a Sample of `dataset` shows; `shares` (313,) is the prior in use."""
+    """Remarks of all that a Sample of `dataset` shows; `shares` (313,) is the prior in use."""
     found = [_readable(sample)]
     classifies = dataset.network.is_classifier
     if sample.photos:
@@ -123,7 +123,7 @@ def findings(sample, dataset, shares):
 
 
 def held_out(sample, dataset):
-    """Findings of a Sample of the photos to evaluate on, their names beginning with "val".
+    """Remarks of a Sample of the photos to evaluate on, their names beginning with "val".
 
     Nothing that is counted of a gray photo says how well colours are learnt.
     """
@@ -143,10 +143,10 @@ def _classes(dataset):
     measured = f"{len(counts)} classes of {few:,} to {many:,} photos"
     if not few:
         empty = dataset.classes[counts.argmin()]
-        return Finding("classes", measured, WARN, f"there is no photo of {empty}: it is not taught")
+        return Remark("classes", measured, WARN, f"there is no photo of {empty}: it is not taught")
     if many <= UNEVEN * few:
-        return Finding("classes", measured)
-    return Finding("classes", measured, WARN, "the rare ones will be taken for the common ones")
+        return Remark("classes", measured)
+    return Remark("classes", measured, WARN, "the rare ones will be taken for the common ones")
 
 
 def _graded(value, warn, bad=np.inf):
@@ -159,7 +159,7 @@ def _readable(sample):
     measured = f"{failed} of {failed + sample.photos} photos cannot be read"
     named = "; ".join(sample.failures[:NAMED])
     advice = f"tools/get_invalid_images.py finds all: {named}" if failed else ""
-    return Finding("readable", measured, _graded(share, 0, UNREADABLE), advice)
+    return Remark("readable", measured, _graded(share, 0, UNREADABLE), advice)
 
 
 def _gray(sample, kept):
@@ -167,7 +167,7 @@ def _gray(sample, kept):
     verdict = _graded(share, GRAY[1]) if kept else _graded(share, *GRAY)
     taught = "to leave photos gray" if kept else "nothing"
     advice = f"they teach {taught}: tools/get_invalid_images.py finds them"
-    return Finding("gray", f"{share:.1%} of the photos", verdict, advice if verdict != OK else "")
+    return Remark("gray", f"{share:.1%} of the photos", verdict, advice if verdict != OK else "")
 
 
 def _sizes(sample, dataset):
@@ -175,16 +175,16 @@ def _sizes(sample, dataset):
     measured = f"{share:.1%} are smaller than the crop of {dataset.crop_size} and get enlarged"
     advice = f"a --crop_size below {dataset.crop_size}, or larger photos"
     verdict = _graded(share, ENLARGED)
-    return Finding("sizes", measured, verdict, advice if verdict != OK else "")
+    return Remark("sizes", measured, verdict, advice if verdict != OK else "")
 
 
 def _lightness(light):
     mean = light.mean()
     measured = f"{light.min():.0f} to {light.max():.0f}, mean {mean:.0f}"
     if DARK <= mean <= LIGHT:
-        return Finding("L", measured)
+        return Remark("L", measured)
     kind = "dark" if mean < DARK else "light"
-    return Finding("L", measured, WARN, f"these are {kind}: look whether they are photographs")
+    return Remark("L", measured, WARN, f"these are {kind}: look whether they are photographs")
 
 
 def _colours(ab):
@@ -192,27 +192,27 @@ def _colours(ab):
     (a, b), (c, d) = ab.min(0), ab.max(0)
     measured = f"a {a:.0f} to {c:.0f}, b {b:.0f} to {d:.0f}, mean chroma {chroma:.0f}"
     if chroma >= PALE:
-        return Finding("ab", measured)
-    return Finding("ab", measured, WARN, "these are pale, and so will results be: look at them")
+        return Remark("ab", measured)
+    return Remark("ab", measured, WARN, "these are pale, and so will results be: look at them")
 
 
 def _coverage(sample):
     nearest, soft = np.count_nonzero(sample.nearest), np.count_nonzero(sample.soft)
     measured = f"{nearest} of {COUNT} bins occur, {soft} get some weight"
     if nearest >= FEW_BINS:
-        return Finding("labels", measured)
+        return Remark("labels", measured)
     advice = "the other colours cannot be learnt from these: add other photos"
-    return Finding("labels", measured, WARN, advice)
+    return Remark("labels", measured, WARN, advice)
 
 
 def _prior(sample, shares, used):
     if not used:
-        return Finding("prior", "not used: no rebalancing")
+        return Remark("prior", "not used: no rebalancing")
     if len(sample.lab) < ENOUGH:
-        return Finding("prior", f"{len(sample.lab)} photos in colour are too few to tell")
+        return Remark("prior", f"{len(sample.lab)} photos in colour are too few to tell")
     far = prior.divergence(smooth(sample.nearest), shares)
     chance = CHANCE / len(sample.lab)
     measured = f"{far:.3f} nats from these photos', {chance:.3f} by chance"
     verdict = _graded(far - chance, FAR, TOO_FAR)
     advice = "tools/estimate_prior.py counts one of these photos, for --prior"
-    return Finding("prior", measured, verdict, advice if verdict != OK else "")
+    return Remark("prior", measured, verdict, advice if verdict != OK else "")

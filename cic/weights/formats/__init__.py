@@ -29,9 +29,9 @@ from cic.weights.formats import (
 
 NEUTRAL = neutral.FORMAT
 _PICKLED = (  # in files of PyTorch and Paddle
-    *(eccv16.FORMAT, *features.FORMATS, dlimage.FORMAT, special_vgg.FORMAT, special_resnet.FORMAT),
-    *(*vgg.FORMATS, *resnet.FORMATS, efficientnet.FORMAT),
-)
+    eccv16.FORMAT, *features.FORMATS, dlimage.FORMAT, special_vgg.FORMAT, special_resnet.FORMAT,
+    *vgg.FORMATS, *resnet.FORMATS, efficientnet.FORMAT,
+)  # fmt: skip
 MOST_PREFIXES = 4  # such as "model.module."
 FORMATS = (NEUTRAL, *_PICKLED, caffe.FORMAT)
 
@@ -71,15 +71,15 @@ def read(path, options=MappingProxyType({}), group=None):
         found = [one for one in found if one[0].name == group]
     if not found:
         raise CheckpointError(f"{path}: {problem or _nothing_known(groups, group)}")
-    told = notes.options(note) | options
-    return _the_one(path, found, told, note, groups)
+    hints = notes.options(note) | options
+    return _the_one(path, found, hints, note, groups)
 
 
 def _recognised(group, forms, depth=MOST_PREFIXES):
     """[(Group, its format)] of the networks in a Group, which may have prefixes of others."""
     group = plain(group)
     for form in forms:
-        if form.recognises(form.bare(group.arrays)):
+        if form.recognises(form.strip_prefix(group.arrays)):
             return [(group, form)]
     inner = parts(group) if depth else ()
     return [one for part in inner for one in _recognised(part, forms, depth - 1)]
@@ -95,14 +95,14 @@ def _nothing_known(groups, group):
     return f"weights of no known network: it has {listed(groups)}"
 
 
-def _the_one(path, found, told, note, groups):
+def _the_one(path, found, hints, note, groups):
     """Found of the one of the recognised [(Group, its format)] that is sound.
 
     Raises CheckpointError if there is none, or more than one.
     """
     sound, errors = [], []
     for group, form in found:
-        options = told | {"class": group.kind}
+        options = hints | {"class": group.kind}
         place = f"{path}: {group.name}" if group.name else path
         try:
             own = note if not group.name else None  # it is about a file of ours

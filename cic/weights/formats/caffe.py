@@ -201,10 +201,10 @@ class Caffe(Trunk):
     def recognises(self, arrays):
         return "conv8_313.0" in arrays or "bw_conv1_1.0" in arrays
 
-    def bare(self, arrays):
+    def strip_prefix(self, arrays):
         return {re.sub(r"^conv1_1\.", "bw_conv1_1.", name): a for name, a in arrays.items()}
 
-    def network(self, arrays, told):
+    def network(self, arrays, hints):
         biases = [arrays.get(f"conv{block}_2.1") for block in range(1, 9)]
         return networks.get("cic", width=trunk.width_of(biases))
 
@@ -236,7 +236,7 @@ class Caffe(Trunk):
             found[f"{layer}.bias"] = np.zeros(count, np.float32)
         return found
 
-    def leaves(self, arrays):
+    def ignored(self, arrays):
         found = {}
         for name, array in arrays.items():
             layer, _, place = name.rpartition(".")

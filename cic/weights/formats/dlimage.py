@@ -32,10 +32,10 @@ class DLImage(Layout):
     def recognises(self, arrays):
         return any(name.startswith(("conv_ab.", f"{TWICE}.")) for name in arrays)
 
-    def bare(self, arrays):
+    def strip_prefix(self, arrays):
         return without_prefix(arrays, "module.")
 
-    def network(self, arrays, told):
+    def network(self, arrays, hints):
         biases = [arrays.get(f"conv{block}_2.bias") for block in range(1, 9)]
         return networks.get("regression", width=trunk.width_of(biases))
 
@@ -55,7 +55,7 @@ class DLImage(Layout):
             out_scale=256.0,
         )
 
-    def leaves(self, arrays):
+    def ignored(self, arrays):
         """Raises ValueError if what is there twice is not the same."""
         dropped, places = counts(arrays), self.places(self.theirs(self.network(arrays, {})))
         if not any(name.startswith(f"{TWICE}.") for name in arrays):

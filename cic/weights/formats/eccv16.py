@@ -29,10 +29,10 @@ class Eccv16(Trunk):
     def recognises(self, arrays):
         return any(name.startswith("model1.") for name in arrays)
 
-    def bare(self, arrays):
+    def strip_prefix(self, arrays):
         return without_prefix(arrays, "module.")
 
-    def network(self, arrays, told):
+    def network(self, arrays, hints):
         biases = [arrays.get(f"model{block}.2.bias") for block in range(1, 9)]
         return networks.get("cic", width=trunk.width_of(biases), input_scale=L_NORM)
 
@@ -44,7 +44,7 @@ class Eccv16(Trunk):
     def bins(self, arrays):
         return arrays[OUT][:, :, 0, 0].T * np.float32(AB_NORM)
 
-    def leaves(self, arrays):
+    def ignored(self, arrays):
         dropped = counts(arrays)
         if OUT not in arrays:
             raise ValueError(f"missing: {OUT}")

@@ -40,11 +40,11 @@ class Lite(Layout):
     def recognises(self, arrays):
         return "_conv_stem.weight" in arrays
 
-    def bare(self, arrays):
+    def strip_prefix(self, arrays):
         return without_prefix(arrays, "module.")
 
-    def network(self, arrays, told):
-        options = {"size": told["size"]} if "size" in told else {}
+    def network(self, arrays, hints):
+        options = {"size": hints["size"]} if "size" in hints else {}
         classes = len_of(arrays.get("_fc.bias")) or 1000
         version = _version(arrays)
         return networks.get("efficientnet_lite", version=version, classes=classes, **options)
@@ -90,7 +90,7 @@ class Lite(Layout):
         """With the batch norms, as their own code computes it."""
         return self.published(found.network), found.arrays
 
-    def leaves(self, arrays):
+    def ignored(self, arrays):
         """Raises ValueError unless every convolution and its norm have all arrays, and sound."""
         dropped = counts(arrays)
         for conv, norm in norms.pairs(self.published_of(arrays)):

@@ -24,7 +24,7 @@ class Features(Trunk):
         norms = [name for name in arrays if name.startswith("features.") and name.endswith(mean)]
         return bool(norms) and not any("classifier." in name for name in arrays)
 
-    def network(self, arrays, told):
+    def network(self, arrays, hints):
         biases = [arrays.get(f"features.{n}.bias") for n in LAST_CONVOLUTIONS]
         return networks.get("cic", width=trunk.width_of(biases), extra_relu=True)
 
@@ -42,7 +42,7 @@ class PaddleCIC(Features):
     parts = {"running_mean": "_mean", "running_var": "_variance"}  # noqa: RUF012 - a constant
     write = staticmethod(write_paddle.write)
 
-    def bare(self, arrays):
+    def strip_prefix(self, arrays):
         return without_prefix(arrays, "_layers.")
 
 
@@ -54,10 +54,10 @@ class Epiphqny(Features):
     write = staticmethod(write_torch.write)
     prefix = "module."  # train_imagenet.py saves, sample_imagenet.py loads a DataParallel
 
-    def bare(self, arrays):
+    def strip_prefix(self, arrays):
         return without_prefix(arrays, self.prefix)
 
-    def leaves(self, arrays):
+    def ignored(self, arrays):
         return counts(arrays)
 
     def extras(self, theirs, arrays):

@@ -71,14 +71,14 @@ class Layout:
         """Whether {name: array} has the names of this format; others are asked if not."""
         raise NotImplementedError
 
-    def bare(self, arrays):
+    def strip_prefix(self, arrays):
         """`arrays` under the names that `theirs` has, without a prefix."""
         return arrays
 
-    def network(self, arrays, told):
+    def network(self, arrays, hints):
         """The network of ours that computes what theirs does, of the sizes of `arrays`.
 
-        `told` is what arrays may not say: options of ours, and "class", that of a whole module.
+        `hints` is what arrays may not say: options of ours, and "class", that of a whole module.
         Raises ValueError if theirs is none of ours, or may be one or another.
         """
         raise NotImplementedError
@@ -90,7 +90,7 @@ class Layout:
         """
         raise NotImplementedError
 
-    def leaves(self, arrays):
+    def ignored(self, arrays):
         """{their array: why it is not needed}; raises ValueError if one says what ours cannot."""
         return {}
 
@@ -102,7 +102,7 @@ class Layout:
         """ab of the bins as they decode, (313, 2)."""
         return AB
 
-    def following(self, network):
+    def derived(self, network):
         """Arrays of `network` that reading finds from others, nearly as they were."""
         return ()
 
@@ -128,17 +128,17 @@ class Layout:
         return found.theirs, self.tensors(found.theirs, found.arrays)
 
     @np.errstate(all="ignore")  # what is no number is found, and said in one line
-    def convert(self, arrays, source, note=None, told=MappingProxyType({})):
+    def convert(self, arrays, source, note=None, hints=MappingProxyType({})):
         """Found of {name: array}; raises CheckpointError, naming `source`, unless all is well.
 
-        `note` is what `save` left in the file, `told` as `network` has it.
+        `note` is what `save` left in the file, `hints` as `network` has it.
         """
-        arrays = self.bare(arrays)
+        arrays = self.strip_prefix(arrays)
         try:
-            network = self.network(arrays, told)
+            network = self.network(arrays, hints)
             theirs = self.theirs(network)
             meta = self.meta(network, arrays)
-            names, dropped = paired(network, theirs), self.leaves(arrays)
+            names, dropped = paired(network, theirs), self.ignored(arrays)
         except ValueError as error:
             raise CheckpointError(f"{source}: {error}") from None
         tensors = self.tensors(theirs, arrays)
@@ -193,8 +193,8 @@ class Layout:
         """Write a file that their own code loads; raises ValueError if it would mean another."""
         self.check_holds(network)
         _, factors = self.adapted(network)
-        following = self.following(network)
-        note = notes.make(meta | network_meta(network), state, factors, following)
+        derived = self.derived(network)
+        note = notes.make(meta | network_meta(network), state, factors, derived)
         self.write(path, self.export(network, state), note)
 
 

@@ -19,16 +19,16 @@ NEAR = (
 )
 
 
-def make(meta, state, factors, following=()):
+def make(meta, state, factors, derived=()):
     """The note, a JSON object, of a neutral state of which `factors` {array: factor} are scaled.
 
-    The arrays called `following` come out of the others there, but for rounding.
+    The arrays called `derived` come out of the others there, but for rounding.
     """
     halves = [
-        name for name, array in state.items() if array.dtype == np.float16 and name not in following
+        name for name, array in state.items() if array.dtype == np.float16 and name not in derived
     ]
     scaled = {name: [factor, *_packed(state[name])] for name, factor in factors.items()}
-    exact = {name: _packed(state[name]) for name in following}
+    exact = {name: _packed(state[name]) for name in derived}
     kept = {key: meta[key] for key in ("network", "options", "colorize") if key in meta}
     return {"meta": kept, "halves": halves, "scaled": scaled, "exact": exact}
 

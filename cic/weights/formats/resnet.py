@@ -10,7 +10,7 @@ from cic.weights.formats.layout import Layout, counts, no_counts, transposed, wi
 from cic.weights.formats.sizes import len_of
 
 
-class Zoo(Layout):
+class PublishedResNet(Layout):
     """resnet18 to resnet152; strides are those of the convolutions of 3 x 3."""
 
     networks = ("resnet",)
@@ -21,10 +21,10 @@ class Zoo(Layout):
         known = any(name.startswith("layer1.0.") for name in arrays)
         return known and ("running_mean" in self.parts) == paddles
 
-    def bare(self, arrays):
+    def strip_prefix(self, arrays):
         return without_prefix(arrays, self.prefix)
 
-    def network(self, arrays, told):
+    def network(self, arrays, hints):
         classes = len_of(arrays.get("fc.bias")) or 1000
         width = residual.width_of(arrays, "conv1.weight")
         return networks.get("resnet", depth=residual.depth_of(arrays), classes=classes, width=width)
@@ -46,21 +46,21 @@ class Zoo(Layout):
         )
 
 
-class Torchvision(Zoo):
+class Torchvision(PublishedResNet):
     name = "torchvision-resnet"
     about = "ResNet of torchvision (PyTorch)"
     suffixes = (".pth", ".pt")
     prefix = "module."
     write = staticmethod(write_torch.write)
 
-    def leaves(self, arrays):
+    def ignored(self, arrays):
         return counts(arrays)
 
     def extras(self, theirs, arrays):
         return no_counts(theirs)
 
 
-class PaddleVision(Zoo):
+class PaddleVision(PublishedResNet):
     name = "paddle-vision-resnet"
     about = "ResNet of paddle.vision"
     suffixes = (".pdparams",)

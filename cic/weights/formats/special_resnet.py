@@ -29,7 +29,7 @@ SIZE = 224  # of their photos; no array tells it
 SPACES = {1: "Gray", 3: "RGB"}
 
 
-class Special(Layout):
+class SpecialResNet(Layout):
     """begin, layer1 to layer4, last and classifier; instance norms have no arrays."""
 
     name = "zhaoyuzhi-resnet"
@@ -41,15 +41,15 @@ class Special(Layout):
     def recognises(self, arrays):
         return any(name.startswith("begin.") for name in arrays)
 
-    def bare(self, arrays):
+    def strip_prefix(self, arrays):
         return without_prefix(arrays, "module.")
 
-    def network(self, arrays, told):
+    def network(self, arrays, hints):
         _check_last(arrays)
         options = {
             "classes": len_of(arrays.get("classifier.bias")) or 1000,
             "width": residual.width_of(arrays, STEM),
-            "size": told.get("size", SIZE),
+            "size": hints.get("size", SIZE),
         }
         if any("_gate." in name for name in arrays):
             return networks.get("gated_resnet18", **options)
@@ -62,8 +62,8 @@ class Special(Layout):
             depth=depth,
             space=_space(arrays.get(STEM)),
             norm="batch" if batch else "instance",
-            stem_stride=told.get("stem_stride", 2 if smaller else 1),
-            last=told.get("last", last),
+            stem_stride=hints.get("stem_stride", 2 if smaller else 1),
+            last=hints.get("last", last),
             **options,
         )
 
@@ -85,7 +85,7 @@ class Special(Layout):
         layers += [GlobalAverage(), Linear("classifier", outputs, shapes["classifier.bias"][0])]
         return Network("ResNet", tuple(layers), size=network.size, predicts=CLASSES, **fields)
 
-    def leaves(self, arrays):
+    def ignored(self, arrays):
         return counts(arrays)
 
     def extras(self, theirs, arrays):
@@ -127,4 +127,4 @@ def _stem(inputs, channels, norm, stride):
     return numbered(layers, "begin")
 
 
-FORMAT = Special()
+FORMAT = SpecialResNet()

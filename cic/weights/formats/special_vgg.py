@@ -51,7 +51,7 @@ def input_of(space):
     return {"channels": channels, "space": space, "mean": mean, "scale": scale}
 
 
-class Special(Layout):
+class SpecialVGG(Layout):
     """conv1 to conv5 and pool1 to pool5, or conv1 to conv6, and classifier."""
 
     name = "zhaoyuzhi-vgg"
@@ -63,10 +63,10 @@ class Special(Layout):
     def recognises(self, arrays):
         return any(map(_LAYER.match, arrays))
 
-    def bare(self, arrays):
+    def strip_prefix(self, arrays):
         return without_prefix(arrays, "module.")
 
-    def network(self, arrays, told):
+    def network(self, arrays, hints):
         strided = any(WITHIN in name for name in arrays)
         normed = any(name.endswith(".running_mean") for name in arrays)
         within, kernel = (WITHIN, "weight_bar") if strided else ("", "weight")
@@ -75,7 +75,7 @@ class Special(Layout):
         usual = [channels for _, channels in CONVOLUTIONS]
         return networks.get(
             "special_vgg16",
-            space=_space(arrays.get(f"conv1.0{within}.{kernel}"), told),
+            space=_space(arrays.get(f"conv1.0{within}.{kernel}"), hints),
             variant="fc" if strided else "bn" if normed else "plain",
             classes=classes or 1000,
             width=fitting(zip([*map(len_of, biases), hidden], [*usual, FULL])),
@@ -113,13 +113,13 @@ class Special(Layout):
                     found |= zip(names[1:], spectral.iterate(weight, u))
         return found
 
-    def leaves(self, arrays):
+    def ignored(self, arrays):
         return counts(arrays)
 
     def extras(self, theirs, arrays):
         return no_counts(theirs)
 
-    def following(self, network):
+    def derived(self, network):
         names = [layer.name for layer in _normalised(network)]
         return [f"{name}.{part}" for name in names for part in ("weight_u", "weight_v")]
 
@@ -140,12 +140,12 @@ def _fits(array, shape):
     return array is not None and array.shape == shape and array.dtype.kind == "f"
 
 
-def _space(kernel, told):
+def _space(kernel, hints):
     """The space of which the first kernel sees the channels."""
     channels = kernel.shape[1] if kernel is not None and kernel.ndim == 4 else 1
     spaces = [space for space, (count, *_) in INPUTS.items() if count == channels]
-    named = _CLASS.match(told.get("class") or "")
-    space = named[1] if named else told.get("space")
+    named = _CLASS.match(hints.get("class") or "")
+    space = named[1] if named else hints.get("space")
     if not spaces:
         raise ValueError(f"its input has {channels} channels; those of theirs have 1 to 3")
     if len(spaces) > 1 and space not in spaces:
@@ -194,4 +194,4 @@ def _strided(inputs, outputs):
     ]
 
 
-FORMAT = Special()
+FORMAT = SpecialVGG()

@@ -18,7 +18,7 @@ AB_TOLERANCE = 0.05  # CIELAB units: what that is after a softmax at the tempera
 SIDE = 64  # pixels of the photo, unless a network takes one size only
 
 
-class Row(NamedTuple):
+class Comparison(NamedTuple):
     """A comparison: the largest difference, and the largest that passes."""
 
     what: str
@@ -41,7 +41,7 @@ def golden(network, side=SIDE):
 
 
 def compare(source, result, runners):
-    """Rows that compare a Found with the one that its conversion is, as it was read back.
+    """Comparisons of a Found with the one that its conversion is, as it was read back.
 
     `runners` {name: function of (network, state, input) that gives the output}.
     """
@@ -52,7 +52,7 @@ def compare(source, result, runners):
 
     def row(what, output):
         apart = float(np.abs(output - wanted).max()) / scale if scale else np.inf
-        rows.append(Row(what, apart, TOLERANCE, "of scale"))
+        rows.append(Comparison(what, apart, TOLERANCE, "of scale"))
 
     own, arrays = result.form.source(result)
     output = forward(own, arrays, golden(own))
@@ -61,10 +61,10 @@ def compare(source, result, runners):
         row(name, run(result.network, result.state, golden(result.network)))
     if source.temperature and result.form.name == "neutral":
         apart = decode(output, result.temperature) - _annealed(wanted, source)
-        rows.append(Row("decoded to ab", float(np.abs(apart).max()), AB_TOLERANCE, "ab"))
+        rows.append(Comparison("decoded to ab", float(np.abs(apart).max()), AB_TOLERANCE, "ab"))
     if theirs.predicts == AB:
         apart = own.unscale_ab(output) - theirs.unscale_ab(wanted)
-        rows.append(Row("scaled to ab", float(np.abs(apart).max()), AB_TOLERANCE, "ab"))
+        rows.append(Comparison("scaled to ab", float(np.abs(apart).max()), AB_TOLERANCE, "ab"))
     return rows
 
 

@@ -13,7 +13,7 @@ FULL = 4096  # numbers between the linear layers of the network as published
 LINEAR = ("classifier.0", "classifier.3", "classifier.6")  # a ReLU and a dropout between them
 
 
-class Zoo(Layout):
+class PublishedVGG(Layout):
     """vgg16: a Sequential called features, and one called classifier."""
 
     networks = ("vgg16",)
@@ -22,7 +22,7 @@ class Zoo(Layout):
         known = any(name.startswith(("features.", "classifier.")) for name in arrays)
         return known and self.is_turned(arrays) == self.turned
 
-    def bare(self, arrays):
+    def strip_prefix(self, arrays):
         return without_prefix(arrays, "module.")
 
     def is_turned(self, arrays):
@@ -35,7 +35,7 @@ class Zoo(Layout):
                     return columns == bias.size
         return False
 
-    def network(self, arrays, told):
+    def network(self, arrays, hints):
         """Classes and width are those of the last two biases."""
         classes, hidden = (
             arrays[name].size if name in arrays and arrays[name].size else usual
@@ -69,7 +69,7 @@ class Zoo(Layout):
         return transposed(theirs, found) if self.turned else found
 
 
-class Torchvision(Zoo):
+class Torchvision(PublishedVGG):
     name = "torchvision"
     about = "vgg16 of torchvision (PyTorch)"
     suffixes = (".pth", ".pt")
@@ -77,7 +77,7 @@ class Torchvision(Zoo):
     write = staticmethod(write_torch.write)
 
 
-class PaddleVision(Zoo):
+class PaddleVision(PublishedVGG):
     name = "paddle-vision"
     about = "vgg16 of paddle.vision"
     suffixes = (".pdparams",)
