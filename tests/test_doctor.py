@@ -223,8 +223,8 @@ def test_memory_grows_with_photos_and_precision_and_is_near_what_was_measured():
 
 def test_the_table_is_aligned_with_advice_below():
     found = [
-        survey.Finding("gray", "12.0% of the photos", survey.WARN, "look at them"),
-        survey.Finding("readable", "all"),
+        survey.Remark("gray", "12.0% of the photos", survey.WARN, "look at them"),
+        survey.Remark("readable", "all"),
     ]
     lines = checkup.table(found).splitlines()
     assert lines[0].index("12.0%") == lines[2].index("all") == lines[1].index("->")

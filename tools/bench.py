@@ -23,10 +23,10 @@ from tools.benchmark import colorizing, core, measures, reading, training
 from tools.benchmark.measuring import Row, machine
 
 MEASURED = (
-    *(core.encode, core.lab, core.sample, reading.shards, reading.draft, training.loss),
-    *(training.step, training.waiting, reading.prune, colorizing.colorize),
-    *(measures.auc, measures.measuring),
-)
+    core.encode, core.lab, core.sample, reading.shards, reading.draft, training.loss,
+    training.step, training.waiting, reading.prune, colorizing.colorize,
+    measures.auc, measures.measuring,
+)  # fmt: skip
 LINES = {function.__name__: function for function in MEASURED}  # (repeats, folder) -> rows
 
 

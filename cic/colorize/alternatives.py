@@ -5,10 +5,8 @@ distributions with its mean ab that is the one nearest to p (Csiszar 1975, theor
 moves as far as the network is unsure of it and towards what it holds possible, and neighbours move
 together. Two other ways let neighbours flip to different modes, in patches and noise: each cell's
 k-th likeliest bin, and diverse M-best solutions (Batra et al., ECCV 2012), which push each cell
-away from its former colour. On 20 photographs that the recipe compact trains on, neighbours
-in alternatives 2 to 4 differed 1.2 times as much as in the first; by the other ways, each tried at
-one setting, 3.8 and 2.2 times. The best of four was 18.5 units from the true ab (root mean square)
-instead of the first's 22.7; by the other ways 24.9 and 21.7.
+away from its former colour. Both came less near to the truth (docs/measurements.md,
+"Alternatives").
 """
 
 from itertools import pairwise
@@ -21,10 +19,10 @@ from cic.colour.decoding import ANNEALED_MEAN
 from cic.colour.distributions import softmax
 from cic.colour.lab import ab_distance
 
-# Mean over the cells, CIELAB units, that makes two colourings distinct. Chosen by eye on training
-# photographs with weights of compact: at 6 some look alike, at 20 the third is often garish.
+# Mean over the cells, CIELAB units, that makes two colourings distinct: by eye, between alike and
+# garish.
 DISTANCE = 12.0
-LEAST_LIKELY = 1.0  # bits a cell: on six of those photographs all were garish from here on
+LEAST_LIKELY = 1.0  # bits a cell: from here on colourings are garish
 DIRECTIONS = 12  # of tilts in the ab plane, evenly spaced
 SHORTEST, LONGEST = 0.002, 1.0  # tilts, nats per CIELAB unit; |t . AB| stays far below exp's limits
 STEP = 1.5  # times the length before

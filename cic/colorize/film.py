@@ -19,21 +19,21 @@ class Painter:
     """Callable: the next frame of a film, (H, W, 3) uint8 sRGB -> the same, coloured.
 
     They are coloured by a colorize.Colorizer and smoothed as smoothing.Smoother does. Then
-    `watch(light, plain, smooth, cut)` is told of each: its lightness at the size that the network
+    `observe(light, plain, smooth, cut)` is told of each: its lightness at the size that the network
     sees, the ab (h, w, 2) without and with smoothing, and whether it begins a shot.
     """
 
-    def __init__(self, colorizer, smoothing=SMOOTHING, watch=None):
-        self.colorizer, self.smoother, self.watch = colorizer, Smoother(smoothing), watch
+    def __init__(self, colorizer, smoothing=SMOOTHING, observe=None):
+        self.colorizer, self.smoother, self.observe = colorizer, Smoother(smoothing), observe
 
     def __call__(self, rgb):
         image = Image.fromarray(rgb)
         light = lightness(self.colorizer.shrunk(image))
-        plain = self._averageable(_finite(self.colorizer.output(image)))
+        plain = self._averageable(self.colorizer.output(image))
         smooth = self.smoother(plain, light)
         ab = self._ab(smooth)
-        if self.watch:
-            self.watch(light, self._ab(plain), ab, self.smoother.cut)
+        if self.observe:
+            self.observe(light, self._ab(plain), ab, self.smoother.cut)
         return add_colour(rgb, ab, self.colorizer.grid, self.colorizer.guide(image))
 
     def _averageable(self, output):
@@ -48,12 +48,6 @@ class Painter:
         return self.colorizer.ab_of(values)
 
 
-def _finite(output):
-    if not np.isfinite(output).all():
-        raise FloatingPointError("the network's output is not finite: look at its weights")
-    return output
-
-
-def colorize(colorizer, source, target, smoothing=SMOOTHING, watch=None, deinterlace=False):
+def colorize(colorizer, source, target, smoothing=SMOOTHING, observe=None, deinterlace=False):
     """Colorize the film `source` to `target`: the number of frames; see `Painter` and `video`."""
-    return rewrite.rewrite(source, target, Painter(colorizer, smoothing, watch), deinterlace)
+    return rewrite.rewrite(source, target, Painter(colorizer, smoothing, observe), deinterlace)

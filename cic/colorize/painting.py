@@ -41,7 +41,10 @@ class Painting:
         if self.photo.deep is not None:
             rows, self.photo.base = self._rows_of_values, None  # its 8 bits are not needed now
         yield from ordered(
-            *(self.cells, height, width, self.grid),
+            self.cells,
+            height,
+            width,
+            self.grid,
             lambda part, values: self.colour(rows(part), values),
         )
 

@@ -2,21 +2,8 @@
 
 Frame by frame the network's colours flicker. Here they are a running mean over the frames, cell by
 cell: the mean of so far weighs `smoothing` where the lightness stayed and less where it changed, so
-that nothing that moves leaves its colours behind. A cut begins anew.
-
-Measured with weights of the recipe compact at a short side of 128 pixels, CIELAB units. Flicker is
-the change of ab a frame in static cells, ghosting the distance from the unsmoothed ab in the others
-(see metric.figures.flicker). The pan is two of scikit-image's photographs, a hundredth of the
-width a frame:
-
-                                   a pan       a street    a talking head
-    frames, static cells           80, 48 %    150, 61 %   120, 75 %
-    flicker, no smoothing          2.64        1.82        1.72
-    smoothing 0.7                  1.41        0.85        0.68
-    smoothing 0.8                  1.24        0.68        0.53
-    smoothing 0.9                  1.01        0.47        0.37
-    ghosting, smoothing 0.9        1.15        1.62        1.44
-    the same without MOTION        7.76        8.71        3.78
+that nothing that moves leaves its colours behind. A cut begins anew. docs/measurements.md, "Films",
+has the flicker and the ghosting that the constants below were chosen by.
 """
 
 import numpy as np
@@ -24,7 +11,7 @@ from PIL import Image
 
 from cic.system.errors import SettingError
 
-SMOOTHING = 0.9  # of the three above the one that halves the flicker of all
+SMOOTHING = 0.9  # of 0.7, 0.8 and 0.9 the one that halves the flicker of all three films
 MOTION = 4.0  # L: a cell whose lightness changed by so much keeps 1/e of the weight
 GRID = 8  # blocks along the short side in which frames are compared for cuts
 NOISE = 2.0  # L: the contrast below which a frame is as good as flat
@@ -76,13 +63,9 @@ class Shots:
     Frames are compared in some 8 x 14 blocks: the mean square of the difference of two, each less
     its own mean, over the sum of their variances. It is 0 for the same picture, also a lighter or
     darker one, and about 1 for unrelated ones. A cut is where it exceeds by CUT the most that it
-    was in the RECENT frames before, for in fast motion it stays high.
-
-    Measured on photographs of BSDS500: of 3,982 pairs of different ones 99.5 % are above CUT. Of
-    photographs that moved by 1 % of their width none is above 0.02, by 3 % none above 0.20, by 6 %
-    15 % are above CUT (the first frame of such a pan may begin a shot); with up to 30 % more or
-    less contrast, 8 L more or less and grain of 8 L none is above 0.08. In a film of a street its
-    five cuts have 0.73 to 1.32, a bus that passes close by 0.43 after 0.20.
+    was in the RECENT frames before, for in fast motion it stays high. The first frame of a pan by 6
+    % of the width may begin a shot; a change of contrast, of brightness or of grain does not
+    (docs/measurements.md, "Films").
     """
 
     def __init__(self):

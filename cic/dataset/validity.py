@@ -6,9 +6,8 @@ scan; for a single hue by larger areas, where what JPEG spreads across edges ave
 comes scaled down by its decoder, which reads the whole file, and so notices a missing end, but
 computes a sixteenth of the pixels or fewer.
 
-The thresholds come from 2,050 ImageNet and Berkeley photographs, looked at on both sides of each,
-and from gray, sepia, cyanotype, duotone and other copies of some, with noise, saved as JPEG (4:2:0)
-of quality 50 to 95. What they do with these stands beside them.
+The thresholds come from 2,050 photographs, looked at on both sides of each, and from toned and gray
+copies of some: docs/measurements.md, "Preparing photos", says how many of which they find.
 """
 
 from typing import NamedTuple
@@ -32,18 +31,13 @@ MIN_SIZE = 32  # pixels of the short side: half of the smallest pictures in use,
 BLOCKS = 64  # along the short side, at least, if that leaves them BLOCK pixels
 BLOCK = 4  # pixels: two of JPEG's 4:2:0 chroma samples
 
-# Gray: chroma C*ab at most GRAY_CHROMA in all but COLOURED of the blocks. All gray copies with a
-# noise of 4 levels stay below (3.9 at most), and most on yellowish paper (99 % of R, 97 % of B).
-# So do 5 of the photographs with unequal channels, to the eye all gray (3.4); the next have 4.3
-# (black and white, toned), 4.8 (a whale in a bluish gray sea) and 4.9.
+# Gray: chroma C*ab at most GRAY_CHROMA in all but COLOURED of the blocks: noise of 4 levels and
+# yellowish paper stay below, toned prints and gray seas lie above.
 GRAY_CHROMA = 4.0
 COLOURED = 0.002
 # Single hue: colour is a function of how light a block is, up to a deviation of HUE_DEVIATION, the
-# root mean square over areas (`hue_deviation`). 19 of the photographs are: 15 toned ones (0.16 to
-# 0.81), a bottle, a sea, a snake and haze (0.80 to 0.95). Others follow from 0.96, among them a
-# sepia photo (1.08). Of copies in nine tones it finds 94 % at quality 95, 93 % at 75 and 90 % at
-# 50; of sepia with clipped highlights 91, 87 and 77 %. Most that it misses otherwise have hardly a
-# tone or contrast.
+# root mean square over areas (`hue_deviation`). Toned prints have less, but so have some seas and
+# haze; photographs in colour have more.
 HUE_DEVIATION = 0.95
 TONED = 3.0  # median chroma of toned prints; below are things on white
 # Standard deviation of L of the blocks with a tone: toned prints have 10.6 or more, a snake on sand

@@ -126,7 +126,7 @@ def _painted(film, image, number, paint):
     pixels = film.pixels(image)
     try:
         rgb = paint(pixels)
-    except (PhotoError, FloatingPointError) as error:
+    except PhotoError as error:
         raise PhotoError(f"{film.path!r}: frame {number}: {error}") from None
     if rgb.dtype != np.uint8 or rgb.shape != pixels.shape:
         raise PhotoError(f"{film.path!r}: frame {number}: painted as {rgb.dtype} {rgb.shape}")

@@ -2,18 +2,18 @@
 
 # Of the old file, or true of its packets alone.
 _STALE = {
-    *("major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id"),
-    *("duration", "bps"),
-}
+    "major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id",
+    "duration", "bps",
+}  # fmt: skip
 _STATISTICS = ("number_of_", "_statistics_", "bps-", "duration-", "number_of_frames-")  # mkvmerge
 # What MP4 holds as iTunes has it: libavformat's mov_write_ilst_tag. QuickTime's keys hold any.
 _ITUNES = {
-    *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre"),
-    *("copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id"),
-    *("network", "keywords", "media_type", "hd_video", "gapless_playback", "compilation"),
-    *("track", "disc", "tmpo", "location", "creation_time", "language", "season_number"),
-    *("episode_sort", "location-eng"),
-}
+    "title", "artist", "album_artist", "composer", "album", "date", "comment", "genre",
+    "copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id",
+    "network", "keywords", "media_type", "hd_video", "gapless_playback", "compilation",
+    "track", "disc", "tmpo", "location", "creation_time", "language", "season_number",
+    "episode_sort", "location-eng",
+}  # fmt: skip
 # Languages that MOV files know under another name than ISO 639-2/T has: libavformat's table of
 # QuickTime's, mov_mdhd_language_map.
 _QUICKTIME = {"hrv": "hr ", "srp": "sr ", "fao": "fo ", "pan": "pa "} | dict(

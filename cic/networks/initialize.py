@@ -81,17 +81,9 @@ def scale_to_data(network, state, inputs, output_deviation=0.1, keep=()):
     become those of the inputs: evaluation has the same output as training from the start.
 
     The channels of the last kernel, the logits, get `output_deviation` instead of 1, so that the
-    first guess is nearly uniform (ab that are scaled get as much less: it is gray); it is this that
-    helps. Training loss, the mean of steps 181 to 200, of two seeds of cic(width=0.25), 40 crops of
-    56 pixels a step (recipe compact-64):
-
-        constant learning rate              3.16e-5        1.5e-3
-        initialize                       5.042  5.200   4.238  4.448
-        scale_to_data, logits at 1       5.093          4.252
-        scale_to_data, logits at 0.1     4.390  4.605   4.237  4.430
-        initialize, only logits at 0.1   4.305  4.523
-
-    The other layers' scale does not help here: the network has batch norms, and Adam.
+    first guess is nearly uniform (ab that are scaled get as much less: it is gray). Nearly all of
+    the gain comes from this: the other layers have batch norms, and Adam (docs/measurements.md,
+    "Training", has the losses).
 
     Layers whose names begin with one of `keep` and a dot stay as they are: a pretrained encoder's.
 

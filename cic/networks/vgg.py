@@ -40,10 +40,10 @@ def _head(inputs, hidden, classes):
     """The linear layers, for `inputs` numbers."""
     return [
         Flatten(),
-        *(Linear("fc6", inputs, hidden), ReLU("relu6"), Dropout("drop6", DROPOUT)),
-        *(Linear("fc7", hidden, hidden), ReLU("relu7"), Dropout("drop7", DROPOUT)),
+        Linear("fc6", inputs, hidden), ReLU("relu6"), Dropout("drop6", DROPOUT),
+        Linear("fc7", hidden, hidden), ReLU("relu7"), Dropout("drop7", DROPOUT),
         Linear("fc8", hidden, classes),
-    ]
+    ]  # fmt: skip
 
 
 def _pooled(channels, width, norm, last_pool):

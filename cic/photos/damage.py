@@ -13,9 +13,9 @@ from cic.system.text import said
 # What Pillow raises for files that are cut off, damaged or made up: seen in its code, and in
 # tests/test_fuzz.py.
 DAMAGE = (
-    *(OSError, ValueError, TypeError, SyntaxError, EOFError, MemoryError, struct.error),
-    *(LookupError, RuntimeError),
-)
+    OSError, ValueError, TypeError, SyntaxError, EOFError, MemoryError, struct.error,
+    LookupError, RuntimeError,
+)  # fmt: skip
 # Starts of files, formats, and what is found within how many last bytes if nothing is missing.
 _SIGNS = (
     (b"\xff\xd8\xff", "JPEG", b"\xff\xd9", 64),
@@ -26,12 +26,12 @@ _TAIL = 64
 # Starts of formats of which Pillow reads some kinds only, if any at all.
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM*\0", b"II\0*")  # BigTIFF; wrong, but read
 _OTHER = (
-    *((b"8BPS", "PSD"), (b"v/1\1", "OpenEXR"), (b"DDS ", "DDS"), (b"#?RADIANCE", "Radiance HDR")),
-    *((b"\0\0\0\x0cjP  ", "JPEG 2000"), (b"\xff\x4f\xff\x51", "JPEG 2000")),
-    *((b"\0\0\0\x0cJXL ", "JPEG XL"), (b"\xff\n", "JPEG XL"), (b"II\xbc\1", "JPEG XR")),
-    *((b"IIRO", "raw photo"), (b"IIRS", "raw photo"), (b"IIU\0", "raw photo")),
+    (b"8BPS", "PSD"), (b"v/1\1", "OpenEXR"), (b"DDS ", "DDS"), (b"#?RADIANCE", "Radiance HDR"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"), (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"), (b"\xff\n", "JPEG XL"), (b"II\xbc\1", "JPEG XR"),
+    (b"IIRO", "raw photo"), (b"IIRS", "raw photo"), (b"IIU\0", "raw photo"),
     (b"FUJIFILM", "raw photo"),
-)
+)  # fmt: skip
 # What Pillow says of what it has no code for, and of text in a PNG that is longer than it allows.
 _LIMITS = re.compile("upported|too large|[Tt]oo much memory")
 # What every libtiff decodes, by Pillow's names: an error in it is damage, in any other may not be.

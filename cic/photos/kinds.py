@@ -8,11 +8,11 @@ from cic.system.regular import open_regular
 START = 64  # bytes by which a file is known
 
 _SIGNS = (
-    *((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"GIF87a", ".gif")),
-    *((b"GIF89a", ".gif"), (b"\0\0\0\x0cjP  \r\n\x87\n", ".jp2"), (b"\xff\x4f\xff\x51\0", ".j2k")),
-    *((b"II*\0", ".tif"), (b"MM\0*", ".tif"), (b"II+\0\x08\0\0\0", ".tif")),
-    *((b"MM\0+\0\x08\0\0", ".tif"), (b"8BPS\0\1", ".psd"), (b"qoif", ".qoi")),
-)
+    (b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"GIF87a", ".gif"),
+    (b"GIF89a", ".gif"), (b"\0\0\0\x0cjP  \r\n\x87\n", ".jp2"), (b"\xff\x4f\xff\x51\0", ".j2k"),
+    (b"II*\0", ".tif"), (b"MM\0*", ".tif"), (b"II+\0\x08\0\0\0", ".tif"),
+    (b"MM\0+\0\x08\0\0", ".tif"), (b"8BPS\0\1", ".psd"), (b"qoif", ".qoi"),
+)  # fmt: skip
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # lengths of its second header
 HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}  # ISO 23008-12
 AVIF = {b"avif", b"avis"}
@@ -30,12 +30,12 @@ HINTS = {
     BACKUP: "rename those that are wanted",
 }
 _LEFT = (
-    *((b"\0\0\0\x0cJXL \r\n\x87\n", JXL), (b"\xff\x0a", JXL), (b"%PDF-", PDF)),
-    *((b"%!PS", POSTSCRIPT), (b"\xc5\xd0\xd3\xc6", POSTSCRIPT), (b"v/1\1", EXR)),
-    *((b"II\xbc\1", JXR), (b"AT&TFORM", DJVU), (b"FUJIFILMCCD-RAW", RAW), (b"IIRO", RAW)),
-    *((b"IIRS", RAW), (b"IIU\0", RAW), (b"MMOR", RAW), (b"\0MRM", RAW), (b"FOVb", RAW)),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", JXL), (b"\xff\x0a", JXL), (b"%PDF-", PDF),
+    (b"%!PS", POSTSCRIPT), (b"\xc5\xd0\xd3\xc6", POSTSCRIPT), (b"v/1\1", EXR),
+    (b"II\xbc\1", JXR), (b"AT&TFORM", DJVU), (b"FUJIFILMCCD-RAW", RAW), (b"IIRO", RAW),
+    (b"IIRS", RAW), (b"IIU\0", RAW), (b"MMOR", RAW), (b"\0MRM", RAW), (b"FOVb", RAW),
     (b"II\x1a\0\0\0HEAPCCDR", RAW),
-)
+)  # fmt: skip
 # Endings of files that are left out, whatever their content: most RAW photos look like a TIFF.
 _ENDINGS = {
     **dict.fromkeys((".jxl",), JXL),
@@ -46,23 +46,23 @@ _ENDINGS = {
     **dict.fromkeys((".djvu", ".djv"), DJVU),
     **dict.fromkeys(
         (
-            *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr"),
-            *(".iiq", ".k25", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef"),
-            *(".ptx", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+            ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr",
+            ".iiq", ".k25", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef",
+            ".ptx", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
         ),
         RAW,
     ),
-}
+}  # fmt: skip
 _BACKUPS = (".bak", ".orig", ".old", ".tmp", ".part", ".crdownload", "~", "_original")
 # Endings of files beside photos that are not looked into: they are many in data sets.
 _OTHERS = frozenset(
     (
-        *(".txt", ".json", ".jsonl", ".xml", ".csv", ".tsv", ".md", ".htm", ".html", ".yaml"),
-        *(".yml", ".npy", ".npz", ".pkl", ".pth", ".pt", ".pdparams", ".safetensors", ".tar"),
-        *(".zip", ".gz", ".xz", ".7z", ".py", ".sh", ".log", ".ini", ".xmp", ".aae", ".db"),
-        *(".mat", ".h5", ".lmdb", ".mp3", ".wav", ".m4a", ".flac", ".ogg", ".srt", ".cls"),
+        ".txt", ".json", ".jsonl", ".xml", ".csv", ".tsv", ".md", ".htm", ".html", ".yaml",
+        ".yml", ".npy", ".npz", ".pkl", ".pth", ".pt", ".pdparams", ".safetensors", ".tar",
+        ".zip", ".gz", ".xz", ".7z", ".py", ".sh", ".log", ".ini", ".xmp", ".aae", ".db",
+        ".mat", ".h5", ".lmdb", ".mp3", ".wav", ".m4a", ".flac", ".ogg", ".srt", ".cls",
     )
-)
+)  # fmt: skip
 
 
 def photo_ending(start):

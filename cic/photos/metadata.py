@@ -22,11 +22,11 @@ _UPRIGHT = {
 }
 # The tags of the first directory that describe the photo; the others say how its file is laid out.
 _DESCRIPTIVE = (
-    *(Base.DocumentName, Base.ImageDescription, Base.Make, Base.Model, Base.PageName),
-    *(Base.Software, Base.DateTime, Base.Artist, Base.HostComputer, Base.Copyright),
-    *(Base.Rating, Base.RatingPercent, Base.XPTitle, Base.XPComment, Base.XPAuthor),
-    *(Base.XPKeywords, Base.XPSubject),
-)
+    Base.DocumentName, Base.ImageDescription, Base.Make, Base.Model, Base.PageName,
+    Base.Software, Base.DateTime, Base.Artist, Base.HostComputer, Base.Copyright,
+    Base.Rating, Base.RatingPercent, Base.XPTitle, Base.XPComment, Base.XPAuthor,
+    Base.XPKeywords, Base.XPSubject,
+)  # fmt: skip
 # Offsets in these are of the old file, and the second names another colour space than sRGB.
 _STALE = (Base.MakerNote, IFD.Interop)
 _PER_UNIT = {2: 1.0, 3: 2.54}  # EXIF 2.32, ResolutionUnit: inch, centimetre -> units an inch

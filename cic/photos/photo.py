@@ -84,8 +84,16 @@ class Pages:
         if base is image and not last:
             base = image.copy()
         return Photo(
-            *(base, got.deep, got.alpha, got.icc, got.converted, about),
-            *(self.count, number, image.format, notes),
+            base,
+            got.deep,
+            got.alpha,
+            got.icc,
+            got.converted,
+            about,
+            self.count,
+            number,
+            image.format,
+            notes,
         )
 
 

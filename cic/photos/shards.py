@@ -16,9 +16,9 @@ BLOCK = tarfile.BLOCKSIZE
 FORMAT = 2  # of the index; one of another format is made anew
 # What tarfile raises for headers that are damaged or made up.
 _DAMAGE = (
-    *(tarfile.TarError, ValueError, TypeError, LookupError, ArithmeticError),
-    *(MemoryError, RecursionError),
-)
+    tarfile.TarError, ValueError, TypeError, LookupError, ArithmeticError,
+    MemoryError, RecursionError,
+)  # fmt: skip
 
 
 class Member(NamedTuple):

@@ -58,7 +58,10 @@ def tiff_pages(path):
         def add(picture, photo=None):
             about, _ = _about(photo, ".tif")
             pages.add(
-                *(picture.shape, picture.dtype, strips(picture), photo and photo.alpha),
+                picture.shape,
+                picture.dtype,
+                strips(picture),
+                photo and photo.alpha,
                 photo and photo.carried.compression,
                 **about,
             )

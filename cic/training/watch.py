@@ -25,9 +25,9 @@ NEUTRAL = 10.0  # |ab| of the bins around gray: the spacing of the bins
 
 # Hue angles up to which a colour has a name: those of sRGB's primaries and of common pigments.
 HUES = (
-    *((20, "pink"), (45, "red"), (95, "brown"), (115, "yellow"), (185, "green"), (310, "blue")),
-    *((340, "violet"), (360, "pink")),
-)
+    (20, "pink"), (45, "red"), (95, "brown"), (115, "yellow"), (185, "green"), (310, "blue"),
+    (340, "violet"), (360, "pink"),
+)  # fmt: skip
 # Looks in a row, after which a failure is no passing one. At a good --lr the loss took 550 steps to
 # fall below that of a constant prediction; from 150 on it was less than 2 % above. Until then,
 # without rebalancing, predictions are nearly gray: all of one bin, 0.05 of the deviation.

@@ -30,9 +30,9 @@ DIRECTORY = 16 << 20  # bytes at most of an archive's: of 100,000 parts
 _ORDERS = {b"little": "<", b"big": ">"}
 _END, _END_64 = b"PK\5\6", b"PK\6\6"  # APPNOTE.TXT, 4.3.16 and 4.3.14
 _DAMAGE = (
-    *(ValueError, LookupError, TypeError, AttributeError, OverflowError, EOFError, MemoryError),
-    *(RuntimeError, struct.error, zipfile.BadZipFile, zlib.error),
-)
+    ValueError, LookupError, TypeError, AttributeError, OverflowError, EOFError, MemoryError,
+    RuntimeError, struct.error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 class Storage:
@@ -146,9 +146,9 @@ _TENSORS = {
 _NUMPYS = ("numpy.core", "numpy._core")  # the older name until version 2
 _BUILTINS = ("builtins", "__builtin__")  # the older name in Python 2 and protocol 2
 _TORCH_TYPES = (
-    *("float32", "float", "float64", "double", "float16", "half", "bfloat16", "uint8", "int8"),
-    *("int16", "short", "int32", "int", "int64", "long", "bool", "Tensor"),
-)
+    "float32", "float", "float64", "double", "float16", "half", "bfloat16", "uint8", "int8",
+    "int16", "short", "int32", "int", "int64", "long", "bool", "Tensor",
+)  # fmt: skip
 # What is made of them is nothing: a run's options, figures and dates, beside the weights.
 _BESIDE = {
     **{f"{module}.multiarray.scalar": _nothing for module in _NUMPYS},

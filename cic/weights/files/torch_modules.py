@@ -15,8 +15,8 @@ MOST, DEEPEST = 100_000, 100
 _PARTS = ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set")
 # No class of a network lives there; what PyTorch pickles of its own is known by name.
 _NO_CLASSES = frozenset(
-    [*sys.stdlib_module_names, *("numpy", "torch", "paddle", "nt", "posix", "__builtin__")]
-)
+    [*sys.stdlib_module_names, "numpy", "torch", "paddle", "nt", "posix", "__builtin__"]
+)  # fmt: skip
 _TORCHS = ("torch.nn.modules.", "torch.nn.parallel.", "torch.optim.")
 _OPTIONS = {"argparse.Namespace", "types.SimpleNamespace"}
 

@@ -11,10 +11,10 @@ import pickletools
 from typing import Any, NamedTuple
 
 _VALUES = {  # operations that push their argument
-    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
-    *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),  # the last in protocol 5
-}
+    "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
+    "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING",
+    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",  # the last in protocol 5
+}  # fmt: skip
 # Operations, and members of what is passed to functions: a tensor takes about 40 of them.
 MOST = 2_000_000
 LONGEST_LINE = 1 << 16  # bytes: a global's name

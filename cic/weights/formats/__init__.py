@@ -30,9 +30,9 @@ from cic.weights.formats import (
 
 NEUTRAL = neutral.FORMAT
 _PICKLED = (  # in files of PyTorch and Paddle
-    *(eccv16.FORMAT, *features.FORMATS, dlimage.FORMAT, special_vgg.FORMAT, special_resnet.FORMAT),
-    *(*vgg.FORMATS, *resnet.FORMATS, efficientnet.FORMAT),
-)
+    eccv16.FORMAT, *features.FORMATS, dlimage.FORMAT, special_vgg.FORMAT, special_resnet.FORMAT,
+    *vgg.FORMATS, *resnet.FORMATS, efficientnet.FORMAT,
+)  # fmt: skip
 MOST_PREFIXES = 4  # such as "model.module."
 FORMATS = (NEUTRAL, *_PICKLED, caffe.FORMAT)
 

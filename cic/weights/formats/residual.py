@@ -62,9 +62,9 @@ def blocks(depth, planes, norm, activation, gated=False):
 
 def _basic(name, inputs, planes, stride, norm, activation):
     return [
-        *(conv(f"{name}.conv1", inputs, planes, 3, stride), norm(f"{name}.bn1", planes)),
-        *(activation(), conv(f"{name}.conv2", planes, planes, 3), norm(f"{name}.bn2", planes)),
-    ]
+        conv(f"{name}.conv1", inputs, planes, 3, stride), norm(f"{name}.bn1", planes),
+        activation(), conv(f"{name}.conv2", planes, planes, 3), norm(f"{name}.bn2", planes),
+    ]  # fmt: skip
 
 
 def _gated(name, inputs, planes, stride, norm, activation):
@@ -72,16 +72,16 @@ def _gated(name, inputs, planes, stride, norm, activation):
     gate = conv(f"{name}.conv1_gate", inputs, planes, 3, stride), Sigmoid()
     after = conv(f"{name}.conv2_gate", planes, planes, 3), Sigmoid()
     return [
-        *(Product("", ((first,), gate)), norm(f"{name}.bn1", planes), activation()),
-        *(conv(f"{name}.conv2", planes, planes, 3), Product("", ((), after))),
+        Product("", ((first,), gate)), norm(f"{name}.bn1", planes), activation(),
+        conv(f"{name}.conv2", planes, planes, 3), Product("", ((), after)),
         norm(f"{name}.bn2", planes),
-    ]
+    ]  # fmt: skip
 
 
 def _bottleneck(name, inputs, planes, stride, norm, activation):
     outputs = WIDER * planes
     return [
-        *(conv(f"{name}.conv1", inputs, planes, 1), norm(f"{name}.bn1", planes), activation()),
-        *(conv(f"{name}.conv2", planes, planes, 3, stride), norm(f"{name}.bn2", planes)),
-        *(activation(), conv(f"{name}.conv3", planes, outputs, 1), norm(f"{name}.bn3", outputs)),
-    ]
+        conv(f"{name}.conv1", inputs, planes, 1), norm(f"{name}.bn1", planes), activation(),
+        conv(f"{name}.conv2", planes, planes, 3, stride), norm(f"{name}.bn2", planes),
+        activation(), conv(f"{name}.conv3", planes, outputs, 1), norm(f"{name}.bn3", outputs),
+    ]  # fmt: skip

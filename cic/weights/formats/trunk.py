@@ -14,9 +14,9 @@ from cic.weights.formats.sizes import fitting, len_of
 
 # Convolutions, stride of the last, dilation and channels of the blocks 1 to 7.
 BLOCKS = (
-    *((2, 2, 1, 64), (2, 2, 1, 128), (3, 2, 1, 256), (3, 1, 1, 512)),
-    *((3, 1, 2, 512), (3, 1, 2, 512), (3, 1, 1, 512)),
-)
+    (2, 2, 1, 64), (2, 2, 1, 128), (3, 2, 1, 256), (3, 1, 1, 512),
+    (3, 1, 2, 512), (3, 1, 2, 512), (3, 1, 1, 512),
+)  # fmt: skip
 LAST = 256  # channels of block 8
 
 
