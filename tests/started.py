@@ -7,8 +7,8 @@ the command from its first line to the interpreter's end: to a test it differs f
 `subprocess.run([sys.executable, ...], capture_output=True, text=True)` in time alone.
 
 It does not fit a test of the start itself, of memory, of signals, of `sys.modules`, or of a
-variable that an interpreter or a framework reads when it starts: those start a real process. Every
-tool is also started as one, in test_first_minutes.py.
+variable that an interpreter or a framework reads when it starts: those start a real process. Some
+test of every tool does it, too (`fresh`): a fork would not notice a forgotten import.
 """
 
 import atexit
@@ -34,14 +34,14 @@ PACKAGES = (
 )
 
 
-def run(*command, cwd):
+def run(*command, cwd, fresh=False):
     """Run `python *command`, a script or "-m" and a module, and what follows; the finished process.
 
-    Its output is text. A fork is only safe on Linux: elsewhere, and under a coverage tool or
-    a debugger, which a fork would escape, a real process starts.
+    Its output is text. If `fresh`, a real process starts, as everywhere but on Linux, where alone
+    a fork is safe, and under a coverage tool or a debugger, which a fork would escape.
     """
     command = list(map(str, command))
-    if sys.platform != "linux" or sys.gettrace():
+    if fresh or sys.platform != "linux" or sys.gettrace():
         command = [sys.executable, *command]
         return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     if not _servers:
@@ -83,7 +83,9 @@ class _Server:
         atexit.unregister(self.end)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.communicate()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
         self.folder.cleanup()
 
 

@@ -2,12 +2,11 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import started
 from PIL import Image
 
 import backends
@@ -19,14 +18,13 @@ ROOT = Path(__file__).parent.parent
 BASELINES = ["all gray", "random ab", "truth"]
 
 
-def start(cwd, *command):
-    return subprocess.run(
-        [sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True
-    )
+def start(cwd, *command, fresh=False):
+    return started.run(*command, cwd=cwd, fresh=fresh)
 
 
-def evaluate(cwd, *arguments):
-    return start(cwd, ROOT / "tools" / "evaluate.py", "--save_path", "figures", *arguments)
+def evaluate(cwd, *arguments, fresh=False):
+    command = (ROOT / "tools" / "evaluate.py", "--save_path", "figures", *arguments)
+    return start(cwd, *command, fresh=fresh)
 
 
 def facts(folder):
@@ -99,7 +97,8 @@ def test_weights_and_backends_side_by_side_with_pictures(photo_folder, weights, 
 def test_a_single_gray_photo(photos, tmp_path):
     images.write(tmp_path / "in" / "a.png", photos["chelsea"][:96, :96, :1].repeat(3, axis=2))
     more = ("--gallery", 3, "--compare", 3, "--alternatives", 2, "--size", 64, "--num_workers", 0)
-    run = evaluate(tmp_path, "--image_dir", tmp_path / "in", "--backend", "torch", *more)
+    where = ("--image_dir", tmp_path / "in", "--backend", "torch")
+    run = evaluate(tmp_path, *where, *more, fresh=True)
     assert run.returncode == 0, run.stderr
     assert "note: 1 of 1 are gray" in run.stdout
     assert "no random ab" in run.stdout
@@ -274,7 +273,7 @@ def test_photos_of_no_class_of_imagenet_are_in_no_accuracy(photo_folder, tmp_pat
     assert re.search(r"note: 2 of 6 photos .* ImageNet's 1,000.*: n02084071\n", run.stdout)
     assert facts(tmp_path)["photos"] == 6
     where = ("--results_dir", photo_folder, "--save_path", tmp_path / "files", "--weights", path)
-    run = start(ROOT, "-m", "metric.acc", *where)
+    run = start(ROOT, "-m", "metric.acc", *where, fresh=True)
     assert run.returncode == 0, run.stderr
     assert re.search(r"note: 2 of 6 photos .* ImageNet's 1,000.*: n02084071\n", run.stdout)
     written = json.loads((tmp_path / "files" / "acc.json").read_text())
