@@ -30,7 +30,7 @@ from pathlib import Path
 PACKAGES = (
     *("numpy", "PIL.Image", "PIL.ImageCms", "tqdm", "safetensors.numpy", "skimage.color"),
     *("skimage.data", "skimage.metrics", "scipy.ndimage", "matplotlib.figure"),
-    *("matplotlib.backends.backend_agg", "torch", "paddle"),
+    *("matplotlib.backends.backend_agg", "torch", "torch._dynamo", "paddle"),
 )
 
 
