@@ -30,8 +30,9 @@ from pathlib import Path
 PACKAGES = (
     *("numpy", "PIL.Image", "PIL.ImageCms", "tqdm", "safetensors.numpy", "skimage.color"),
     *("skimage.data", "skimage.metrics", "scipy.ndimage", "matplotlib.figure"),
-    *("matplotlib.backends.backend_agg", "torch", "torch._dynamo", "paddle"),
+    *("matplotlib.backends.backend_agg", "torch", "torch._dynamo"),
 )
+PADDLE = str(Path(__file__).parents[1] / "backends" / "paddle" / "environment.py")  # imports it
 
 
 def run(*command, cwd, fresh=False):
@@ -155,9 +156,11 @@ def _end_as_python_does(command):
 
 
 if __name__ == "__main__":
-    for package in PACKAGES:
-        with contextlib.suppress(ImportError):  # of a framework that is not installed
+    with contextlib.suppress(ImportError):  # of a framework that is not installed
+        for package in PACKAGES:
             importlib.import_module(package)
+    with contextlib.suppress(ImportError):
+        runpy.run_path(PADDLE)
     gc.collect()
     gc.freeze()  # so that a collection in a fork need not copy all memory
     _end_as_python_does(_serve())
