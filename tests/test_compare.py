@@ -34,10 +34,11 @@ def measured(where, photos, strength, key="figures", **flags):
     return where / ("auc.npz" if key == "auc" else "report.npz")
 
 
-@pytest.fixture
-def runs(photo_folder, tmp_path):
-    """Two runs on the same photos: half of the colour, and seven tenths of it."""
-    return [measured(tmp_path / f"{s}", photo_folder, s) for s in (0.5, 0.7)]
+@pytest.fixture(scope="module")
+def runs(photo_originals, tmp_path_factory):
+    """Two runs on the same photos: half of the colour, and seven tenths of it; to read only."""
+    folder = tmp_path_factory.mktemp("runs")
+    return [measured(folder / f"{s}", photo_originals, s) for s in (0.5, 0.7)]
 
 
 def test_the_difference_is_that_of_both_figures_and_paired(runs, tmp_path):
