@@ -35,12 +35,12 @@ def tool(tmp_path):
 def train(tool, backend, photo_folder, *more, fresh=False):
     small = ("--option", "width=0.125", "--load_size", 64, "--crop_size", 56, "--batch_size", 3)
     where = ("--image_dir", photo_folder, "--model_path", "model", "--backend", backend.NAME)
-    flags = (*where, *small, "--num_workers", 1, "--device", "cpu", *more)
+    flags = (*where, *small, "--num_workers", 0, "--device", "cpu", *more)
     return tool("train", *flags, fresh=fresh)
 
 
 def test_training_testing_and_measuring_as_a_user_does(backend, tool, photo_folder, tmp_path):
-    more = ("--val_dir", photo_folder, "--board", "board")
+    more = ("--val_dir", photo_folder, "--board", "board", "--num_workers", 1)
     run = train(tool, backend, photo_folder, "--num_epochs", 2, *more)
     assert run.returncode == 0, run.stderr
     assert list((tmp_path / "board").rglob("vdlrecords*"))
@@ -79,7 +79,7 @@ def test_a_checkup_says_what_to_do_and_writes_nothing(
     for number in range(30):
         images.write(photo_folder / f"{number}.png", photos["coffee"][..., :1].repeat(3, axis=2))
     (photo_folder / "broken.jpg").write_bytes(b"nothing")
-    run = train(tool, backend, photo_folder, "--check")
+    run = train(tool, backend, photo_folder, "--check", "--num_workers", 1)
     assert run.returncode == 0, run.stderr
     found = {f["name"]: f for f in json.loads(run.stdout.splitlines()[-1])["check"]}
     assert found["readable"]["verdict"] == "warn"
@@ -131,7 +131,7 @@ def test_a_run_continued_in_the_middle_of_an_epoch_ends_as_one_in_one_go(
     """Epochs of two steps: the third begins one. Threads must not change the order of sums."""
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # other processes are at work
-    more = ("--precision", "float64", "--lr", 1e-4, "--no-check")
+    more = ("--precision", "float64", "--lr", 1e-4, "--no-check", "--num_workers", 1)
     for flags in (
         ("--model_path", "whole", "--max_steps", 5),
         ("--max_steps", 3),
@@ -310,7 +310,8 @@ def test_weights_of_another_network_are_refused(tool, photo_folder, tmp_path):
 
 
 def test_a_prior_of_ones_own_photos_trains(tool, backend, photo_folder, tmp_path):
-    run = tool("estimate_prior", "--image_dir", photo_folder, "--output", "prior.npy")
+    where = ("--image_dir", photo_folder, "--num_workers", 0)
+    run = tool("estimate_prior", *where, "--output", "prior.npy")
     assert run.returncode == 0, run.stderr
     shares = np.load(tmp_path / "prior.npy")
     assert shares.shape == (313,)
@@ -347,7 +348,8 @@ def test_priors_are_merged_and_every_process_counts_alike(tool, photo_folder, ph
 
 def test_a_prior_of_gray_photos_alone_is_refused(tool, photos, tmp_path):
     images.write(tmp_path / "in" / "gray.png", photos["coffee"][..., :1].repeat(3, axis=2))
-    run = tool("estimate_prior", "--image_dir", "in", "--output", "prior.npy")
+    where = ("--image_dir", "in", "--num_workers", 0)
+    run = tool("estimate_prior", *where, "--output", "prior.npy")
     assert run.returncode == 1
     assert "no colour photo" in run.stderr
     assert tool("estimate_prior", "--output", "prior.npy").returncode == 1
