@@ -1,6 +1,7 @@
 """Fixtures that several test files share."""
 
 import os
+import shutil
 
 # One thread: beside other processes, and with the threads of two frameworks in one, more mostly
 # wait for each other (a training step of Torch's then takes 10 times as long). Read at import.
@@ -35,10 +36,10 @@ def photo(photos):
     return np.ascontiguousarray(photos["chelsea"][::5, ::5])
 
 
-@pytest.fixture
-def photo_folder(tmp_path, photos):
-    """A folder of six real photographs, short side 96 pixels or fewer, as data sets come."""
-    folder = tmp_path / "photos"
+@pytest.fixture(scope="session")
+def photo_originals(tmp_path_factory, photos):
+    """The `photo_folder` of all tests, to read only."""
+    folder = tmp_path_factory.mktemp("originals") / "photos"
     for name, photo in (
         ("n01/astronaut.jpg", "astronaut"),
         ("n01/chelsea.jpeg", "chelsea"),
@@ -54,6 +55,12 @@ def photo_folder(tmp_path, photos):
         scale = short / min(image.size)
         image.resize([round(n * scale) for n in image.size]).save(path)
     return folder
+
+
+@pytest.fixture
+def photo_folder(tmp_path, photo_originals):
+    """A folder of six real photographs, short side 96 pixels or fewer, as data sets come."""
+    return shutil.copytree(photo_originals, tmp_path / "photos", copy_function=shutil.copyfile)
 
 
 @pytest.fixture(params=["torch", "paddle"])

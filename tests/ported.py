@@ -1,12 +1,12 @@
 """What the tests of moved weights share."""
 
-import subprocess
 import sys
 import types
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import started
 
 from cic.networks.initialize import initialize
 
@@ -39,8 +39,7 @@ def apart(output, expected):
 
 def run(*arguments):
     """The finished tool."""
-    command = [sys.executable, TOOL, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return started.run(TOOL, *arguments, cwd=Path.cwd())
 
 
 @contextmanager

@@ -1,12 +1,11 @@
 """Classifiers trained and measured as a user does it: class folders in, accuracies out."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import started
 from PIL import Image
 from skimage import data
 
@@ -23,8 +22,7 @@ SMALL += ("--crop_size", 32, "--batch_size", 8, "--num_workers", 0, "--no-check"
 
 
 def start(cwd, tool, *arguments):
-    command = [sys.executable, TOOLS / tool, *arguments]
-    return subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True)
+    return started.run(TOOLS / tool, *arguments, cwd=cwd)
 
 
 @pytest.fixture

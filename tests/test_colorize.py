@@ -1,14 +1,13 @@
 """Photo -> photo: sizes, lightness, files, and the same picture from both backends."""
 
 import os
-import subprocess
-import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import started
 import tifffile
 from PIL import ExifTags, Image
 
@@ -659,8 +658,8 @@ def test_true_ab_is_that_of_training_targets(paint, photos, tmp_path):
 def test_the_tool_writes_alternatives_and_the_map(photos, tmp_path):
     images.write(tmp_path / "old.png", photos["rocket"][:64, :220])
     tool = Path(__file__).parent.parent / "tools" / "colorize.py"
-    command = [sys.executable, str(tool), "old.png", "-o", "new.png", "--alternatives", "3"]
-    run = subprocess.run([*command, "--uncertainty"], cwd=tmp_path, capture_output=True, text=True)
+    command = [tool, "old.png", "-o", "new.png", "--alternatives", "3", "--uncertainty"]
+    run = started.run(*command, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert sorted(os.listdir(tmp_path)) == [
         *("new-alternative-2.png", "new-alternative-3.png", "new-alternatives.jpg"),

@@ -1,13 +1,12 @@
 """metric.compare: two runs of the same photos, paired; others are refused in one line."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import started
 
 from cic.colour.lab import recolor, rgb_to_lab
 from cic.commands import report
@@ -19,9 +18,8 @@ from metric.ledger import unpack
 ROOT = Path(__file__).parent.parent
 
 
-def start(*command):
-    command = [sys.executable, "-m", *map(str, command)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def start(*command, fresh=False):
+    return started.run("-m", *command, cwd=ROOT, fresh=fresh)
 
 
 def measured(where, photos, strength, key="figures", **flags):
@@ -37,14 +35,15 @@ def measured(where, photos, strength, key="figures", **flags):
     return where / ("auc.npz" if key == "auc" else "report.npz")
 
 
-@pytest.fixture
-def runs(photo_folder, tmp_path):
-    """Two runs on the same photos: half of the colour, and seven tenths of it."""
-    return [measured(tmp_path / f"{s}", photo_folder, s) for s in (0.5, 0.7)]
+@pytest.fixture(scope="module")
+def runs(photo_originals, tmp_path_factory):
+    """Two runs on the same photos: half of the colour, and seven tenths of it; to read only."""
+    folder = tmp_path_factory.mktemp("runs")
+    return [measured(folder / f"{s}", photo_originals, s) for s in (0.5, 0.7)]
 
 
 def test_the_difference_is_that_of_both_figures_and_paired(runs, tmp_path):
-    run = start("metric.compare", *runs, "--save_path", tmp_path / "out")
+    run = start("metric.compare", *runs, "--save_path", tmp_path / "out", fresh=True)
     assert run.returncode == 0, run.stderr
     (pair,) = json.loads((tmp_path / "out" / "compare.json").read_text())["pairs"]
     ours, theirs = (

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import started
 import tiny
 import torch
 
@@ -20,6 +21,7 @@ from cic.training.runs import checkpoint_path
 from cic.weights import checkpoint, reading
 
 TRAIN = Path(__file__).parent.parent / "tools" / "train.py"
+RANKS = Path(__file__).parent / "ranks.py"
 LAUNCHER = {
     "torch": ("torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
     "paddle": ("paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", "logs"),
@@ -28,19 +30,23 @@ SMALL = ("--option", "width=0.125", "--load_size", "64", "--crop_size", "56", "-
 ALONE = os.environ | {"OMP_NUM_THREADS": "1"}  # as torchrun has it: sums round alike
 
 
+def training(backend, photo_folder, model, *more, launched, script=TRAIN):
+    """The command of a training run, without what launches it."""
+    command = [script, "--image_dir", photo_folder, "--model_path", model, *SMALL]
+    command += [] if launched else ["--backend", backend.NAME]
+    command += ["--device", "cpu", "--batch_size", "4", "--loss_step", "1"]
+    return [*command, "--num_workers", "0", *more]
+
+
 @pytest.fixture
 def start(backend, photo_folder, tmp_path):
     """Start a training run on the photo folder, in two processes or in one; the process."""
 
-    def run(model, *more, launched=True, script=TRAIN):
-        command = [sys.executable]
-        command += ["-m", *LAUNCHER[backend.NAME]] if launched else []
-        command += [script, "--image_dir", photo_folder, "--model_path", model, *SMALL]
-        command += [] if launched else ["--backend", backend.NAME]
-        command += ["--device", "cpu", "--batch_size", "4", "--loss_step", "1"]
-        command += ["--num_workers", "0", *more]
+    def run(model, *more, launched=True):
+        command = ["-m", *LAUNCHER[backend.NAME]] if launched else []
+        command += training(backend, photo_folder, model, *more, launched=launched)
         return subprocess.Popen(
-            list(map(str, command)),
+            [sys.executable, *map(str, command)],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -48,6 +54,24 @@ def start(backend, photo_folder, tmp_path):
             start_new_session=True,
             env=ALONE,
         )
+
+    return run
+
+
+@pytest.fixture
+def train(backend, photo_folder, tmp_path, monkeypatch):
+    """Train on the photo folder in one process, or in two: "one" or "two", also the model's name.
+
+    What it wrote. It is as what `start` starts, in a tenth of the time: see started.py, ranks.py.
+    """
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def run(model, *more, **script):
+        two = model == "two"
+        command = [RANKS, backend.NAME] if two else []
+        command += training(backend, photo_folder, model, *more, launched=two, **script)
+        done = started.run(*command, cwd=tmp_path)
+        return done.stderr + done.stdout
 
     return run
 
@@ -69,15 +93,12 @@ def log_of(folder, key):
 
 
 @pytest.mark.parametrize(("precision", "near"), [("float64", 1e-7), ("float32", 1e-3)])
-def test_two_processes_train_as_one_does(start, photo_folder, tmp_path, precision, near):
+def test_two_processes_train_as_one_does(start, train, photo_folder, tmp_path, precision, near):
     """Six photos in batches of four: the second of every epoch is uneven."""
     more = ("--max_steps", 10, "--precision", precision, "--val_dir", photo_folder)
-    more += ("--num_workers", 1)
-    outputs = [
-        finish(start(model, *more, "--lr", 3e-5, launched=model == "two"))
-        for model in ("one", "two")
-    ]
-    one, two = map(figures_of, outputs)
+    more += ("--num_workers", 1, "--lr", 3e-5)
+    launch = train if precision == "float32" else lambda *command: finish(start(*command))
+    one, two = map(figures_of, (train("one", *more), launch("two", *more)))
     assert two["validation_loss"] == pytest.approx(one["validation_loss"], rel=near)
     losses = [log_of(tmp_path / model, "loss") for model in ("one", "two")]
     assert len(losses[0]) == 10
@@ -90,15 +111,12 @@ def test_two_processes_train_as_one_does(start, photo_folder, tmp_path, precisio
         assert distance < near, name
 
 
-def test_two_processes_train_on_top_of_an_encoder_as_one_does(start, photo_folder, tmp_path):
+def test_two_processes_train_on_top_of_an_encoder_as_one_does(train, photo_folder, tmp_path):
     """With everything at once; the weights that are compared are the averages."""
     more = ("--network", "tiny", "--option", "width=8", "--init", "plain", "--freeze", 1)
     more += ("--optimizer", "adamw", "--encoder_lr", 0.3, "--average", 0.9, "--clip_norm", 0.1)
     more += ("--lr", 1e-3, "--precision", "float64", "--max_steps", 5, "--val_dir", photo_folder)
-    one, two = (
-        figures_of(finish(start(model, *more, launched=model == "two", script=tiny.__file__)))
-        for model in ("one", "two")
-    )
+    one, two = (figures_of(train(model, *more, script=tiny.__file__)) for model in ("one", "two"))
     for name in ("validation_loss", "validation_loss_average"):
         assert two[name] == pytest.approx(one[name], rel=1e-7), name
     one, two = (reading.load(checkpoint_path(tmp_path / m))[0] for m in ("one", "two"))
@@ -109,7 +127,7 @@ def test_two_processes_train_on_top_of_an_encoder_as_one_does(start, photo_folde
         np.testing.assert_allclose(two[name], array, atol=1e-7, err_msg=name)
 
 
-def test_a_focal_loss_of_two_processes_is_that_of_one(start, photo_folder, tmp_path):
+def test_a_focal_loss_of_two_processes_is_that_of_one(train, photo_folder, tmp_path):
     """Its largest error and the sum of its mask are those of the whole batch.
 
     In the last batch of those to evaluate on, one process has no photo.
@@ -119,7 +137,7 @@ def test_a_focal_loss_of_two_processes_is_that_of_one(start, photo_folder, tmp_p
     more += ("--val_dir", photo_folder)
     losses = []
     for model in ("one", "two"):
-        figures = figures_of(finish(start(model, *more, launched=model == "two")))
+        figures = figures_of(train(model, *more))
         losses.append(log_of(tmp_path / model, "loss"))
         assert figures["steps"] == 6
         losses[-1].append(figures["validation_loss"])
@@ -127,13 +145,12 @@ def test_a_focal_loss_of_two_processes_is_that_of_one(start, photo_folder, tmp_p
 
 
 def test_a_photo_that_only_one_process_has_and_one_that_none_can_read(
-    start, photo_folder, tmp_path
+    train, photo_folder, tmp_path
 ):
     """Seven photos in batches of two: the last batch is one photo, then none at all."""
     (photo_folder / "broken.jpg").write_bytes(b"nothing")
     more = ("--batch_size", 2, "--max_steps", 8, "--precision", "float64")
-    outputs = [finish(start(m, *more, launched=m == "two")) for m in ("one", "two")]
-    one, two = map(figures_of, outputs)
+    one, two = (figures_of(train(model, *more)) for model in ("one", "two"))
     assert one["skipped"] == two["skipped"] == 2
     np.testing.assert_allclose(*(log_of(tmp_path / m, "loss") for m in ("one", "two")), rtol=1e-7)
 
@@ -179,8 +196,10 @@ def test_a_process_that_is_killed_ends_the_run_within_seconds(start, backend, tm
 
 
 @pytest.fixture
-def faulty(backend, photo_folder, tmp_path):
+def faulty(backend, photo_folder, tmp_path, monkeypatch):
     """Run training in two processes, with Python code that only the second executes first."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(TRAIN.parent.parent))
 
     def run(code, *more):
         (tmp_path / "faulty.py").write_text(
@@ -190,17 +209,10 @@ def faulty(backend, photo_folder, tmp_path):
             f"if rank == '1': exec({code!r})\n"
             "runpy.run_path(sys.argv[0], run_name='__main__')\n"
         )
-        command = [sys.executable, "-m", *LAUNCHER[backend.NAME], tmp_path / "faulty.py", TRAIN]
+        command = ["-m", *LAUNCHER[backend.NAME], tmp_path / "faulty.py", TRAIN]
         command += ["--image_dir", "photos", "--model_path", "model", *SMALL, "--batch_size", 4]
         command += ["--max_steps", 100_000, "--num_workers", 0, "--device", "cpu", *more]
-        return subprocess.run(
-            list(map(str, command)),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env=ALONE | {"PYTHONPATH": str(TRAIN.parent.parent)},
-        )
+        return started.run(*command, cwd=tmp_path)
 
     return run
 
@@ -228,8 +240,8 @@ def test_processes_that_see_different_photos_do_not_begin(faulty, tmp_path, phot
     assert not (tmp_path / "model").exists()
 
 
-def test_processes_that_go_on_from_different_checkpoints_do_not_begin(faulty, start, tmp_path):
-    finish(start("model", "--max_steps", 2, launched=False))
+def test_processes_that_go_on_from_different_checkpoints_do_not_begin(faulty, train, tmp_path):
+    train("model", "--max_steps", 2)
     state, meta = reading.load(checkpoint_path(tmp_path / "model"))
     checkpoint.save(checkpoint_path(tmp_path / "other"), state, meta | {"step": 1})
     run = faulty("sys.argv[sys.argv.index('model')] = 'other'", "--continue_train")
@@ -259,7 +271,7 @@ def test_a_sum_that_fails_names_its_reason_and_want_of_memory_itself(backend, mo
             module._reduce_(None)
 
 
-def test_ctrl_c_stops_all_processes_and_the_run_goes_on_in_one(start, backend, tmp_path):
+def test_ctrl_c_stops_all_processes_and_the_run_goes_on_in_one(start, train, backend, tmp_path):
     process = start("model", "--max_steps", 100_000, "--precision", "float64", "--num_workers", 1)
     wait_for_steps(tmp_path / "model", 3, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
@@ -270,8 +282,7 @@ def test_ctrl_c_stops_all_processes_and_the_run_goes_on_in_one(start, backend, t
     assert "--continue_train goes on" in output
     _, meta = reading.load(checkpoint_path(tmp_path / "model"))
     more = ("--precision", "float64", "--continue_train", "--max_steps", meta["step"] + 2)
-    output = finish(start("model", *more, launched=False))
-    assert figures_of(output)["steps"] == meta["step"] + 2
+    assert figures_of(train("model", *more))["steps"] == meta["step"] + 2
     steps = log_of(tmp_path / "model", "step")
     assert steps == list(range(1, meta["step"] + 3))
 

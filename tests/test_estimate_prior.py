@@ -1,15 +1,14 @@
 """What tools/estimate_prior.py refuses to write, before it reads a photo."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import started
 
 from cic.system import files
 from cic.system.errors import FileError
 
-COMMAND = [sys.executable, str(Path(__file__).parent.parent / "tools" / "estimate_prior.py")]
+TOOL = Path(__file__).parent.parent / "tools" / "estimate_prior.py"
 
 
 @pytest.mark.parametrize(
@@ -31,8 +30,8 @@ def test_an_output_that_is_no_good_is_refused_before_any_work(
     (tmp_path / "pictured.png").mkdir()
     (tmp_path / "file").write_text("mine")
     before = sorted(tmp_path.rglob("*"))
-    command = [*COMMAND, "--image_dir", "photos", "--num_workers", "0", "--output", output]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    where = ("--image_dir", "photos", "--num_workers", "0", "--output", output)
+    done = started.run(TOOL, *where, cwd=tmp_path)
     assert done.returncode == (2 if "is a .npy file" in named else 1)
     assert named in done.stderr
     assert len(done.stderr.splitlines()) == 1

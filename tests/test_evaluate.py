@@ -2,12 +2,11 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import started
 from PIL import Image
 
 import backends
@@ -20,17 +19,17 @@ from metric import comparing, evaluation, ledger, pairs, protocol, summary
 from metric.figures import bootstrap
 
 ROOT = Path(__file__).parent.parent
+ALONE = ("--num_workers", 0)  # each worker imports SciPy: a second
 BASELINES = ["all gray", "random ab", "truth"]
 
 
-def start(cwd, *command):
-    return subprocess.run(
-        [sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True
-    )
+def start(cwd, *command, fresh=False):
+    return started.run(*command, cwd=cwd, fresh=fresh)
 
 
-def evaluate(cwd, *arguments):
-    return start(cwd, ROOT / "tools" / "evaluate.py", "--save_path", "figures", *arguments)
+def evaluate(cwd, *arguments, fresh=False):
+    command = (ROOT / "tools" / "evaluate.py", "--save_path", "figures", *ALONE, *arguments)
+    return start(cwd, *command, fresh=fresh)
 
 
 def facts(folder):
@@ -48,12 +47,13 @@ def weights(tmp_path):
 
 def test_figures_are_those_of_the_files(backend, photo_folder, tmp_path):
     where = ("--image_dir", photo_folder, "--backend", backend.NAME, "--size", 64)
-    run = evaluate(tmp_path, *where)
+    workers = ("--num_workers", 2 if backend.NAME == "torch" else 0)
+    run = evaluate(tmp_path, *where, *workers)
     assert run.returncode == 0, run.stderr
     run = start(tmp_path, ROOT / "tools" / "test.py", *where, "--result_path", "result")
     assert run.returncode == 0, run.stderr
     report = ("--imgs_dir", photo_folder, "--results_dir", tmp_path / "result")
-    run = start(ROOT, "-m", "metric.report", *report, "--save_path", tmp_path / "files")
+    run = start(ROOT, "-m", "metric.report", *report, *ALONE, "--save_path", tmp_path / "files")
     assert run.returncode == 0, run.stderr
     expected = json.loads((tmp_path / "files" / "report.json").read_text())["figures"]
     found = facts(tmp_path)["figures"]
@@ -102,8 +102,9 @@ def test_weights_and_backends_side_by_side_with_pictures(photo_folder, weights, 
 
 def test_a_single_gray_photo(photos, tmp_path):
     images.write(tmp_path / "in" / "a.png", photos["chelsea"][:96, :96, :1].repeat(3, axis=2))
-    more = ("--gallery", 3, "--compare", 3, "--alternatives", 2, "--size", 64, "--num_workers", 0)
-    run = evaluate(tmp_path, "--image_dir", tmp_path / "in", "--backend", "torch", *more)
+    more = ("--gallery", 3, "--compare", 3, "--alternatives", 2, "--size", 64)
+    where = ("--image_dir", tmp_path / "in", "--backend", "torch")
+    run = evaluate(tmp_path, *where, *more, fresh=True)
     assert run.returncode == 0, run.stderr
     assert "note: 1 of 1 are gray" in run.stdout
     assert "no random ab" in run.stdout
@@ -154,7 +155,7 @@ def test_the_classes_of_what_was_made(photo_folder, tmp_path):
     pair = ("--imgs_dir", photo_folder, "--results_dir", tmp_path / "result", *more)
     for name, path in files.items():
         pair += ("--weights", path, "--backend", "torch")
-        run = start(ROOT, "-m", "metric.acc", *pair, "--save_path", tmp_path / "files")
+        run = start(ROOT, "-m", "metric.acc", *pair, *ALONE, "--save_path", tmp_path / "files")
         assert run.returncode == 0, run.stderr
         expected = json.loads((tmp_path / "files" / "acc.json").read_text())["accuracy"]
         assert card[name]["weights_sha256"] == download.sha256(path)
@@ -278,7 +279,7 @@ def test_photos_of_no_class_of_imagenet_are_in_no_accuracy(photo_folder, tmp_pat
     assert re.search(r"note: 2 of 6 photos .* ImageNet's 1,000.*: n02084071\n", run.stdout)
     assert facts(tmp_path)["photos"] == 6
     where = ("--results_dir", photo_folder, "--save_path", tmp_path / "files", "--weights", path)
-    run = start(ROOT, "-m", "metric.acc", *where)
+    run = start(ROOT, "-m", "metric.acc", *where, *ALONE, fresh=True)
     assert run.returncode == 0, run.stderr
     assert re.search(r"note: 2 of 6 photos .* ImageNet's 1,000.*: n02084071\n", run.stdout)
     written = json.loads((tmp_path / "files" / "acc.json").read_text())
@@ -315,7 +316,7 @@ def test_a_network_of_regression_is_measured_without_probabilities(photo_folder,
     path = tmp_path / "l2.safetensors"
     checkpoint.save(path, initialize(network), checkpoint.network_meta(network))
     where = ("--image_dir", photo_folder, "--weights", path, "--size", 40, "--max_samples", 2)
-    run = evaluate(tmp_path, *where, "--gallery", 1, "--backend", "torch", "--num_workers", 0)
+    run = evaluate(tmp_path, *where, "--gallery", 1, "--backend", "torch")
     assert run.returncode == 0, run.stderr
     row = facts(tmp_path)["figures"]["l2"]
     assert row["colourfulness"] > 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import films
 import numpy as np
 import pytest
+import started
 
 import backends
 from cic import networks
@@ -160,8 +161,7 @@ def test_a_network_that_gives_no_numbers_is_an_error_that_names_film_and_frame(
 @pytest.fixture
 def tool(tmp_path):
     def run(*arguments):
-        command = [sys.executable, str(ROOT / "tools" / "colorize.py"), *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return started.run(ROOT / "tools" / "colorize.py", *arguments, cwd=tmp_path)
 
     return run
 

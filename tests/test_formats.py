@@ -1,12 +1,11 @@
 """VGG-16 from files of PyTorch and Paddle: the same network and state, and strict."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import paddle
 import pytest
+import started
 import torch
 import zoo
 
@@ -220,8 +219,8 @@ def test_between_the_zoos_and_their_own_code_loads_it_strictly(tmp_path, saved, 
     """From PyTorch to Paddle and back by the tool, its linear layers turned twice."""
     theirs, back = tmp_path / "vgg16.pdparams", tmp_path / "vgg16.pth"
     for source, target in ((saved["zip.pth"], theirs), (theirs, back)):
-        command = [sys.executable, ROOT / "tools" / "port_weights.py", source, target, "--verify"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        tool = ROOT / "tools" / "port_weights.py"
+        done = started.run(tool, source, target, "--verify", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("passes") == 3
     other = zoo.PaddleVGG()

@@ -2,12 +2,11 @@
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import started
 from PIL import Image
 
 from cic.colour import prior, rebalance
@@ -126,10 +125,10 @@ def test_the_tool_measures_weights(photo_folder, tmp_path, backend):
     _, state, meta = reading.load_weights()
     path = tmp_path / "some.safetensors"
     checkpoint.save(path, state, meta | {"bin_weights": WEIGHTS.tolist()})
-    command = [sys.executable, ROOT / "tools" / "frontier.py", "--image_dir", photo_folder]
+    command = [ROOT / "tools" / "frontier.py", "--image_dir", photo_folder]
     command += ["--save_path", "out", "--weights", path, "--backend", backend.NAME]
     command += ["--size", "64,96", "--temperatures", "0.38", "1", "--saturations", "0.7", "1"]
-    run = subprocess.run(map(str, command), cwd=tmp_path, capture_output=True, text=True)
+    run = started.run(*command, cwd=tmp_path, fresh=backend.NAME == "torch")
     assert run.returncode == 1
     assert run.stderr.count("broken.jpg") == 1
     found = json.loads((tmp_path / "out" / "frontier.json").read_text())
@@ -139,6 +138,6 @@ def test_the_tool_measures_weights(photo_folder, tmp_path, backend):
     assert (tmp_path / "out" / "frontier.txt").read_text() == run.stdout.partition("have")[0]
     assert Image.open(tmp_path / "out" / "frontier.png").size == (990, 660)
     command += ["--unweights", "2"]
-    run = subprocess.run(map(str, command), cwd=tmp_path, capture_output=True, text=True)
+    run = started.run(*command, cwd=tmp_path)
     assert run.returncode == 2
     assert "is not a number from 0 to 1" in run.stderr

@@ -6,14 +6,13 @@ import datetime
 import pathlib
 import pickle
 import random
-import subprocess
-import sys
 
 import colorizers
 import numpy as np
 import paddle
 import pytest
 import safetensors.torch
+import started
 import torch
 
 from cic.weights import formats
@@ -204,8 +203,8 @@ def test_several_networks_are_listed_and_one_can_be_named(tmp_path, plain):
     assert f"state_dict ({count} arrays), state_dict_ema ({count} arrays)" in message
     assert "port_weights.py --group" in message
     target = tmp_path / "ema.safetensors"
-    command = [sys.executable, ROOT / "tools" / "port_weights.py", path, target]
-    done = subprocess.run([*command, "--group", "state_dict_ema"], capture_output=True, text=True)
+    command = (ROOT / "tools" / "port_weights.py", path, target, "--group", "state_dict_ema")
+    done = started.run(*command, cwd=tmp_path, fresh=True)
     assert done.returncode == 0, done.stderr
     _, state, _ = load_weights(target)
     assert np.array_equal(state["conv1_1.weight"], plain["model1.0.weight"].numpy() + 1)

@@ -2,12 +2,12 @@
 
 import io
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pillow_heif
 import pytest
+import started
 from PIL import Image
 
 from cic.colorize.jobs import KEPT, list_jobs
@@ -181,12 +181,7 @@ def test_the_tools_say_a_line_a_kind_at_the_end(tmp_path, photo):
         ],
     }
     for tool, arguments in tools.items():
-        run = subprocess.run(
-            [sys.executable, ROOT / "tools" / tool, *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
+        run = started.run(ROOT / "tools" / tool, *arguments, cwd=tmp_path)
         assert run.returncode == 0, run.stderr
         assert "3 JPEG XL left out: pip install pillow-jxl-plugin\n" in run.stdout
         assert "1 PDF left out: " in run.stdout
@@ -197,12 +192,7 @@ def test_the_tools_say_a_line_a_kind_at_the_end(tmp_path, photo):
 def test_a_folder_of_nothing_else_says_what_there_is(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x.jxl").write_bytes(LEFT[kinds.JXL][0])
-    run = subprocess.run(
-        [sys.executable, ROOT / "tools" / "colorize.py", "a", "-o", "out"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    run = started.run(ROOT / "tools" / "colorize.py", "a", "-o", "out", cwd=tmp_path)
     assert run.returncode == 1
     assert "no photo and no film in there; 1 JPEG XL left out: pip install" in run.stderr
     assert run.stderr.count("\n") == 1

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import started
 
 from cic.photos import images
 from cic.system import errors, files, locks
@@ -205,8 +206,7 @@ def test_every_tool_that_fills_a_folder_asks(owner, tmp_path, photos, tool):
             *("--option", "width=0.125", "--load_size", "64", "--crop_size", "56"),
         ),
     }[tool]
-    command = [sys.executable, ROOT / "tools" / f"{tool}.py", *flags]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=250)
+    done = started.run(ROOT / "tools" / f"{tool}.py", *flags, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"error: out: process {owner.pid} on")
     assert os.listdir(tmp_path / "out") == [locks.NAME]

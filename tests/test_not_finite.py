@@ -1,13 +1,12 @@
 """Weights that make no numbers: refused when they are loaded, or named when results are made."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import films
 import numpy as np
 import pytest
+import started
 import torch
 from PIL import Image
 
@@ -230,8 +229,7 @@ def test_the_tools_say_so_in_a_line_and_write_nothing(tmp_path, photo_folder, ex
         "test": [*where, "--model_path", folder, "--result_path", out],
         "evaluate": [*where, "--weights", exploding, "--save_path", out],
     }[tool]
-    command = [sys.executable, ROOT / "tools" / f"{tool}.py", *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = started.run(ROOT / "tools" / f"{tool}.py", *arguments, cwd=ROOT)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     [line] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]

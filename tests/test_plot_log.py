@@ -1,12 +1,11 @@
 """tools/plot_log.py as a user starts it, on logs as training leaves them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import started
 
 from cic.photos import images
 
@@ -17,9 +16,8 @@ TOOL = Path(__file__).parent.parent / "tools" / "plot_log.py"
 def plot(tmp_path):
     """Run the tool in the folder of the runs; the finished process."""
 
-    def run(*arguments):
-        command = [sys.executable, str(TOOL), *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    def run(*arguments, fresh=False):
+        return started.run(TOOL, *arguments, cwd=tmp_path, fresh=fresh)
 
     return run
 
@@ -62,7 +60,7 @@ def colours(path):
 def test_two_runs_in_one_picture_and_a_table(plot, tmp_path):
     write(tmp_path / "soft", *falling(10, 210))
     write(tmp_path / "hard", *falling(10, 1010, 4))
-    run = plot("soft", "hard/log.jsonl", "-o", "new/losses.png")
+    run = plot("soft", "hard/log.jsonl", "-o", "new/losses.png", fresh=True)
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
     assert table(run) == {

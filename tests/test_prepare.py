@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import started
 from PIL import Image, ImageCms, ImageOps
 
 from cic.colour.lab import lightness, rgb_to_lab
@@ -28,8 +29,8 @@ def run(tmp_path):
     """Run the tool in `tmp_path`, with no worker unless told; the finished process."""
 
     def run(*arguments):
-        command = [*COMMAND, "--num_workers", "0", *map(os.fspath, arguments)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        command = [*COMMAND[1:], "--num_workers", "0", *map(os.fspath, arguments)]
+        return started.run(*command, cwd=tmp_path)
 
     return run
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import started
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -234,8 +235,7 @@ def test_a_grid_has_room_for_any_caption_and_picture():
 
 
 def tool(cwd, *arguments):
-    command = [sys.executable, ROOT / "tools" / "get_invalid_images.py", *arguments]
-    return subprocess.run([*map(str, command)], cwd=cwd, capture_output=True, text=True)
+    return started.run(ROOT / "tools" / "get_invalid_images.py", *arguments, cwd=cwd)
 
 
 @pytest.fixture

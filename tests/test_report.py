@@ -3,13 +3,12 @@
 import io
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import started
 from PIL import Image
 
 from cic.colour.lab import recolor
@@ -42,18 +41,13 @@ def arguments(folders, save_path, **changed):
     return SimpleNamespace(**given | changed)
 
 
-def command(name, folders, save_path, *more):
+def command(name, folders, save_path, *more, fresh=False):
     where = ["--imgs_dir", folders[0], "--results_dir", folders[1], "--save_path", save_path]
-    return subprocess.run(
-        [sys.executable, "-m", f"metric.{name}", *map(str, where), *more],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    return started.run("-m", f"metric.{name}", *where, *more, cwd=ROOT, fresh=fresh)
 
 
 def test_a_report_is_the_same_with_any_number_of_workers(folders, tmp_path, capsys):
-    run = command("report", folders, tmp_path / "two", "--num_workers", "2")
+    run = command("report", folders, tmp_path / "two", "--num_workers", "2", fresh=True)
     assert run.returncode == 0, run.stderr
     assert "6/6" in run.stderr
     report.run(arguments(folders, tmp_path / "none"))

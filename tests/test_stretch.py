@@ -1,11 +1,10 @@
 """cic.photos.stretch: numbers of fewer bits than they are stored in reach white, and it is said."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import started
 import tifffile
 from icc import gray_profile
 from PIL import Image
@@ -153,12 +152,11 @@ def test_light_that_is_dim_as_numbers_is_not_stretched(tmp_path, gray):
 
 def test_the_tool_says_it_and_can_be_told_not_to(tmp_path, gray):
     tifffile.imwrite(tmp_path / "x.tif", numbers(gray, 12))
-    command = [sys.executable, ROOT / "tools" / "colorize.py", "x.tif", "-o", "y.tif"]
+    command = [ROOT / "tools" / "colorize.py", "x.tif", "-o", "y.tif"]
     brightness = []
     for more in ([], ["--no-stretch"]):
-        run = subprocess.run(
-            [*command, *more], cwd=tmp_path, capture_output=True, text=True, check=True
-        )
+        run = started.run(*command, *more, cwd=tmp_path)
+        assert run.returncode == 0, run.stderr
         assert ("stretched (--no-stretch leaves" in run.stdout) == (not more)
         brightness.append(images.read(tmp_path / "y.tif").mean())
     assert brightness[0] > 100

@@ -192,6 +192,14 @@ class Sequence(nn.Sequential):
             module.spec = layer
             self.add_sublayer((layer.name or f"layer{i}").replace(".", "_"), module)
 
+    # No tensor decides which code runs: the inference engine traces the layers as they are, and
+    # does not translate the source of each, which takes a second or two.
+    @paddle.jit.not_to_static
+    def forward(self, x):
+        for module in self:
+            x = module(x)
+        return x
+
 
 def _convolution(layer):
     return (SpectralConv2D if layer.spectral else nn.Conv2D)(

@@ -126,11 +126,23 @@ class Sequence(nn.Sequential):
             self.add_module((layer.name or f"layer{i}").replace(".", "_"), module)
 
 
+def _unfilled(kind, *arguments, **options):
+    """Layer of `kind` with parameters and buffers that are not set: import_state fills them.
+
+    As nn.utils.skip_init gives, which imports SymPy and more for it: half a second.
+    """
+    layer = kind(*arguments, device="meta", **options)
+    for name, tensor in [*layer.named_parameters(), *layer.named_buffers()]:
+        empty = torch.empty(tensor.shape, dtype=tensor.dtype)
+        setattr(layer, name, nn.Parameter(empty) if isinstance(tensor, nn.Parameter) else empty)
+    return layer
+
+
 def _convolution(layer):
     before, after = layer.sides
     kind = SpectralConv2D if layer.spectral else nn.Conv2d
     uneven = {} if before == after else {"sides": layer.sides}
-    return nn.utils.skip_init(
+    return _unfilled(
         _UnevenConv2D if uneven else kind,
         layer.inputs,
         layer.outputs,
@@ -146,7 +158,7 @@ def _convolution(layer):
 
 _BUILD = {
     layers.Conv: _convolution,
-    layers.ConvTranspose: lambda layer: nn.utils.skip_init(
+    layers.ConvTranspose: lambda layer: _unfilled(
         nn.ConvTranspose2d,
         layer.inputs,
         layer.outputs,
@@ -168,7 +180,7 @@ _BUILD = {
     layers.GlobalContext: lambda layer: GlobalContext(),
     layers.Upsample: lambda layer: nn.Upsample(scale_factor=layer.scale, mode=layer.mode),
     layers.Flatten: lambda layer: nn.Flatten(),
-    layers.Linear: lambda layer: nn.utils.skip_init(nn.Linear, layer.inputs, layer.outputs),
+    layers.Linear: lambda layer: _unfilled(nn.Linear, layer.inputs, layer.outputs),
     layers.Dropout: Dropout,
     layers.Sum: lambda layer: Branches(layer, torch.add),
     layers.Product: lambda layer: Branches(layer, torch.mul),
