@@ -17,10 +17,11 @@ import started
 import backends
 from cic import networks
 from cic.colorize import film
-from cic.colorize.colorizer import Colorizer
+from cic.colorize.colorizer import Colorizer, colorize_files, list_jobs
 from cic.colorize.enlarge import Grid
 from cic.colorize.settings import DEFAULTS
 from cic.colour.lab import rgb_to_lab
+from cic.films import rewrite
 from cic.photos import images, sources
 from metric.figures.flicker import FilmFigures, Flicker
 
@@ -291,3 +292,57 @@ def test_films_are_no_photos_for_others(tmp_path):
     assert sources.find(tmp_path) == []
     assert sources.is_film("a.MKV")
     assert not sources.is_film("a.gif")
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec"),
+    [
+        *(("mp4", "libx264"), ("mov", "mpeg4"), ("mkv", "libx264"), ("webm", "libvpx-vp9")),
+        *(("avi", "mpeg4"), ("mpg", "mpeg1video"), ("vob", "mpeg2video"), ("wmv", "msmpeg4v3")),
+        *(("flv", "flv"), ("mxf", "mpeg2video"), ("ogv", "libvpx"), ("m2v", "mpeg2video")),
+    ],
+)
+def test_a_film_without_a_known_ending_is_found_by_its_content(photos, tmp_path, kind, codec):
+    frames = films.pan(photos["coffee"], 4, (48, 64))
+    whole = films.write(tmp_path / f"a.{kind}", frames, None, codec=codec, options={})
+    (tmp_path / "in").mkdir()
+    for name in ("tape", "tape.2"):
+        source = str(whole.rename(tmp_path / "in" / name))
+        assert list_jobs([str(tmp_path / "in")], "out", films=True) == (
+            [(source, os.path.join("out", f"{name}.mp4"))],
+            [],
+        )
+        assert sources.find(tmp_path / "in") == []
+        whole = tmp_path / "in" / name
+    assert rewrite.rewrite(source, str(tmp_path / "b.mp4"), lambda frame: frame) == len(frames)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"\0\0\0\x1cftypM4A ",
+        b"\0\0\0\x1cftypcrx ",
+        b"RIFF\0\0\0\0WAVEfmt ",
+        b"OggS" + bytes(60),
+        b"FLV",
+    ],
+)
+def test_what_is_no_film_is_not_taken_for_one(tmp_path, start):
+    (tmp_path / "x.unknown").write_bytes(start)
+    assert not sources.is_film(tmp_path / "x.unknown")
+
+
+def test_the_name_that_is_proposed_where_two_films_clash_can_be_written(photos, tmp_path, capsys):
+    frames = films.pan(photos["coffee"], 2, (48, 64))
+    for kind, codec in (("avi", "mpeg4"), ("mpg", "mpeg1video")):
+        films.write(tmp_path / f"a.{kind}", frames, None, codec=codec, options={})
+    own = str(tmp_path / "a.avi")
+    both = [(own, str(tmp_path / "a.mp4")), (str(tmp_path / "a.mpg"), str(tmp_path / "a.mp4"))]
+
+    def film(source, target):
+        rewrite.rewrite(source, target, lambda frame: frame)
+
+    for jobs, name in ((both, "a-mpg.mp4"), ([(own, own)], "a-avi.mp4")):
+        _, failed = colorize_files(None, jobs, film=film)
+        assert failed == 1
+        assert f"-o {str(tmp_path / name)!r}\n" in capsys.readouterr().out

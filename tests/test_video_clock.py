@@ -261,3 +261,19 @@ def test_chapters_of_a_film_that_begins_late_are_where_they_were(frames, tmp_pat
         chapter = new.chapters()[0]
     assert chapter["start"] * chapter["time_base"] == pytest.approx(0.4, abs=2e-3)
     assert chapter["metadata"]["title"] == "Second"
+
+
+@pytest.mark.parametrize("extension", [".mp4", ".mov", ".mkv", ".webm"])
+def test_pictures_that_would_be_shown_for_a_day_are_damage(frames, tmp_path, capsys, extension):
+    flat = {"muxing": {"use_editlist": "0"}, "options": {"bf": "0"}}
+    source = films.write(tmp_path / "a.mov", frames[:12], None, **flat)
+    content = bytearray(source.read_bytes())
+    ticks = content.index(b"stts") + 16  # ISO 14496-12, 8.6.1.2: of each of its samples
+    content[ticks : ticks + 4] = (2**31 - 2**16).to_bytes(4, "big")  # 46 hours of 1/12800 s
+    source.write_bytes(content)
+    target = tmp_path / f"b{extension}"
+    assert rewrite.rewrite(str(source), str(target), keep) == 12
+    assert "its clock jumps" in capsys.readouterr().out
+    new = films.read(target)
+    assert len(new.frames) == 12
+    assert new.duration / av.time_base < 5

@@ -314,3 +314,78 @@ def test_sound_that_no_decoder_reads_is_left_out_and_said(frames, tmp_path, caps
     assert rewrite.rewrite(str(tmp_path / "a.nut"), str(tmp_path / "b.mp4"), keep) == len(frames)
     assert codecs_of(tmp_path / "b.mp4") == ["h264"]
     assert "track 2 (audio, ac3): left out" in capsys.readouterr().out
+
+
+def late(path, photos, pictures, sound, seconds):
+    """Write a film of 25 frames a second whose sound, of half a second, begins late."""
+    frames = [
+        av.VideoFrame.from_ndarray(array, "rgb24").reformat(format="yuv420p")
+        for array in films.pan(photos["coffee"], films.RATE, (48, 64))
+    ]
+    with av.open(str(path), "w") as container:
+        video_stream = container.add_stream(pictures, films.RATE)
+        video_stream.height, video_stream.width = 48, 64
+        video_stream.pix_fmt = "yuv420p"
+        tone = films.add_tone(container, sound)
+        for time in range(seconds * films.RATE + films.RATE // 2):
+            frame = frames[time % films.RATE]
+            frame.pts, frame.time_base = time, Fraction(1, films.RATE)
+            container.mux(video_stream.encode(frame))
+        container.mux(video_stream.encode(None))
+        films.write_tone(container, tone, 0.5, seconds)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures", "sound"),
+    [("a.vob", "mpeg2video", "ac3"), ("a.mpg", "mpeg1video", "mp2"), ("a.ts", "libx264", "aac")],
+)
+@pytest.mark.parametrize("extension", [".mp4", ".mkv", ".webm"])
+def test_sound_that_begins_after_what_is_read_at_first(
+    photos, tmp_path, capsys, name, pictures, sound, extension
+):
+    """As on discs: when the film is opened, nobody knows its rate and its channels."""
+    source = late(tmp_path / name, photos, pictures, sound, 12)
+    with av.open(str(source)) as container:
+        assert not container.streams.audio[0].codec_context.sample_rate
+    target = tmp_path / f"b{extension}"
+    assert rewrite.rewrite(str(source), str(target), keep) == 312
+    codec = "Opus" if extension == ".webm" else "AAC"
+    assert f"track 2 (audio, {sound}): encoded as {codec}, as it begins late\n" in (
+        capsys.readouterr().out
+    )
+    new = films.read(target)
+    assert new.onset - new.times[0] == pytest.approx(12, abs=0.05)
+    context = new.codecs["audio"]
+    assert (context.layout.name, context.sample_rate) == ("mono", films.SAMPLES)
+    assert new.sound.shape[1] / films.SAMPLES == pytest.approx(0.5, abs=0.06)
+
+
+def test_another_container_is_named_only_if_it_would_keep_more(frames, tmp_path, capsys):
+    for encoder, more in (("pcm_mulaw", False), ("pcm_s16le", True)):
+        source = films.write(tmp_path / f"{encoder}.mov", frames, encoder)
+        rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), keep)
+        said = capsys.readouterr().out
+        assert f"(audio, {encoder}): encoded as AAC, which players of .mp4 files play" in said
+        assert ("a .mkv would keep more" in said) is more
+        rewrite.rewrite(str(source), str(tmp_path / "b.mkv"), keep)
+        assert (f"(audio, {encoder}): encoded" in capsys.readouterr().out) is not more
+
+
+@pytest.mark.parametrize("extension", [".mkv", ".mp4"])
+def test_sound_that_an_edit_cut_off_stays_so(photos, tmp_path, extension):
+    """As phones trim: the sound before the beginning is in the file and is not played."""
+    frames = films.pan(photos["coffee"], 60, (48, 64), 1.0)
+    source = films.write(tmp_path / "a.mov", frames, "pcm_s16le")
+    content, place, cut = bytearray(source.read_bytes()), 0, 1.2  # seconds
+    while (place := content.find(b"elst", place) + 4) > 3:  # ISO 14496-12, 8.6.6 and 8.4.2
+        rate = content.index(b"mdhd", place) + 16
+        ticks = int.from_bytes(content[rate : rate + 4], "big")
+        begin = int.from_bytes(content[place + 12 : place + 16], "big") + round(cut * ticks)
+        content[place + 8 : place + 16] = (1000).to_bytes(4, "big") + begin.to_bytes(4, "big")
+    source.write_bytes(content)
+    target = tmp_path / f"b{extension}"
+    assert rewrite.rewrite(str(source), str(target), keep) == 25
+    new = films.read(target)
+    assert new.times[0] - new.onset == pytest.approx(0, abs=0.12)
+    assert new.duration / av.time_base == pytest.approx(1, abs=0.15)

@@ -41,7 +41,7 @@ def list_jobs(paths, output, films=False, left_out=None, progress=None):
             folder, names = path, sources.walk(path, extensions, problems.append, left_out)
         for name in names:
             source = os.path.join(folder, name)
-            if films and sources.is_film(name):
+            if films and sources.is_film(source):
                 target = os.path.join(output, writer.target_name(name))
             else:
                 target = os.path.join(output, _target_name(name, source))

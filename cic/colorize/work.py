@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cic.colorize.colorizer import MAP, SHEET, NotFinite
+from cic.films import writer
 from cic.photos import images, sources
 from cic.photos.damage import failed_on
 from cic.system.progress import told
@@ -131,7 +132,8 @@ class _Work:
         """Raise PhotoError if a file to write is taken."""
         for name in names:
             if (real := os.path.realpath(name)) in self.taken:
-                stem, extension = os.path.splitext(name)
+                known = writer.target_name(name) if sources.is_film(source) else name
+                stem, extension = os.path.splitext(known)
                 kind = os.path.splitext(source)[1].lstrip(".").lower() or "2"
                 raise images.PhotoError(
                     f"{source!r}: {name!r} {self.taken[real]}: colorize it by itself, "

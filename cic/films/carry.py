@@ -10,6 +10,7 @@ _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 8: 
 # Bits a second and channel: Opus as Xiph recommends for music, AAC half as much again.
 _BITS = {"aac": 96000, "libopus": 64000}
 _GAP = Fraction(1, 2)  # seconds of silence that swresample may put in by itself
+_PRIMING = Fraction(1, 10)  # seconds before its beginning of which a decoder may have need
 
 
 class Copied:
@@ -21,6 +22,7 @@ class Copied:
     def __init__(self, source, container):
         self.damaged = 0
         self.stream = container.add_stream_from_template(source)
+        self.edits = container.format.name in ("mp4", "mov")  # they say from where on it is heard
         describe(self.stream, source)
         self.last = self.next = None
 
@@ -28,6 +30,8 @@ class Copied:
         """Yield the packet in ticks of the new film, later than the one before: muxers insist."""
         scale = packet.time_base / self.stream.time_base
         shown, decoded, length = packet.pts, packet.dts, round(ticks_long(packet) * scale)
+        if packet.is_discard and not self.edits and (shown or 0) * packet.time_base < -_PRIMING:
+            return  # cut off by the edit list of the old film
         decoded = shown if decoded is None else decoded
         decoded = (self.next or 0) if decoded is None else round(decoded * scale)
         if self.last is not None:
@@ -48,15 +52,18 @@ class Copied:
 class Encoded:
     """Callable: packet of the sound `source` -> packets for `container`, decoded and encoded.
 
-    Sound keeps its time: a gap, also one of `damaged` packets, becomes silence.
+    Its `form` is (samples a second, AudioLayout). Sound keeps its time: a gap, also one of
+    `damaged` packets, becomes silence.
     """
 
-    def __init__(self, av, source, container, codec):
+    def __init__(self, av, source, container, codec, form):
         self.av, self.source, self.damaged = av, source, 0
-        rate = _OPUS_RATE if codec == "libopus" else _rate(source.rate, av.Codec(codec, "w"))
-        layout = _LAYOUTS.get(source.channels, source.layout.name)  # some files have no name for it
+        rate, layout = form
+        rate = _OPUS_RATE if codec == "libopus" else _rate(rate, av.Codec(codec, "w"))
+        channels = layout.nb_channels
+        layout = _LAYOUTS.get(channels, layout.name)  # some files have no name for it
         self.stream = container.add_stream(codec, rate=rate, layout=layout)
-        self.stream.bit_rate = _BITS[codec] * source.channels
+        self.stream.bit_rate = _BITS[codec] * channels
         describe(self.stream, source)
         self.graph = self.form = self.end = None
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cic.films.clock import Guesses
-from cic.films.survey import is_end, is_header, named, opened
+from cic.films.survey import DAY, is_end, is_header, named, opened, ticks_long
 from cic.photos import images
 from cic.photos.images import PhotoError
 
@@ -131,7 +131,7 @@ class Film:
                     self.survey.file.check()
                     yield from self._frames(packet.decode())
                 elif packet.pts is not None:  # "the frame before, once more", of Theora and AVI
-                    time, length = packet.pts * tick, (packet.duration or 0) * tick
+                    time, length = packet.pts * tick, ticks_long(packet) * tick
                     self.repeats.append(Frame(None, time, length, True))
             yield from self._frames(self.video.codec_context.decode(None))
             if self.weave:
@@ -157,7 +157,8 @@ class Film:
             time = None if image.pts is None else image.pts * image.time_base
             if time is not None:
                 yield from self._again(time)
-            self.shown = Frame(image, time, (image.duration or 0) * image.time_base)
+            length = (image.duration or 0) * image.time_base
+            self.shown = Frame(image, time, length if length <= DAY else Fraction(0))
             yield self.shown
 
     def _again(self, time):

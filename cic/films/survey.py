@@ -27,6 +27,7 @@ _SHORT = 1.0  # seconds that such a film may end before it says
 _ENDING = {"flv", "asf", "matroska"}  # demuxers that may stop at a joint, and add little at the end
 _REST, _LEAST = 0.1, 1 << 14  # of a file, and bytes, behind the last packet: no index then
 _SOUND = 60  # seconds: no packet of sound is longer; at joints libavformat counts below 0
+DAY = 86400  # seconds: no picture is shown longer; MOV at libavformat's 10,000 ticks holds 2.5
 _EVERY = 256  # packets between looks at the file's size
 _TRIAL = 32  # packets of a track that are kept to try it: a decoder of sound says nothing before
 
@@ -95,6 +96,8 @@ class Track:
     start: float = float("inf")
     end: float = float("-inf")
     first: list = field(default_factory=list)  # (number, packet), of sound
+    form: tuple = None  # samples a second and AudioLayout, of sound
+    early: bool = True  # the form was known when the film was opened
 
     @property
     def seconds(self):
@@ -141,6 +144,7 @@ class Survey:
                         self.file.check()
                         bar.update(max(0, (packet.pos or 0) - bar.n))
                     self._note(packet, steady)
+            self._hear()
         self.file.check()
         self.clock.settle()
         if "mov" in formats:
@@ -170,6 +174,30 @@ class Survey:
             track.start = min(track.start, time)
             track.end = max(track.end, time + length)
 
+    def _hear(self):
+        """Set the form of every track of sound: of one that begins late, as its frames have it."""
+        for track in self.tracks.values():
+            context = track.stream.codec_context
+            if track.stream.type != "audio" or context is None:
+                continue
+            track.form = context.sample_rate, context.layout
+            track.early = all((context.sample_rate, context.layout.nb_channels))
+            if not track.early:
+                track.form = self._form(context, track.first) or track.form
+
+    def _form(self, context, packets):
+        """(samples a second, AudioLayout) of the first frame of sound; None if there is none."""
+        found = None
+        for _, packet in packets:
+            with contextlib.suppress(self.av.FFmpegError):
+                for frame in context.decode(packet):
+                    found = found or (frame.sample_rate, frame.layout)
+            if found:
+                break
+        if context.is_open:
+            context.flush_buffers()
+        return found
+
     def _refuse_cut_off(self):
         length = (self.container.duration or 0) / self.av.time_base
         start = (self.container.start_time or 0) / self.av.time_base
@@ -195,7 +223,8 @@ def is_end(packet):
 def ticks_long(packet):
     """How long a packet lasts, ticks of its time base; 0 where that is unknown or senseless."""
     length, tick = max(0, packet.duration or 0), packet.time_base or 0
-    return 0 if packet.stream.type == "audio" and length * tick > _SOUND else length
+    most = _SOUND if packet.stream.type == "audio" else DAY
+    return 0 if length * tick > most else length
 
 
 def is_header(stream, packet):

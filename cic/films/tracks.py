@@ -82,55 +82,59 @@ class Plan:
         self.av, self.survey, self.extension = av, survey, extension
         self.into = CONTAINERS[extension]
         self.how, self.lines = {}, []
-        encoded, left_out, covers = [], [], []
+        encoded, late, left_out, covers = [], [], [], []
         for track in survey.tracks.values():
             stream = track.stream
             if stream is video:
                 continue
-            how = self._decide(track)
+            how = self._decide(track, self.into)
             if how:
                 self.how[stream.index] = how
             elif is_cover(av, stream):
                 covers.append(_name(av, stream))
             elif stream.type != "video" and not _is_derived(av, stream, survey.container):
-                left_out.append(_name(av, stream))
+                left_out.append(track)
             if how not in (None, COPY):
-                encoded.append(_name(av, stream))
-        if encoded:
-            codec = {"aac": "AAC", "libopus": "Opus"}[self.into.sound]
-            self._say(encoded, f"encoded as {codec}, which players of {extension} files play")
-        if left_out:
-            self._say(left_out, f"left out, which players of {extension} files do not know")
-
+                (encoded if track.early else late).append(track)
+        codec = {"aac": "AAC", "libopus": "Opus"}[self.into.sound]
+        self._say(encoded, f"encoded as {codec}, which players of {extension} files play")
+        self._say(late, f"encoded as {codec}, as it begins late")
+        self._say(left_out, f"left out, which players of {extension} files do not know")
         if covers:
             self.lines.append(f"{', '.join(covers)}: left out")
 
-    def _say(self, names, what):
-        hint = "; a .mkv would keep more" if self.extension != ".mkv" else ""
-        self.lines.append(f"{', '.join(names)}: {what}{hint}")
+    def _say(self, tracks, what):
+        if tracks:
+            into = CONTAINERS[".mkv"]
+            more = self.into is not into and any(self._decide(t, into) == COPY for t in tracks)
+            names = ", ".join(_name(self.av, track.stream) for track in tracks)
+            self.lines.append(f"{names}: {what}{'; a .mkv would keep more' if more else ''}")
 
-    def _decide(self, track):
+    def _decide(self, track, into):
+        """COPY, an encoder, or None: how a track goes into a Container."""
         stream = track.stream
         if stream.type not in ("audio", "subtitle") or stream.codec_context is None:
             return None
         codec = stream.codec_context.codec.canonical_name
-        if (self.into.plays is None or codec in self.into.plays) and self._holds(track, COPY):
+        played = into.plays is None or codec in into.plays
+        if played and track.early and self._holds(track, COPY, into):
             return COPY
-        if stream.type == "audio" and self._holds(track, self.into.sound):
-            return self.into.sound
+        if stream.type == "audio" and self._holds(track, into.sound, into):
+            return into.sound
         return None
 
     def carry(self, stream, container, how):
         """What takes the packets of `stream` into `container`: see video_carry."""
         if how == COPY:
             return Copied(stream, container)
-        return Encoded(self.av, stream, container, how)
+        form = self.survey.tracks[stream.index].form
+        return Encoded(self.av, stream, container, how, form)
 
-    def _holds(self, track, how):
+    def _holds(self, track, how, into):
         """Whether a film in memory takes the track's header and first packets."""
         memory = io.BytesIO()
         try:
-            with self.av.open(memory, "w", format=self.into.muxer) as container:
+            with self.av.open(memory, "w", format=into.muxer) as container:
                 carried = self.carry(track.stream, container, how)
                 container.start_encoding()
                 made = 0

@@ -10,6 +10,7 @@ from cic.films import tags
 from cic.films.reader import is_sideways, threads
 from cic.films.survey import named
 from cic.films.tracks import CONTAINERS
+from cic.photos import sources
 from cic.photos.images import PhotoError
 
 _OTHERWISE = ".mp4"
@@ -28,9 +29,11 @@ _BT709, _LIMITED = 1, 1  # ITU-T H.273; libavutil's AVCOL_RANGE_MPEG
 
 
 def target_name(name):
-    """The name of a film's result: its own, or with another extension."""
+    """The name of a film's result: its own, or with another extension, or with one."""
     stem, extension = os.path.splitext(name)
-    return name if extension.lower() in CONTAINERS else stem + _OTHERWISE
+    if extension.lower() in CONTAINERS:
+        return name
+    return (stem if extension.lower() in sources.FILMS else name) + _OTHERWISE
 
 
 class Writer:

@@ -17,6 +17,14 @@ _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # lengths of its second heade
 HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}  # ISO 23008-12
 AVIF = {b"avif", b"avis"}
 
+# Films: Matroska, MPEG, Flash, ASF, MXF (SMPTE ST 377-1, 6.5), Real, and QuickTime without `ftyp`.
+_FILMS = (
+    *(b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"FLV\1", b"0&\xb2u\x8ef\xcf\x11", b".RMF"),
+    b"\x06\x0e+4\2\5\1\1\r\1\2\1\1\2",
+)
+_BOXES = {b"ftyp", b"moov", b"mdat", b"wide"}
+_NO_FILMS = {b"crx ", b"M4A ", b"M4B ", *HEIC, *AVIF}
+
 JXL, RAW, PDF, POSTSCRIPT = "JPEG XL", "RAW", "PDF", "PostScript"
 EXR, JXR, DJVU, BACKUP = "OpenEXR", "JPEG XR", "DjVu", "backup copies of photos"
 HINTS = {
@@ -86,6 +94,20 @@ def left_kind(start):
     if start[4:12] == b"ftypcrx " or (start[:4] == b"II*\0" and start[8:10] == b"CR"):
         return RAW
     return next((kind for sign, kind in _LEFT if start.startswith(sign)), None)
+
+
+def is_film(start):
+    """Whether a file that begins with these bytes is a film, or sound in a film's format."""
+    if start[4:8] in _BOXES:
+        return start[8:12] not in _NO_FILMS
+    if start.startswith(b"OggS"):  # RFC 3533; its first packet
+        return start[28:].startswith((b"\x80theora", b"OVP80"))
+    return start.startswith(_FILMS) or (start.startswith(b"RIFF") and start[8:12] == b"AVI ")
+
+
+def is_beside(ending):
+    """Whether files of an ending are not looked into: they lie beside photos."""
+    return ending in _OTHERS
 
 
 def is_readable(kind):

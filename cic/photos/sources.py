@@ -15,7 +15,8 @@ EXTENSIONS = (
 )  # fmt: skip
 FILMS = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".vob", ".ts", ".mts",
-    ".m2ts", ".wmv", ".asf", ".flv", ".ogv", ".3gp", ".3g2", ".mxf", ".dv",
+    ".m2ts", ".wmv", ".asf", ".flv", ".ogv", ".3gp", ".3g2", ".mxf", ".dv", ".qt", ".divx",
+    ".f4v", ".m2t", ".tod", ".mpe", ".m1v", ".m2v", ".ogm", ".rm", ".rmvb", ".mk3d",
 )  # fmt: skip
 SHARD = ".tar"
 
@@ -42,15 +43,19 @@ def is_photo(name):
     return os.path.splitext(name)[1].lower() in EXTENSIONS and not hidden
 
 
-def is_film(name):
-    """Whether a file is a film by its extension."""
-    return os.path.splitext(name)[1].lower() in FILMS
+def is_film(path):
+    """Whether a file is a film, by its extension or, if that is not known, by its content."""
+    ending = os.path.splitext(path)[1].lower()
+    if ending in FILMS or ending in (*EXTENSIONS, SHARD) or kinds.is_beside(ending):
+        return ending in FILMS
+    return kinds.is_film(kinds.start_of(path))
 
 
 def walk(folder, extensions=EXTENSIONS, onerror=_raise, left_out=None):
     """Yield the photos below `folder`, relative to it, in the order of their bytes.
 
-    Those are the files of these extensions, and of others those that begin as a photo does. Any
+    Those are the files of these extensions, and of others those that begin as a photo does, or as a
+    film, if `extensions` has those of films. Any
     depth, none hidden; links to folders are followed, each folder once. It holds no more names
     than a folder and those above it have. `onerror` is given the PhotoError of a folder that cannot
     be read; raises it, by default, and in any case if there is no `folder`. `left_out`, a
@@ -92,7 +97,7 @@ def _entries(path, extensions, left_out):
                 yield entry.name
             elif ending not in (*EXTENSIONS, *FILMS, SHARD):
                 taken, kind = kinds.judged(entry.path, ending)
-                if taken:
+                if taken or (FILMS[0] in extensions and is_film(entry.path)):
                     yield entry.name
                 elif kind and left_out is not None:
                     left_out[kind] += 1
