@@ -4,13 +4,12 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from cic.colour import prior
-from cic.photos import images, sources
+from cic.photos import images, kinds, sources
 from cic.system import provenance
 from cic.system.errors import InputError
-from cic.system.progress import told
+from cic.system.progress import tell, told
 from cic.weights import download
 from metric import frontier, record, table
 from metric.measuring import read_prior
@@ -49,7 +48,10 @@ def measure(choice, colorizer, progress=None):
     """
     if not colorizer.has_distribution:
         raise InputError(f"{colorizer.weights}: {colorizer.network} gives ab: there is no choice")
-    names = list(islice(sources.walk(choice.image_dir), choice.most))
+    left_out = kinds.LeftOut()
+    names = sources.find(choice.image_dir, choice.most, left_out=left_out)
+    for line in left_out.lines():
+        tell(line, progress)
     shares = read_prior(choice.prior) if choice.prior else prior.default()
     found = frontier.Frontier(choice.decodings(colorizer.settings.decoding), shares)
     problems = []

@@ -64,12 +64,12 @@ def squares(size, job):
     return seen, transparent
 
 
-def class_photos(folder):
+def class_photos(folder, left_out=None):
     """[(photo's path relative to `folder`, its class folder)], in a fixed order.
 
     Raises ValueError if there is none, or one that lies in no class folder.
     """
-    photos = [(name, name.partition(os.sep)[0]) for name in sources.walk(folder)]
+    photos = [(name, name.partition(os.sep)[0]) for name in sources.walk(folder, left_out=left_out)]
     if not photos:
         raise InputError(f"{folder}: no photo in there")
     for name, entry in photos:

@@ -5,14 +5,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import islice
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cic.colour import prior
-from cic.photos import sources
+from cic.photos import kinds, sources
 from cic.photos.sheet import contact_sheet
 from cic.system import contents
 from cic.system.errors import InputError
@@ -67,8 +66,12 @@ class Study:
 
     @cached_property
     def names(self):
-        """Paths of the photos in the folder, looked for once."""
-        return list(islice(sources.walk(self.image_dir), self.most))
+        """Paths of the photos in the folder, looked for once; says what kinds are left out."""
+        left_out = kinds.LeftOut()
+        found = sources.find(self.image_dir, self.most, left_out=left_out)
+        for line in left_out.lines():
+            tell(line)
+        return found
 
     def path(self, name):
         """Path of a photo of that name."""

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from cic.colorize.colorizer import NotFinite, add_colour
-from cic.colorize.enlarge import Grid
+from cic.colour.grid import Grid
 from cic.colour.lab import rgb_to_lab
 from cic.colour.rebalance import is_gray
 from cic.photos import images

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 from cic.colour import prior, rebalance
 from cic.colour.lab import rgb_to_lab
+from cic.photos import kinds
 from cic.system import files
 from cic.system.errors import InputError
 from cic.system.parallel import Pool
-from cic.system.progress import told
+from cic.system.progress import tell, told
 from metric import baselines, curve, heaviest, pairs, protocol, record
 from metric.figures import auc, suite
 from metric.ledger import Ledger, name_from, pack
@@ -109,7 +110,10 @@ def measure_folders(folders, key="figures", progress=None):
     cannot be measured.
     """
     shares = read_prior(folders.prior) if folders.prior else prior.default()
-    found = pairs.find(folders.imgs_dir, folders.results_dir)
+    left_out = kinds.LeftOut()
+    found = pairs.find(folders.imgs_dir, folders.results_dir, left_out)
+    for line in left_out.lines():
+        tell(line, progress)
     how = (shares, folders.strict), folders.cut, folders.seed, folders.num_workers
     ledgers, notes = measure(found, METRICS[key], *how, progress)
     name_from(ledgers, folders.imgs_dir)

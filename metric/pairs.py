@@ -19,13 +19,13 @@ class Pair:
     result: str
 
 
-def find(imgs_dir, results_dir):
+def find(imgs_dir, results_dir, left_out=None):
     """[Pair] of the two folders, in the photos' order: equal relative paths, extensions aside.
 
-    Raises ValueError, naming files: a result without its photo, a photo without its result, two
-    files of one stem, or none at all.
+    `left_out` is as for `sources.walk`, of both. Raises ValueError, naming files: a result without
+    its photo, a photo without its result, two files of one stem, or none at all.
     """
-    photos, results = _by_stem(imgs_dir), _by_stem(results_dir)
+    photos, results = (_by_stem(folder, left_out) for folder in (imgs_dir, results_dir))
     extra = [path for stem, path in results.items() if stem not in photos]
     missing = [path for stem, path in photos.items() if stem not in results]
     problems = [
@@ -40,10 +40,10 @@ def find(imgs_dir, results_dir):
     return [Pair(photo, results[stem]) for stem, photo in photos.items()]
 
 
-def _by_stem(folder):
+def _by_stem(folder, left_out):
     """{relative path without extension: path}."""
     found = {}
-    for name in sources.walk(folder):
+    for name in sources.walk(folder, left_out=left_out):
         path, stem = os.path.join(folder, name), os.path.splitext(name)[0]
         if stem in found:
             raise InputError(f"{found[stem]!r} and {path!r}: two files of one stem")

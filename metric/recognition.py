@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 from cic.dataset.targets import read_classes
 from cic.networks import Network
+from cic.photos import kinds
 from cic.system import provenance
 from cic.system.errors import InputError
+from cic.system.progress import tell
 from cic.weights import download
 from metric import bars, baselines, classifiers, record, summary
 from metric.ledger import name_from, pack
@@ -35,7 +37,10 @@ class Recognition:
         Raises ValueError, naming the file or folder, unless they fit.
         """
         names = self.classes and read_classes(self.classes)
-        photos = classifiers.class_photos(self.results_dir)
+        left_out = kinds.LeftOut()
+        photos = classifiers.class_photos(self.results_dir, left_out)
+        for line in left_out.lines():
+            tell(line)
         weights = weights or download.fetch(download.VGG16)
         network, state, outputs = classifiers.load(weights)
         labelled = classifiers.labelled(self.results_dir, photos, outputs, names)

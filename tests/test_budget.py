@@ -266,3 +266,10 @@ def test_a_limit_of_the_address_space_counts(tmp_path, photo):
         [sys.executable, "-c", code, tmp_path / "x.png"], cwd=ROOT, capture_output=True, text=True
     )
     assert "too large: needs about 0.03 GB of memory, and 0.02 GB is free" in run.stdout
+
+
+@pytest.mark.parametrize("size", [(600_000, 1), (1, 600_000)])
+def test_a_side_that_is_absurdly_long_is_refused(tmp_path, size):
+    Image.new("1", size).save(tmp_path / "x.png")
+    with pytest.raises(images.PhotoError, match=r"600,000 pixels long, more than 500,000"):
+        images.open_photo(tmp_path / "x.png")

@@ -8,7 +8,8 @@ from PIL import Image
 
 from cic.colorize import edges, enlarge
 from cic.colorize.colorizer import add_colour, network_size
-from cic.colorize.enlarge import Grid, in_strips, resample
+from cic.colorize.enlarge import in_strips, resample
+from cic.colour.grid import Grid
 from cic.colour.lab import lightness, rgb_to_lab
 from cic.photos import images
 from metric.figures.bleeding import Bleeding

@@ -18,8 +18,8 @@ import backends
 from cic import networks
 from cic.colorize import film
 from cic.colorize.colorizer import Colorizer, colorize_files, list_jobs
-from cic.colorize.enlarge import Grid
 from cic.colorize.settings import DEFAULTS
+from cic.colour.grid import Grid
 from cic.colour.lab import rgb_to_lab
 from cic.films import rewrite
 from cic.photos import images, sources

@@ -650,3 +650,18 @@ def test_every_mode_format_orientation_and_size(tmp_path_factory, case, size, or
     assert np.array_equal(read(path), photo.rgb)
     assert (photo.alpha is not None) == (mode in ("LA", "RGBA"))
     assert (photo.deep is not None) == (mode[0] in "IF")
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".jpg", ".png", ".webp", ".tif", ".ppm"])
+def test_a_disk_that_fills_up_in_the_middle_of_a_picture_is_noticed(tmp_path, suffix):
+    """A limit to the size of files does as a full disk: it takes part of what is written."""
+    resource = pytest.importorskip("resource")
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(PhotoError, match=rf"x\{suffix}': cannot be written: File too large"):
+            write(tmp_path / f"x{suffix}", noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert os.listdir(tmp_path) == []

@@ -135,3 +135,26 @@ def test_preparing_leaves_it_out_and_names_it(tmp_path, coffee):
         False,
         True,
     ]
+
+
+@pytest.mark.parametrize("passes", [90, 91])
+def test_a_jpeg_of_absurdly_many_passes_is_refused_before_it_is_decoded(tmp_path, coffee, passes):
+    data = made(coffee, "progressive")
+    last = data[data.rfind(b"\xff\xda") : -2]
+    path = tmp_path / "x.jpg"
+    path.write_bytes(data[:-2] + passes * last + b"\xff\xd9")  # to the ten that there are
+    if passes == 90:
+        assert images.open_photo(path).base.size == (300, 200)
+    else:
+        with pytest.raises(images.PhotoError, match="a JPEG of 101 passes: more than 100"):
+            images.open_rgb(path)
+        assert validity.examine(path).kind == validity.REFUSED
+
+
+def test_a_jpeg_of_absurdly_many_segments_is_refused(tmp_path, coffee):
+    data = made(coffee, "baseline")
+    for count, name in ((9_000, "sound.jpg"), (10_001, "absurd.jpg")):
+        (tmp_path / name).write_bytes(data[:2] + count * b"\xff\xfe\0\3." + data[2:])
+    assert images.open_rgb(tmp_path / "sound.jpg").size == (300, 200)
+    with pytest.raises(images.PhotoError, match=r"a JPEG of more than 10,000 segments"):
+        images.open_rgb(tmp_path / "absurd.jpg")

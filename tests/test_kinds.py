@@ -12,6 +12,7 @@ from PIL import Image
 
 from cic.colorize.jobs import KEPT, list_jobs
 from cic.photos import images, kinds, sources
+from metric import classifiers, pairs
 
 ROOT = Path(__file__).parent.parent
 FORMATS = {
@@ -196,3 +197,28 @@ def test_a_folder_of_nothing_else_says_what_there_is(tmp_path):
     assert run.returncode == 1
     assert "no photo and no film in there; 1 JPEG XL left out: pip install" in run.stderr
     assert run.stderr.count("\n") == 1
+
+
+def test_every_list_of_photos_counts_what_is_left_out(tmp_path, photo):
+    folder = tmp_path / "n01"
+    folder.mkdir()
+    Image.fromarray(photo).save(folder / "a.png")
+    (folder / "b.jxl").write_bytes(b"\xff\x0a")
+    left_out, classes, both = (kinds.LeftOut() for _ in range(3))
+    assert sources.find(tmp_path, left_out=left_out) == ["n01/a.png"]
+    assert classifiers.class_photos(tmp_path, classes) == [("n01/a.png", "n01")]
+    assert len(pairs.find(tmp_path, tmp_path, both)) == 1
+    assert left_out == classes == {kinds.JXL: 1}
+    assert both == {kinds.JXL: 2}
+    assert sources.PhotoList([tmp_path]).left_out == left_out.lines()
+
+
+@pytest.mark.parametrize("tool", ["estimate_prior.py", "train.py"])
+def test_a_folder_of_nothing_else_is_answered_with_what_is_in_it(tmp_path, tool):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "b.jxl").write_bytes(b"\xff\x0a")
+    output = "--model_path" if tool == "train.py" else "--output"
+    command = (ROOT / "tools" / tool, "--image_dir", "in", output, "out.npy")
+    run = started.run(*command, cwd=tmp_path)
+    assert run.returncode == 1
+    assert "in there; 1 JPEG XL left out: pip install pillow-jxl-plugin" in run.stderr

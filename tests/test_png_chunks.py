@@ -235,3 +235,15 @@ def test_words_of_every_kind_are_understood():
         ("Comment", "packed"),
         ("Short", ""),
     ]
+
+
+def test_a_png_of_absurdly_many_chunks_is_refused_and_no_more_words_kept_than_a_thousand(
+    tmp_path, photo
+):
+    words = [(b"tEXt", b"Title\0a cat")] * 1200
+    with_chunks(tmp_path / "x.png", photo, *words)
+    opened = images.open_photo(tmp_path / "x.png")
+    assert len(opened.carried.words) == 1000
+    with_chunks(tmp_path / "y.png", photo, *[(b"teSt", b"")] * 100_000)
+    with pytest.raises(images.PhotoError, match=r"y\.png': a PNG of more than 100,000 chunks"):
+        images.open_photo(tmp_path / "y.png")

@@ -1,5 +1,7 @@
 """cic.photos.stretch: numbers of fewer bits than they are stored in reach white, and it is said."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import started
 import tifffile
 from icc import gray_profile
 from PIL import Image
+from PIL.PngImagePlugin import putchunk
 
 from cic.colour.lab import lightness
 from cic.photos import images, stretch
@@ -161,3 +164,39 @@ def test_the_tool_says_it_and_can_be_told_not_to(tmp_path, gray):
         brightness.append(images.read(tmp_path / "y.tif").mean())
     assert brightness[0] > 100
     assert brightness[1] < 20
+
+
+def gray_with_alpha(path, values, alpha):
+    """Write a PNG of 16-bit gray (H, W) and alpha (H, W), which Pillow does not write."""
+    height, width = values.shape
+    rows = np.stack([values, alpha], axis=-1).astype(">u2").view(np.uint8).reshape(height, -1)
+    with open(path, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        putchunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 4, 0, 0, 0))
+        putchunk(file, b"IDAT", zlib.compress(np.insert(rows, 0, 0, axis=1).tobytes()))
+        putchunk(file, b"IEND", b"")
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_gray_with_transparency_keeps_its_16_bits_and_is_stretched(tmp_path, gray, bits):
+    alpha = np.rint(gray[::-1] * 65535)
+    gray_with_alpha(tmp_path / "x.png", numbers(gray, bits), alpha)
+    photo = images.open_photo(tmp_path / "x.png")
+    assert np.abs(photo.deep - gray * 65535).max() <= 65535 / (2**bits - 1) / 2 + 1
+    assert np.array_equal(photo.alpha, alpha.astype(np.uint16) >> 8)
+    assert len(photo.notes) == (bits < 16)
+    assert images.open_rgb(tmp_path / "x.png").size == gray.shape[::-1]
+    images.write(tmp_path / "y.png", np.repeat(photo.deep[..., None], 3, axis=2), photo)
+    again = Image.open(tmp_path / "y.png")
+    assert again.mode == "RGBA"
+    assert np.array_equal(again.getchannel("A"), photo.alpha)
+
+
+def test_of_planes_only_the_high_bytes_are_known_and_it_is_said(tmp_path, photo):
+    planes = numbers(photo.transpose(2, 0, 1) / 255, 12)
+    options = {"photometric": "rgb", "planarconfig": "separate", "compression": "deflate"}
+    tifffile.imwrite(tmp_path / "x.tif", planes, **options)
+    opened = images.open_photo(tmp_path / "x.tif")
+    assert np.abs(np.asarray(opened.rgb).astype(int) - photo).max() <= 17
+    [note] = opened.notes
+    assert note.endswith("; of each number only the high byte is read")

@@ -10,6 +10,7 @@ from skimage import color
 
 from cic import networks
 from cic.colour import distributions
+from cic.colour.grid import Grid
 from cic.dataset import targets
 from cic.dataset.batches import Order, PhotoDataset, make_batch
 from cic.photos.images import PhotoError
@@ -97,20 +98,20 @@ def cell_means(square, stride):
 def test_the_target_can_be_the_mean_of_each_cell(photos, stride):
     square = np.ascontiguousarray(photos["coffee"][100:132, 100:132])
     expected = cell_means(square, stride)
-    assert np.abs(targets.cells(square, stride, mean=True) - expected).max() < 1e-3
+    assert np.abs(Grid(stride, mean=True).ab(square) - expected).max() < 1e-3
     first = color.rgb2lab(square)[::stride, ::stride, 1:]
-    assert np.abs(targets.cells(square, stride) - first).max() < 1e-3
+    assert np.abs(Grid(stride).ab(square) - first).max() < 1e-3
 
 
 def test_mean_targets_of_bins_and_of_colours(photos):
     square = np.ascontiguousarray(photos["coffee"][100:132, 100:132])
-    mean = targets.cells(square, 4, mean=True)
+    mean = Grid(4, mean=True).ab(square)
     index, weight = targets.Bins(4, mean=True).of(square, 0)
     assert np.array_equal(index.transpose(1, 2, 0), distributions.soft_encode(mean)[0])
     assert np.array_equal(weight.transpose(1, 2, 0), distributions.soft_encode(mean)[1])
     network = networks.get("regression", width=0.125)
     (ab,) = targets.Colours(network, mean=True).of(square, 0)
-    expected = network.scale_ab(targets.cells(square, network.stride, mean=True))
+    expected = network.scale_ab(Grid(network.stride, mean=True).ab(square))
     assert np.array_equal(ab.transpose(1, 2, 0), expected)
     assert [a.shape for a in targets.Bins(4, mean=True).empty(1, 32)] == [(1, 5, 8, 8)] * 2
 

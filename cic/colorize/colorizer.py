@@ -8,10 +8,11 @@ import numpy as np
 from PIL import Image
 
 from cic.colorize import alternatives, uncertainty
-from cic.colorize.enlarge import EVERY_FOURTH, Grid, in_strips, resample
+from cic.colorize.enlarge import in_strips, resample
 from cic.colorize.painting import Painting, along_edges
 from cic.colorize.settings import DEFAULTS, GUIDED
-from cic.colour.lab import lightness, rgb_to_lab
+from cic.colour.grid import EVERY_FOURTH, Grid
+from cic.colour.lab import lightness
 from cic.colour.prior import STRIDE
 from cic.networks import BINS
 from cic.photos import budget, images
@@ -20,6 +21,7 @@ from cic.system.errors import InputError
 
 LONG = 4  # a photo longer than this many times its short side is shrunk to no more area
 LONGEST = 32  # times `size`: the most that any side may have
+SMALLEST = 32  # pixels: a shorter side is continued in the mirror instead of enlarged further
 COLUMN = 480  # pixels: width of a picture on the sheet of alternatives
 SHEET, MAP = "sheet", "map"  # kinds of pictures of a photo beside its colourings, 1, 2 ...
 
@@ -27,12 +29,17 @@ SHEET, MAP = "sheet", "map"  # kinds of pictures of a photo beside its colouring
 def network_size(height, width, size=256, stride=STRIDE):
     """(height, width) at which the network sees a photo: short side about `size` pixels.
 
-    Of the photo's shape, to within half of `stride` a side.
+    Less, if it is shorter than SMALLEST. Of the photo's shape, to within half of `stride` a side.
     """
-    short, long = sorted((height, width))
+    short, long = sorted(_continued(height, width))
     scale = min(size / short, size * (LONG / (short * long)) ** 0.5)
     sides = (min(n * scale, LONGEST * size) for n in (height, width))
     return tuple(max(stride, round(side / stride) * stride) for side in sides)
+
+
+def _continued(height, width):
+    """The sides of a photo that is continued in the mirror, if it is tiny."""
+    return max(height, SMALLEST), max(width, SMALLEST)
 
 
 class NotFinite(images.PhotoError):
@@ -60,7 +67,7 @@ class Decoder:
 
     @property
     def grid(self):
-        """How the cells of an output lie on what the network sees of a photo, an enlarge.Grid."""
+        """How the cells of an output lie on what the network sees of a photo, an grid.Grid."""
         return Grid(self.stride, self.settings.target_mean)
 
     def ab_of(self, output):
@@ -119,9 +126,12 @@ class Colorizer(Decoder):
 
     def memory(self, width, height):
         """Bytes that it takes to run the network on a photo of that size, pixels."""
-        multiple = self.network.multiple
-        sides = network_size(height, width, self.settings.size, self.stride)
-        return budget.of_network(self.network, *(side + -side % multiple for side in sides))
+        return budget.of_network(self.network, *self._sides(height, width, self.settings.size))
+
+    def _sides(self, height, width, size):
+        """(height, width) of what the network is given of a photo: see `network_input`."""
+        sides = network_size(*_continued(height, width), size, self.stride)
+        return [side + -side % self.network.multiple for side in sides]
 
     def _opened(self, photo):
         """(pixels to colour, Pillow image of mode RGB) of a photo."""
@@ -153,10 +163,11 @@ class Colorizer(Decoder):
         """What the network sees of a Pillow image of mode RGB, (1, 1, h, w) float32.
 
         What `shrunk` gives, on the right and below continued in the mirror, so that its sides are
-        multiples of what the network needs.
+        multiples of what the network needs, and tiny photos have SMALLEST pixels a side.
         """
-        small, multiple = self.shrunk(image, size), self.network.multiple
-        spare = [(0, -side % multiple) for side in small.shape[:2]]
+        small = self.shrunk(image, size)
+        sides = self._sides(image.height, image.width, size or self.settings.size)
+        spare = [(0, side - there) for side, there in zip(sides, small.shape)]
         return self.network.inputs(np.pad(small, (*spare, (0, 0)), "reflect"))[None]
 
     def true_ab(self, image):
@@ -164,7 +175,7 @@ class Colorizer(Decoder):
 
         For measuring what `ab` and `output` say.
         """
-        return self.grid.sample(rgb_to_lab(self.shrunk(image))[..., 1:])
+        return self.grid.ab(self.shrunk(image))
 
     def light(self, image):
         """L (h, w) float32 of the same places of a Pillow image of mode RGB."""

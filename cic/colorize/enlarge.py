@@ -3,44 +3,10 @@
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 
-from cic.colour.prior import STRIDE
-
 STRIP = 1 << 16  # pixels worked on at once: their float32 scratch stays in a processor's cache
-
-
-@dataclass(frozen=True)
-class Grid:
-    """How a network's cells lie on what it sees: squares of `stride` pixels a side.
-
-    Training took the ab of a cell's first pixel, as the authors did, or with `mean` the mean over
-    the cell; its values belong there.
-    """
-
-    stride: int = STRIDE
-    mean: bool = False
-
-    @property
-    def place(self):
-        """Where a cell's values belong, in cells from its upper left corner."""
-        return 0.5 if self.mean else 0.5 / self.stride
-
-    def sample(self, values):
-        """Values (H, W, ...) of what the network sees -> (h, w, ...), as training took them.
-
-        H and W are multiples of the stride.
-        """
-        s = self.stride
-        if not self.mean:
-            return values[::s, ::s]
-        height, width = values.shape[:2]
-        return values.reshape(height // s, s, width // s, s, *values.shape[2:]).mean((1, 3))
-
-
-EVERY_FOURTH = Grid()  # the authors'
 
 
 def in_strips(cells, height, width, grid, use):
@@ -68,8 +34,9 @@ def ordered(cells, height, width, grid, make):
         rows = slice(top, min(top + step, height))
         return make(rows, _enlarged(planes, row[rows], down[rows], column, across))
 
-    ahead = 2 * (os.cpu_count() or 1)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    workers = max(1, (os.cpu_count() or 1) * STRIP // max(STRIP, width))  # of long rows, fewer
+    ahead = 2 * workers
+    with ThreadPoolExecutor(workers) as pool:
         pending = deque()
         for top in range(0, height, step):
             pending.append(pool.submit(strip, top))

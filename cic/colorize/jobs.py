@@ -2,7 +2,6 @@
 
 import os
 from contextlib import nullcontext
-from itertools import islice
 from typing import NamedTuple
 
 from cic.colorize.work import ONE, Outcome, colorize_files
@@ -127,26 +126,28 @@ def find(paths, output, films=False, progress=None):
     for problem in problems:
         tell(f"failed: {problem}", progress)
     if not jobs:
-        reasons = "".join(f"; {line}" for line in left_out.lines())
         what = "no photo and no film" if films else "no photo"
-        raise InputError(f"{', '.join(paths)}: {what} in there{reasons}")
+        raise InputError(f"{', '.join(paths)}: {what} in there{left_out.said()}")
     return Listing(output, jobs, problems, left_out.lines())
 
 
-def find_set(folder, output, most=None):
+def find_set(folder, output, most=None, progress=None):
     """Listing of a test set: photos of `folder`, of which PNG files of the same names are made.
 
-    At the `most` so many, the first. Raises ValueError if there is none, or if the results would be
-    taken for photos.
+    At the `most` so many, the first. Problems are told to `progress`, by default printed. Raises
+    ValueError if there is none, or if the results would be taken for photos.
     """
     if lies_in(os.path.join(output, "result"), folder):
         raise InputError(
             f"{output}: lies in {folder}, so that results would be taken for photos: "
             "choose another --result_path"
         )
-    names = list(islice(sources.walk(folder), most))
+    left_out, problems = kinds.LeftOut(), []
+    names = sources.find(folder, most, problems.append, left_out)
+    for problem in problems:
+        tell(f"failed: {problem}", progress)
     if not names:
-        raise InputError(f"{folder}: no photo in there")
+        raise InputError(f"{folder}: no photo in there{left_out.said()}")
     pairs = [(name, os.path.splitext(name)[0] + ".png") for name in names]
     jobs = [(os.path.join(folder, name), os.path.join(output, png)) for name, png in pairs]
-    return Listing(output, jobs, [], [])
+    return Listing(output, jobs, problems, left_out.lines())

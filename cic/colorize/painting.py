@@ -4,7 +4,8 @@ import numpy as np
 from PIL import Image
 
 from cic.colorize import edges
-from cic.colorize.enlarge import EVERY_FOURTH, ordered
+from cic.colorize.enlarge import ordered
+from cic.colour.grid import EVERY_FOURTH
 from cic.colour.lab import recolor, recolor_along
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cic.colorize.enlarge import EVERY_FOURTH, in_strips
+from cic.colorize.enlarge import in_strips
 from cic.colour.bins import COUNT
+from cic.colour.grid import EVERY_FOURTH
 
 MOST = float(np.log2(COUNT))  # bits of the uniform distribution: the network knows nothing
 LEGEND = 0.06  # height of the legend, of the photo's short side

@@ -183,7 +183,8 @@ class _Work:
                 few = f"{which} of {pages.count} pages; --all_pages takes them all"
                 self.bar.say(f"{source!r}: {few}")
             elif pages.others:
-                few = f"{pages.others} smaller copies or masks in it are left out"
+                copies = "smaller copy or mask" if pages.others == 1 else "smaller copies or masks"
+                few = f"{pages.others} {copies} in it left out"
                 self.bar.say(f"{source!r}: {few}")
             self._say(repr(source), photo.notes)
             yield photo, target

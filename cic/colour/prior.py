@@ -8,7 +8,7 @@ import numpy as np
 
 from cic.colour import rebalance
 from cic.colour.bins import COUNT
-from cic.colour.lab import rgb_to_lab
+from cic.colour.grid import EVERY_FOURTH
 from cic.photos import images
 from cic.system.errors import InputError
 from cic.system.files import replacing
@@ -17,7 +17,6 @@ from cic.system.regular import open_regular
 LONGEST = 1000  # bytes of an array's header; NumPy writes 118
 _SHAPE = re.compile(rb"'shape':\s*\(\s*(%d,)?\s*\)" % COUNT)
 _KIND = re.compile(rb"'descr':\s*'([<>|=]?[fiu][1248])'")
-STRIDE = 4  # training targets are the ab of every 4th pixel
 
 
 class Prior:
@@ -72,7 +71,7 @@ def photo_ab(source, load_size=256):
     Raises PhotoError.
     """
     photo = images.shrink(images.open_rgb(source, short=load_size), load_size)
-    return rgb_to_lab(np.asarray(photo)[::STRIDE, ::STRIDE])[..., 1:]
+    return EVERY_FOURTH.ab(np.asarray(photo))
 
 
 def divergence(prior, other):

@@ -32,5 +32,7 @@ def main(argv=None):
     changes = settings.changes(args)
     colorizer = backends.colorizer(weights, args.backend, args.device, **changes)
     outcome = listing.colorize(colorizer)
+    for line in listing.left_out:
+        print(line)
     print(f"{args.result_path}: {outcome}")
     return int(outcome.failed > 0)

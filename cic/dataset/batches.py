@@ -92,7 +92,8 @@ class PhotoDataset:
             )
         self.photos = places if isinstance(places, PhotoList) else PhotoList(places)
         if not self.photos:
-            raise images.PhotoError(f"{', '.join(self.photos.searched)}: no photo in there")
+            reasons = ["no photo in there", *self.photos.left_out]
+            raise images.PhotoError(f"{', '.join(self.photos.searched)}: {'; '.join(reasons)}")
         if network.is_classifier:
             classes = self._classes(network, classes)
         self.network, self.classes = network, classes

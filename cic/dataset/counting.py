@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cic.colour import ab_plane, prior, rebalance
-from cic.photos import images, sources
+from cic.photos import images, kinds, sources
 from cic.photos.damage import failed_on
 from cic.system.errors import InputError, SettingError
 from cic.system.files import check, check_outside
 from cic.system.parallel import Pool
-from cic.system.progress import told
+from cic.system.progress import tell, told
 
 FEW = 500  # photos below which chance shows: weights from 100 are 9 % off, from 500 2.5 %
 MANY_GRAY = 0.1  # share of gray photos that is worth a look
@@ -83,11 +83,11 @@ def _count_photo(load_size, photo):
 
 
 def _count_all(counting, progress):
-    """(Prior, number of gray photos, number of failures) of all photos and priors."""
-    total, gray, failures = prior.Prior(), 0, []
+    """(Prior, number of gray photos, number of failures, LeftOut) of all photos and priors."""
+    total, gray, failures, left_out = prior.Prior(), 0, [], kinds.LeftOut()
     for path in counting.merge:
         total.merge(prior.Prior.load(path))
-    found = sources.photos(counting.image_dir, failures.append)
+    found = sources.photos(counting.image_dir, failures.append, left_out)
     workers = counting.num_workers if counting.image_dir else 0
     with Pool(workers, _count_photo, counting.load_size) as pool, told(progress) as bar:
         for result in bar.each(pool.map(found, CHUNK)):
@@ -98,7 +98,7 @@ def _count_all(counting, progress):
                 gray += not result.photos
         for failure in failures:
             bar.say(f"skipped: {failure}")
-    return total, gray, len(failures)
+    return total, gray, len(failures), left_out
 
 
 def count(counting, progress=None):
@@ -108,11 +108,13 @@ def count(counting, progress=None):
     Raises ValueError or OSError for outputs that cannot be, and if no photo has colours.
     """
     _refuse_outputs(counting)
-    total, gray, failed = _count_all(counting, progress)
+    total, gray, failed, left_out = _count_all(counting, progress)
     if not total.photos:
         places = map(str, (*counting.image_dir, *counting.merge))
-        raise InputError(f"{', '.join(places)}: no colour photo in there")
+        raise InputError(f"{', '.join(places)}: no colour photo in there{left_out.said()}")
     total.save(counting.output)
     mine, bundled = total.compute(), prior.default()
     images.write(counting.picture, ab_plane.draw({"these photos": mine, "bundled": bundled}))
+    for line in left_out.lines():
+        tell(line, progress)
     return Counted(total, gray, failed, prior.divergence(mine, bundled), counting.picture)

@@ -191,7 +191,9 @@ def find(search, progress=None):
         script = removal.Script(script_file, folder)
         result = examine_all(search, script, report_file, progress)
         if not result.counts:
-            raise InputError(f"{printable(search.image_dir)}: no photo in there")
+            raise InputError(
+                f"{printable(search.image_dir)}: no photo in there{result.left_out.said()}"
+            )
         script.end()
     if search.preview and result.shown:
         images.write(search.preview, draw(result.shown))

@@ -214,7 +214,8 @@ def prepare_photos(settings, progress=None):
         tell(f"failed: {problem}", progress)
     chosen = _choose(photos, settings, progress)
     if not chosen:
-        raise InputError(f"{', '.join(settings.image_dir)}: no photo to prepare in there")
+        reasons = ["no photo to prepare in there", *photos.left_out]
+        raise InputError(f"{', '.join(settings.image_dir)}: {'; '.join(reasons)}")
     facts = {name: getattr(settings, name) for name in ("load_size", "shards", "quality")}
     facts["max_pixels"] = limits.pixel_limit()
     facts["subsampling"], facts["photos"] = prepare.SUBSAMPLING, len(chosen)

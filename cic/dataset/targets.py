@@ -10,24 +10,11 @@ import numpy as np
 
 from cic import networks
 from cic.colour.distributions import soft_encode
-from cic.colour.lab import rgb_to_lab
+from cic.colour.grid import Grid
 from cic.colour.rebalance import is_gray
 from cic.photos.images import PhotoError
 from cic.system.errors import InputError
 from cic.system.regular import open_regular
-
-
-def cells(square, stride, mean=False):
-    """ab (c, c, 2) float32 of the cells of `stride` x `stride` pixels of a crop (C, C, 3) uint8.
-
-    The first pixel of each (as the authors' subsampling takes it) or, with `mean`, the mean of all
-    in CIELAB, where the distances are those that the loss is made of.
-    """
-    if not mean:
-        return rgb_to_lab(square[::stride, ::stride])[..., 1:]
-    ab = rgb_to_lab(square)[..., 1:]
-    count = len(ab) // stride
-    return ab.reshape(count, stride, count, stride, 2).mean((1, 3))
 
 
 class Bins:
@@ -35,19 +22,18 @@ class Bins:
 
     `bin_weights` (313,) are the rebalancing weights, None for none. A gray photo has weight 0: it
     has no colour to teach; unless `keep_gray`, by which it teaches what is gray. For `mean` see
-    `cells`.
+    grid.Grid.
     """
 
     def __init__(
         self, stride, neighbors=5, sigma=5.0, bin_weights=None, mean=False, keep_gray=False
     ):
-        self.stride, self.neighbors, self.sigma = stride, neighbors, sigma
-        self.bin_weights = bin_weights
-        self.mean, self.keep_gray = mean, keep_gray
+        self.grid, self.neighbors, self.sigma = Grid(stride, mean), neighbors, sigma
+        self.bin_weights, self.keep_gray = bin_weights, keep_gray
 
     def of(self, square, i):
         """(index (K, c, c) int16, weight (K, c, c) float32) of a crop (C, C, 3) uint8."""
-        ab = cells(square, self.stride, self.mean)
+        ab = self.grid.ab(square)
         index, weight = soft_encode(ab, self.neighbors, self.sigma)
         if not self.keep_gray and is_gray(ab):
             weight[:] = 0
@@ -57,7 +43,8 @@ class Bins:
 
     def empty(self, count, side):
         """(index, weight) for `count` crops of `side` pixels."""
-        shape = count, self.neighbors, side // self.stride, side // self.stride
+        side //= self.grid.stride
+        shape = count, self.neighbors, side, side
         return np.empty(shape, np.int16), np.empty(shape, np.float32)
 
 
@@ -65,16 +52,16 @@ class Colours:
     """The ab of every stride-th pixel, or `mean` of each cell, scaled as `network` gives them."""
 
     def __init__(self, network, mean=False):
-        self.network, self.mean = network, mean
+        self.network, self.grid = network, Grid(network.stride, mean)
 
     def of(self, square, i):
         """(ab (2, c, c) float32,) of a crop (C, C, 3) uint8."""
-        ab = cells(square, self.network.stride, self.mean)
+        ab = self.grid.ab(square)
         return (self.network.scale_ab(ab).transpose(2, 0, 1),)
 
     def empty(self, count, side):
         """(ab,) for `count` crops of `side` pixels."""
-        side //= self.network.stride
+        side //= self.grid.stride
         return (np.empty((count, 2, side, side), np.float32),)
 
 

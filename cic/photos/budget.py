@@ -12,6 +12,7 @@ PROCESS = 1.5e9
 # on Linux: 295 MB with PyTorch 2.13, 376 MB with PaddlePaddle 3.3.
 BASE = 0.4e9
 SCRATCH = 0.07e9  # the strips that are worked on, encoders' buffers
+SIDE = 500_000  # pixels of a side: a row is worked on as a whole, in some 200 bytes a pixel
 SMALL = 0.03e9  # less is not worth asking for: to look what is free takes longer than to take it
 
 _CORE = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}  # else 4 bytes
@@ -21,6 +22,12 @@ _CORE = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2} 
 _DECODER = {"WEBP": 12.5, "AVIF": 8, "HEIF": 6, "GIF": 4, "PSD": 4}
 _JPEG2000 = 5.5
 _COEFFICIENT = 2  # bytes of one of a progressive JPEG, of which all are held
+
+
+def check_sides(size):
+    """Raise Unsupported for a photo of (width, height) pixels that is too long to work on."""
+    if max(size) > SIDE:
+        raise Unsupported(f"too large: {max(size):,} pixels long, more than {SIDE:,}")
 
 
 def check(need):

@@ -6,6 +6,7 @@ Pillow has no image of 16-bit colours, so their files are put together here, a b
 import zlib
 
 import numpy as np
+from PIL import Image
 from PIL import TiffImagePlugin as tiff
 from PIL.PngImagePlugin import putchunk
 
@@ -18,6 +19,7 @@ _LEVEL = 3  # of zlib: higher takes several times longer for a few per cent
 _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1  # TIFF 6.0, PhotometricInterpretation
 _PLANAR = 2  # TIFF 6.0, PlanarConfiguration
 _SLACK = 1e-3
+ALPHA = "cic alpha"  # key of a Pillow image's info
 
 
 def is_deep(image):
@@ -76,11 +78,43 @@ def _of_16_bits(image, tags, stretched, curve):
     return values, note
 
 
+def is_planar(image):
+    """Whether a Pillow image is a TIFF of a plane for each colour; of 16 bits the low are lost."""
+    return getattr(image, "tag_v2", {}).get(tiff.PLANAR_CONFIGURATION) == _PLANAR
+
+
+def take_apart(image):
+    """Have a PNG of 16-bit gray and transparency, not loaded yet, read as the four bytes it stores.
+
+    Pillow drops the low one of either. Whether it is one; if so, see `put_together`.
+    """
+    tiles = getattr(image, "tile", ()) if image.format == "PNG" else ()
+    if not tiles or tiles[0][3] != "LA;16B":
+        return False
+    image.tile[:] = [tile._replace(args="RGBA") for tile in tiles]
+    image._mode = "RGBA"
+    return True
+
+
+def put_together(image):
+    """Make an image that was taken apart, and loaded, one of mode I;16 with ALPHA, of mode L."""
+    image.info[ALPHA] = image.getchannel(2)
+    values = np.empty((image.height, image.width), np.uint16)
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        band = np.asarray(image.crop((0, top, image.width, min(top + rows, image.height))))
+        values[top : top + rows] = band[..., 0]
+        values[top : top + rows] <<= 8
+        values[top : top + rows] |= band[..., 1]
+    made = Image.fromarray(values)
+    image.im, image._mode = made.im, made.mode
+
+
 def refuse_misread(image):
     """Raise Unsupported for a Pillow image, not loaded yet, that Pillow would read as garbage."""
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(tiff.BITSPERSAMPLE, (1,))
-    if image.info.get("compression") == "raw" and tags.get(tiff.PLANAR_CONFIGURATION) == _PLANAR:
+    if image.info.get("compression") == "raw" and is_planar(image):
         # Of the name of the samples' layout Pillow takes one letter for each plane, such as "R" of
         # "RGB;16L". What else the name says, of their width, order or sign, is lost.
         colours = tags.get(tiff.PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO)

@@ -12,14 +12,19 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from cic.photos.damage import DAMAGE
+from cic.photos.damage import DAMAGE, Unsupported
 
+SIGNATURE = b"\xff\xd8\xff"
 _SOF = (0xC0, 0xC1, 0xC2)  # frames that libjpeg decodes, the last one progressive
 _SOS, _EOI, _DRI = 0xDA, 0xD9, 0xDD
 _END = re.compile(rb"\xff(?=[^\x00\xd0-\xd7\xff])")  # of entropy-coded data: any other marker
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 _FILL = {127, 128}  # what a block of no data becomes: 128, and in the inverted CMYK of Adobe's 127
 _HEADERS = 1 << 18  # bytes before the data, but for those of unusually much metadata
+# Passes and segments of a JPEG. Of a progressive one programs make some ten passes; each takes as
+# long as decoding the picture once ("Two issues with the JPEG standard", libjpeg-turbo project).
+_MOST_SCANS, _MOST_SEGMENTS = 100, 10_000
+_MOST_BYTES = 1 << 28  # that are looked at: what is behind is a film or the like
 # Bytes that mean something to any decoder, as long as it is not done with the picture.
 _MORE = np.random.default_rng(0).integers(0, 255, 4096).astype(np.uint8).tobytes()
 
@@ -44,10 +49,28 @@ class Layout(NamedTuple):
     scans: list
 
 
+def refuse_absurd(file):
+    """Raise Unsupported for a JPEG of so many passes or segments that it takes for ever."""
+    file.seek(0)
+    found = layout(file.read(_HEADERS))
+    if found and not found.progressive and len(found.scans[0].colours) == len(found.samplings):
+        return  # libjpeg reads no further than the first pass
+    file.seek(0)
+    found = layout(file.read(_MOST_BYTES))
+    if found and len(found.scans) > _MOST_SCANS:
+        raise Unsupported(f"a JPEG of {len(found.scans):,} passes: more than {_MOST_SCANS}")
+
+
 def layout(data):
-    """Layout of a JPEG's bytes; None if there are no frame and scan that libjpeg decodes."""
-    at, interval, frame, scans = 2, 0, None, []
+    """Layout of a JPEG's bytes; None if there are no frame and scan that libjpeg decodes.
+
+    Raises Unsupported if it has absurdly many segments.
+    """
+    at, interval, frame, scans, segments = 2, 0, None, [], 0
     while at + 4 <= len(data):
+        segments += 1
+        if segments > _MOST_SEGMENTS:
+            raise Unsupported(f"a JPEG of more than {_MOST_SEGMENTS:,} segments")
         if data[at] != 0xFF:
             break
         marker = data[at + 1]
@@ -91,7 +114,7 @@ def loss(file, image, thorough=True):
     if not (progressive or filled or b"\xff\xdd\0\4" in file.read(_HEADERS)):
         return None
     file.seek(0)
-    data = file.read()
+    data = file.read(_MOST_BYTES)
     found = layout(data)
     if found is None:
         return None

@@ -147,3 +147,7 @@ class LeftOut(Counter):
     def lines(self):
         """A line a kind, such as "3 JPEG XL left out: pip install pillow-jxl-plugin"."""
         return [f"{count:,} {kind} left out: {HINTS[kind]}" for kind, count in sorted(self.items())]
+
+    def said(self):
+        """The same as the end of a sentence on a folder without photos; nothing if none was."""
+        return "".join(f"; {line}" for line in self.lines())

@@ -162,6 +162,10 @@ def _identified(file):
     kind = kinds.left_kind(start)
     if kind in (kinds.POSTSCRIPT, kinds.PDF, kinds.RAW):
         raise Unsupported(f"a {kind} file: {kinds.HINTS[kind]}")  # Ghostscript would be started
+    if start.startswith(png_chunks.SIGNATURE):
+        png_chunks.refuse_absurd(file)
+    elif start.startswith(jpeg_scans.SIGNATURE):
+        jpeg_scans.refuse_absurd(file)
     file.seek(0)
     try:
         return Image.open(file)

@@ -40,17 +40,22 @@ def decode(image, stretched=True, again=None, work=0, rgb=True):
     an image of mode RGB is wanted of gray of 16 bits. Raises Unsupported if there is not enough
     memory, before anything is decoded.
     """
+    budget.check_sides(image.size)
     deep.refuse_misread(image)
     deep.mend_order(image)
+    takes_apart = deep.take_apart(image)
     tiles = list(getattr(image, "tile", ()))
     if isinstance(image, ImageFile.ImageFile):
         budget.check(budget.of_image(image, rgb) + work)
     _load(image)  # some formats turn the photo themselves
+    if takes_apart:
+        deep.put_together(image)
     if not (tiles and stretched and _low_order(tiles)):
         return None
     if not stretch.is_low(image, _profile(image) is not None):
         return None
-    colours, note = stretch.of_colours(image, again and _low_bytes(again()))
+    low = None if deep.is_planar(image) else again and _low_bytes(again())
+    colours, note = stretch.of_colours(image, low)
     if colours is not None:
         planes = [Image.fromarray(plane) for plane in np.moveaxis(colours, 2, 0).copy()]
         image.im = Image.merge(image.mode, (*planes, *image.split()[3:])).im
@@ -127,8 +132,8 @@ def _of_deep(image, profile, stretched, own):
     curve = profiles.tone_curve(profile) if profile else None
     values, note = deep.gray(image, stretched, curve)
     key = image.info.get("transparency")
-    alpha = None
-    if key is not None:
+    alpha = image.info.get(deep.ALPHA)
+    if alpha is None and key is not None:
         seen = np.asarray(image) != key
         alpha = Image.fromarray(np.where(seen, np.uint8(255), np.uint8(0)))
     turn = metadata.turn(image)

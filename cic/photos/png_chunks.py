@@ -4,10 +4,13 @@ import struct
 import zlib
 
 from cic.photos import profiles
+from cic.photos.damage import Unsupported
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PIECE = 1 << 20  # bytes of a chunk that are in memory at a time
 MOST_WORDS = 1 << 20  # bytes of text that are kept
+_MOST_TEXTS = 1000  # chunks of text that are kept
+_MOST_CHUNKS = 100_000  # of a file; those of data hold 8 KB or more as programs write them
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _XMP = b"XML:com.adobe.xmp"
 # Names of text chunks in which other programs put what is kept elsewhere, or is true no longer.
@@ -18,6 +21,19 @@ _NOT_WORDS += (b"Raw profile type icc", b"Raw profile type icm", b"Thumb::", b"d
 _GAMMA, _GAMMA_SLACK, _PLACE_SLACK = 0.45455, 0.05, 0.003
 _GAMMAS = (0.05, 10.0)  # others are made up
 SRGB_PLACES = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)  # IEC 61966-2-1: white, R, G, B
+
+
+def refuse_absurd(file):
+    """Raise Unsupported for a PNG of so many chunks that to read them takes for ever."""
+    at, count = len(SIGNATURE), 0
+    while count <= _MOST_CHUNKS:
+        file.seek(at)
+        head = file.read(8)
+        if len(head) < 8 or head[4:] == b"IEND":
+            return
+        at += 12 + int.from_bytes(head[:4], "big")
+        count += 1
+    raise Unsupported(f"a PNG of more than {_MOST_CHUNKS:,} chunks")
 
 
 def read(file):
@@ -61,7 +77,9 @@ def words(file):
         data = file.read(length)
         file.seek(place)
         total += length
-        if total <= MOST_WORDS and not data.startswith((_XMP, *_NOT_WORDS)):
+        if total > MOST_WORDS or len(found) == _MOST_TEXTS:
+            break
+        if not data.startswith((_XMP, *_NOT_WORDS)):
             found.append((name, data))
     return found
 

@@ -3,6 +3,7 @@
 import os
 from array import array
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from cic.photos import kinds, shards
@@ -110,9 +111,9 @@ def _is_folder(entry):
         return False
 
 
-def find(folder):
-    """Photos below `folder` as a list: see `walk`."""
-    return list(walk(folder))
+def find(folder, most=None, onerror=_raise, left_out=None):
+    """Photos below `folder` as a list, at the `most` so many, the first: see `walk`."""
+    return list(islice(walk(folder, EXTENSIONS, onerror, left_out), most))
 
 
 def photos(places, onerror=_raise, left_out=None):

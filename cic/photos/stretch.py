@@ -83,4 +83,4 @@ def of_colours(high, low):
     out = np.empty((height, width, 3), np.uint8)
     for box in boxes:
         out[box[1] : box[3]] = np.rint(np.minimum(values(box), white) * np.float32(255 / white))
-    return out, note
+    return out, note if low is not None else f"{note}; of each number only the high byte is read"

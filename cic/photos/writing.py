@@ -1,5 +1,6 @@
 """Photos written, whole or not at all, with what each format has room for of what they carried."""
 
+import io
 import os
 import struct
 from contextlib import contextmanager
@@ -106,7 +107,7 @@ def _saved(image, path, photo, suffix):
     try:
         _save(image, path, suffix, about)
     except DAMAGE as error:
-        if not about:
+        if not about or getattr(error, "errno", None):  # of the disk, not of what was carried
             raise
         _save(image, path, suffix, {})
         notes = [f"what the photo carried is left out: it cannot be written ({error})"]
@@ -115,7 +116,18 @@ def _saved(image, path, photo, suffix):
 
 def _save(image, path, suffix, about):
     options = {"exact": True} if suffix == ".webp" else {}  # keeps what is transparent
-    image.save(path, quality=QUALITY, **options, **about)
+    with _File(io.FileIO(path, "w")) as file:
+        image.save(file, quality=QUALITY, **options, **about)
+
+
+class _File(io.BufferedWriter):
+    """A file without a descriptor to be had, so that Pillow has Python write to it.
+
+    Where the disk fills up in the middle of what it writes by itself, Pillow notices nothing.
+    """
+
+    def fileno(self):
+        raise io.UnsupportedOperation("fileno")
 
 
 def _about(photo, suffix):

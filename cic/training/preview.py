@@ -5,11 +5,11 @@ from itertools import pairwise
 import numpy as np
 
 from cic.colorize.colorizer import Decoder, add_colour
-from cic.colorize.enlarge import EVERY_FOURTH
 from cic.colorize.settings import DEFAULTS
 from cic.colour import ab_plane, rebalance
 from cic.colour.bins import COUNT
 from cic.colour.distributions import soft_encode
+from cic.colour.grid import EVERY_FOURTH
 from cic.colour.lab import lightness, recolor, rgb_to_lab
 from cic.photos import images
 from cic.photos.sheet import contact_sheet
@@ -46,7 +46,7 @@ def _first_readable(dataset, stretch):
 def panel(photos, predicted, grid=EVERY_FOURTH):
     """Sheet (H, W, 3) uint8, a row a photo: gray | predicted | truth.
 
-    Photos (n, C, C, 3) uint8, `predicted` ab (n, c, c, 2) of the cells of an enlarge.Grid on them.
+    Photos (n, C, C, 3) uint8, `predicted` ab (n, c, c, 2) of the cells of an grid.Grid on them.
     """
     rows = []
     for photo, ab in zip(photos, predicted):
