@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 
 import backends
-from cic import networks
+from cic import bounds, networks
 from cic.colorize import film
 from cic.colorize.colorizer import Colorizer, NotFinite, finite
 from cic.colorize.settings import DEFAULTS
 from cic.colorize.work import Pictures, colorize_files
+from cic.networks.forward import apply, forward
 from cic.networks.initialize import initialize
 from cic.photos import images
 from cic.weights import checkpoint, formats, probe
@@ -128,6 +129,81 @@ def test_weights_that_only_together_are_too_large_are_refused(backend, exploding
     """Before any photo: Paddle makes one colour of it, as its ReLU makes 0 of NaN."""
     with pytest.raises(CheckpointError, match=r"exploding\.safetensors: .* not finite: its num"):
         backends.colorizer(exploding, backend.NAME, "cpu")
+
+
+COLORIZERS = [
+    networks.get("cic", width=0.05),
+    networks.get("regression", width=0.05),
+    networks.get("fpn"),
+]
+
+
+@pytest.mark.parametrize("network", COLORIZERS, ids=str)
+def test_what_is_no_number_inside_a_network_is_none_in_what_it_puts_out(backend, network):
+    """Wherever it comes up, and however the network is run: no picture is made of it."""
+    inputs = network.inputs(probe.picture(2 * network.multiple))[None].astype(np.float32)
+    state = initialize(network)
+    names = [n for n in state if n.endswith(".weight") and state[n].ndim == 4]
+    for name in [*names[:: max(1, len(names) // 3)], names[-2]]:
+        changed = state | {
+            name: np.where(np.arange(len(state[name])) == 0, np.nan, state[name].T).T
+        }
+        assert not np.isfinite(forward(network, changed, inputs)).all(), name
+        net = backend.build(network, changed)
+        assert not np.isfinite(backend.forward(net, inputs)).all(), name
+        predict = backend.predictor(network, changed, "cpu")
+        assert not np.isfinite(predict(inputs)).all(), name
+
+
+def overflows_on_white():
+    """(network, state) whose numbers overflow where nine pixels are white, as in no probe."""
+    network = networks.get("cic", width=0.05)
+    state = initialize(network)
+    state["conv1_1.weight"][0], state["conv1_1.bias"][0] = 1, -449.5  # nine whites make 450
+    signs = np.where(np.arange(8) % 2, 1, -1)[:, None, None]
+    state["conv1_2.weight"][:, 0] = 9e7 * signs
+    for name in ("2_1", "2_2", "3_1", "3_2", "3_3", "4_1"):
+        state[f"conv{name}.weight"] *= 1e5
+    return network, state
+
+
+def test_the_one_photo_for_which_numbers_overflow_is_named_and_not_written(
+    backend, photos, tmp_path, capsys
+):
+    network, state = overflows_on_white()
+    checkpoint.save(tmp_path / "w.safetensors", state, checkpoint.network_meta(network))
+    white = photos["coffee"][:64, :64].copy()
+    white[10:40, 10:40] = 255
+    for name, array in (("white", white), ("other", photos["coffee"][:64, :64] // 2)):
+        images.write(tmp_path / f"{name}.png", array)
+    jobs = [(str(tmp_path / f"{n}.png"), str(tmp_path / f"o/{n}.png")) for n in ("white", "other")]
+    colorizer = backends.colorizer(tmp_path / "w.safetensors", backend.NAME, "cpu")
+    assert colorize_files(colorizer, jobs) == ([jobs[1]], 1)
+    assert f"{jobs[0][0]!r}: {tmp_path / 'w.safetensors'}: " in capsys.readouterr().out
+    net = backend.build(network, state)
+    inputs = network.inputs(white)[None].astype(np.float32)
+    assert not np.isfinite(backend.forward(net, inputs)).all()
+
+
+def test_a_bound_holds_for_every_photo(photos):
+    """No number of the oracle's passes is above it, and networks that overflow are not bounded."""
+    for network in (*COLORIZERS, networks.get("efficientnet_lite")):
+        state, peak = initialize(network), [0.0]
+        for name in [n for n in state if n.endswith("running_var")][::3]:
+            state[name] = state[name] * np.float32(0.3)
+        side = network.size or 8 * network.multiple
+        corners = np.abs(network.inputs(bounds._CORNERS)).max((1, 2)).astype(np.float64)
+        bound = bounds._through(network.layers, state, peak, corners)
+        x = network.inputs(photos["astronaut"][:side, :side])[None].astype(np.float32)
+        assert (np.abs(x[0]).max((1, 2)) <= corners).all()
+        top = 0.0
+        for layer in network.layers:
+            x = apply(layer, state, x)
+            top = max(top, np.abs(x).max())
+        assert top <= peak[0]
+        assert (np.abs(x[0]).reshape(len(x[0]), -1).max(1) <= bound).all()
+    assert bounds.are_finite(*load_weights()[:2])
+    assert not bounds.are_finite(*overflows_on_white())
 
 
 def test_sound_networks_pass_the_probe():

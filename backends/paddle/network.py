@@ -73,6 +73,26 @@ class InstanceNorm2D(nn.Layer):
         return F.instance_norm(x, eps=self.epsilon)
 
 
+class ReLU(nn.Layer):
+    """x, or 0 where it is negative, at most `most`; NaN stays NaN in evaluation, without gradients.
+
+    Paddle's own makes 0 of NaN (3.3.1, on every device): a network whose numbers overflow would
+    give a picture. It is taken where gradients need it, and where `only_finite` is set: it is
+    faster in the inference engine.
+    """
+
+    def __init__(self, most=None):
+        super().__init__()
+        self.most, self.only_finite = most, False
+
+    def forward(self, x):
+        gradients = paddle.in_dynamic_mode() and paddle.is_grad_enabled()
+        if self.training or gradients or self.only_finite:
+            return F.relu(x) if self.most is None else F.relu6(x)
+        y = paddle.maximum(paddle.zeros([1], x.dtype), x)
+        return y if self.most is None else paddle.minimum(paddle.full([1], self.most, x.dtype), y)
+
+
 class _LeakyReLU(nn.Layer):
     """x, or `slope` times x where it is negative.
 
@@ -235,8 +255,8 @@ _BUILD = {
         layer.channels, epsilon=layer.epsilon, momentum=1 - layer.momentum
     ),
     layers.InstanceNorm: lambda layer: InstanceNorm2D(layer.epsilon),
-    layers.ReLU: lambda layer: nn.ReLU(),
-    layers.ReLU6: lambda layer: nn.ReLU6(),
+    layers.ReLU: lambda layer: ReLU(),
+    layers.ReLU6: lambda layer: ReLU(6.0),
     layers.LeakyReLU: lambda layer: _LeakyReLU(layer.slope),
     layers.Sigmoid: lambda layer: nn.Sigmoid(),
     layers.MaxPool: lambda layer: nn.MaxPool2D(layer.kernel, layer.stride, layer.padding),

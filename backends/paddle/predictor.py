@@ -9,7 +9,8 @@ import paddle
 from paddle import inference
 
 from backends.paddle.device import resolve_device
-from backends.paddle.network import build, forward
+from backends.paddle.network import ReLU, build, forward
+from cic import bounds
 
 
 def predictor(network, state, device="auto"):
@@ -17,6 +18,10 @@ def predictor(network, state, device="auto"):
     net = build(network, state, device)
     if resolve_device(device) != "cpu":
         return lambda array: forward(net, array)
+    finite = bounds.are_finite(network, state)
+    for module in net.sublayers():
+        if isinstance(module, ReLU):
+            module.only_finite = finite
     engine = _engine(net)
     source = engine.get_input_handle(engine.get_input_names()[0])
     target = engine.get_output_handle(engine.get_output_names()[0])

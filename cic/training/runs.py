@@ -48,8 +48,15 @@ class Checkpoints:
         return checkpoint_path(self.folder, which)
 
     def save(self, trainer, which=LATEST, **progress):
-        """Write weights, optimizer and progress; the path."""
+        """Write weights, optimizer and progress; the path.
+
+        Raises TrainingError, and writes nothing, if they could not be loaded again.
+        """
         weights, optimizer = trainer.state()
+        try:
+            checkpoint.check_numbers(weights, self.path(which))
+        except CheckpointError as error:
+            raise TrainingError(f"{error}: not written: try a lower --lr") from None
         prefixed = {checkpoint.OPTIMIZER + name: array for name, array in optimizer.items()}
         checkpoint.save(self.path(which), weights | prefixed, self.meta | progress)
         return self.path(which)

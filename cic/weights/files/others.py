@@ -15,6 +15,7 @@ _EXPORT = f"a network exported for inference: get the weights that it was made f
 _UNPACK = "unpack it first, and give the file of weights in it"
 _PICTURE = "a picture: photos are given without --weights"
 _PROTOTXT = "a description of a Caffe network, without weights: get the .caffemodel beside it"
+_REFUSAL = "as of a server that refuses a download: log in there, or check the address"
 _KERAS = f"as of Keras: load its weights in its own program, and save a .safetensors; {READ}"
 _CONVERT = f"convert it to .safetensors first; {READ}"
 _SIGNS = (
@@ -53,11 +54,18 @@ _TEXTS = (
         "an HTML page: the download wanted a login or a click: open the address in a "
         "browser, and save the file itself",
     ),
-    (rb"<(\?xml|[a-z]+[ >])", "an XML file: a server's refusal of a download?"),
+    (rb"<(\?xml|[a-z]+[ >])", f"an XML file, {_REFUSAL}"),
+    (rb"/annex/objects/", "a git-annex pointer, not the file itself: run git annex get FILE"),
+    (rb"outs:\s", "a DVC pointer, not the file itself: run dvc pull in its repository"),
     (
         rb"(#[^\n]*\n\s*)*(name|layers?|input|input_dim|input_shape)\s*[:{]",
         f"a prototxt, {_PROTOTXT}",
     ),
+)
+_REFUSED = re.compile(
+    rb"(\d{3}:? |error|not found|access (is )?denied|unauthorized|forbidden|invalid user)"
+    rb"|\{\s*\"(error|errors|message|detail)\"",
+    re.IGNORECASE,
 )
 _FIRST_WORDS = re.compile(rb"[^\0-\x08\x0e-\x1f\x7f]{8,40}")  # of a text
 _ENDINGS = {
@@ -86,15 +94,24 @@ def by_sign(start):
 
 def by_text(start, path):
     """What a file is that begins with these bytes, by its text or name, in words, always."""
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16
+        start = start.decode("utf-16", errors="replace").encode()
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if what := _matching(_TEXTS, text, re.IGNORECASE):
         return what
     suffix = os.path.splitext(os.fsdecode(path))[1].lower()
     if suffix in _ENDINGS:
         return _ENDINGS[suffix]
-    if words := _FIRST_WORDS.match(text):
-        return f"a text: it begins with {words[0].decode(errors='replace')!r}; {READ}"
+    words = _FIRST_WORDS.match(text)
+    if words and _is_utf8(text):
+        hint = _REFUSAL if _REFUSED.match(text) else READ
+        return f"a text: it begins with {words[0].decode(errors='replace')!r}; {hint}"
     return f"no known kind of file: it begins with {start[:8].hex(' ')}; {READ}"
+
+
+def _is_utf8(start):
+    """Whether bytes are the start of a text in UTF-8, whose last letter may be cut off."""
+    return "\ufffd" not in start.decode(errors="replace")[:-1]
 
 
 def _matching(signs, start, flags):
