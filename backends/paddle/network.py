@@ -73,7 +73,7 @@ class InstanceNorm2D(nn.Layer):
         return F.instance_norm(x, eps=self.epsilon)
 
 
-class ReLU(nn.Layer):
+class _ReLU(nn.Layer):
     """x, or 0 where it is negative, at most `most`; NaN stays NaN in evaluation, without gradients.
 
     Paddle's own makes 0 of NaN (3.3.1, on every device): a network whose numbers overflow would
@@ -255,8 +255,8 @@ _BUILD = {
         layer.channels, epsilon=layer.epsilon, momentum=1 - layer.momentum
     ),
     layers.InstanceNorm: lambda layer: InstanceNorm2D(layer.epsilon),
-    layers.ReLU: lambda layer: ReLU(),
-    layers.ReLU6: lambda layer: ReLU(6.0),
+    layers.ReLU: lambda layer: _ReLU(),
+    layers.ReLU6: lambda layer: _ReLU(6.0),
     layers.LeakyReLU: lambda layer: _LeakyReLU(layer.slope),
     layers.Sigmoid: lambda layer: nn.Sigmoid(),
     layers.MaxPool: lambda layer: nn.MaxPool2D(layer.kernel, layer.stride, layer.padding),

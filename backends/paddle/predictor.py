@@ -10,7 +10,7 @@ from paddle import inference
 
 from backends.paddle.device import resolve_device
 from backends.paddle.network import ReLU, build, forward
-from cic import bounds
+from cic.networks import bounds
 
 
 def predictor(network, state, device="auto"):

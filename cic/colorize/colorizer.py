@@ -11,9 +11,8 @@ from cic.colorize import alternatives, uncertainty
 from cic.colorize.enlarge import in_strips, resample
 from cic.colorize.painting import Painting, along_edges
 from cic.colorize.settings import DEFAULTS, GUIDED
-from cic.colour.grid import EVERY_FOURTH, Grid
+from cic.colour.grid import EVERY_FOURTH, STRIDE, Grid
 from cic.colour.lab import lightness
-from cic.colour.prior import STRIDE
 from cic.networks import BINS
 from cic.photos import budget, images
 from cic.photos.sheet import contact_sheet

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from cic.colour.lab import rgb_to_lab
-from cic.colour.prior import STRIDE
+
+STRIDE = 4  # pixels a side of a cell of the paper's network
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 from cic.colour import prior
 from cic.colour.bins import COUNT
 from cic.colour.distributions import soft_encode
+from cic.colour.grid import STRIDE
 from cic.colour.lab import ab_distance, rgb_to_lab
-from cic.colour.prior import STRIDE
 from cic.colour.rebalance import is_gray, smooth
 from cic.networks import BINS
 from cic.photos import images
