@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import cic
-from cic.colorize.colorizer import NotFinite, colorize_files
+from cic.colorize.colorizer import NotFinite
+from cic.colorize.work import colorize_files
 from cic.dataset import prepare, validity
 from cic.photos import images
 from cic.photos.damage import PhotoError, Unsupported, failed_on

@@ -17,8 +17,10 @@ import started
 import backends
 from cic import networks
 from cic.colorize import film
-from cic.colorize.colorizer import Colorizer, colorize_files, list_jobs
+from cic.colorize.colorizer import Colorizer
+from cic.colorize.jobs import list_jobs
 from cic.colorize.settings import DEFAULTS
+from cic.colorize.work import colorize_files
 from cic.colour.grid import Grid
 from cic.colour.lab import rgb_to_lab
 from cic.films import rewrite

@@ -10,6 +10,7 @@ from PIL import Image
 from cic.colorize import enlarge
 from cic.colorize.colorizer import add_colour
 from cic.colorize.painting import Painting
+from cic.colour.grid import EVERY_FOURTH
 from cic.photos import images
 from cic.photos.strips import strips
 
@@ -86,7 +87,7 @@ def test_few_strips_are_ahead_of_who_takes_them(monkeypatch):
     monkeypatch.setattr(enlarge.os, "cpu_count", lambda: 2)
     made = []
     strips = enlarge.ordered(
-        *(np.zeros((2, 2, 1), np.float32), 1000, 100, enlarge.EVERY_FOURTH),
+        *(np.zeros((2, 2, 1), np.float32), 1000, 100, EVERY_FOURTH),
         lambda rows, values: made.append(rows),
     )
     next(strips)
