@@ -24,6 +24,8 @@ from metric import acc, table
 from metric.acc import Accuracy
 from metric.ledger import unpack
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 CLASSES = [f"n0{i}" for i in range(10)]
 

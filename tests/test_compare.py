@@ -14,6 +14,8 @@ from metric import compare, protocol, report
 from metric.evaluation import Row
 from metric.ledger import unpack
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 

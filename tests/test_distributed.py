@@ -20,6 +20,8 @@ import torch
 from cic import checkpoint
 from cic.training import checkpoint_path
 
+pytestmark = pytest.mark.slow
+
 TRAIN = Path(__file__).parent.parent / "tools" / "train.py"
 RANKS = Path(__file__).parent / "ranks.py"
 LAUNCHER = {

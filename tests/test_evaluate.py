@@ -14,6 +14,8 @@ from cic import checkpoint, images, networks, pretrained, prior
 from cic.initialize import initialize
 from metric import bootstrap, compare, evaluation, ledger, pairs, protocol, summary
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 ALONE = ("--num_workers", 0)  # each worker imports SciPy: a second
 BASELINES = ["all gray", "random ab", "truth"]

@@ -22,6 +22,8 @@ from cic.lab import rgb_to_lab
 from cic.settings import DEFAULTS
 from metric.flicker import FilmFigures, Flicker
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 SHOT = 24  # frames
 

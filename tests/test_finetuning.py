@@ -16,6 +16,8 @@ from cic.log import Log
 from cic.prior import default
 from cic.rebalance import weights
 
+pytestmark = pytest.mark.slow
+
 TINY = tiny.tiny()
 RECIPE = replace(
     recipes.get("full"),

@@ -12,6 +12,8 @@ import pytest
 
 from cic import console
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = ROOT / "tools" / "environment.py"
 COMMANDS = [

@@ -18,6 +18,8 @@ from metric.auc import AuC
 from metric.colourfulness import colourfulness
 from metric.frontier import Frontier, chosen, credit, decodings, png, table
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 WEIGHTS = rebalance.weights(prior.default(), 0.6)
 

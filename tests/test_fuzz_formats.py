@@ -26,6 +26,8 @@ from cic.checkpoint import CheckpointError
 from cic.formats import notes
 from cic.initialize import initialize
 
+pytestmark = pytest.mark.slow
+
 MUTATIONS = 150  # of each file; with 1,000 and other seeds nothing else was found
 SMALL = (8,) * 8  # channels
 NETWORK = networks.get("cic", width=0.01)

@@ -13,6 +13,8 @@ from cic import checkpoint, formats, networks, pretrained
 from cic.forward import forward
 from cic.initialize import initialize
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 LOAD = {
     "torch": "import torch.hub; net = torch.hub.load({root!r}, 'cic', source='local', {rest})",

@@ -13,6 +13,8 @@ from cic.layers import BatchNorm, Conv, ConvTranspose
 from cic.losses import log_softmax
 from cic.networks import Network
 
+pytestmark = pytest.mark.slow
+
 SMALL = networks.get("cic", width=0.125)
 SIDE = 32
 

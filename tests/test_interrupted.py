@@ -13,6 +13,8 @@ import pytest
 
 from cic import images, locks
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 # tools/colorize.py without a network: what is written and when is the same.
 BATCH = f"""

@@ -15,6 +15,8 @@ import started
 
 from cic import files, images, locks
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 HOLD = """
 import sys

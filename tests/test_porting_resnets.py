@@ -13,6 +13,8 @@ from cic.formats.compare import paired
 from cic.forward import forward
 from metric import acc
 
+pytestmark = pytest.mark.slow
+
 WIDTH, CLASSES = 0.125, 10
 PARTS = {"running_mean": "_mean", "running_var": "_variance"}
 

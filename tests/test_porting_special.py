@@ -13,6 +13,8 @@ from cic.checkpoint import CheckpointError
 from cic.formats import verify
 from cic.forward import forward
 
+pytestmark = pytest.mark.slow
+
 WIDTH, CLASSES, SIZE = 0.125, 10, 64
 CHANNELS = {"Gray": 1, "Lab": 3, "ab": 2, "RGB": 3}
 

@@ -18,6 +18,8 @@ from PIL import Image, ImageCms, ImageOps
 from cic import contents, images, locks, prepare, sources
 from cic.lab import lightness, rgb_to_lab
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, str(Path(__file__).parent.parent / "tools" / "prepare_photos.py")]
 FOLDER, SHARDS = (), ("--shards", "4")
 

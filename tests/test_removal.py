@@ -23,6 +23,8 @@ from PIL import Image
 
 from cic import contents, images, removal, sheet, sources, validity
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 TOOL = runpy.run_path(str(ROOT / "tools" / "get_invalid_images.py"))
 SHELLS = [shell for shell in ("dash", "bash", "ash", "ksh93", "mksh", "sh") if shutil.which(shell)]

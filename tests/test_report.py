@@ -18,6 +18,8 @@ from metric import curve, pairs, protocol, record, report, table
 from metric.auc import AuC
 from metric.suite import Suite
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 

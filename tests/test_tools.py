@@ -19,6 +19,8 @@ from cic.lab import lightness, rgb_to_lab
 from cic.settings import DEFAULTS
 from cic.training import checkpoint_path
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -22,6 +22,8 @@ from cic.initialize import initialize
 from cic.loader import Loader
 from cic.log import Log
 
+pytestmark = pytest.mark.slow
+
 NETWORK = networks.get("cic", width=0.125)
 RECIPE = replace(
     recipes.get("full"), options={"width": 0.125}, batch_size=2, lr=1e-4, schedule="cosine"

@@ -15,6 +15,8 @@ from cic.forward import forward
 from cic.initialize import initialize
 from cic.networks import Network
 
+pytestmark = pytest.mark.slow
+
 TINY = tiny.tiny()
 CLASSIFIER = tiny.tiny_classifier()
 

@@ -18,6 +18,8 @@ from PIL import Image
 from cic import images, sources, video, video_tracks, video_writer
 from cic.images import PhotoError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 

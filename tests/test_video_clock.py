@@ -12,6 +12,8 @@ from cic import video
 from cic.images import PhotoError
 from cic.video_clock import Clock
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 30
 STEP = 1 / films.RATE
 

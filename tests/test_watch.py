@@ -12,6 +12,8 @@ from cic.initialize import initialize
 from cic.losses import cross_entropy
 from cic.watch import PATIENCE, Watch
 
+pytestmark = pytest.mark.slow
+
 NETWORK = networks.get("cic", width=0.125)
 WEIGHTS = rebalance.weights(prior.default())
 GRAY, BROWN = (int(np.square(AB - ab).sum(1).argmin()) for ab in ((0, 0), (20, 30)))
