@@ -1,5 +1,6 @@
 # make demo [PHOTO=path] [BACKEND=torch]   colorize real photos, or your own
 # make test                                lint and every test, on both backends
+# make quick                               the tests that take seconds, both backends: under 2 minutes
 # make lint | format | bench | clean
 
 PYTHON ?= python3
@@ -15,13 +16,19 @@ paddle = paddlepaddle==3.3.1
 has_python = command -v $(PYTHON) >/dev/null 2>&1 || { \
 	echo "error: there is no $(PYTHON): sudo apt-get install python3 python3-venv" >&2; exit 1; }
 
-.PHONY: demo test lint format bench clean
+# A test run starts hundreds of processes: compile the sources once, whatever the shell says.
+pytest = PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+
+.PHONY: demo test quick lint format bench clean
 
 demo: .venv-demo/$(BACKEND)
 	@.venv-demo/bin/python tools/demo.py --backend $(BACKEND) $${PHOTO:+"--photo=$$PHOTO"}
 
 test: lint
-	.venv/bin/python -m pytest -n logical --maxprocesses 4 --dist worksteal
+	$(pytest)
+
+quick: .venv/ready
+	$(pytest) -m "not slow"
 
 lint: .venv/ready
 	.venv/bin/ruff check .

@@ -28,6 +28,8 @@ from metric import classifiers, table
 from metric.figures.accuracy import Accuracy, named
 from metric.ledger import unpack
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 CLASSES = [f"n0{i}" for i in range(10)]
 

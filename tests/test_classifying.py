@@ -16,6 +16,8 @@ from metric import classification
 from metric.figures.accuracy import Accuracy
 from metric.ledger import unpack
 
+pytestmark = pytest.mark.slow
+
 TOOLS = Path(__file__).parent.parent / "tools"
 SMALL = ("--recipe", "vgg16-gray-fc", "--option", "width=0.125", "--load_size", 40)
 SMALL += ("--crop_size", 32, "--batch_size", 8, "--num_workers", 0, "--no-check")

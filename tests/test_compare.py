@@ -15,6 +15,8 @@ from metric import comparing, protocol
 from metric.evaluation import Row
 from metric.ledger import unpack
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 

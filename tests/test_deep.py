@@ -11,6 +11,8 @@ from PIL import Image
 
 from cic.photos import deep, images, tiff_writer
 
+pytestmark = pytest.mark.slow
+
 RAMP = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 
 

@@ -20,6 +20,8 @@ import torch
 from cic.training.runs import checkpoint_path
 from cic.weights import checkpoint, reading
 
+pytestmark = pytest.mark.slow
+
 TRAIN = Path(__file__).parent.parent / "tools" / "train.py"
 RANKS = Path(__file__).parent / "ranks.py"
 LAUNCHER = {

@@ -18,6 +18,8 @@ from cic.weights import checkpoint, download, reading
 from metric import comparing, evaluation, ledger, pairs, protocol, summary
 from metric.figures import bootstrap
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 ALONE = ("--num_workers", 0)  # each worker imports SciPy: a second
 BASELINES = ["all gray", "random ab", "truth"]

@@ -27,6 +27,8 @@ from cic.films import rewrite
 from cic.photos import images, sources
 from metric.figures.flicker import FilmFigures, Flicker
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 SHOT = 24  # frames
 

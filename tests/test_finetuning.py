@@ -19,6 +19,8 @@ from cic.training.log import Log
 from cic.weights import averaging, checkpoint, formats, reading
 from cic.weights.averaging import PREFIX
 
+pytestmark = pytest.mark.slow
+
 TINY = tiny.tiny()
 RECIPE = replace(
     recipes.get("full"),

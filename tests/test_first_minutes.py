@@ -12,6 +12,8 @@ import pytest
 
 from cic.system import console, invocation
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = ROOT / "tools" / "environment.py"
 LAUNCHED = {ROOT / "tools" / f"{name}.py" for name in invocation.TOOLS.values()}

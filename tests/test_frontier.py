@@ -20,6 +20,8 @@ from metric.figures.colourfulness import colourfulness
 from metric.figures.warmth import warm
 from metric.frontier import Frontier, chosen, decodings, png, table
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 WEIGHTS = rebalance.weights(prior.default(), 0.6)
 

@@ -13,6 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from cic.photos import images
 
+pytestmark = pytest.mark.slow
+
 MUTATIONS = 1000  # of each file
 WRITTEN = 10  # every so many of the photos that come out is written
 

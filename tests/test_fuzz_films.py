@@ -10,6 +10,8 @@ import pytest
 from cic.films import rewrite
 from cic.photos.images import PhotoError
 
+pytestmark = pytest.mark.slow
+
 SEED = 14
 EACH = 12  # of each format
 FORMATS = {

@@ -27,6 +27,8 @@ from cic.weights import checkpoint, formats, reading
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.formats import notes
 
+pytestmark = pytest.mark.slow
+
 MUTATIONS = 150  # of each file; with 1,000 and other seeds nothing else was found
 SMALL = (8,) * 8  # channels
 NETWORK = networks.get("cic", width=0.01)

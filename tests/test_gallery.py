@@ -18,6 +18,8 @@ from cic.system import contents
 from metric.evaluating import still_there
 from metric.gallery import WIDEST, Exhibit, extremes, page, sheet, show
 
+pytestmark = pytest.mark.slow
+
 EVIL = 'it\'s <b>a</b> "cat" & café.jpg'
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),

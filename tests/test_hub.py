@@ -14,6 +14,8 @@ from cic.networks.forward import forward
 from cic.networks.initialize import initialize
 from cic.weights import checkpoint, download, formats, reading
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 LOAD = {
     "torch": "import torch.hub; net = torch.hub.load({root!r}, 'cic', source='local', {rest})",

@@ -13,6 +13,8 @@ from cic.networks.forward import forward
 from cic.networks.initialize import initialize, scale_to_data
 from cic.networks.layers import BatchNorm, Conv, ConvTranspose
 
+pytestmark = pytest.mark.slow
+
 SMALL = networks.get("cic", width=0.125)
 SIDE = 32
 

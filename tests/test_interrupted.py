@@ -14,6 +14,8 @@ import pytest
 from cic.photos import images
 from cic.system import locks
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 # tools/colorize.py without a network: what is written and when is the same.
 BATCH = f"""

@@ -16,6 +16,8 @@ import started
 from cic.photos import images
 from cic.system import errors, files, locks
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 HOLD = """
 import sys

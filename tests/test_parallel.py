@@ -12,6 +12,8 @@ import pytest
 from cic.photos import images
 from cic.system.parallel import AHEAD, Pool
 
+pytestmark = pytest.mark.slow
+
 
 def weighted(factor, item):
     time.sleep(0.002 * (item % 3))  # so that later ones are ready earlier

@@ -14,6 +14,8 @@ from cic.weights.checkpoint import CheckpointError
 from cic.weights.formats.compare import paired
 from metric import classifiers
 
+pytestmark = pytest.mark.slow
+
 WIDTH, CLASSES = 0.125, 10
 PARTS = {"running_mean": "_mean", "running_var": "_variance"}
 

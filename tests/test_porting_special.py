@@ -15,6 +15,8 @@ from cic.weights import checkpoint, formats, reading
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.formats import verify
 
+pytestmark = pytest.mark.slow
+
 WIDTH, CLASSES, SIZE = 0.125, 10, 64
 CHANNELS = {"Gray": 1, "Lab": 3, "ab": 2, "RGB": 3}
 

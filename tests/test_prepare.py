@@ -20,6 +20,8 @@ from cic.dataset import prepare
 from cic.photos import images, sources
 from cic.system import contents, locks
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, str(Path(__file__).parent.parent / "tools" / "prepare_photos.py")]
 FOLDER, SHARDS = (), ("--shards", "4")
 

@@ -25,6 +25,8 @@ from cic.photos import images, sheet, sources
 from cic.system import contents
 from cic.system.text import printable
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 SHELLS = [shell for shell in ("dash", "bash", "ash", "ksh93", "mksh", "sh") if shutil.which(shell)]
 EVIL = [

@@ -19,6 +19,8 @@ from metric import curve, pairs, protocol, record, table
 from metric.figures.auc import AuC
 from metric.figures.suite import Suite
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 

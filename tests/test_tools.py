@@ -22,6 +22,8 @@ from cic.photos import images, sources
 from cic.training.runs import checkpoint_path
 from cic.weights import checkpoint, reading
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -26,6 +26,8 @@ from cic.training import loop, recipes, runs
 from cic.training.log import Log
 from cic.weights import checkpoint, reading
 
+pytestmark = pytest.mark.slow
+
 NETWORK = networks.get("cic", width=0.125)
 RECIPE = replace(
     recipes.get("full"), options={"width": 0.125}, batch_size=2, lr=1e-4, schedule="cosine"

@@ -16,6 +16,8 @@ from cic.networks.initialize import initialize
 from cic.weights import checkpoint, reading, transfer
 from cic.weights.checkpoint import CheckpointError
 
+pytestmark = pytest.mark.slow
+
 TINY = tiny.tiny()
 CLASSIFIER = tiny.tiny_classifier()
 

@@ -19,6 +19,8 @@ from cic.films import rewrite, tracks, writer
 from cic.photos import images, sources
 from cic.photos.images import PhotoError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -12,6 +12,8 @@ from cic.films import rewrite
 from cic.films.clock import Clock
 from cic.photos.images import PhotoError
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 30
 STEP = 1 / films.RATE
 

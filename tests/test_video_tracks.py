@@ -11,6 +11,8 @@ from PIL import Image
 from cic.films import rewrite, tracks
 from cic.photos.images import PhotoError
 
+pytestmark = pytest.mark.slow
+
 # Codecs that browsers, telephones and each format's own player play, written down a second time.
 PLAYED = {
     ".mp4": {"aac", "mp3"},

@@ -14,6 +14,8 @@ from cic.training import recipes, watch
 from cic.training.losses import cross_entropy
 from cic.training.watch import PATIENCE, Watch
 
+pytestmark = pytest.mark.slow
+
 NETWORK = networks.get("cic", width=0.125)
 WEIGHTS = rebalance.weights(prior.default())
 GRAY, BROWN = (int(np.square(AB - ab).sum(1).argmin()) for ab in ((0, 0), (20, 30)))
