@@ -136,7 +136,7 @@ def test_a_low_limit_of_pixels_leaves_room_for_what_it_allows():
 MEASURE = """
 import re, sys
 from PIL import Image
-from cic import budget, images
+from cic.photos import budget, images
 def peak():  # not getrusage's, which begins with that of the parent
     return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
 images.read(sys.argv[1])  # what is loaded once

@@ -514,8 +514,8 @@ def test_a_stop_leaves_the_old_file_and_nothing_else(frames, tmp_path, stop):
 
 WRITE = """
 import sys, time
-from cic import video
-video.rewrite(sys.argv[1], sys.argv[2], lambda frame: (time.sleep(0.2), 255 - frame)[1])
+from cic.films import rewrite
+rewrite.rewrite(sys.argv[1], sys.argv[2], lambda frame: (time.sleep(0.2), 255 - frame)[1])
 """
 
 
@@ -602,17 +602,19 @@ def test_results_keep_their_extension_if_it_is_common():
 # Peak memory of one process that rewrites a film, after one run that loads everything.
 MEMORY = """
 import resource, sys
-from cic import film, networks, video
-from cic.colorize import Colorizer
+from cic import networks
+from cic.colorize import film
+from cic.colorize.colorizer import Colorizer
+from cic.films import rewrite
 from cic.networks.initialize import initialize
 from cic.colorize.settings import DEFAULTS
 import backends
 network = networks.get("cic", width=0.125)
 predict = backends.get(sys.argv[1]).predictor(network, initialize(network), "cpu")
 paint = film.Painter(Colorizer(network, predict, DEFAULTS.but(size=32)))
-video.rewrite(sys.argv[2], sys.argv[3], paint)
+rewrite.rewrite(sys.argv[2], sys.argv[3], paint)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-video.rewrite(sys.argv[4], sys.argv[3], paint)
+rewrite.rewrite(sys.argv[4], sys.argv[3], paint)
 print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
