@@ -55,10 +55,7 @@ def paint():
         ((3000, 4000), (256, 340)),
         ((4000, 3000), (340, 256)),
         ((256, 256), (256, 256)),
-        ((1, 1), (8, 8)),
-        ((16, 24), (128, 192)),
-        ((16, 64), (128, 512)),
-        ((32, 32), (256, 256)),
+        ((1, 1), (256, 256)),
         ((100, 400), (256, 1024)),
     ],
 )
@@ -192,8 +189,7 @@ def test_the_network_sees_the_photo_continued_in_the_mirror(
     (seen,) = paint.network_input(image)[0]
     height, width = small.shape
     assert (height, width) == network_size(*shape, 64)
-    least = network_size(max(32, shape[0]), max(32, shape[1]), 64)
-    assert seen.shape == tuple(-(-n // multiple) * multiple for n in least)
+    assert seen.shape == tuple(-(-n // multiple) * multiple for n in small.shape)
     np.testing.assert_allclose(seen[:height, :width], small, atol=1e-4 / network.scale)
     for n, y in enumerate(range(height, min(seen.shape[0], 2 * height - 1)), start=2):
         np.testing.assert_array_equal(seen[y, :width], seen[height - n, :width])
@@ -238,16 +234,6 @@ def test_a_photo_cropped_by_a_pixel_keeps_its_colours(photos, name, height, part
     own = np.hypot(*np.moveaxis(ab - moved, -1, 0)).mean()
     assert whole < own
     assert border < own
-
-
-@pytest.mark.parametrize("part", [np.s_[:, :-1], np.s_[:-1], np.s_[:, 1:], np.s_[1:]])
-def test_a_tiny_photo_cropped_by_a_pixel_keeps_its_colours(photos, part):
-    """Enlarged to what the network sees otherwise it would change by 6.5, and be garish."""
-    tiny = Image.fromarray(photos["coffee"]).resize((10, 7), Image.Resampling.BICUBIC)
-    photo = np.asarray(tiny)
-    colorizer = backends.colorizer(backend="torch")
-    assert change(colorizer, photo, photo[part], part)[0] < 3
-    assert np.hypot(*np.moveaxis(colorizer.ab(tiny), -1, 0)).mean() < 25
 
 
 def test_of_several_sizes_what_the_network_says_is_averaged(photos):
