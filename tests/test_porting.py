@@ -314,7 +314,7 @@ def test_the_tool_refuses_in_one_line(tmp_path, files):
         ((files["eccv16"], tmp_path / "x.safetensors", "--network", "vgg16"), "not of vgg16"),
         ((files["eccv16"], tmp_path / "x.pdparams"), "after conv5_3norm it has Conv"),
         ((files["eccv16"], tmp_path / "x.onnx"), "ends in '.onnx'"),
-        ((tmp_path / "text.pth", tmp_path / "x.safetensors"), "text.pth: a text, not weights"),
+        ((tmp_path / "text.pth", tmp_path / "x.safetensors"), "text.pth: not a checkpoint: a text"),
         ((tmp_path / "none.pth", tmp_path / "x.safetensors"), "there is no such file"),
         ((tmp_path, tmp_path / "x.safetensors"), "a folder"),
         ((own, tmp_path), "is a folder"),

@@ -179,7 +179,7 @@ def measure_classifiers(args):
     """Measure classifiers; write and print it; whether no photo was left out."""
     idle = [name for name in IDLE if getattr(args, name) not in (None, False)]
     if idle := [f"--{name}".replace("--sizes", "--size") for name in idle]:
-        raise ValueError(f"{', '.join(idle)}: of no effect on classifiers")
+        raise InputError(f"{', '.join(idle)}: of no effect on classifiers")
     classes = args.classes and read_classes(args.classes)
     rows = {row: (weights, backends.get(name)) for row, (weights, name) in rows_of(args).items()}
     photos = classification.Labelled(args.image_dir, classes, args.resize, args.max_samples)

@@ -44,7 +44,7 @@ def main(argv=None):
     for run in args.runs:
         try:
             logs[run] = curves.read_log(run)
-        except (OSError, ValueError) as error:
+        except (OSError, InputError) as error:
             print(f"failed: {error}")
             failed += 1
     if not logs:

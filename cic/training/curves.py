@@ -5,7 +5,7 @@ import os
 import numpy as np
 
 from cic.system import bounded_json
-from cic.system.errors import InputError
+from cic.system.errors import InputError, SettingError
 from cic.system.files import replacing
 from cic.system.regular import open_regular
 from cic.training.runs import AVERAGE, score
@@ -100,6 +100,8 @@ def draw(logs, path, smooth=10):
     for axes in (losses, rates):
         axes.grid(alpha=0.3)
     kind = os.path.splitext(path)[1][1:].lower() or "png"
+    if kind not in (known := figure.canvas.get_supported_filetypes()):
+        raise SettingError(f"{path}: no format to draw in: there are .{', .'.join(sorted(known))}")
     with replacing(path) as fresh:
         figure.savefig(fresh, format=kind, dpi=120)
 

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 from cic import networks
 from cic.system import files
-from cic.system.errors import InputError
+from cic.system.errors import Error, InputError
 from cic.weights import formats
 from cic.weights.formats import verify
 
 
-class DiffersError(ValueError):
-    """What was to be written differs from its source; `rows` say how, verify.Row each."""
+class DiffersError(Error, ValueError):
+    """What was to be written differs from its source; `rows` say how, a verify.Comparison each."""
 
     def __init__(self, rows):
         super().__init__("not written: what came of it differs from the source")
@@ -51,8 +51,8 @@ class Port(NamedTuple):
     def write(self, backends=None):
         """Write the target; if `backends` are given, compare it with the source on each of them.
 
-        A photo goes through the source's own network and through what was written, in NumPy, too: a
-        verify.Row each. Raises DiffersError if they differ: then nothing is written.
+        A photo goes through the source's own network and through what was written, in NumPy, too:
+        one verify.Comparison each. Raises DiffersError if they differ: then nothing is written.
         """
         rows = []
         with files.replacing(self.target) as fresh:
