@@ -5,10 +5,14 @@ text that asks for them: so it only sees what has few of both.
 """
 
 import json
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 
+from cic.system.arrays import Bytes
 from cic.system.regular import open_regular
+from cic.system.typing import Json, StrPath
 
 LONGEST = 64 << 20  # bytes
 LINE = 1 << 20  # bytes of a line of a log or a report
@@ -19,7 +23,7 @@ _STEPS = np.zeros(256, np.int8)  # what a byte outside of texts adds to the dept
 _STEPS[list(b"[{")], _STEPS[list(b"]}")] = 1, -1
 
 
-def loads(text):
+def loads(text: str | bytes) -> Json:
     """The value of JSON, `text` or bytes in UTF-8; raises ValueError for anything else.
 
     Also if it is longer than LONGEST, deeper than DEEPEST, has more than MOST values or one key
@@ -34,7 +38,7 @@ def loads(text):
     return json.loads(data.decode("utf-8"), object_pairs_hook=_object, parse_int=_whole)
 
 
-def _check_bounds(bare):
+def _check_bounds(bare: Bytes) -> None:
     """Raise ValueError if JSON, (n,) uint8 without texts, is too deep or has too many values."""
     steps = _STEPS[bare]
     values = np.count_nonzero(bare == ord(",")) + np.count_nonzero(steps > 0)
@@ -45,7 +49,7 @@ def _check_bounds(bare):
         raise ValueError(f"JSON of {depth:,} brackets inside each other")
 
 
-def _without_texts(data):
+def _without_texts(data: bytes) -> Bytes:
     """The bytes, (n,) uint8, that are outside of quotation marks, which may be escaped."""
     data = data.replace(rb"\\", b"").replace(rb"\"", b"")
     found = np.frombuffer(data, np.uint8)
@@ -53,26 +57,26 @@ def _without_texts(data):
     return found[inside == 0]
 
 
-def load(path):
+def load(path: StrPath) -> Json:
     """The value of a file of JSON; raises ValueError as `loads` does, OSError for no such file."""
     with open_regular(path) as file:
         data = file.read(LONGEST + 1)
     return loads(data)
 
 
-def lines(file):
+def lines(file: BinaryIO) -> Iterator[bytes]:
     """Yield the lines of a binary file; one longer than LINE in pieces, which are no JSON."""
     while line := file.readline(LINE):
         yield line
 
 
-def _whole(digits):
+def _whole(digits: str) -> int:
     if len(digits) > DIGITS:
         raise ValueError(f"JSON with a number of {len(digits):,} digits")
     return int(digits)
 
 
-def _object(pairs):
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("JSON with one key twice in an object")

@@ -6,11 +6,14 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterable
 from math import nan
+from typing import Any, NoReturn
 
 from cic.system import defects, errors, invocation, limits
 from cic.system.errors import SettingError
 from cic.system.text import said
+from cic.system.typing import Json
 
 ESCAPED = "backslashreplace"
 
@@ -18,17 +21,19 @@ ESCAPED = "backslashreplace"
 class _Parser(argparse.ArgumentParser):
     """Its help begins with the description, in which examples come first, not with all flags."""
 
-    def format_help(self):
+    def format_help(self) -> str:
         for action in self._actions:
             action.help = action.help and invocation.translated(action.help)
         description, self.description = self.description, None
         try:
-            return f"{description.strip()}\n\n{super().format_help()}"
+            return f"{description.strip()}\n\n{super().format_help()}"  # type: ignore[union-attr]
         finally:
             self.description = description
 
 
-def parser(description, command=None, epilog=None):
+def parser(
+    description: str, command: str | None = None, epilog: str | None = None
+) -> argparse.ArgumentParser:
     """ArgumentParser that shows texts as they are; that of a `command` as the user calls it."""
     form = argparse.RawDescriptionHelpFormatter
     if command is None:
@@ -37,17 +42,17 @@ def parser(description, command=None, epilog=None):
     return _Parser(name, description=description, epilog=epilog, formatter_class=form)
 
 
-def positive(text):
+def positive(text: str) -> int:
     """argparse type: an integer from 1 on."""
     return _from(1, text)
 
 
-def natural(text):
+def natural(text: str) -> int:
     """argparse type: an integer from 0 on."""
     return _from(0, text)
 
 
-def seed(text):
+def seed(text: str) -> int:
     """argparse type: an integer from 0 to 2^64 - 1, as seeding.random_for takes it."""
     number = natural(text)
     if number >= 2**64:
@@ -55,27 +60,27 @@ def seed(text):
     return number
 
 
-def temperature(text):
+def temperature(text: str) -> float:
     """argparse type: a number from 0.01 to 100."""
     return _between(0.01, 100, text)
 
 
-def saturation(text):
+def saturation(text: str) -> float:
     """argparse type: a number from 0 to 10."""
     return _between(0, 10, text)
 
 
-def share(text):
+def share(text: str) -> float:
     """argparse type: a number from 0 to 1."""
     return _between(0, 1, text)
 
 
-def sizes(text):
+def sizes(text: str) -> tuple[int, ...]:
     """argparse type: whole numbers from 1 on with commas between them, a tuple."""
     return tuple(map(positive, text.split(",")))
 
 
-def add_num_workers(parser):
+def add_num_workers(parser: argparse.ArgumentParser) -> None:
     """The flag with which tools that read many photos choose their number of processes."""
     parser.add_argument(
         "--num_workers",
@@ -85,7 +90,7 @@ def add_num_workers(parser):
     )
 
 
-def add_max_pixels(parser):
+def add_max_pixels(parser: argparse.ArgumentParser) -> None:
     """The flag with which every tool that reads photos raises `limits.limit_pixels`."""
     parser.add_argument(
         "--max_pixels",
@@ -97,19 +102,25 @@ def add_max_pixels(parser):
 
 
 class _LimitPixels(argparse.Action):
-    def __call__(self, parser, namespace, value, option_string=None):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        value: Any,
+        option_string: str | None = None,
+    ) -> None:
         limits.limit_pixels(value)
         setattr(namespace, self.dest, value)
 
 
-def add_option(parser):
+def add_option(parser: argparse.ArgumentParser) -> None:
     """The flag with which tools that make a network take its options: see `options`."""
     parser.add_argument(
         "--option", action="append", default=[], help="of the network, KEY=VALUE: width=0.5"
     )
 
 
-def options(texts):
+def options(texts: Iterable[str]) -> dict[str, Json]:
     """{key: value} of texts KEY=VALUE, the values JSON or a word; raises ValueError for others."""
     found = {}
     for text in texts:
@@ -124,13 +135,13 @@ def options(texts):
     return found
 
 
-def _from(least, text):
+def _from(least: int, text: str) -> int:
     if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
     return int(text)
 
 
-def _between(least, most, text):
+def _between(least: float, most: float, text: str) -> float:
     try:
         number = float(text)
     except ValueError:
@@ -140,7 +151,7 @@ def _between(least, most, text):
     return number
 
 
-def run(main):
+def run(main: Callable[[], int]) -> NoReturn:
     """Exit with the status that `main()` returns: 0 if all went well, 1 if some or all failed.
 
     What a user can mend is one line (see `errors.is_expected`) and status 1, or 2 if the command
@@ -167,7 +178,7 @@ def run(main):
     sys.exit(_flushed(status))
 
 
-def print_anything():
+def print_anything() -> None:
     """Let no output stream's encoding end anything, here and in all processes started from here.
 
     What it cannot encode is escaped, and a stream that is closed takes all: else the next file that
@@ -187,7 +198,7 @@ def print_anything():
     os.environ["PYTHONIOENCODING"] = f"{encoding}:{ESCAPED}"
 
 
-def _flushed(status):
+def _flushed(status: int) -> int:
     """The status once all is printed; 1 if standard output is full or nobody reads it any more."""
     try:
         sys.stdout.flush()

@@ -6,6 +6,7 @@ import zlib
 from typing import NamedTuple
 
 from cic.system.regular import open_regular
+from cic.system.typing import Source, StrPath
 
 _CHUNK = 1 << 20
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -19,14 +20,14 @@ class Content(NamedTuple):
     cksum: int
 
 
-def of(source):
+def of(source: Source) -> Content:
     """Content of a photo: a path, or an object whose method `open` returns a binary file.
 
     Raises OSError if it cannot be read, or is no regular file.
     """
     is_path = isinstance(source, (str, os.PathLike))
     digest, crc = hashlib.sha256(), 0xFFFFFFFF
-    with open_regular(source) if is_path else source.open() as file:
+    with open_regular(source) if is_path else source.open() as file:  # type: ignore[arg-type, union-attr]
         left = size = file.seek(0, os.SEEK_END)  # and no more: it may grow meanwhile
         file.seek(0)
         while data := file.read(min(left, _CHUNK)):
@@ -37,7 +38,7 @@ def of(source):
     return Content(size, digest.hexdigest(), _cksum(crc, size))
 
 
-def _cksum(crc, size):
+def _cksum(crc: int, size: int) -> int:
     """POSIX cksum from zlib's CRC, begun at all ones, of the data's bytes with their bits reversed.
 
     Both have the polynomial 0x04C11DB7, zlib's with the bits of bytes and result the other way
@@ -47,19 +48,19 @@ def _cksum(crc, size):
     return int(f"{zlib.crc32(length.translate(_REVERSED), crc):032b}"[::-1], 2)
 
 
-def state(source):
+def state(source: Source) -> tuple[int, ...] | None:
     """What changes whenever a photo's file does, found without reading it; None if it is gone.
 
     The file of a photo in a shard is the shard.
     """
     try:
-        found = os.stat(getattr(source, "shard", source))
+        found = os.stat(getattr(source, "shard", source))  # type: ignore[arg-type]
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def is_newer(source, path):
+def is_newer(source: Source, path: StrPath) -> bool:
     """Whether a photo's file has changed since what was made of it, the file at `path`, was begun.
 
     It tells by the time at which the system noted the last change, which no copying sets back.

@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 import traceback
+from collections.abc import Mapping
 
 import cic
 from cic.system.text import printable, said
@@ -19,30 +20,30 @@ HOW = (
     "issue tracker,\nwith all lines from the traceback on and the command that shows it:"
 )
 _VERSIONED = ("numpy", "PIL", "av", "torch", "paddle")  # named if they are imported
-_noted = {}  # {place in the code: the first traceback from there}
+_noted: dict[str, str] = {}  # {place in the code: the first traceback from there}
 
 
-def note(error):
+def note(error: BaseException) -> str:
     """A sentence on a defect that is not to end a batch; `tell` shows its traceback later."""
     place = _place(error)
     _noted.setdefault(place, _formatted(error))
     return f"a defect of this program: {type(error).__name__}: {said(error)} ({place})"
 
 
-def taken():
+def taken() -> dict[str, str]:
     """{place: traceback} of what was noted in this process, which forgets it: for `add`."""
     found = dict(_noted)
     _noted.clear()
     return found
 
 
-def add(found):
+def add(found: Mapping[str, str]) -> None:
     """Note what another process has `taken`."""
     for place, text in found.items():
         _noted.setdefault(place, text)
 
 
-def tell():
+def tell() -> bool:
     """Show on standard error what was noted until now, with how to report it; whether there was.
 
     What was shown is forgotten.
@@ -53,12 +54,12 @@ def tell():
     return bool(found)
 
 
-def report(error):
+def report(error: BaseException) -> None:
     """Show the traceback of a defect that ends this command, and how to report it."""
     print(_formatted(error), "", facts(), sep="\n", file=sys.stderr)
 
 
-def facts():
+def facts() -> str:
     """What a report needs beside the traceback: how to make it, versions and platform."""
     versions = [f"cic {cic.__version__}", f"Python {platform.python_version()}"]
     versions += [platform.platform()]
@@ -68,12 +69,12 @@ def facts():
     return f"{HOW}\n{', '.join(versions)}"
 
 
-def _place(error):
+def _place(error: BaseException) -> str:
     """Where it was raised, "lab.py, line 12"; "?" of an exception that never was."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{os.path.basename(frames[-1].filename)}, line {frames[-1].lineno}" if frames else "?"
 
 
-def _formatted(error):
+def _formatted(error: BaseException) -> str:
     lines = "".join(traceback.format_exception(error)).splitlines()
     return "\n".join(map(printable, lines))

@@ -50,7 +50,7 @@ class ProcessError(Error, ConnectionError):
     """Another process of this command has ended, so that this one cannot go on."""
 
 
-def is_expected(error):
+def is_expected(error: BaseException) -> bool:
     """Whether an exception is the user's or the machine's, and no defect of this program."""
     if isinstance(error, OSError):
         named = error.filename is not None or error.errno in _OF_THE_MACHINE

@@ -3,14 +3,16 @@
 import os
 import re
 import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from cic.system.errors import FileError, InputError
+from cic.system.typing import StrPath
 
 try:
     import fcntl
 except ImportError:  # not on Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 LONGEST_NAME = 255  # bytes: NAME_MAX of Linux, and no more elsewhere
 _MARK = ".partial"
@@ -18,7 +20,7 @@ _LEFTOVER = re.compile(rf"\..*\.[a-z0-9_]{{8}}\{_MARK}(\.[^.]*)?", re.DOTALL)  #
 
 
 @contextmanager
-def replacing(path):
+def replacing(path: StrPath) -> Iterator[str]:
     """Path of a fresh file beside `path` that takes its place when the block ends without error.
 
     A crash at any moment leaves the old file, or none, never a part: the bytes are on disk before
@@ -55,12 +57,12 @@ def replacing(path):
             os.close(handle)
 
 
-def _lock(handle):
+def _lock(handle: int) -> None:
     """Lock an open file for this process; raises OSError if another has it locked."""
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def remove_stale(path):
+def remove_stale(path: StrPath) -> None:
     """Remove what `replacing` left beside `path`, of this name, when it was killed.
 
     What another process writes just now is locked, and stays.
@@ -76,12 +78,12 @@ def remove_stale(path):
                 os.unlink(left.name)
 
 
-def _hidden(name):
+def _hidden(name: str) -> str:
     """What the name of a fresh file begins with."""
     return f".{os.path.splitext(name)[0][:40]}."
 
 
-def check(path):
+def check(path: StrPath) -> None:
     """Raise FileError, before any work, if `replacing` could not write a file of that name."""
     if os.path.isdir(path):
         raise FileError(f"{path}: is a folder, not a file to write")
@@ -96,13 +98,13 @@ def check(path):
         raise FileError(f"{path}: cannot be written: no permission to write in {folder}")
 
 
-def lies_in(path, folder):
+def lies_in(path: StrPath, folder: StrPath) -> bool:
     """Whether a file written as `path` would lie in `folder`, at any depth."""
     parent, folder = (os.path.realpath(place) for place in (os.path.dirname(path), folder))
     return os.path.commonpath((parent, folder)) == folder
 
 
-def check_outside(paths, folders, refusal):
+def check_outside(paths: Iterable[StrPath], folders: Iterable[StrPath], refusal: str) -> None:
     """`check` each path to write; raise InputError, with the words `refusal`, in any of `folders`.
 
     These hold photos: what is written there would be taken for one.
@@ -113,12 +115,12 @@ def check_outside(paths, folders, refusal):
             raise InputError(f"{path}: {refusal}")
 
 
-def is_leftover(name):
+def is_leftover(name: str) -> bool:
     """Whether a file's name is one that `replacing` leaves when it is killed, and nobody else."""
     return bool(_LEFTOVER.fullmatch(name))
 
 
-def remove_leftovers(folder, deep=True):
+def remove_leftovers(folder: StrPath, deep: bool = True) -> None:
     """Remove what `replacing` left in `folder` when it was killed; nobody may write there.
 
     Folders in it are entered if `deep`; never hidden ones: nothing is written in them.

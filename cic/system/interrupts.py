@@ -3,11 +3,14 @@
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
 
 
 @contextmanager
-def _handled(handler, *numbers):
+def _handled(handler: Any, *numbers: int) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # signals reach the main thread alone
         return
@@ -20,22 +23,23 @@ def _handled(handler, *numbers):
 
 
 @contextmanager
-def ignored():
+def ignored() -> Iterator[None]:
     """No Ctrl-C meanwhile, also for processes that are started meanwhile, all their life."""
     with _handled(signal.SIG_IGN, signal.SIGINT):
         yield
 
 
 @contextmanager
-def noted():
+def noted() -> Iterator[list[int]]:
     """A list that Ctrl-C and SIGTERM add their numbers to; a second Ctrl-C is KeyboardInterrupt.
 
     Launchers pass Ctrl-C on, and repeat SIGTERM: what comes within a second, or is no Ctrl-C, is
     no second one.
     """
-    came, first = [], time.monotonic()
+    came: list[int] = []
+    first = time.monotonic()
 
-    def note(number, _):
+    def note(number: int, _: FrameType | None) -> None:
         nonlocal first
         if not came:
             first = time.monotonic()
@@ -47,6 +51,6 @@ def noted():
         yield came
 
 
-def stop(number):
+def stop(number: int) -> NoReturn:
     """Raise what signal `number` asks for: KeyboardInterrupt, or SystemExit with its status."""
     raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)

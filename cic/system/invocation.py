@@ -49,10 +49,10 @@ def translated(text: str) -> str:
     The lines of its second paragraph are examples: they begin with what the user types.
     """
 
-    def called(found):
+    def called(found: re.Match[str]) -> str:
         return named(found[1])
 
-    def begun(found):
+    def begun(found: re.Match[str]) -> str:
         at_start = found.start() == 0 or found.string[found.start() - 1] == "\n"
         return typed(found[1]) if at_start else named(found[1])
 

@@ -14,15 +14,17 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from cic.system.errors import Error, FileError
 from cic.system.files import remove_leftovers
+from cic.system.typing import Json, StrPath
 
 try:
     import fcntl
 except ImportError:  # of Unix
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 NAME = ".cic-lock"
 BEAT = 30  # seconds between signs of life
@@ -34,7 +36,7 @@ class LockedError(Error, OSError):
 
 
 @contextmanager
-def held(folder):
+def held(folder: StrPath) -> Iterator[bool]:
     """A context in which no other run that asks writes into `folder`, which is made if need be.
 
     Gives whether an earlier run was killed in it. The file is removed at the end, and so is the
@@ -62,7 +64,7 @@ def held(folder):
 
 
 @contextmanager
-def cleaned(folder):
+def cleaned(folder: StrPath) -> Iterator[None]:
     """As `held`; what a run that was killed left half-written in the folder is removed first."""
     with held(folder) as was_killed:
         if was_killed:
@@ -70,7 +72,7 @@ def cleaned(folder):
         yield
 
 
-def _missing(folder):
+def _missing(folder: StrPath) -> list[str]:
     """A folder and those above it that are not there, the innermost first; raises OSError."""
     missing, place = [], os.path.abspath(folder)
     while not os.path.lexists(place):
@@ -81,7 +83,7 @@ def _missing(folder):
     return missing
 
 
-def _take(path, folder):
+def _take(path: str, folder: StrPath) -> tuple[int, dict[str, Json] | None]:
     """(file descriptor that holds the lock, the dead owner whose file it was, or None)."""
     while True:
         os.makedirs(folder, exist_ok=True)  # the run that made it may have removed it
@@ -104,7 +106,7 @@ def _take(path, folder):
         return file, before
 
 
-def _refuse_living(file, folder, is_ours):
+def _refuse_living(file: int, folder: StrPath, is_ours: bool | None) -> dict[str, Json] | None:
     """The dead owner that a lock's file names, or None; raises LockedError if it is alive."""
     found = os.fstat(file)
     owner = _read(file) if found.st_size else None
@@ -118,7 +120,7 @@ def _refuse_living(file, folder, is_ours):
     return owner
 
 
-def _open(path, folder):
+def _open(path: str, folder: StrPath) -> int:
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         file = os.open(path, flags, 0o666)
@@ -130,7 +132,7 @@ def _open(path, folder):
     return file
 
 
-def _lock(file):
+def _lock(file: int) -> bool | None:
     """Whether flock works and the lock is ours: None if it is another's, False if it does not."""
     if fcntl is None:
         return False
@@ -143,14 +145,14 @@ def _lock(file):
     return True
 
 
-def _is_there(path, file):
+def _is_there(path: str, file: int) -> bool:
     try:
         return os.path.samestat(os.stat(path), os.fstat(file))
     except FileNotFoundError:
         return False
 
 
-def _read(file):
+def _read(file: int) -> dict[str, Json]:
     """The owner that a lock's file names; empty if it cannot be told."""
     try:
         owner = json.loads(os.pread(file, 4096, 0))
@@ -159,7 +161,7 @@ def _read(file):
     return owner if isinstance(owner, dict) else {}
 
 
-def _write(file):
+def _write(file: int) -> None:
     owner = {"pid": os.getpid(), "host": socket.gethostname(), "machine": _machine()}
     owner["since"] = time.strftime("%Y-%m-%d %H:%M:%S")
     with suppress(OSError):  # a disk that is full: the lock holds, without a name
@@ -167,7 +169,7 @@ def _write(file):
         os.pwrite(file, json.dumps(owner).encode("ascii"), 0)
 
 
-def _machine():
+def _machine() -> str:
     """What tells one running kernel from another; containers, which have names, share theirs."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
@@ -176,7 +178,7 @@ def _machine():
         return socket.gethostname()
 
 
-def _now(folder):
+def _now(folder: StrPath) -> float:
     """The time by the clock of the folder's file system, which may be another host's."""
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"now")
@@ -184,19 +186,19 @@ def _now(folder):
         return os.fstat(file.fileno()).st_mtime
 
 
-def _beat(path, ended):
+def _beat(path: str, ended: threading.Event) -> None:
     while not ended.wait(BEAT):
         with suppress(OSError):
             os.utime(path)
 
 
-def _name(owner):
+def _name(owner: dict[str, Json]) -> str:
     if not owner.get("pid"):
         return "another run"
     return f"process {owner['pid']} on {owner.get('host')}, begun {owner.get('since')},"
 
 
-def _message(folder, owner):
+def _message(folder: StrPath, owner: dict[str, Json]) -> str:
     return (
         f"{folder}: {_name(owner)} is writing into this folder: "
         "wait until it ends, or choose another folder"

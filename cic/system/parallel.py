@@ -5,9 +5,12 @@ import os
 import signal
 import threading
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor, TimeoutError
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
+from multiprocessing.synchronize import Event
+from typing import Any, Generic, TypeVar
 
 from cic.system import defects, interrupts, limits
 from cic.system.errors import ProcessError
@@ -15,10 +18,14 @@ from cic.system.errors import ProcessError
 AHEAD = 3  # chunks in preparation for each worker
 PATIENCE = 1  # seconds after which the workers are looked at
 
-_call = None  # of this worker process: item -> result
+Result = TypeVar("Result")
+Own = TypeVar("Own", bound="Pool[Any]")
+_call: Callable[[Any], Any] | None = None  # of this worker process: item -> result
 
 
-def _start_worker(ready, pixels, function, state):
+def _start_worker(
+    ready: Event, pixels: int | None, function: Callable[..., Any], state: tuple[Any, ...]
+) -> None:
     global _call
     _call = lambda item: function(*state, item)  # noqa: E731 - it closes over both
     limits.limit_pixels(pixels)
@@ -28,25 +35,25 @@ def _start_worker(ready, pixels, function, state):
     ready.wait()
 
 
-def _end_with_parent():
+def _end_with_parent() -> None:
     """A killed main process leaves no worker behind: its end of their queue never closes."""
-    multiprocessing.parent_process().join()
+    multiprocessing.parent_process().join()  # type: ignore[union-attr]
     os._exit(1)
 
 
-def _call_each(chunk):
+def _call_each(chunk: list[Any]) -> tuple[list[Any], dict[str, str]]:
     """(result of each item, the defects that were noted meanwhile)."""
-    return [_call(item) for item in chunk], defects.taken()
+    return [_call(item) for item in chunk], defects.taken()  # type: ignore[misc]
 
 
-class Pool:
+class Pool(Generic[Result]):
     """Calls of `function(*state, item)` in `workers` processes; with 0 in this one.
 
     `function` and `state` travel to each worker once, and so does the limit of a photo's pixels.
     Use it as a context manager: it ends its processes.
     """
 
-    def __init__(self, workers, function, *state):
+    def __init__(self, workers: int, function: Callable[..., Result], *state: Any) -> None:
         self.workers, self.function, self.state = workers, function, state
         self.executor = None
         if workers:
@@ -60,20 +67,20 @@ class Pool:
                     self.executor.submit(os.getpid)  # starts a process
             self.processes = set(multiprocessing.active_children()) - others
             for process in self.processes:
-                process.terminate = process.kill  # for the executor: they ignore SIGTERM
+                process.terminate = process.kill  # type: ignore[method-assign]  # for the executor: they ignore SIGTERM
             # While anyone can write, the end of a worker that is killed in the middle of a result
             # is not seen by the thread that reads it: it would wait for ever, and so would we.
-            self.executor._result_queue._writer.close()
+            self.executor._result_queue._writer.close()  # type: ignore[attr-defined]
             ready.set()
 
-    def __enter__(self):
+    def __enter__(self: Own) -> Own:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self.executor:
             self.executor.shutdown(cancel_futures=True)
 
-    def map(self, items, chunk=1):
+    def map(self, items: Iterable[Any], chunk: int = 1) -> Iterator[Result]:
         """Iterate over the result of each item, in order; `chunk` items travel together.
 
         What a call raises is raised here; raises OSError if a worker was killed.
@@ -89,16 +96,16 @@ class Pool:
                 "try fewer --num_workers"
             ) from None
 
-    def _in_order(self, items, chunk):
-        pending = deque()
+    def _in_order(self, items: Iterator[Any], chunk: int) -> Iterator[Result]:
+        pending: deque[Future[tuple[list[Result], dict[str, str]]]] = deque()
         while batch := list(islice(items, chunk)):
-            pending.append(self.executor.submit(_call_each, batch))
+            pending.append(self.executor.submit(_call_each, batch))  # type: ignore[union-attr]
             if len(pending) > AHEAD * self.workers:
                 yield from self._result(pending.popleft())
         while pending:
             yield from self._result(pending.popleft())
 
-    def _result(self, future):
+    def _result(self, future: Future[tuple[list[Result], dict[str, str]]]) -> list[Result]:
         while True:
             try:
                 results, noted = future.result(timeout=PATIENCE)

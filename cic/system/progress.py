@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO, TypeVar
 
 from tqdm import tqdm
 
@@ -37,6 +37,9 @@ def tell(line: str, callback: Callback | None = None, stream: TextIO | None = No
         callback(Event(0, message=line))
 
 
+Item = TypeVar("Item")
+
+
 class Told:
     """Work that tells a callback of every step and line."""
 
@@ -57,7 +60,7 @@ class Told:
         """Pass the figures of the present step on."""
         self.callback(Event(self.done, self.total, figures=figures))
 
-    def each(self, items: Iterable) -> Iterator:
+    def each(self, items: Iterable[Item]) -> Iterator[Item]:
         """Iterate over `items`, each of which is a step once the next is asked for."""
         for item in items:
             yield item
@@ -70,23 +73,23 @@ class Told:
 class Shown(Told):
     """Work that is shown: a bar on standard error, its lines above it on `stream`."""
 
-    def __init__(self, total, start, stream, **options):
+    def __init__(self, total: int | None, start: int, stream: TextIO, **options: Any) -> None:
         self.stream = stream
         self.bar = tqdm(total=total, initial=start, **options)
         super().__init__(lambda event: None, total, start)
 
-    def step(self, count=1):
+    def step(self, count: int = 1) -> None:
         self.done += count
         self.bar.update(count)
 
-    def say(self, line):
+    def say(self, line: str) -> None:
         self.bar.write(line, file=self.stream)
 
-    def show(self, **figures):
+    def show(self, **figures: float) -> None:
         shown = {short: format(figures[n], form) for n, (short, form) in BESIDE.items()}
         self.bar.set_postfix(shown, refresh=False)
 
-    def close(self):
+    def close(self) -> None:
         self.bar.close()
 
 

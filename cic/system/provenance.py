@@ -6,18 +6,22 @@ import platform
 import subprocess
 import sys
 import time
+from array import array
 from datetime import datetime, timezone
+from typing import Protocol
 
 import numpy as np
 import PIL
+from numpy.typing import ArrayLike
 
 import cic
+from cic.system.typing import Json
 
 SECONDS = 1  # git may take, in a large tree on a slow disk, before it is left out
 SOURCES = os.path.dirname(os.path.dirname(os.path.abspath(cic.__file__)))
 
 
-def facts(*packages):
+def facts(*packages: str) -> dict[str, Json]:
     """What a run was made with, a JSON object; `packages` are imported ones to add versions of.
 
     No path is in it but those in the command's arguments.
@@ -38,13 +42,13 @@ def facts(*packages):
     }
 
 
-def _program():
+def _program() -> str:
     """What was started: a script's name, or that of a package by `python -m`."""
     folder, name = os.path.split(sys.argv[0])
     return os.path.basename(folder) if name == "__main__.py" else name
 
 
-def git_state(folder):
+def git_state(folder: str) -> dict[str, Json] | None:
     """{"commit": hash, "dirty": whether a file that git knows differs} of the repository there.
 
     None if `folder` is not the top of a repository (what lies around an installed package is some
@@ -61,7 +65,7 @@ def git_state(folder):
     return {"commit": commit.strip(), "dirty": None if changes is None else bool(changes)}
 
 
-def _git(folder, end, *arguments):
+def _git(folder: str, end: float, *arguments: str) -> str | None:
     """Output of a git command that is over by time.monotonic() `end`, or None."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
@@ -79,12 +83,20 @@ def _git(folder, end, *arguments):
         return None
 
 
-def array_fingerprint(array):
+def array_fingerprint(array: ArrayLike) -> str:
     """16 hexadecimal digits of the numbers in an array."""
     return hashlib.blake2b(np.asarray(array, "<f8", order="C"), digest_size=8).hexdigest()
 
 
-def fingerprint(photos):
+class Listed(Protocol):
+    """What a fingerprint needs of a list of photos."""
+
+    names: bytes
+    end: "array[int]"
+    size: "array[int]"
+
+
+def fingerprint(photos: Listed) -> str:
     """16 hexadecimal digits of a sources.PhotoList: its photos' names, sizes in shards, and order.
 
     The same wherever the folders and shards lie. The photos themselves are not read: it tells that

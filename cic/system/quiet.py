@@ -3,13 +3,14 @@
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 _turn = threading.Lock()  # there is one such stream
 
 
 @contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """Nothing that is written to file descriptor 2 in the block is seen; if it is closed, as is."""
     with _turn:
         try:

@@ -4,35 +4,38 @@ import errno
 import io
 import os
 import stat
+from typing import Any
+
+from cic.system.typing import StrPath
 
 
 class _AsOpened(io.FileIO):
     """A file that ends where it ended when it was opened, although it may grow."""
 
-    def __init__(self, handle):
+    def __init__(self, handle: int) -> None:
         super().__init__(handle, "rb")
         self.stamp = _stamp(handle)
         self.size = self.stamp[0]
 
-    def readinto(self, buffer):
+    def readinto(self, buffer: Any) -> int:
         left = max(0, self.size - self.tell())
         return super().readinto(memoryview(buffer)[:left])
 
-    def readall(self):
+    def readall(self) -> bytes:
         return super().read(max(0, self.size - self.tell()))
 
-    def seek(self, offset, whence=os.SEEK_SET):
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         if whence == os.SEEK_END:
             offset, whence = max(0, self.size + offset), os.SEEK_SET
         return super().seek(offset, whence)
 
 
-def _stamp(handle):
+def _stamp(handle: int) -> tuple[int, int]:
     state = os.fstat(handle)
     return state.st_size, state.st_mtime_ns
 
 
-def open_regular(path):
+def open_regular(path: StrPath) -> io.BufferedReader:
     """Open a regular file for reading, as a buffered binary file.
 
     Raises OSError, naming it, for a folder, a pipe, a socket or a device, all without waiting, and
@@ -49,14 +52,14 @@ def open_regular(path):
         raise
 
 
-def _check(state, path):
+def _check(state: os.stat_result, path: StrPath) -> None:
     if stat.S_ISDIR(state.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     if not stat.S_ISREG(state.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
 
 
-def has_changed(file):
+def has_changed(file: object) -> bool:
     """Whether somebody has written to a file of `open_regular` since it was opened."""
     raw = getattr(file, "raw", None)
     return isinstance(raw, _AsOpened) and _stamp(raw.fileno()) != raw.stamp

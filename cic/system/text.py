@@ -7,16 +7,16 @@ _ODD = ("Cc", "Cs", "Zl", "Zp")  # controls, lone surrogates, ends of lines and 
 _TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # of what follows
 
 
-def printable(text):
+def printable(text: str | bytes) -> str:
     """`text`, or a file's name as bytes, on one line: odd characters and bytes are escaped."""
     text = os.fsdecode(text)
     return "".join(ascii(c)[1:-1] if _is_odd(c) else c for c in text)
 
 
-def _is_odd(c):
+def _is_odd(c: str) -> bool:
     return unicodedata.category(c) in _ODD or unicodedata.bidirectional(c) in _TURNING
 
 
-def said(error):
+def said(error: BaseException) -> str:
     """What an exception says, on one line; its type's name if it says nothing."""
     return printable(str(error)) or type(error).__name__
