@@ -1,10 +1,13 @@
 """Pictures of distributions over the ab plane."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cic.colour.bins import AB, GRID
 from cic.colour.lab import lab_to_rgb
+from cic.system.arrays import Array, Bytes
 
 CELL = 24  # pixels of a bin's side
 FAINTEST = 1e-6  # share of a bin that is a dot; a tenfold share grows the side by an equal step
@@ -14,7 +17,7 @@ REACH = 110  # CIELAB units from the middle to an edge of the plane: no bin lies
 INK, PAPER, GROUND = "black", "white", (232, 232, 232)
 
 
-def draw(planes):
+def draw(planes: Mapping[str, Array]) -> Bytes:
     """{title: shares (313,)} -> picture (H, W, 3) uint8: a square a bin, in its own colour.
 
     A square's side grows with the logarithm of the share, so that rare colours show too. a runs to
@@ -32,7 +35,7 @@ def draw(planes):
     return np.asarray(picture)
 
 
-def _plane(canvas, x, y, shares):
+def _plane(canvas: ImageDraw.ImageDraw, x: float, y: float, shares: Array) -> None:
     """Squares around the gray bin at (x, y)."""
     lab = np.insert(AB, 0, LIGHTNESS, axis=1)
     colours = np.rint(255 * lab_to_rgb(lab)).astype(int)
@@ -43,11 +46,13 @@ def _plane(canvas, x, y, shares):
         _square(canvas, x + a, y - b, side, tuple(colour))
 
 
-def _square(canvas, x, y, side, colour):
+def _square(
+    canvas: ImageDraw.ImageDraw, x: float, y: float, side: float, colour: tuple[int, ...]
+) -> None:
     canvas.rectangle((x - side / 2, y - side / 2, x + side / 2, y + side / 2), colour)
 
 
-def _axes(canvas, left, side):
+def _axes(canvas: ImageDraw.ImageDraw, left: float, side: float) -> None:
     for value in range(-100, 101, 50):
         shift = side / 2 + value * CELL / GRID
         _label(canvas, left + shift, MARGIN + side + 16, f"{value}", 16)
@@ -56,5 +61,5 @@ def _axes(canvas, left, side):
     _label(canvas, left - 44, MARGIN + side / 2, "b", 20)
 
 
-def _label(canvas, x, y, text, size):
+def _label(canvas: ImageDraw.ImageDraw, x: float, y: float, text: str, size: int) -> None:
     canvas.text((x, y), text, INK, ImageFont.load_default(size=size), anchor="mm")

@@ -1,13 +1,15 @@
 """The 313 ab bins: the 10-unit grid points that the sRGB gamut reaches (paper, section 2.1)."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cic.colour.lab import rgb_to_lab
+from cic.system.arrays import Array, Bytes, Doubles, Floats
 
 GRID = 10  # CIELAB units between neighbouring bins (paper, section 2.1)
 
 
-def _saturated_colours():
+def _saturated_colours() -> Bytes:
     """The six edges of the RGB cube from red over yellow, green, ... to red, (1536, 3) uint8.
 
     All corners of the gamut's ab hull lie on these edges: a test derives the same bins from
@@ -24,11 +26,11 @@ def _saturated_colours():
     return np.concatenate(edges)
 
 
-def convex_hull(points):
+def convex_hull(points: ArrayLike) -> Doubles:
     """Corners of the convex hull of (N, 2) points, counter-clockwise (Andrew's monotone chain)."""
 
-    def chain(ordered):
-        hull = []
+    def chain(ordered: Doubles) -> list[Doubles]:
+        hull: list[Doubles] = []
         for point in ordered:
             while len(hull) > 1 and np.linalg.det([hull[-1] - hull[-2], point - hull[-2]]) <= 0:
                 hull.pop()
@@ -39,7 +41,7 @@ def convex_hull(points):
     return np.array(chain(ordered) + chain(ordered[::-1]))
 
 
-def bins_touching(hull):
+def bins_touching(hull: Array) -> Floats:
     """Grid points, (Q, 2) float32, sorted by a, then b: corners of every cell the hull touches.
 
     A cell and a convex polygon are apart exactly if an edge normal of one of them separates them.

@@ -8,6 +8,7 @@ import numpy as np
 
 from cic.colour.bins import AB, COUNT
 from cic.colour.distributions import MODE_BELOW, TEMPERATURE, decode, softmax
+from cic.system.arrays import Array, Floats
 from cic.system.errors import SettingError
 
 STATISTICS = MEAN, MEDIAN = "mean", "median"
@@ -39,9 +40,9 @@ class Decoding:
     saturation: float = 1.0
     unweight: float = 0.0
     statistic: str = MEAN
-    bin_weights: tuple | None = field(default=None, repr=False)
+    bin_weights: tuple[float, ...] | None = field(default=None, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check("temperature", self.temperature, 100)
         _check("saturation", self.saturation, 10)
         _check("unweight", self.unweight, 1)
@@ -58,9 +59,9 @@ class Decoding:
                 "weighed colours: only 0 is possible"
             )
 
-    def __call__(self, logits):
+    def __call__(self, logits: Array) -> Floats:
         if self.unweight:
-            taken = self.unweight * np.log(self.bin_weights)
+            taken = self.unweight * np.log(self.bin_weights)  # type: ignore[arg-type]
             logits = logits - taken.astype(np.float32)[:, None, None]
         if self.statistic == MEAN or self.temperature < MODE_BELOW:
             ab = decode(logits, self.temperature, axis=0)
@@ -69,7 +70,7 @@ class Decoding:
         return ab.transpose(1, 2, 0) * np.float32(self.saturation)
 
 
-def _check(name, value, most):
+def _check(name: str, value: float, most: float) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not isfinite(value) or not 0 <= value <= most:
         raise SettingError(f"{name} is {value!r}: it must be a number from 0 to {most}")
@@ -78,7 +79,7 @@ def _check(name, value, most):
 ANNEALED_MEAN = Decoding()  # the paper's, equation 5
 
 
-def median(logits, temperature=1.0):
+def median(logits: Array, temperature: float = 1.0) -> Floats:
     """Geometric median of softmax(logits (313, h, w) / temperature): ab (2, h, w) float32.
 
     The point of the least mean distance to the bins, sqrt(d^2 + SOFT^2) each. Photos' are found to
@@ -93,7 +94,7 @@ def median(logits, temperature=1.0):
     return out.reshape(2, *logits.shape[1:])
 
 
-def _median(share):
+def _median(share: Floats) -> Floats:
     """Geometric medians of distributions (313, n) float32, (2, n).
 
     Newton's method from the means. A step that went too far, so that the distance grew again at its
@@ -116,7 +117,7 @@ def _median(share):
     return point
 
 
-def _newton(share, point):
+def _newton(share: Floats, point: Floats) -> tuple[Floats, Floats]:
     """(gradient of the mean distance at points (2, n), step from there), (2, n) each."""
     from_bins, sums, moments = _tables()
     x, y = point
@@ -137,7 +138,7 @@ def _newton(share, point):
 
 
 @cache
-def _tables():
+def _tables() -> tuple[Floats, ...]:
     """Products of these, float32, with a column a cell are sums over the bins.
 
     (313, 4) by x, y, x^2 + y^2 and 1: squares of distances; (3, 313): a, b and 1; (6, 313): 1, a,

@@ -3,8 +3,10 @@
 from functools import cache
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from cic.colour.bins import AB, COUNT
+from cic.system.arrays import Array, Doubles, Floats, Integers
 from cic.system.errors import SettingError
 
 LIMIT = 128.0  # ab that can be encoded lie in [-LIMIT, LIMIT]; sRGB needs [-108, 99]
@@ -19,7 +21,7 @@ _A, _B = AB.T.astype(np.float64)
 
 
 @cache
-def _candidates(neighbors):
+def _candidates(neighbors: int) -> tuple[float, int, Integers]:
     """Cell size, cells a side and, per cell, every bin that may be among the nearest, (cells, M).
 
     A bin further from the cell's centre than the K-th nearest bin plus the cell's diagonal is
@@ -35,7 +37,7 @@ def _candidates(neighbors):
     return step, side, np.argpartition(distance, most - 1, axis=1)[:, :most].astype(np.int16)
 
 
-def _nearest(ab, neighbors):
+def _nearest(ab: Doubles, neighbors: int) -> tuple[Integers, Doubles]:
     """Nearest bins of (N, 2) ab and their squared distances, (N, K) each, nearest first."""
     step, side, table = _candidates(neighbors)
     cell = ((ab + LIMIT) * (1 / step)).astype(np.int32)
@@ -52,7 +54,9 @@ def _nearest(ab, neighbors):
     return key & BIN_MASK, (key & ~BIN_MASK).view(np.float64)
 
 
-def soft_encode(ab, neighbors=5, sigma=5.0):
+def soft_encode(
+    ab: ArrayLike, neighbors: int = 5, sigma: float = 5.0
+) -> tuple[NDArray[np.int16], Floats]:
     """Soft-encode (..., 2) ab in [-128, 127], CIELAB units, over the nearest of the 313 bins.
 
     Returns index (..., K) int16, nearest bin first, equal distances by bin, and
@@ -81,7 +85,7 @@ def soft_encode(ab, neighbors=5, sigma=5.0):
     return index.reshape(shape), weight.reshape(shape)
 
 
-def decode(logits, temperature=TEMPERATURE, axis=1):
+def decode(logits: ArrayLike, temperature: float = TEMPERATURE, axis: int = 1) -> Floats:
     """Annealed mean of logits over 313 bins on `axis` -> ab, float32, 2 on the same axis.
 
     Softmax of logits / temperature, then the expectation over the bins (section 2.3, equation 5).
@@ -101,7 +105,9 @@ def decode(logits, temperature=TEMPERATURE, axis=1):
     return np.moveaxis(ab.astype(np.float32, copy=False), -1, axis)
 
 
-def likelihood(logits, temperature=1.0, axis=1, dtype=None):
+def likelihood(
+    logits: Array, temperature: float = 1.0, axis: int = 1, dtype: DTypeLike | None = None
+) -> Array:
     """exp(logits / temperature), 1 at the largest of `axis`: the softmax, not yet divided.
 
     A fresh array of any shape; `dtype` is the precision of the exponential, by default the logits'.
@@ -111,14 +117,16 @@ def likelihood(logits, temperature=1.0, axis=1, dtype=None):
     return np.exp(shifted, out=None if dtype else shifted, dtype=dtype)
 
 
-def softmax(logits, temperature=1.0, axis=1, dtype=None):
+def softmax(
+    logits: Array, temperature: float = 1.0, axis: int = 1, dtype: DTypeLike | None = None
+) -> Array:
     """Probabilities, summing to 1 over `axis`: the softmax of logits / temperature, any shape."""
     share = likelihood(logits, temperature, axis, dtype)
     share /= share.sum(axis, keepdims=True)
     return share
 
 
-def log_softmax(logits, axis=1):
+def log_softmax(logits: Array, axis: int = 1) -> Array:
     """Logarithm of the softmax over `axis`, any shape; finite for logits of any magnitude."""
     shifted = logits - logits.max(axis, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from cic.colour.lab import rgb_to_lab
+from cic.system.arrays import Array, Bytes, Floats
 
 STRIDE = 4  # pixels a side of a cell of the paper's network
 
@@ -19,11 +20,11 @@ class Grid:
     mean: bool = False
 
     @property
-    def place(self):
+    def place(self) -> float:
         """Where a cell's values belong, in cells from its upper left corner."""
         return 0.5 if self.mean else 0.5 / self.stride
 
-    def sample(self, values):
+    def sample(self, values: Array) -> Array:
         """Values (H, W, ...) of what the network sees -> (h, w, ...), as training took them.
 
         H and W are multiples of the stride.
@@ -34,7 +35,7 @@ class Grid:
         height, width = values.shape[:2]
         return values.reshape(height // s, s, width // s, s, *values.shape[2:]).mean((1, 3))
 
-    def ab(self, rgb):
+    def ab(self, rgb: Bytes) -> Floats:
         """ab (h, w, 2) float32 of the cells of (H, W, 3) uint8, as training took them.
 
         Means are taken in CIELAB, where the distances are those that the loss is made of.

@@ -7,9 +7,13 @@ vectorised on few processors and some ten times slower than `_cbrt` on the other
 
 import functools
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cic.system.arrays import Array, Bytes, Floats, Shape
 
 # Linear sRGB -> XYZ with Y of white = 1: the rounded matrix of skimage.color.xyz_from_rgb,
 # which follows from the primaries and white point of IEC 61966-2-1.
@@ -23,12 +27,12 @@ _WHITE = np.array([0.95047, 1.0, 1.08883])
 _WHITENED = (_XYZ_FROM_RGB / _WHITE[:, None]).astype(np.float32)
 _LUMINANCE = _WHITENED[1]
 _RGB_FROM_WHITENED = (np.linalg.inv(_XYZ_FROM_RGB) * _WHITE).astype(np.float32)
-_SHIFT_FROM_WHITENED = _RGB_FROM_WHITENED - np.float32([0, 1, 0])  # the colour minus its gray, Y
+_SHIFT_FROM_WHITENED = _RGB_FROM_WHITENED - np.float32([0, 1, 0])  # type: ignore[arg-type]  # the colour minus its gray, Y
 
 # CIE 15: L = 116 f(Y) - 16, a = 500 (f(X) - f(Y)), b = 200 (f(Y) - f(Z)); rows multiply from left.
-_LAB_FROM_F = np.float32([[0, 500, 0], [116, -500, 200], [0, 0, -200]])
+_LAB_FROM_F = np.float32([[0, 500, 0], [116, -500, 200], [0, 0, -200]])  # type: ignore[arg-type]
 _F_FROM_LAB = np.linalg.inv(_LAB_FROM_F.astype(np.float64)).astype(np.float32)
-_F_FROM_AB = np.float32([[1 / 500], [-1 / 200]])
+_F_FROM_AB = np.float32([[1 / 500], [-1 / 200]])  # type: ignore[arg-type]
 # CIE 15: f is the cube root above (6/29)**3 and a line of slope (29/6)**2 / 3 below.
 _F_KNEE = 6 / 29
 _F_SLOPE = (29 / 6) ** 2 / 3
@@ -45,12 +49,12 @@ _CODES = 1 << 18  # cells of the linear -> 8-bit table; see _code_table
 _TINY = 1e-12  # keeps the division by the distance to black or white finite at black and white
 
 
-def rgb_to_lab(rgb):
+def rgb_to_lab(rgb: ArrayLike) -> Floats:
     """(..., 3) sRGB, uint8 or float in [0, 1] -> (..., 3) float32 Lab, L in [0, 100]."""
     rgb = _checked(rgb, 3, "rgb", np.uint8, np.floating)
     lab = np.empty(rgb.shape, np.float32)
 
-    def convert(source, target):
+    def convert(source: Array, target: Floats) -> None:
         f = _f(_WHITENED @ _linear(source))
         np.matmul(f.T, _LAB_FROM_F, out=target)
         target[:, 0] -= 16
@@ -59,12 +63,12 @@ def rgb_to_lab(rgb):
     return lab
 
 
-def lightness(rgb):
+def lightness(rgb: ArrayLike) -> Floats:
     """(..., 3) uint8 sRGB -> (...) float32 L in [0, 100], as `rgb_to_lab` gives it."""
     rgb = _checked(rgb, 3, "rgb", np.uint8)
     light = np.empty(rgb.shape[:-1], np.float32)
 
-    def convert(source, target):
+    def convert(source: Array, target: Floats) -> None:
         f = _f(_LUMINANCE @ _linear(source))
         f *= 116
         np.subtract(f, 16, out=target[:, 0])
@@ -73,12 +77,12 @@ def lightness(rgb):
     return light
 
 
-def lab_to_rgb(lab):
+def lab_to_rgb(lab: ArrayLike) -> Floats:
     """(..., 3) Lab -> (..., 3) float32 sRGB in [0, 1], each channel clipped on its own."""
     lab = _checked(lab, 3, "lab", np.floating, np.signedinteger)
     rgb = np.empty(lab.shape, np.float32)
 
-    def convert(source, target):
+    def convert(source: Array, target: Floats) -> None:
         f = _F_FROM_LAB.T @ source.T.astype(np.float32, copy=False)
         f += 16 / 116
         # Only colours far outside sRGB have f(Z) < 0; skimage.color stops them at 0 too.
@@ -90,7 +94,7 @@ def lab_to_rgb(lab):
     return rgb
 
 
-def ab_distance(one, other=0.0):
+def ab_distance(one: ArrayLike, other: ArrayLike = 0.0) -> Array:
     """Distance in the ab plane of (..., 2) from (..., 2), by default from gray: (...).
 
     Of gray it is the chroma C*ab; CIELAB units.
@@ -98,7 +102,7 @@ def ab_distance(one, other=0.0):
     return np.hypot(*np.moveaxis(np.subtract(one, other), -1, 0))
 
 
-def recolor(photo, ab):
+def recolor(photo: ArrayLike, ab: ArrayLike) -> Array:
     """(H, W, 3) uint8 or (H, W) uint16 gray photo, (H, W, 2) float ab -> (H, W, 3) of the same L.
 
     The result has the photo's dtype. Where the asked colour lies outside sRGB it moves, in linear
@@ -110,7 +114,7 @@ def recolor(photo, ab):
     return _painted(photo, pixels, ab.reshape(-1, 2), lambda f, ab: ab)
 
 
-def recolor_along(photo, lines):
+def recolor_along(photo: ArrayLike, lines: Floats) -> Array:
     """As `recolor`, with ab that are straight lines in the photo's own L, (6, H, W) float32.
 
     The slopes of a and b, their offsets, and the lowest and the highest L that they hold for, which
@@ -119,7 +123,7 @@ def recolor_along(photo, lines):
     photo = np.asarray(photo)
     pixels = _pixels(photo, lines.shape[1:], lines.shape)
 
-    def at(f, lines):
+    def at(f: Floats, lines: Floats) -> Floats:
         slope, offset, low, high = lines[:, :2], lines[:, 2:4], lines[:, 4], lines[:, 5]
         light = np.multiply(f, 116)
         light -= 16
@@ -132,7 +136,7 @@ def recolor_along(photo, lines):
     return _painted(photo, pixels, lines.reshape(6, -1).T, at)
 
 
-def _pixels(photo, sides, shape):
+def _pixels(photo: Array, sides: Shape, shape: Shape) -> Array:
     """The photo of `recolor` as (N, 3) uint8 or (N, 1) uint16.
 
     Raises ValueError for any other, or unless its sides are those of the colours, of `shape`.
@@ -145,12 +149,14 @@ def _pixels(photo, sides, shape):
     return pixels.reshape(-1, pixels.shape[-1])
 
 
-def _painted(photo, pixels, colours, ab_of):
+def _painted(
+    photo: Array, pixels: Array, colours: Array, ab_of: Callable[[Floats, Array], Array]
+) -> Array:
     """Pixels (N, c) recoloured to what `ab_of(f(Y), colours)` makes of them, (H, W, 3)."""
     deep = photo.dtype == np.uint16
     out = np.empty((*photo.shape[:2], 3), photo.dtype)
 
-    def convert(source, colours, target):
+    def convert(source: Array, colours: Array, target: Array) -> None:
         xyz = np.empty((3, len(source)), np.float32)
         y = xyz[1]
         if deep:
@@ -170,7 +176,7 @@ def _painted(photo, pixels, colours, ab_of):
     return out
 
 
-def _checked(array, channels, name, *dtypes):
+def _checked(array: ArrayLike, channels: int, name: str, *dtypes: type[np.generic]) -> Array:
     """Any (..., channels) array of one of the dtypes -> itself; else ValueError."""
     array = np.asarray(array)
     if array.ndim == 0 or array.shape[-1] != channels:
@@ -181,12 +187,12 @@ def _checked(array, channels, name, *dtypes):
     return array
 
 
-def _for_blocks(convert, *arrays):
+def _for_blocks(convert: Callable[..., None], *arrays: Array) -> None:
     """Call `convert` with (<= _BLOCK, c) slices of (..., c) arrays, of large ones in parallel."""
     flat = [array.reshape(-1, array.shape[-1]) for array in arrays]
     starts = range(0, len(flat[0]), _BLOCK)
 
-    def convert_block(start):
+    def convert_block(start: int) -> None:
         convert(*(array[start : start + _BLOCK] for array in flat))
 
     if len(starts) < _PARALLEL:
@@ -198,13 +204,13 @@ def _for_blocks(convert, *arrays):
             pass  # raises what a block raised
 
 
-def _interleave(planes, pixels):
+def _interleave(planes: Array, pixels: Array) -> None:
     """Copy (c, n) planes into (n, c) pixels; plane by plane is faster than a transposed copy."""
     for channel, plane in zip(pixels.T, planes, strict=True):
         channel[...] = plane
 
 
-def _linear(rgb):
+def _linear(rgb: Array) -> Floats:
     """(n, 3) sRGB, uint8 or float in [0, 1] -> (3, n) float32 linear light in [0, 1]."""
     if rgb.dtype != np.uint8:
         outside = rgb[~((rgb >= 0) & (rgb <= 1))]
@@ -217,19 +223,19 @@ def _linear(rgb):
 
 
 @functools.cache
-def _linear_table():
+def _linear_table() -> Floats:
     """(256,) float32: the linear light in [0, 1] of each 8-bit sRGB value."""
     return _decode(np.arange(256) / 255).astype(np.float32)
 
 
 @functools.cache
-def _deep_table():
+def _deep_table() -> Floats:
     """(65536,) float32: the linear light in [0, 1] of each 16-bit sRGB value."""
     return _decode(np.arange(65536) / 65535).astype(np.float32)
 
 
 @functools.cache
-def _code_table():
+def _code_table() -> Bytes:
     """(_CODES + 1,) uint8: the sRGB value of the middle of each cell of linear light.
 
     The curve is steepest in the dark, where a cell spans 0.0126 of an 8-bit step: no value further
@@ -239,19 +245,19 @@ def _code_table():
     return np.rint(255 * _encode(middles)).astype(np.uint8)
 
 
-def _codes(linear):
+def _codes(linear: Floats) -> Bytes:
     """(...) float32 linear light in [0, 1], overwritten -> (...) uint8 sRGB in [0, 255]."""
     linear *= _CODES
     codes = np.empty(linear.shape, np.uint8)
     return _code_table().take(linear.astype(np.int32), out=codes, mode="clip")
 
 
-def _deep_codes(linear):
+def _deep_codes(linear: Floats) -> NDArray[np.uint16]:
     """(...) float32 linear light in [0, 1] -> (...) uint16 sRGB in [0, 65535]."""
     return np.rint(65535 * _encode(linear)).astype(np.uint16)
 
 
-def _fitted(shift, y):
+def _fitted(shift: Floats, y: Floats) -> Floats:
     """(3, n) linear colour minus its gray, (n,) gray -> (3, n), shortened to fit, in place.
 
     Gray plus the result lies in [0, 1] in every channel; the direction, hence the hue, is the same.
@@ -266,7 +272,7 @@ def _fitted(shift, y):
     return shift
 
 
-def _f(t):
+def _f(t: Floats) -> Floats:
     """(...) float32 XYZ over white, in [0, 1] -> (...) CIE 15's f(t), in [4/29, 1]."""
     head, toe = _split(t, _F_KNEE**3, 0, 2)
     toe *= _F_SLOPE
@@ -274,7 +280,7 @@ def _f(t):
     return toe
 
 
-def _f_inverse(f):
+def _f_inverse(f: Floats) -> Floats:
     """(...) float32 f(t) -> (...) t, that is XYZ over white."""
     head, toe = _split(f, _F_KNEE, -np.inf, np.inf)
     toe /= _F_SLOPE
@@ -284,7 +290,7 @@ def _f_inverse(f):
     return cube
 
 
-def _encode(linear):
+def _encode(linear: Array) -> Floats:
     """(...) float32 linear light, clipped here to [0, 1] -> (...) float32 sRGB in [0, 1]."""
     head, toe = _split(linear, _SRGB_KNEE, 0, 1)
     toe *= 12.92
@@ -297,13 +303,13 @@ def _encode(linear):
     return root
 
 
-def _decode(srgb):
+def _decode(srgb: Array) -> Array:
     """(...) float sRGB in [0, 1] -> (...) float linear light in [0, 1], of the same dtype."""
     head, toe = _split(srgb, 12.92 * _SRGB_KNEE, 0, 1)
     return ((head + 0.055) / 1.055) ** 2.4 + toe / 12.92
 
 
-def _split(value, knee, low, high):
+def _split(value: Array, knee: float, low: float, high: float) -> tuple[Array, Array]:
     """(...) float, clipped to [low, high] -> its part from the knee on, and the rest, <= 0.
 
     A curve that is continuous at its knee is then its upper law of the first plus its slope below
@@ -315,7 +321,7 @@ def _split(value, knee, low, high):
     return head, toe
 
 
-def _cbrt(t):
+def _cbrt(t: Floats) -> Floats:
     """(...) float32 in [2**-9, 2] -> (...) float32 cube root, relative error < 2e-7.
 
     Dividing the bits of a float by three divides its exponent by three: a first guess within 3.2 %

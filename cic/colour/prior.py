@@ -3,16 +3,20 @@
 import re
 from functools import cache
 from importlib import resources
+from typing import BinaryIO, SupportsInt
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cic.colour import rebalance
 from cic.colour.bins import COUNT
 from cic.colour.grid import EVERY_FOURTH
 from cic.photos import images
+from cic.system.arrays import Array, Doubles, Floats
 from cic.system.errors import InputError
 from cic.system.files import replacing
 from cic.system.regular import open_regular
+from cic.system.typing import Source, StrPath
 
 LONGEST = 1000  # bytes of an array's header; NumPy writes 118
 _SHAPE = re.compile(rb"'shape':\s*\(\s*(%d,)?\s*\)" % COUNT)
@@ -25,25 +29,25 @@ class Prior:
     `pixels` (313,) int64 are those nearest to each bin, `photos` the number of photos they are of.
     """
 
-    def __init__(self, pixels=None, photos=0):
+    def __init__(self, pixels: ArrayLike | None = None, photos: SupportsInt = 0) -> None:
         self.pixels = np.zeros(COUNT, np.int64) if pixels is None else np.asarray(pixels)
         self.photos = int(photos)
 
-    def update(self, ab):
+    def update(self, ab: Array) -> None:
         """Add a photo: (..., 2) ab, CIELAB units."""
         self.pixels = self.pixels + rebalance.count(ab)
         self.photos += 1
 
-    def merge(self, other):
+    def merge(self, other: "Prior") -> None:
         """Add what `other` has seen."""
         self.pixels = self.pixels + other.pixels
         self.photos += other.photos
 
-    def compute(self):
+    def compute(self) -> Doubles:
         """The prior, (313,) float64 summing to 1: the counts, smoothed by the soft encoding."""
         return rebalance.smooth(self.pixels)
 
-    def save(self, path):
+    def save(self, path: StrPath) -> None:
         """Write the prior, `pixels` and `photos`, three arrays of one .npy file.
 
         np.load reads the first.
@@ -53,7 +57,7 @@ class Prior:
                 np.save(file, array)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: StrPath) -> "Prior":
         """What `save` wrote; raises ValueError, naming the file, for anything else."""
         with open_regular(path) as file:
             try:
@@ -65,7 +69,7 @@ class Prior:
         return counts
 
 
-def photo_ab(source, load_size=256):
+def photo_ab(source: Source, load_size: int = 256) -> Floats:
     """ab of a photo as training targets see it, (h, w, 2): every 4th pixel at that short side.
 
     Raises PhotoError.
@@ -74,13 +78,13 @@ def photo_ab(source, load_size=256):
     return EVERY_FOURTH.ab(np.asarray(photo))
 
 
-def divergence(prior, other):
+def divergence(prior: Array, other: Array) -> float:
     """Kullback-Leibler divergence of a prior (313,) from another, nats: 0 if they are equal."""
     seen = prior > 0
     return float((prior[seen] * np.log(prior[seen] / other[seen])).sum())
 
 
-def read(path):
+def read(path: StrPath) -> Array:
     """Prior (313,) from a .npy file; raises ValueError, naming the file, for anything else.
 
     OSError if it cannot be opened, as no regular file can be.
@@ -94,7 +98,7 @@ def read(path):
     return prior
 
 
-def _array(file):
+def _array(file: BinaryIO) -> Array:
     """The next array of .npy where `file` stands, of a few numbers; raises ValueError if there is
     none (numpy/lib/format.py says what a header is).
 
@@ -114,7 +118,7 @@ def _array(file):
 
 
 @cache
-def default():
+def default() -> Array:
     """The bundled prior of natural photographs, (313,); cic/data/README.md says whence."""
     with resources.as_file(resources.files("cic") / "data" / "prior.npy") as path:
         prior = read(path)

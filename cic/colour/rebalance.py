@@ -1,20 +1,22 @@
 """Class rebalancing: rare colours weigh more (paper, section 2.2, equations 3 and 4)."""
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from cic.colour.bins import AB, COUNT
 from cic.colour.distributions import soft_encode
+from cic.system.arrays import Array, Doubles, Floats
 from cic.system.errors import SettingError
 
 GRAY_BELOW = 5.0  # an image whose |ab| never exceeds this is gray (authors' NonGrayMaskLayer)
 
 
-def count(ab):
+def count(ab: ArrayLike) -> NDArray[np.int64]:
     """Number of pixels of (..., 2) ab nearest to each bin, (313,) int64."""
     return np.bincount(soft_encode(ab, neighbors=1)[0].ravel(), minlength=COUNT)
 
 
-def smooth(counts, sigma=5.0):
+def smooth(counts: ArrayLike, sigma: float = 5.0) -> Doubles:
     """Prior (313,) float64 summing to 1: counts (313,) blurred by the soft encoding's Gaussian.
 
     Every bin's mass spreads over all bins by exp(-d^2 / 2 sigma^2), none is lost.
@@ -28,7 +30,7 @@ def smooth(counts, sigma=5.0):
     return prior / prior.sum()
 
 
-def weights(prior, gamma=0.5):
+def weights(prior: ArrayLike, gamma: float = 0.5) -> Floats:
     """Weight of each bin, (313,) float32: ((1 - gamma) p + gamma / 313)^-1, scaled to sum(p w) = 1.
 
     `gamma` is the share of the uniform distribution (lambda in the paper): 1 leaves every weight
@@ -48,7 +50,7 @@ def weights(prior, gamma=0.5):
     return (inverse / (prior @ inverse)).astype(np.float32)
 
 
-def limited(bin_weights, prior, limit):
+def limited(bin_weights: Floats, prior: ArrayLike, limit: float) -> Floats:
     """`weights` (313,) float32, none above `limit`, scaled again to sum(p w) = 1; 0 is no limit.
 
     What the clipping takes is made up for by all, so that the greatest comes out a little above
@@ -63,6 +65,6 @@ def limited(bin_weights, prior, limit):
     return (clipped / (np.asarray(prior, np.float64) @ clipped)).astype(np.float32)
 
 
-def is_gray(ab):
+def is_gray(ab: Array) -> bool:
     """Whether no pixel of (..., 2) ab exceeds 5 units either way: it has no colour to teach."""
     return bool(np.abs(ab).max(initial=0) <= GRAY_BELOW)
