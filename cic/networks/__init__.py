@@ -1,5 +1,8 @@
 """Named networks as data, built from layers: what both backends build from."""
 
+from collections.abc import Callable
+from typing import Any
+
 from cic.networks.colorizers import cic, regression
 from cic.networks.efficientnet import efficientnet_lite, fpn
 from cic.networks.network import AB, BINS, CLASSES, Network
@@ -9,7 +12,7 @@ from cic.system.errors import SettingError
 
 __all__ = ["AB", "BINS", "CLASSES", "Network", "get", "names"]
 
-_NETWORKS = {
+_NETWORKS: dict[str, Callable[..., Network]] = {
     function.__name__: function
     for function in (
         cic,
@@ -25,12 +28,12 @@ _NETWORKS = {
 }
 
 
-def names():
+def names() -> tuple[str, ...]:
     """Names that `get` knows."""
     return tuple(_NETWORKS)
 
 
-def get(name, **options):
+def get(name: str, **options: Any) -> Network:
     """Network by name, with its options; raises ValueError for an unknown name or option."""
     if name not in _NETWORKS:
         raise SettingError(f"no network is called {name!r}; there are {', '.join(names())}")

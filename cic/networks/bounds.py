@@ -5,18 +5,22 @@ it sees. Where that stays within what float32 holds, no photo can bring forth in
 nobody need look for them.
 """
 
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial, reduce
+from typing import Any
 
 import numpy as np
 
 from cic.networks import layers, spectral
+from cic.networks.network import Network
+from cic.system.arrays import Array
 
 SAFE = 1e30  # a hundred millionth of float32's largest: room for sums in any order
 _BICUBIC = 4.0  # more than the sum of the absolute shares of a bicubic enlargement, both ways
 _CORNERS = (255 * np.indices((2, 2, 2)).reshape(3, 1, 8).T).astype(np.uint8)  # of the RGB cube
 
 
-def are_finite(network, state):
+def are_finite(network: Network, state: Mapping[str, Array]) -> bool:
     """Whether all numbers are finite in float32 that the network makes of any photo."""
     peak = [0.0]
     with np.errstate(all="ignore"):
@@ -25,7 +29,9 @@ def are_finite(network, state):
     return peak[0] < SAFE  # NaN is not
 
 
-def _through(sequence, state, peak, bound):
+def _through(
+    sequence: Iterable[layers.Layer], state: Mapping[str, Array], peak: list[float], bound: Array
+) -> Array:
     """Bound (C,) of each channel behind a sequence of layers; `peak[0]` becomes the largest."""
     for layer in sequence:
         bound = _of_layer(layer, state, peak, bound)
@@ -33,7 +39,9 @@ def _through(sequence, state, peak, bound):
     return bound
 
 
-def _of_layer(layer, state, peak, bound):
+def _of_layer(
+    layer: layers.Layer, state: Mapping[str, Array], peak: list[float], bound: Array
+) -> Array:
     if isinstance(layer, layers.Branches):
         found = (_through(branch, state, peak, bound) for branch in layer.branches)
         return reduce(_COMBINE[type(layer)], found)
@@ -42,9 +50,16 @@ def _of_layer(layer, state, peak, bound):
     return _BOUND.get(type(layer), _unknown)(layer, bound, **arrays)
 
 
-def _convolved(layer, bound, weight, bias=0.0, weight_u=None, weight_v=None):
+def _convolved(
+    layer: layers.Conv,
+    bound: Array,
+    weight: Array,
+    bias: Array | float = 0.0,
+    weight_u: Array | None = None,
+    weight_v: Array | None = None,
+) -> Array:
     if layer.spectral:
-        weight = spectral.normalised(weight, weight_u, weight_v)
+        weight = spectral.normalised(weight, weight_u, weight_v)  # type: ignore[arg-type]
     sums = (
         np.abs(weight)
         .sum((2, 3), np.float64)
@@ -53,29 +68,39 @@ def _convolved(layer, bound, weight, bias=0.0, weight_u=None, weight_v=None):
     return (sums @ bound.reshape(layer.groups, -1, 1)).ravel() + np.abs(bias)
 
 
-def _convolved_transposed(layer, bound, weight, bias):
+def _convolved_transposed(
+    layer: layers.ConvTranspose, bound: Array, weight: Array, bias: Array
+) -> Array:
     return np.abs(weight).sum((2, 3), np.float64).T @ bound + np.abs(bias)
 
 
-def _normed(layer, bound, weight, bias, running_mean, running_var):
+def _normed(
+    layer: layers.BatchNorm,
+    bound: Array,
+    weight: Array,
+    bias: Array,
+    running_mean: Array,
+    running_var: Array,
+) -> Array:
     scale = weight / np.sqrt(running_var.astype(np.float64) + layer.epsilon)
     return np.abs(scale) * bound + np.abs(bias - running_mean * scale)
 
 
-def _linear(layer, bound, weight, bias):
+def _linear(layer: layers.Linear, bound: Array, weight: Array, bias: Array) -> Array:
     largest = max(weight.max(), -weight.min())  # no copy: such a layer may have 400 MB
     return np.abs(bias) + float(largest) * layer.inputs * bound.max()
 
 
-def _unknown(layer, bound, **arrays):
+def _unknown(layer: layers.Layer, bound: Array, **arrays: Array) -> Array:
     return np.full_like(bound, np.inf)
 
 
-def _same(layer, bound, factor=1.0):
+def _same(layer: layers.Layer, bound: Array, factor: float = 1.0) -> Array:
     return bound * factor
 
 
-_BOUND = {
+# Any: each function takes its own kind of layer and that layer's arrays.
+_BOUND: dict[type[layers.Layer], Callable[..., Any]] = {
     layers.Conv: _convolved,
     layers.ConvTranspose: _convolved_transposed,
     layers.BatchNorm: _normed,
@@ -92,4 +117,7 @@ _BOUND = {
         _same,
     ),
 }
-_COMBINE = {layers.Sum: np.add, layers.Product: np.multiply}
+_COMBINE: dict[type[layers.Layer], Callable[[Array, Array], Array]] = {
+    layers.Sum: np.add,
+    layers.Product: np.multiply,
+}

@@ -3,7 +3,7 @@
 from math import inf
 
 from cic.colour.bins import COUNT
-from cic.networks.layers import BatchNorm, Conv, ConvTranspose, ReLU, Upsample
+from cic.networks.layers import BatchNorm, Conv, ConvTranspose, Layer, ReLU, Upsample
 from cic.networks.network import AB, Network, scaled
 from cic.system.errors import SettingError
 
@@ -19,10 +19,11 @@ BLOCKS = (
 )
 
 
-def _trunk(width, extra_relu=False):
+def _trunk(width: float, extra_relu: bool = False) -> tuple[list[Layer], int]:
     """(layers up to the last ReLU, channels that they put out): L -> (channels, H / 4, W / 4)."""
     channels_of = scaled(width)
-    layers, inputs = [], 1
+    layers: list[Layer] = []
+    inputs = 1
     for block, (convolutions, channels, stride, dilation) in enumerate(BLOCKS, 1):
         for i in range(1, convolutions + 1):
             layers += [
@@ -46,7 +47,7 @@ def _trunk(width, extra_relu=False):
     return layers, last
 
 
-def cic(width=1.0, extra_relu=False, input_scale=1.0):
+def cic(width: float = 1.0, extra_relu: bool = False, input_scale: float = 1.0) -> Network:
     """The paper's network: L (1, H, W) -> logits over the 313 bins (313, H / 4, W / 4).
 
     `width` scales the channels of every layer but the last, to multiples of 8: 1 is the paper's.
@@ -64,7 +65,7 @@ def cic(width=1.0, extra_relu=False, input_scale=1.0):
     return Network("cic", tuple(layers), options, scale=input_scale)
 
 
-def regression(width=1.0):
+def regression(width: float = 1.0) -> Network:
     """The paper's trunk with ab as output: L (1, H, W) -> (2, H, W), bicubically enlarged by 4.
 
     Layout and scaling are those of Pedromacedo41/DLimage_colorization: the input is L / 100, the

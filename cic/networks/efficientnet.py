@@ -5,6 +5,7 @@ ReLU6 instead of swish and no squeeze and excitation. Batch norms are folded int
 """
 
 from math import ceil
+from typing import TypeAlias
 
 from cic.colour.bins import COUNT
 from cic.networks.layers import (
@@ -12,6 +13,7 @@ from cic.networks.layers import (
     Dropout,
     GlobalAverage,
     GlobalContext,
+    Layer,
     Linear,
     ReLU,
     ReLU6,
@@ -34,16 +36,17 @@ SCALES = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}  # version: width and dep
 STEM, TOP = 32, 1280  # channels of the first and last convolution, in every version
 LEVELS = (2, 3, 5, 7)  # stages after which the picture is 4, 8, 16 and 32 times smaller
 DECODER = (128, 192, 256, 256)  # channels of the top-down way at each of these sizes
+Part: TypeAlias = tuple[tuple[Layer, ...], int]  # layers, channels that they put out
 SMOOTHING = 2  # separable convolutions at the finest of them
 
 
-def _same(kernel, stride):
+def _same(kernel: int, stride: int) -> tuple[int, int]:
     """Padding of TensorFlow's "same", for sides that are multiples of the stride."""
     spare = kernel - stride
     return (spare // 2, spare - spare // 2)
 
 
-def _blocks(version):
+def _blocks(version: int) -> list[tuple[int, int, int, int, int, int]]:
     """[(stage, kernel, stride, expansion, inputs, outputs)] of every MBConv block."""
     width, depth = SCALES[version]
     inputs, found = STEM, []
@@ -56,16 +59,16 @@ def _blocks(version):
     return found
 
 
-def _rounded(channels):
+def _rounded(channels: float) -> int:
     """The nearest multiple of 8, not below nine tenths of the channels."""
     near = max(8, int(channels + 4) // 8 * 8)
     return near + 8 if near < 0.9 * channels else near
 
 
-def _mbconv(name, kernel, stride, expansion, inputs, outputs):
+def _mbconv(name: str, kernel: int, stride: int, expansion: int, inputs: int, outputs: int) -> Sum:
     """A mobile inverted bottleneck: wide by 1 x 1, depthwise, narrow by 1 x 1; plus its input."""
     wide = expansion * inputs
-    layers = (
+    layers: tuple[Layer, ...] = (
         Conv(f"{name}.depthwise", wide, wide, kernel, stride, _same(kernel, stride), groups=wide),
         ReLU6(),
         Conv(f"{name}.project", wide, outputs, kernel=1, padding=0),
@@ -75,14 +78,15 @@ def _mbconv(name, kernel, stride, expansion, inputs, outputs):
     return Sum(name, (layers, ()) if stride == 1 and inputs == outputs else (layers,))
 
 
-def _encoder(version, channels):
+def _encoder(version: int, channels: int) -> tuple[list[Part], tuple[str, ...]]:
     """[(layers, outputs)] of the encoder in parts that end where LEVELS say, and its parts' names.
 
     `channels` are those of the input.
     """
     check_choice("version", version, SCALES)
-    parts, names = [], ["stem"]
-    layers = [Conv("stem", channels, STEM, stride=2, padding=_same(3, 2)), ReLU6()]
+    parts: list[Part] = []
+    names = ["stem"]
+    layers: list[Layer] = [Conv("stem", channels, STEM, stride=2, padding=_same(3, 2)), ReLU6()]
     blocks = _blocks(version)
     for i, (stage, *block) in enumerate(blocks):
         names.append(f"blocks.{i}")
@@ -94,7 +98,7 @@ def _encoder(version, channels):
     return parts, tuple(names)
 
 
-def efficientnet_lite(version=0, classes=1000, size=224):
+def efficientnet_lite(version: int = 0, classes: int = 1000, size: int = 224) -> Network:
     """EfficientNet-Lite of a `version`, 0 to 2: RGB (3, size, size) -> logits (classes,).
 
     The input is (RGB - 127) / 128 of 8 bits (efficientnet/lite).
@@ -120,7 +124,7 @@ def efficientnet_lite(version=0, classes=1000, size=224):
     )
 
 
-def _separable(name, inputs, outputs):
+def _separable(name: str, inputs: int, outputs: int) -> tuple[Layer, ...]:
     """Depthwise 5 x 5, then 1 x 1."""
     return (
         Conv(f"{name}.depthwise", inputs, inputs, kernel=5, padding=2, groups=inputs),
@@ -129,7 +133,7 @@ def _separable(name, inputs, outputs):
     )
 
 
-def _top_down(parts, level=0):
+def _top_down(parts: list[Part], level: int = 0) -> tuple[Layer, ...]:
     """Layers that go on from one part's input down to the coarsest and back up to its size."""
     (layers, outputs), channels = parts[level], DECODER[level]
     stride = 4 << level
@@ -145,7 +149,7 @@ def _top_down(parts, level=0):
     return (*layers, Sum(f"merge.{stride}", ((lateral,), coarser)), ReLU())
 
 
-def fpn(version=0):
+def fpn(version: int = 0) -> Network:
     """Colorizer with EfficientNet-Lite's `version` as encoder: L (1, H, W) -> (313, H / 4, W / 4).
 
     A feature pyramid network (Lin et al. 2017): 1 x 1 laterals from the encoder at strides 4, 8, 16

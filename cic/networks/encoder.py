@@ -4,16 +4,19 @@ A part that is not trained, frozen, is a fixed function: its batch norms take an
 statistics, in training too.
 """
 
+from typing import Protocol
+
+from cic.networks.network import Network
 from cic.system.errors import SettingError
 
 
-def is_frozen(network, name, freeze):
+def is_frozen(network: Network, name: str, freeze: int) -> bool:
     """Whether a layer or an array is in the first `freeze` parts of the encoder."""
     part = network.part(name)
     return part is not None and part < freeze
 
 
-def trained(network, freeze):
+def trained(network: Network, freeze: int) -> list[str]:
     """Names of the arrays that training changes, the encoder's first `freeze` parts being frozen.
 
     Raises ValueError if there are not so many.
@@ -24,7 +27,19 @@ def trained(network, freeze):
     return [name for name in network.state_shapes if not is_frozen(network, name, freeze)]
 
 
-def rates(network, recipe):
+class Rates(Protocol):
+    """What a recipe says about the encoder."""
+
+    @property
+    def encoder_lr(self) -> float:
+        """Factor of the encoder's learning rate."""
+
+    @property
+    def freeze(self) -> int:
+        """How many of its first parts are not trained."""
+
+
+def rates(network: Network, recipe: Rates) -> dict[str, float]:
     """{name: factor of the learning rate} of the parameters that `recipe` trains.
 
     Raises ValueError if the recipe names what the network's encoder does not have.

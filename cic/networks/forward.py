@@ -4,22 +4,26 @@ One photo at a time is spread out into the columns of a matrix, so that memory s
 the work is left to one matrix product a photo and layer.
 """
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
+from typing import Any
 
 import numpy as np
 
 from cic.networks import layers, spectral
+from cic.networks.network import Network
 from cic.system import randomness
+from cic.system.arrays import Array, Doubles
 
 BICUBIC = -0.75  # Keys's a: PyTorch's and Paddle's
 
 
-def _each(values, photo):
+def _each(values: Array, photo: Array) -> Array:
     """Values (C,) in the shape that goes with the channels of a photo (C, ...)."""
     return values.reshape(-1, *[1] * (photo.ndim - 1))
 
 
-def moments(x):
+def moments(x: Array) -> tuple[Doubles, Doubles]:
     """(mean, biased variance) of each channel of x (N, C, ...) over the rest, (C,) float64."""
     count, rest = x.size // x.shape[1], tuple(range(1, x.ndim - 1))
     mean = sum(photo.sum(rest, dtype=np.float64) for photo in x) / count
@@ -27,7 +31,7 @@ def moments(x):
     return mean, sum(np.square(photo).sum(rest) for photo in centred) / count
 
 
-def affine(x, scale, shift):
+def affine(x: Array, scale: Array, shift: Array) -> Array:
     """x (N, C, ...) with each channel times its scale plus its shift, (C,); precision of x."""
     scale, shift = (_each(np.asarray(a, x.dtype), x[0]) for a in (scale, shift))
     y = x * scale
@@ -35,7 +39,7 @@ def affine(x, scale, shift):
     return y
 
 
-def _columns(layer, photo):
+def _columns(layer: layers.Conv, photo: Array) -> Array:
     """What each output of a convolution sums over, (I k k, H' W'), of a photo (I, H, W)."""
     reach = layer.dilation * (layer.kernel - 1) + 1
     photo = np.pad(photo, ((0, 0), layer.sides, layer.sides))
@@ -45,11 +49,19 @@ def _columns(layer, photo):
     return windows.reshape(-1, windows.shape[3] * windows.shape[4])
 
 
-def _convolve(layer, x, training, weight, bias=None, weight_u=None, weight_v=None):
+def _convolve(
+    layer: layers.Conv,
+    x: Array,
+    training: bool,
+    weight: Array,
+    bias: Array | None = None,
+    weight_u: Array | None = None,
+    weight_v: Array | None = None,
+) -> Array:
     if layer.spectral:
         if training:
-            weight_u, weight_v = spectral.iterate(weight, weight_u)
-        weight = spectral.normalised(weight, weight_u, weight_v)
+            weight_u, weight_v = spectral.iterate(weight, weight_u)  # type: ignore[arg-type]
+        weight = spectral.normalised(weight, weight_u, weight_v)  # type: ignore[arg-type]
     y = np.empty((len(x), *layer.output(x.shape[1:])), x.dtype)
     groups = layer.groups
     weight = weight.reshape(groups, layer.outputs // groups, -1)
@@ -61,7 +73,9 @@ def _convolve(layer, x, training, weight, bias=None, weight_u=None, weight_v=Non
     return y
 
 
-def _convolve_transposed(layer, x, training, weight, bias):
+def _convolve_transposed(
+    layer: layers.ConvTranspose, x: Array, training: bool, weight: Array, bias: Array
+) -> Array:
     _, height, width = layer.output(x.shape[1:])
     pad, step, side = layer.padding, layer.stride, layer.kernel
     rows, columns = x.shape[2:]
@@ -76,25 +90,33 @@ def _convolve_transposed(layer, x, training, weight, bias):
     return y[:, :, pad : pad + height, pad : pad + width]
 
 
-def _batch_norm(layer, x, training, weight, bias, running_mean, running_var):
+def _batch_norm(
+    layer: layers.BatchNorm,
+    x: Array,
+    training: bool,
+    weight: Array,
+    bias: Array,
+    running_mean: Array,
+    running_var: Array,
+) -> Array:
     mean, variance = moments(x) if training else (running_mean, running_var)
     scale = weight / np.sqrt(variance + layer.epsilon)
     return affine(x, scale, bias - mean * scale)
 
 
-def _instance_norm(layer, x, training):
+def _instance_norm(layer: layers.InstanceNorm, x: Array, training: bool) -> Array:
     centred = x - x.mean((2, 3), keepdims=True)
     return centred / np.sqrt(np.square(centred).mean((2, 3), keepdims=True) + layer.epsilon)
 
 
-def _windows(layer, x, fill):
+def _windows(layer: layers.MaxPool, x: Array, fill: float) -> Array:
     pad = layer.padding
     x = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)), constant_values=fill)
     windows = np.lib.stride_tricks.sliding_window_view(x, (layer.kernel, layer.kernel), (2, 3))
     return windows[:, :, :: layer.stride, :: layer.stride]
 
 
-def _bicubic(d):
+def _bicubic(d: Array) -> Array:
     """Share of a pixel at distance `d`, below 2 (Keys 1981, equation 4, with a = BICUBIC)."""
     a = BICUBIC
     near = (a + 2) * d**3 - (a + 3) * d**2 + 1
@@ -102,7 +124,7 @@ def _bicubic(d):
     return np.where(d <= 1, near, far)
 
 
-def _bilinear(d):
+def _bilinear(d: Array) -> Array:
     """Share of a pixel at distance `d`."""
     return np.maximum(1 - d, 0)
 
@@ -110,7 +132,7 @@ def _bilinear(d):
 _KERNELS = {"bicubic": _bicubic, "bilinear": _bilinear}
 
 
-def _enlarging(size, scale, mode):
+def _enlarging(size: int, scale: int, mode: str) -> Array:
     """Matrix (size * scale, size) that enlarges a line of pixels; the edges go on for ever."""
     matrix = np.zeros((size * scale, size))
     at = (np.arange(size * scale) + 0.5) / scale - 0.5
@@ -122,12 +144,13 @@ def _enlarging(size, scale, mode):
     return matrix
 
 
-def _upsample(layer, x, training):
+def _upsample(layer: layers.Upsample, x: Array, training: bool) -> Array:
     rows, columns = (_enlarging(n, layer.scale, layer.mode).astype(x.dtype) for n in x.shape[2:])
     return rows @ x @ columns.T
 
 
-_APPLY = {
+# Any: each function takes its own kind of layer and that layer's arrays.
+_APPLY: dict[type[layers.Layer], Callable[..., Any]] = {
     layers.Conv: _convolve,
     layers.ConvTranspose: _convolve_transposed,
     layers.BatchNorm: _batch_norm,
@@ -146,10 +169,19 @@ _APPLY = {
     layers.Flatten: lambda layer, x, training: x.reshape(len(x), -1),
     layers.Linear: lambda layer, x, training, weight, bias: x @ weight.T + bias,
 }
-_COMBINE = {layers.Sum: np.add, layers.Product: np.multiply}
+_COMBINE: dict[type[layers.Layer], Callable[[Array, Array], Array]] = {
+    layers.Sum: np.add,
+    layers.Product: np.multiply,
+}
 
 
-def apply(layer, state, x, training=False, noise=None):
+def apply(
+    layer: layers.Layer,
+    state: Mapping[str, Array],
+    x: Array,
+    training: bool = False,
+    noise: Array | None = None,
+) -> Array:
     """Output (N, C', H', W') of one layer for x (N, C, H, W) float, in the precision of x.
 
     From Flatten on, both are (N, F). `noise` (N,) is that of the photos: see
@@ -167,18 +199,30 @@ def apply(layer, state, x, training=False, noise=None):
     return _APPLY[type(layer)](layer, x, training, **arrays)
 
 
-def combine(layer, outputs):
+def combine(layer: layers.Branches, outputs: Iterable[Array]) -> Array:
     """What a layer of branches puts out, of the branches' outputs."""
     return reduce(_COMBINE[type(layer)], outputs)
 
 
-def _through(sequence, state, x, training, noise):
+def _through(
+    sequence: Sequence[layers.Layer],
+    state: Mapping[str, Array],
+    x: Array,
+    training: bool,
+    noise: Array | None,
+) -> Array:
     for layer in sequence:
         x = apply(layer, state, x, training, noise)
     return x
 
 
-def forward(network, state, inputs, training=False, noise=None):
+def forward(
+    network: Network,
+    state: Mapping[str, Array],
+    inputs: Array,
+    training: bool = False,
+    noise: Array | None = None,
+) -> Array:
     """Output (N, C', H', W') for inputs (N, C, H, W), float32 or float64 as the inputs are.
 
     Batch norm takes the running statistics of `state`, or those of the inputs in `training`, where

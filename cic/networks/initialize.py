@@ -1,28 +1,31 @@
 """Initial weights, drawn once from a neutral seeded source: both backends start from them."""
 
 import zlib
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from cic.networks import spectral
 from cic.networks.forward import affine, apply, combine, moments
-from cic.networks.layers import BatchNorm, Branches, Conv, ConvTranspose, Linear
+from cic.networks.layers import BatchNorm, Branches, Conv, ConvTranspose, Layer, Linear
+from cic.networks.network import Network
+from cic.system.arrays import Array, State
 from cic.system.errors import InputError, SettingError
 from cic.system.randomness import random_for
 
 # The layers with a kernel, and its axis of output channels.
-_OUTPUTS = {Conv: 0, ConvTranspose: 1, Linear: 0}
+_OUTPUTS: dict[type[Layer], int] = {Conv: 0, ConvTranspose: 1, Linear: 0}
 _LEAST = 1e-3  # of a layer's root mean square: a channel's deviation that still counts as one
 
 
-def initialize(network, seed=0):
+def initialize(network: Network, seed: int = 0) -> State:
     """Neutral state {name: float32 array} of an untrained network.
 
     Kernels: normal with variance 2 / fan-in (He et al. 2015, equation 10); the rest is what its
     layer says. Each kernel has its own random stream, keyed by its name, so that it does not depend
     on the other layers; so has the vector from which a spectral norm is found.
     """
-    state = {}
+    state: State = {}
     for layer in network.flat:
         if isinstance(layer, Branches):
             continue  # its layers come by themselves
@@ -40,7 +43,7 @@ def initialize(network, seed=0):
     return {name: state[name] for name in network.state_shapes}
 
 
-def _standardise(layer, state, x, deviation):
+def _standardise(layer: Layer, state: State, x: Array, deviation: float) -> Array:
     """Scale the kernel of `layer` and set its bias by its output x (N, C, ...); the new output.
 
     Every channel gets the mean that its bias starts with, 0 but for the last layer of some
@@ -61,7 +64,7 @@ def _standardise(layer, state, x, deviation):
     return affine(x, scale, start - mean * scale)
 
 
-def _keep_statistics(layer, state, x):
+def _keep_statistics(layer: BatchNorm, state: State, x: Array) -> None:
     """Make the running statistics of a batch norm those of its input x (N, C, H, W)."""
     mean, variance = moments(x)
     count = x.size // x.shape[1]
@@ -70,7 +73,13 @@ def _keep_statistics(layer, state, x):
     state[f"{layer.name}.running_var"] = unbiased.astype(np.float32)
 
 
-def scale_to_data(network, state, inputs, output_deviation=0.1, keep=()):
+def scale_to_data(
+    network: Network,
+    state: Mapping[str, Array],
+    inputs: Array,
+    output_deviation: float = 0.1,
+    keep: Iterable[str] = (),
+) -> State:
     """`state` with every kernel's output at mean 0 and variance 1 on inputs (N, C, H, W) float32.
 
     The within-layer step of data-dependent initialisation (Krähenbühl, Doersch, Donahue and Darrell
@@ -104,7 +113,13 @@ def scale_to_data(network, state, inputs, output_deviation=0.1, keep=()):
     return state
 
 
-def _scale(sequence, state, x, deviations, kept):
+def _scale(
+    sequence: Sequence[Layer],
+    state: State,
+    x: Array,
+    deviations: Mapping[str, float],
+    kept: tuple[str, ...],
+) -> Array:
     """Scale the kernels of a sequence of layers to its input x; what it then puts out.
 
     `deviations` are the layers' that are not 1; names that begin as one of `kept` stay.

@@ -7,9 +7,12 @@ IOHW, linear layer (out, in). Every layer has a `name`, which those without arra
 what a layer with one, that is in no block, puts out can be asked for by it.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
+
+from cic.system.arrays import Shape
 
 
 class Layer:
@@ -19,17 +22,19 @@ class Layer:
     is not among them is a kernel, drawn at random by its layer's `fan_in`.
     """
 
-    parameters: ClassVar[dict] = {}
-    statistics: ClassVar[dict] = {}
-    constants: ClassVar[dict] = {}
+    name: str
+    fan_in: int  # of layers with a kernel
+    parameters: ClassVar[dict[str, Shape]] = {}
+    statistics: ClassVar[dict[str, Shape]] = {}
+    constants: ClassVar[dict[str, float]] = {}
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         return shape
 
-    def multiply_adds(self, shape):
+    def multiply_adds(self, shape: Shape) -> int:
         return 0
 
-    def flat(self):
+    def flat(self) -> Iterator["Layer"]:
         """Yield this layer and those inside it."""
         yield self
 
@@ -57,36 +62,36 @@ class Conv(Layer):
     groups: int = 1
 
     @property
-    def constants(self):
+    def constants(self) -> dict[str, float]:
         return {"bias": self.start}
 
     @property
-    def parameters(self):
+    def parameters(self) -> dict[str, Shape]:
         weight = (self.outputs, self.inputs // self.groups, self.kernel, self.kernel)
         shapes = {f"{self.name}.weight": weight}
         return shapes | ({f"{self.name}.bias": (self.outputs,)} if self.bias else {})
 
     @property
-    def statistics(self):
+    def statistics(self) -> dict[str, Shape]:
         if not self.spectral:
             return {}
         return {f"{self.name}.weight_u": (self.outputs,), f"{self.name}.weight_v": (self.fan_in,)}
 
     @property
-    def fan_in(self):
+    def fan_in(self) -> int:
         """Inputs that one output sums over."""
         return self.inputs // self.groups * self.kernel**2
 
     @property
-    def sides(self):
+    def sides(self) -> tuple[int, int]:
         """(zeros before, zeros after) the picture, along both axes."""
         return self.padding if isinstance(self.padding, tuple) else (self.padding, self.padding)
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         spare = sum(self.sides) - self.dilation * (self.kernel - 1) - 1
         return self.outputs, *((n + spare) // self.stride + 1 for n in shape[1:])
 
-    def multiply_adds(self, shape):
+    def multiply_adds(self, shape: Shape) -> int:
         return prod(self.output(shape)) * self.fan_in
 
 
@@ -101,23 +106,23 @@ class ConvTranspose(Layer):
     stride: int = 2
     padding: int = 1
 
-    constants: ClassVar[dict] = {"bias": 0.0}
+    constants: ClassVar[dict[str, float]] = {"bias": 0.0}
 
     @property
-    def parameters(self):
+    def parameters(self) -> dict[str, Shape]:
         weight = (self.inputs, self.outputs, self.kernel, self.kernel)
         return {f"{self.name}.weight": weight, f"{self.name}.bias": (self.outputs,)}
 
     @property
-    def fan_in(self):
+    def fan_in(self) -> int:
         """Inputs that one output sums over: each reaches every stride-th output only."""
         return self.inputs * self.kernel**2 // self.stride**2
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         grow = self.kernel - 2 * self.padding
         return self.outputs, *((n - 1) * self.stride + grow for n in shape[1:])
 
-    def multiply_adds(self, shape):
+    def multiply_adds(self, shape: Shape) -> int:
         return prod(shape) * self.outputs * self.kernel**2
 
 
@@ -134,7 +139,7 @@ class BatchNorm(Layer):
     momentum: float = 0.1
     epsilon: float = 1e-5
 
-    constants: ClassVar[dict] = {
+    constants: ClassVar[dict[str, float]] = {
         "weight": 1.0,
         "bias": 0.0,
         "running_mean": 0.0,
@@ -142,14 +147,14 @@ class BatchNorm(Layer):
     }
 
     @property
-    def parameters(self):
+    def parameters(self) -> dict[str, Shape]:
         return {f"{self.name}.{part}": (self.channels,) for part in ("weight", "bias")}
 
     @property
-    def statistics(self):
+    def statistics(self) -> dict[str, Shape]:
         return {f"{self.name}.{part}": (self.channels,) for part in ("running_mean", "running_var")}
 
-    def multiply_adds(self, shape):
+    def multiply_adds(self, shape: Shape) -> int:
         return prod(shape)
 
 
@@ -160,7 +165,7 @@ class InstanceNorm(Layer):
     name: str = ""
     epsilon: float = 1e-5
 
-    def multiply_adds(self, shape):
+    def multiply_adds(self, shape: Shape) -> int:
         return prod(shape)
 
 
@@ -214,7 +219,7 @@ class MaxPool(Layer):
     padding: int = 0
     name: str = ""
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         reach = 2 * self.padding - self.kernel
         return shape[0], *((n + reach) // self.stride + 1 for n in shape[1:])
 
@@ -230,7 +235,7 @@ class GlobalAverage(Layer):
 
     name: str = ""
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         return shape[:1]
 
 
@@ -253,12 +258,15 @@ class Upsample(Layer):
     name: str = ""
     mode: str = "bicubic"
 
-    TAPS: ClassVar[dict] = {"bicubic": 4, "bilinear": 2}  # pixels a line that one output sums over
+    TAPS: ClassVar[dict[str, int]] = {
+        "bicubic": 4,
+        "bilinear": 2,
+    }  # pixels a line that one output sums over
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         return shape[0], *(n * self.scale for n in shape[1:])
 
-    def multiply_adds(self, shape):
+    def multiply_adds(self, shape: Shape) -> int:
         return self.TAPS[self.mode] ** 2 * prod(self.output(shape))
 
 
@@ -268,7 +276,7 @@ class Flatten(Layer):
 
     name: str = ""
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         return (prod(shape),)
 
 
@@ -280,24 +288,24 @@ class Linear(Layer):
     inputs: int
     outputs: int
 
-    constants: ClassVar[dict] = {"bias": 0.0}
+    constants: ClassVar[dict[str, float]] = {"bias": 0.0}
 
     @property
-    def parameters(self):
+    def parameters(self) -> dict[str, Shape]:
         weight = (self.outputs, self.inputs)
         return {f"{self.name}.weight": weight, f"{self.name}.bias": (self.outputs,)}
 
     @property
-    def fan_in(self):
+    def fan_in(self) -> int:
         """Inputs that one output sums over."""
         return self.inputs
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         if shape != (self.inputs,):
             raise ValueError(f"{self.name} takes {self.inputs} features, not an input of {shape}")
         return (self.outputs,)
 
-    def multiply_adds(self, shape):
+    def multiply_adds(self, shape: Shape) -> int:
         return self.inputs * self.outputs
 
 
@@ -306,31 +314,31 @@ class Branches(Layer):
     """Several sequences of layers on one input, put together; an empty one is the input itself."""
 
     name: str
-    branches: tuple
+    branches: tuple[tuple[Layer, ...], ...]
 
     @property
-    def parameters(self):
+    def parameters(self) -> dict[str, Shape]:
         return {n: s for layer in self._inside() for n, s in layer.parameters.items()}
 
     @property
-    def statistics(self):
+    def statistics(self) -> dict[str, Shape]:
         return {n: s for layer in self._inside() for n, s in layer.statistics.items()}
 
-    def _inside(self):
+    def _inside(self) -> Iterator[Layer]:
         return (layer for branch in self.branches for layer in branch)
 
-    def flat(self):
+    def flat(self) -> Iterator[Layer]:
         yield self
         for layer in self._inside():
             yield from layer.flat()
 
-    def output(self, shape):
+    def output(self, shape: Shape) -> Shape:
         outputs = {through(branch, shape) for branch in self.branches}
         if len(outputs) > 1:
             raise ValueError(f"the branches of {self.name} put out {sorted(outputs)}")
         return outputs.pop()
 
-    def multiply_adds(self, shape):
+    def multiply_adds(self, shape: Shape) -> int:
         return sum(cost(branch, shape) for branch in self.branches)
 
 
@@ -344,14 +352,14 @@ class Product(Branches):
     """Product of the branches' outputs: a gate."""
 
 
-def through(layers, shape):
+def through(layers: Iterable[Layer], shape: Shape) -> Shape:
     """Shape of the output of a sequence of layers for an input of `shape`."""
     for layer in layers:
         shape = layer.output(shape)
     return shape
 
 
-def size(layers, shape):
+def size(layers: Iterable[Layer], shape: Shape) -> int:
     """How many numbers all of a sequence of layers put out together for an input of `shape`."""
     total = 0
     for layer in layers:
@@ -362,7 +370,7 @@ def size(layers, shape):
     return total
 
 
-def cost(layers, shape):
+def cost(layers: Iterable[Layer], shape: Shape) -> int:
     """Multiply-adds of a sequence of layers for an input of `shape`."""
     total = 0
     for layer in layers:

@@ -1,12 +1,14 @@
 """ResNets, classifiers: as published, and on unusual input as colorization GANs use them."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from cic.networks.layers import (
     BatchNorm,
     Conv,
     GlobalAverage,
     InstanceNorm,
+    Layer,
     LeakyReLU,
     Linear,
     MaxPool,
@@ -39,23 +41,23 @@ NORMS = ("instance", "batch")
 class _Style(NamedTuple):
     """What a residual block is made of: norm(name, channels) and activation(name)."""
 
-    norm: object
-    activation: object
+    norm: Callable[[str, int], Layer]
+    activation: Callable[[str], Layer]
 
 
-def _batch(name, channels):
+def _batch(name: str, channels: int) -> Layer:
     return BatchNorm(name, channels)
 
 
-def _instance(name, channels):
+def _instance(name: str, channels: int) -> Layer:
     return InstanceNorm(name)
 
 
-def _conv(name, inputs, outputs, kernel, stride=1):
+def _conv(name: str, inputs: int, outputs: int, kernel: int, stride: int = 1) -> Conv:
     return Conv(name, inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=False)
 
 
-def _basic(style, name, inputs, channels, stride):
+def _basic(style: _Style, name: str, inputs: int, channels: int, stride: int) -> list[Layer]:
     """Two convolutions of 3 x 3: the layers of a block beside its shortcut."""
     return [
         _conv(f"{name}_conv1", inputs, channels, 3, stride),
@@ -66,11 +68,11 @@ def _basic(style, name, inputs, channels, stride):
     ]
 
 
-def _bottleneck(style, name, inputs, channels, stride):
+def _bottleneck(style: _Style, name: str, inputs: int, channels: int, stride: int) -> list[Layer]:
     """Convolutions of 1 x 1, 3 x 3 and 1 x 1: the layers of a block beside its shortcut."""
     outputs = EXPANSION * channels
     shapes = ((inputs, channels, 1, 1), (channels, channels, 3, stride), (channels, outputs, 1, 1))
-    layers = []
+    layers: list[Layer] = []
     for i, (before, after, kernel, step) in enumerate(shapes, 1):
         layers += [
             _conv(f"{name}_conv{i}", before, after, kernel, step),
@@ -80,7 +82,7 @@ def _bottleneck(style, name, inputs, channels, stride):
     return layers[:-1]
 
 
-def _gated(style, name, inputs, channels, stride):
+def _gated(style: _Style, name: str, inputs: int, channels: int, stride: int) -> list[Layer]:
     """As `_basic`, each convolution times a gate (Yu et al. 2019, equation 4).
 
     The first gate sees what its convolution sees, the second what its convolution puts out.
@@ -100,17 +102,23 @@ def _gated(style, name, inputs, channels, stride):
     ]
 
 
-def _stages(style, depth, inputs, width, basic=_basic):
+def _stages(
+    style: _Style,
+    depth: int,
+    inputs: int,
+    width: float,
+    basic: Callable[[_Style, str, int, int, int], list[Layer]] = _basic,
+) -> tuple[list[Layer], int]:
     """(the residual blocks of all stages, channels that they put out)."""
     check_choice("depth", depth, DEPTHS)
     block, expansion = (_bottleneck, EXPANSION) if depth >= 50 else (basic, 1)
-    layers = []
+    layers: list[Layer] = []
     for stage, (blocks, planes) in enumerate(zip(DEPTHS[depth], CHANNELS), 1):
         channels = scaled(width)(planes)
         outputs = expansion * channels
         for i in range(blocks):
             name, stride = f"layer{stage}_{i}", 2 if stage > 1 and i == 0 else 1
-            shortcut = ()
+            shortcut: tuple[Layer, ...] = ()
             if stride > 1 or inputs != outputs:
                 down = _conv(f"{name}_down", inputs, outputs, 1, stride)
                 shortcut = (down, style.norm(f"{name}_downnorm", outputs))
@@ -120,10 +128,10 @@ def _stages(style, depth, inputs, width, basic=_basic):
     return layers, inputs
 
 
-def _stem(style, channels, width, stride):
+def _stem(style: _Style, channels: int, width: float, stride: int) -> tuple[list[Layer], int]:
     """Convolutions that shrink the photo to a quarter: of 7 x 7, then of 4 x 4 with stride 2."""
     outputs = scaled(width)(CHANNELS[0])
-    layers = [_conv("stem1", channels, outputs, 7, stride), LeakyReLU("stem1relu")]
+    layers: list[Layer] = [_conv("stem1", channels, outputs, 7, stride), LeakyReLU("stem1relu")]
     for i in range(2, 4 if stride == 1 else 3):
         layers += [
             Conv(f"stem{i}", outputs, outputs, 4, 2, 1, bias=False),
@@ -133,7 +141,15 @@ def _stem(style, channels, width, stride):
     return layers, outputs
 
 
-def _special(style, depth, fields, classes, width, stem_stride, last):
+def _special(
+    style: _Style,
+    depth: int,
+    fields: dict[str, Any],
+    classes: int,
+    width: float,
+    stem_stride: int,
+    last: bool,
+) -> tuple[Layer, ...]:
     layers, inputs = _stem(style, fields["channels"], width, stem_stride)
     blocks, inputs = _stages(style, depth, inputs, width)
     layers += blocks
@@ -145,15 +161,15 @@ def _special(style, depth, fields, classes, width, stem_stride, last):
 
 
 def special_resnet(
-    depth=18,
-    space="Gray",
-    norm="instance",
-    classes=1000,
-    width=1.0,
-    size=224,
-    stem_stride=1,
-    last=True,
-):
+    depth: int = 18,
+    space: str = "Gray",
+    norm: str = "instance",
+    classes: int = 1000,
+    width: float = 1.0,
+    size: int = 224,
+    stem_stride: int = 1,
+    last: bool = True,
+) -> Network:
     """A ResNet on an unusual `space`: Gray or RGB (C, size, size) -> logits (classes,).
 
     The networks of zhaoyuzhi/PyTorch-Special-Pre-trained-Models: LeakyReLU, "instance" or "batch"
@@ -182,7 +198,7 @@ def special_resnet(
     )
 
 
-def gated_resnet18(classes=1000, width=1.0, size=224):
+def gated_resnet18(classes: int = 1000, width: float = 1.0, size: int = 224) -> Network:
     """ResNet-18 of gated convolutions on photos with parts hidden: sRGB (3, size, size) -> logits.
 
     As zhaoyuzhi/PyTorch-Special-Pre-trained-Models means its "ResNet-18 RGB freeform IN", which
@@ -207,14 +223,18 @@ def gated_resnet18(classes=1000, width=1.0, size=224):
     )
 
 
-def resnet(depth=50, classes=1000, width=1.0):
+def resnet(depth: int = 50, classes: int = 1000, width: float = 1.0) -> Network:
     """A ResNet as published, a classifier: sRGB (3, 224, 224) -> logits (classes,).
 
     The stride of a bottleneck is in its convolution of 3 x 3, as torchvision and Paddle have it.
     """
     check_classes(classes, size := 224)
     style, outputs = _Style(_batch, ReLU), scaled(width)(CHANNELS[0])
-    stem = [_conv("conv1", 3, outputs, 7, 2), BatchNorm("conv1norm", outputs), ReLU("relu1")]
+    stem: list[Layer] = [
+        _conv("conv1", 3, outputs, 7, 2),
+        BatchNorm("conv1norm", outputs),
+        ReLU("relu1"),
+    ]
     stem.append(MaxPool(3, 2, 1, "pool1"))
     blocks, inputs = _stages(style, depth, outputs, width)
     end = GlobalAverage("average"), Linear("fc", inputs, classes)

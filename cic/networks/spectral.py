@@ -4,20 +4,24 @@ A kernel counts as a matrix (outputs, the rest). `u` (outputs,) and `v` (the res
 singular vectors, as near as the iterations have come; its spectral norm is u . (W v).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from cic import networks
+from cic.networks.network import Network
+from cic.system.arrays import Array, State
 from cic.system.errors import InputError
 
 EPSILON = 1e-12  # added to a vector's length
 FIRST = 15  # iterations that follow a fresh u
 
 
-def _unit(vector):
+def _unit(vector: Array) -> Array:
     return vector / (np.linalg.norm(vector) + EPSILON)
 
 
-def iterate(weight, u, steps=1):
+def iterate(weight: Array, u: Array, steps: int = 1) -> tuple[Array, Array]:
     """(u, v) after so many steps of power iteration of a kernel (O, ...) from u (O,)."""
     matrix = weight.reshape(len(weight), -1)
     for _ in range(steps):
@@ -26,19 +30,19 @@ def iterate(weight, u, steps=1):
     return u, v
 
 
-def normalised(weight, u, v):
+def normalised(weight: Array, u: Array, v: Array) -> Array:
     """The kernel (O, ...) divided by its spectral norm u . (W v)."""
     return weight / (u @ (weight.reshape(len(weight), -1) @ v))
 
 
-def before(weight, v):
+def before(weight: Array, v: Array) -> Array:
     """u, from which one step of power iteration of a kernel (O, ...) leads to v, or nearest it."""
     matrix = weight.reshape(len(weight), -1).astype(np.float64)
     u, *_ = np.linalg.lstsq(matrix @ matrix.T, matrix @ v, rcond=None)
     return _unit(u).astype(np.float32)
 
 
-def folded(network, state):
+def folded(network: Network, state: Mapping[str, Array]) -> tuple[Network, State]:
     """(network without spectral norms, its state) that computes what `network` does with `state`.
 
     Raises ValueError if it has none.

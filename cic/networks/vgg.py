@@ -1,11 +1,14 @@
 """VGG-16, classifiers: as published, and on unusual input as colorization GANs use them."""
 
+from typing import Any
+
 from cic.networks.layers import (
     AveragePool,
     BatchNorm,
     Conv,
     Dropout,
     Flatten,
+    Layer,
     LeakyReLU,
     Linear,
     MaxPool,
@@ -27,7 +30,7 @@ HIDDEN = 4096  # numbers between fc6, fc7 and fc8
 SHRINKS = 32  # pixels of the input a side for one of what the linear layers see
 # The Network's fields for the input that torchvision and Paddle trained with: of the pixels' red,
 # green and blue in 0 to 1 the mean and the deviation.
-IMAGENET = {
+IMAGENET: dict[str, Any] = {
     "channels": 3,
     "space": "RGB",
     "mean": (0.485, 0.456, 0.406),
@@ -36,7 +39,7 @@ IMAGENET = {
 VARIANTS = ("plain", "bn", "fc")
 
 
-def _head(inputs, hidden, classes):
+def _head(inputs: int, hidden: int, classes: int) -> list[Layer]:
     """The linear layers, for `inputs` numbers."""
     return [
         Flatten(),
@@ -46,9 +49,12 @@ def _head(inputs, hidden, classes):
     ]  # fmt: skip
 
 
-def _pooled(channels, width, norm, last_pool):
+def _pooled(
+    channels: int, width: float, norm: bool, last_pool: type[MaxPool]
+) -> tuple[list[Layer], int]:
     """(convolutions with their ReLUs and pools, channels that they put out)."""
-    channels_of, inputs, layers = scaled(width), channels, []
+    channels_of, inputs = scaled(width), channels
+    layers: list[Layer] = []
     for block, (convolutions, outputs) in enumerate(BLOCKS, 1):
         for i in range(1, convolutions + 1):
             layers.append(Conv(f"conv{block}_{i}", inputs, channels_of(outputs)))
@@ -61,12 +67,13 @@ def _pooled(channels, width, norm, last_pool):
     return layers, inputs
 
 
-def _strided(channels, width, spectral):
+def _strided(channels: int, width: float, spectral: bool) -> tuple[list[Layer], int]:
     """As `_pooled`, fully convolutional: spectral norms, strides for pools, LeakyReLU.
 
     Neither the first nor the last convolution has a batch norm.
     """
-    channels_of, inputs, layers = scaled(width), channels, []
+    channels_of, inputs = scaled(width), channels
+    layers: list[Layer] = []
     for block, (convolutions, outputs) in enumerate((*BLOCKS, (1, BLOCKS[-1][1])), 1):
         for i in range(1, convolutions + 1):
             stride = 2 if block > 1 and i == 1 else 1
@@ -81,7 +88,7 @@ def _strided(channels, width, spectral):
     return layers, inputs
 
 
-def vgg16(classes=1000, width=1.0):
+def vgg16(classes: int = 1000, width: float = 1.0) -> Network:
     """VGG-16, a classifier: sRGB (3, 224, 224) -> a logit for each of the `classes`, (classes,).
 
     Names are those of the authors' Caffe model. `width` is that of `cic`: 1 is the paper's.
@@ -100,7 +107,14 @@ def vgg16(classes=1000, width=1.0):
     )
 
 
-def special_vgg16(space="Gray", variant="fc", classes=1000, width=1.0, size=224, spectral=True):
+def special_vgg16(
+    space: str = "Gray",
+    variant: str = "fc",
+    classes: int = 1000,
+    width: float = 1.0,
+    size: int = 224,
+    spectral: bool = True,
+) -> Network:
     """VGG-16 on an unusual `space`: Gray, Lab, ab or RGB (C, size, size) -> logits (classes,).
 
     The networks of zhaoyuzhi/PyTorch-Special-Pre-trained-Models: "plain", "bn" with batch norm, or
@@ -117,7 +131,7 @@ def special_vgg16(space="Gray", variant="fc", classes=1000, width=1.0, size=224,
     else:
         layers, last = _pooled(fields["channels"], width, variant == "bn", AveragePool)
     layers += _head(last * (size // SHRINKS) ** 2, scaled(width)(HIDDEN), classes)
-    options = {"space": space, "variant": variant}
+    options: dict[str, Any] = {"space": space, "variant": variant}
     options |= {"classes": classes, "width": width, "size": size, "spectral": spectral}
     return Network(
         "special_vgg16",
