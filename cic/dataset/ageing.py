@@ -7,9 +7,12 @@ crop.
 """
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from cic.system.arrays import Array
 
 OFTEN = 0.5  # how often each effect is there
 BLUR = (0.4, 0.9)  # sigma, pixels: soft lenses and enlargements; above, small things are lost
@@ -26,7 +29,7 @@ DEVIATION = np.sqrt(4 * (256**2 - 1) / 12)  # of the sum of four bytes
 STRETCHED = 1.2  # what bicubic interpolation takes of the deviation of noise, on average
 
 
-def age(light, random):
+def age(light: Array, random: np.random.Generator) -> Array:
     """(S, S) float32 L in [0, 100] -> the same, aged as the NumPy generator `random` draws it."""
     values = light / np.float32(100)
     for effect in (blur, tone, uneven, paper, grain, fade, dust, compress):
@@ -35,7 +38,7 @@ def age(light, random):
     return values * np.float32(100)
 
 
-def blur(values, random):
+def blur(values: Array, random: np.random.Generator) -> Array:
     """A Gaussian one, edges repeated."""
     sigma = random.uniform(*BLUR)
     offsets = np.arange(-2, 3)
@@ -47,39 +50,39 @@ def blur(values, random):
     return values
 
 
-def tone(values, random):
+def tone(values: Array, random: np.random.Generator) -> Array:
     """Another exposure, a power; and another contrast, a share of the S-curve 3 x^2 - 2 x^3."""
     values = values ** np.float32(np.exp(random.uniform(-GAMMA, GAMMA)))
     curve = values * values * (3 - 2 * values)
     return values + np.float32(random.uniform(*CONTRAST)) * (curve - values)
 
 
-def uneven(values, random):
+def uneven(values: Array, random: np.random.Generator) -> Array:
     """Light that falls off slowly over the picture; where there is most, it is as it was."""
     field = _noise(values.shape, values.shape[0] / 3, random)
     return values * np.exp(np.float32(random.uniform(*UNEVEN)) * (field - field.max()))
 
 
-def paper(values, random):
+def paper(values: Array, random: np.random.Generator) -> Array:
     """Texture of paper, which scatters the scanner's light."""
     field = _noise(values.shape, random.uniform(2, 5), random)
     return values * (1 + np.float32(random.uniform(*PAPER)) * field)
 
 
-def grain(values, random):
+def grain(values: Array, random: np.random.Generator) -> Array:
     """Film grain, strongest in middle grays: of black and white there is less to fluctuate."""
     size = random.choice(GRAIN_SIZES)
     most = np.float32(2 * random.uniform(*GRAIN) / np.sqrt(size))  # the coarse hides more
     return values + most * np.sqrt(values * (1 - values)) * _noise(values.shape, size, random)
 
 
-def fade(values, random):
+def fade(values: Array, random: np.random.Generator) -> Array:
     """Blacks that have turned gray, and whites that have yellowed and darkened."""
     black, lost = random.uniform(0, FADED, 2)
     return np.float32(black) + np.float32(1 - black - lost) * values
 
 
-def dust(values, random):
+def dust(values: Array, random: np.random.Generator) -> Array:
     """Specks and hairline scratches, each lighter or darker than what is below."""
     side = values.shape[0]
     picture = Image.fromarray(np.zeros(values.shape, np.float32))
@@ -95,7 +98,7 @@ def dust(values, random):
     return values + np.asarray(picture)
 
 
-def compress(values, random):
+def compress(values: Array, random: np.random.Generator) -> Array:
     """A round trip through a JPEG of one channel."""
     file = io.BytesIO()
     image = Image.fromarray(np.rint(255 * values).astype(np.uint8))
@@ -103,18 +106,18 @@ def compress(values, random):
     return np.asarray(Image.open(file), np.float32) / 255
 
 
-def _noise(shape, size, random):
+def _noise(shape: tuple[int, ...], size: float, random: np.random.Generator) -> Array:
     """Noise of deviation about 1, `size` pixels coarse, float32."""
     if size == 1:
         return _normal(shape, random)
     coarse = [int(np.ceil(n / size)) + 1 for n in shape]
     field = Image.fromarray(_normal(coarse, random))
     box = (0.5, 0.5, 0.5 + shape[1] / size, 0.5 + shape[0] / size)
-    smooth = field.resize(shape[::-1], Image.Resampling.BICUBIC, box)
+    smooth = field.resize(shape[::-1], Image.Resampling.BICUBIC, box)  # type: ignore[arg-type]
     return np.asarray(smooth) * np.float32(STRETCHED)
 
 
-def _normal(shape, random):
+def _normal(shape: Sequence[int], random: np.random.Generator) -> Array:
     """Noise of deviation 1, float32: sums of four bytes, nearly normal and four times as fast."""
     four = np.frombuffer(random.bytes(4 * shape[0] * shape[1]), np.uint8).reshape(4, *shape)
     return (four.sum(0, dtype=np.float32) - np.float32(4 * 127.5)) / np.float32(DEVIATION)

@@ -4,20 +4,25 @@ Randomness is a function of (seed, epoch, photo), never a state: which photos a 
 they are cropped follow from the seed and the step alone.
 """
 
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from cic.colour import spaces
 from cic.dataset.ageing import age
 from cic.dataset.masks import free_form
 from cic.dataset.targets import class_names, target_of
+from cic.networks import Network
 from cic.photos import images
 from cic.photos.sources import PhotoList
+from cic.system.arrays import Array, Bytes, Doubles, Floats
 from cic.system.errors import InputError, SettingError
 from cic.system.randomness import noise_of, random_for
+from cic.system.typing import StrPath
 
 # The last words of the random streams of order, masks, balance and ageing; the crops' is 0.
 ORDER, MASK, BALANCE, AGEING = 1, 4, 5, 6
@@ -31,16 +36,16 @@ class Batch(NamedTuple):
     failures: one message for each unreadable photo.
     """
 
-    inputs: np.ndarray
-    targets: tuple
-    noise: np.ndarray
-    failures: tuple = ()
+    inputs: Floats
+    targets: tuple[Array, ...]
+    noise: Array
+    failures: tuple[str, ...] = ()
 
-    def parts(self, count):
+    def parts(self, count: int) -> list["Batch"]:
         """`count` Batches of nearly equal numbers of the photos, in order; some may have none."""
-        return [self.map(lambda array, n=n: np.array_split(array, count)[n]) for n in range(count)]
+        return [self.map(lambda array, n=n: np.array_split(array, count)[n]) for n in range(count)]  # type: ignore[misc]
 
-    def map(self, function):
+    def map(self, function: Callable[[Array], Any]) -> "Batch":
         """Batch of what `function` makes of each array; failures are left out."""
         targets = tuple(function(array) for array in self.targets)
         return Batch(function(self.inputs), targets, function(self.noise))
@@ -65,22 +70,22 @@ class PhotoDataset:
 
     def __init__(
         self,
-        places,
-        network,
-        load_size=256,
-        crop_size=176,
+        places: PhotoList | Iterable[StrPath],
+        network: Network,
+        load_size: int = 256,
+        crop_size: int = 176,
         *,
-        neighbors=5,
-        sigma=5.0,
-        bin_weights=None,
-        seed=0,
-        augment=True,
-        classes=None,
-        crop_scale=1.0,
-        ageing=0.0,
-        target_mean=False,
-        keep_gray=False,
-    ):
+        neighbors: int = 5,
+        sigma: float = 5.0,
+        bin_weights: Array | None = None,
+        seed: int = 0,
+        augment: bool = True,
+        classes: Sequence[str] | None = None,
+        crop_scale: float = 1.0,
+        ageing: float = 0.0,
+        target_mean: bool = False,
+        keep_gray: bool = False,
+    ) -> None:
         if ageing and network.space != "L":
             raise SettingError(f"ageing is {ageing}: {network} sees {network.space}, not L alone")
         if network.size not in (None, crop_size):
@@ -107,7 +112,7 @@ class PhotoDataset:
             network, self.photos, neighbors, sigma, bin_weights, classes, target_mean, keep_gray
         )
 
-    def _classes(self, network, names):
+    def _classes(self, network: Network, names: Sequence[str] | None) -> Sequence[str]:
         found = class_names(self.photos)
         names = found if names is None else names
         if unknown := set(found) - set(names):
@@ -115,7 +120,7 @@ class PhotoDataset:
                 f"{', '.join(self.photos.searched)}: no class is called {min(unknown)}, of "
                 f"{len(unknown)} folders: --classes FILE names those whose photos are wanted"
             )
-        (outputs,) = network.output((network.channels, network.size, network.size))
+        (outputs,) = network.output((network.channels, network.size, network.size))  # type: ignore[arg-type]
         if len(names) != outputs:
             raise InputError(
                 f"{', '.join(self.photos.searched)}: {len(names)} classes, but the network has "
@@ -123,10 +128,10 @@ class PhotoDataset:
             )
         return names
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.photos)
 
-    def crop(self, i, epoch=0):
+    def crop(self, i: int, epoch: int = 0) -> Bytes:
         """The square of photo `i` that `epoch` sees, (crop_size, crop_size, 3) uint8 sRGB."""
         if self.augment and self.crop_scale < 1:
             return self._scaled_crop(i, epoch)
@@ -141,7 +146,7 @@ class PhotoDataset:
         square = self._cut(photo, corner * scale, self.crop_size * scale)
         return np.asarray(square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else square)
 
-    def _scaled_crop(self, i, epoch):
+    def _scaled_crop(self, i: int, epoch: int) -> Bytes:
         """A square of an area drawn evenly, anywhere in the photo, as `crop` gives it.
 
         A JPEG is decoded at twice the short side that is asked for, or more (`images.open_rgb`).
@@ -154,7 +159,7 @@ class PhotoDataset:
         square, mirror = self._cut(photo, corner, side), random.random() < 0.5
         return np.asarray(square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else square)
 
-    def _cut(self, photo, corner, side):
+    def _cut(self, photo: Image.Image, corner: Array, side: float) -> Image.Image:
         """The square of `side` pixels from `corner` (x, y) on, at the size of the crop."""
         far = np.minimum(corner + side, photo.size)
         if side == self.crop_size:
@@ -162,7 +167,7 @@ class PhotoDataset:
         size = (self.crop_size, self.crop_size)
         return photo.resize(size, Image.Resampling.BICUBIC, (*corner, *far), reducing_gap=2.0)
 
-    def sample(self, i, epoch=0):
+    def sample(self, i: int, epoch: int = 0) -> tuple[Floats, tuple[Any, ...], int]:
         """(input, target, noise) of photo `i`: `Batch`'s arrays without their first axis."""
         square = self.crop(i, epoch)
         inputs = self._inputs(square, i, epoch)
@@ -170,7 +175,7 @@ class PhotoDataset:
             inputs[:, free_form(random_for(self.seed, epoch, i, MASK), self.crop_size)] = 0
         return inputs, self.target.of(square, i), noise_of(self.seed, epoch, i)
 
-    def _inputs(self, square, i, epoch):
+    def _inputs(self, square: Bytes, i: int, epoch: int) -> Floats:
         if self.ageing:
             random = random_for(self.seed, epoch, i, AGEING)
             if random.random() < self.ageing:
@@ -179,7 +184,7 @@ class PhotoDataset:
         return self.network.inputs(square)
 
 
-def shares(groups, balance):
+def shares(groups: Sequence[int], balance: float) -> NDArray[np.int64]:
     """How many of the N = sum(groups) draws of an epoch each group of photos gets, (G,) int64.
 
     In proportion to its number of photos to the power 1 - balance, rounded so that they sum to N:
@@ -195,7 +200,9 @@ def shares(groups, balance):
 
 
 @lru_cache(maxsize=2)
-def _epoch(photos, seed, epoch, shuffle, groups, balance):
+def _epoch(
+    photos: int, seed: int, epoch: int, shuffle: bool, groups: tuple[int, ...], balance: float
+) -> tuple[Array, Array]:
     """(photos (N,), how often each was drawn before (N,)) of an epoch, in their order."""
     if not shuffle:
         return np.arange(photos), np.broadcast_to(epoch, photos)
@@ -230,8 +237,16 @@ class Order:
     """
 
     def __init__(
-        self, photos, batch_size, seed=0, shuffle=True, rank=0, world=1, groups=(), balance=0.0
-    ):
+        self,
+        photos: int,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = True,
+        rank: int = 0,
+        world: int = 1,
+        groups: Iterable[int] = (),
+        balance: float = 0.0,
+    ) -> None:
         if batch_size < world:
             raise SettingError(f"batch_size is {batch_size}: {world} ranks need at least one each")
         if balance and sum(groups) != photos:
@@ -241,11 +256,11 @@ class Order:
         self.groups, self.balance = tuple(groups), balance
         self.steps_per_epoch = -(-photos // batch_size)
 
-    def batch(self, step):
+    def batch(self, step: int) -> tuple[int, Array]:
         """(epoch, indices of the photos) of this rank at `step`."""
         return step // self.steps_per_epoch, self.draws(step)[0]
 
-    def draws(self, step):
+    def draws(self, step: int) -> tuple[Array, ...]:
         """(indices of the photos, how often each was drawn before) of this rank at `step`.
 
         Without balance that is the epoch. It is what is random about a sample follows from: a photo
@@ -256,7 +271,7 @@ class Order:
         mine = slice(number * self.batch_size, (number + 1) * self.batch_size)
         return tuple(array[mine][self.rank :: self.world] for array in _epoch(*arguments))
 
-    def odds(self):
+    def odds(self) -> Doubles | None:
         """Share of each photo in the draws, (N,) summing to 1; None if they are equal."""
         if not self.balance:
             return None
@@ -265,7 +280,7 @@ class Order:
         return np.repeat(each, self.groups) / self.photos
 
 
-def make_batch(dataset, order, step):
+def make_batch(dataset: PhotoDataset, order: Order, step: int) -> Batch:
     """The Batch of `step`: a pure function, whichever process calls it."""
     samples, failures = [], []
     for i, before in zip(*order.draws(step)):

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from cic.colour import ab_plane, prior, rebalance
 from cic.photos import images, kinds, sources
 from cic.photos.damage import failed_on
+from cic.photos.sources import PhotoFile
 from cic.system.errors import InputError, SettingError
 from cic.system.files import check, check_outside
 from cic.system.parallel import Pool
-from cic.system.progress import tell, told
+from cic.system.progress import Callback, tell, told
 
 FEW = 500  # photos below which chance shows: weights from 100 are 9 % off, from 500 2.5 %
 MANY_GRAY = 0.1  # share of gray photos that is worth a look
@@ -33,7 +34,7 @@ class Counting:
     load_size: int = 256
     num_workers: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(self.image_dir, str | os.PathLike):
             object.__setattr__(self, "image_dir", (self.image_dir,))
         if not self.image_dir and not self.merge:
@@ -44,7 +45,7 @@ class Counting:
             raise SettingError(f"{self.output}: the prior is a .npy file: call it prior.npy, say")
 
     @property
-    def picture(self):
+    def picture(self) -> str:
         """Path of the picture of the prior."""
         return os.path.splitext(self.output)[0] + ".png"
 
@@ -63,14 +64,14 @@ class Counted:
     picture: str
 
 
-def _refuse_outputs(counting):
+def _refuse_outputs(counting: Counting) -> None:
     """Raise ValueError or OSError, before any work, if an output is no good."""
     check(counting.output)
     refusal = "the picture would be among the photos: choose another folder"
     check_outside([counting.picture], counting.image_dir, refusal)
 
 
-def _count_photo(load_size, photo):
+def _count_photo(load_size: int, photo: PhotoFile) -> prior.Prior | images.PhotoError:
     """Prior of one photo, without any pixels if it is gray; or the PhotoError of reading it."""
     counts = prior.Prior()
     try:
@@ -82,9 +83,12 @@ def _count_photo(load_size, photo):
     return counts
 
 
-def _count_all(counting, progress):
+def _count_all(
+    counting: Counting, progress: Callback | None
+) -> tuple[prior.Prior, int, int, kinds.LeftOut]:
     """(Prior, number of gray photos, number of failures, LeftOut) of all photos and priors."""
-    total, gray, failures, left_out = prior.Prior(), 0, [], kinds.LeftOut()
+    failures: list[images.PhotoError] = []
+    total, gray, left_out = prior.Prior(), 0, kinds.LeftOut()
     for path in counting.merge:
         total.merge(prior.Prior.load(path))
     found = sources.photos(counting.image_dir, failures.append, left_out)
@@ -101,7 +105,7 @@ def _count_all(counting, progress):
     return total, gray, len(failures), left_out
 
 
-def count(counting, progress=None):
+def count(counting: Counting, progress: Callback | None = None) -> Counted:
     """Count what a Counting names, and write the prior and its picture: Counted.
 
     Steps and lines are told to `progress`, see `cic.system.progress`; by default a bar is shown.

@@ -3,8 +3,10 @@
 import json
 import os
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TextIO, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -12,15 +14,18 @@ from PIL import Image
 from cic.dataset import removal, validity
 from cic.dataset.validity import Finding
 from cic.photos import images, kinds, sheet, sources
+from cic.photos.sources import PhotoFile
 from cic.system import contents
+from cic.system.arrays import Bytes
 from cic.system.errors import InputError, SettingError
 from cic.system.files import check, check_outside, lies_in, replacing
 from cic.system.parallel import Pool
-from cic.system.progress import told
+from cic.system.progress import Callback, told
 from cic.system.text import printable
 
 CHUNK = 16  # photos that travel to a worker together
 SHOWN = 200  # most photos in the preview
+Shown: TypeAlias = tuple[PhotoFile, Finding, bool]  # photo, why, whether it is removed
 THUMBNAIL = 160  # pixels of its pictures
 
 
@@ -41,7 +46,7 @@ class Search:
     min_size: int = validity.MIN_SIZE
     num_workers: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("image_dir", "output", "preview"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else os.fspath(value))
@@ -51,18 +56,18 @@ class Search:
             )
 
     @property
-    def report(self):
+    def report(self) -> str:
         """The report's path, a file of JSON lines."""
         return f"{os.path.splitext(self.output)[0]}.jsonl"
 
     @property
-    def removed_kinds(self):
+    def removed_kinds(self) -> frozenset[str]:
         """Kinds of photos that the script removes."""
         single = {validity.SINGLE_HUE} if self.remove_single_hue else set()
         return validity.INVALID | single
 
 
-def _refuse_outputs(search):
+def _refuse_outputs(search: Search) -> None:
     """Raise ValueError or OSError, before any work, if an output is no good, or in the way."""
     for path in filter(None, (search.output, search.report, search.preview)):
         check(path)
@@ -78,7 +83,9 @@ def _refuse_outputs(search):
             raise InputError(f"{path}: is there already, among the photos: choose another --output")
 
 
-def examine(folder, min_size, photo):
+def examine(
+    folder: str, min_size: int, photo: PhotoFile
+) -> tuple[PhotoFile, Finding | None, contents.Content | None]:
     """(photo, Finding or None, its contents.Content or None) of a photo in `folder`.
 
     The content is that of a photo with a Finding, if it could be judged.
@@ -105,21 +112,25 @@ def examine(folder, min_size, photo):
 class Result:
     """What was found, but for the report's lines."""
 
-    counts: Counter = field(default_factory=Counter)  # of kinds; None: valid
-    shown: list = field(default_factory=list)  # the first (photo, its finding, whether removed)
+    counts: Counter[str | None] = field(default_factory=Counter)  # of kinds; None: valid
+    shown: list[Shown] = field(
+        default_factory=list
+    )  # the first (photo, its finding, whether removed)
     removed: int = 0  # photos that the script removes
     problems: int = 0  # photos, folders and shards that could not be judged
     left_out: kinds.LeftOut = field(default_factory=kinds.LeftOut)  # photos that are not read here
 
 
-def examine_all(search, script, report, progress=None):
+def examine_all(
+    search: Search, script: removal.Script, report: TextIO, progress: Callback | None = None
+) -> Result:
     """Result of all photos; writes the lines of `script`, a removal.Script, and of the report.
 
     Steps and lines are told to `progress`.
     """
     result = Result()
 
-    def problem(reason):
+    def problem(reason: object) -> None:
         result.problems += 1
         bar.say(f"could not be judged: {printable(str(reason))}")
 
@@ -139,7 +150,7 @@ def examine_all(search, script, report, progress=None):
             if finding.kind == validity.REFUSED:
                 problem(finding.reason)
             if remove:
-                script.remove(path, content)
+                script.remove(path, content)  # type: ignore[arg-type]
                 result.removed += 1
             visible = finding.kind in validity.INVALID or finding.kind == validity.SINGLE_HUE
             if visible and len(result.shown) < SHOWN:
@@ -147,16 +158,17 @@ def examine_all(search, script, report, progress=None):
     return result
 
 
-def _line(path, finding, removed, content):
+def _line(path: str, finding: Finding, removed: bool, content: contents.Content | None) -> str:
     """A photo's line of the report."""
     entry = {"path": path, **finding._asdict(), "removed": removed}
     entry |= {"size": content and content.size, "sha256": content and content.sha256}
     return json.dumps(entry)
 
 
-def draw(shown):
+def draw(shown: Iterable[Shown]) -> Bytes:
     """Contact sheet (H, W, 3) uint8 of what was found, kind by kind."""
-    pictures, captions = [], []
+    pictures: list[Bytes | None] = []
+    captions: list[str] = []
     for photo, finding, removed in sorted(shown, key=lambda one: validity.KINDS.index(one[1].kind)):
         try:
             picture = images.shrink(images.open_rgb(photo, THUMBNAIL), THUMBNAIL)
@@ -169,12 +181,12 @@ def draw(shown):
     return sheet.grid(pictures, captions, width=THUMBNAIL)
 
 
-def caption(photo, what, removed):
+def caption(photo: PhotoFile, what: str, removed: bool) -> str:
     """Lines of a picture in the preview, in ASCII: the font has little else."""
     return f"{what}{'' if removed else ', kept'}\n{ascii(os.path.basename(photo.name))[1:-1]}"
 
 
-def find(search, progress=None):
+def find(search: Search, progress: Callback | None = None) -> Result:
     """Find the invalid photos of a Search; write its script, report and preview: a Result.
 
     Steps and lines are told to `progress`, see `cic.system.progress`; by default a bar is shown.

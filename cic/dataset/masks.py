@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
+from cic.system.arrays import Truths
+
 # zhaoyuzhi's settings (ResNet-18 RGB freeform IN, main.py) for photos of 256 pixels; lengths and
 # widths grow with the photo.
 SIDE = 256
@@ -13,7 +15,7 @@ LENGTHS = 10, 50  # pixels of a straight piece: the least, and how many more at 
 WIDTHS = 5, 10
 
 
-def free_form(random, side):
+def free_form(random: np.random.Generator, side: int) -> Truths:
     """Mask (side, side) of bool, True where hidden, drawn from a NumPy generator.
 
     Strokes of straight pieces, every other one turning the other way (`random_ff_mask` in

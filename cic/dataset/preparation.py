@@ -4,18 +4,19 @@ import json
 import os
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
 from cic.dataset import prepare
 from cic.photos import images
-from cic.photos.sources import PhotoList, report_name
+from cic.photos.sources import PhotoFile, PhotoList, report_name
 from cic.system import bounded_json, contents, limits, locks
 from cic.system.errors import InputError
 from cic.system.files import is_leftover, remove_leftovers, replacing
 from cic.system.parallel import Pool
-from cic.system.progress import tell, told
+from cic.system.progress import Callback, tell, told
+from cic.system.typing import Json
 
 SETTINGS = "prepared.json"
 LIMIT = 1 << 20  # bytes of it; 300 are usual
@@ -40,7 +41,7 @@ class Preparation:
     invalid: str | None = None
     num_workers: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
             raise InputError(f"quality is {self.quality}: it is 1 to 100")
         if isinstance(self.image_dir, str | os.PathLike):
@@ -64,7 +65,7 @@ class Prepared:
     left_out: Sequence[str] = ()
 
 
-def _refuse_output(settings):
+def _refuse_output(settings: Preparation) -> None:
     """Raise ValueError if `output` is in the way of the photos, or of somebody's files."""
     output = os.path.realpath(settings.output)
     for place in map(os.path.realpath, settings.image_dir):
@@ -87,7 +88,7 @@ def _refuse_output(settings):
         )
 
 
-def _has_changed(photo, judged, progress):
+def _has_changed(photo: PhotoFile, judged: str | None, progress: Callback | None) -> bool:
     """Whether a photo is no longer the one of SHA-256 `judged`; such a one is named.
 
     None, of a report without it, counts as unchanged.
@@ -102,7 +103,7 @@ def _has_changed(photo, judged, progress):
     return changed
 
 
-def _choose(photos, settings, progress):
+def _choose(photos: PhotoList, settings: Preparation, progress: Callback | None) -> Sequence[int]:
     """Numbers of the photos to prepare: those that the report `invalid` does not list.
 
     Raises ValueError if none of those that it lists is among the photos.
@@ -131,7 +132,7 @@ def _choose(photos, settings, progress):
     return chosen
 
 
-def _begin(facts, output):
+def _begin(facts: dict[str, Json], output: str) -> None:
     """Note the facts in `output`; raises ValueError if it was begun with others."""
     path = os.path.join(output, SETTINGS)
     if os.path.exists(path):
@@ -156,13 +157,19 @@ def _begin(facts, output):
     remove_leftovers(output)
 
 
-def _make_shards(pool, photos, chosen, settings, say):
+def _make_shards(
+    pool: Pool[prepare.Made],
+    photos: PhotoList,
+    chosen: Sequence[int],
+    settings: Preparation,
+    say: Callable[[str], object],
+) -> Iterator[prepare.Made]:
     """Yield Made of each photo, in order, while the shards that are not there are written."""
     begin = time.time_ns()
     output, length = settings.output, settings.shards
     parts = [
-        (os.path.join(output, f"photos-{number:06}.tar"), chosen[start : start + length])
-        for number, start in enumerate(range(0, len(chosen), length))
+        (os.path.join(output, f"photos-{number:06}.tar"), chosen[start : start + length])  # type: ignore[operator]
+        for number, start in enumerate(range(0, len(chosen), length))  # type: ignore[arg-type]
     ]
     there = [prepare.is_whole(path, (photos[i] for i in part), say) for path, part in parts]
     todo = (part for (_, part), done in zip(parts, there) if not done)
@@ -175,7 +182,9 @@ def _make_shards(pool, photos, chosen, settings, say):
             yield from prepare.write_shard(path, names, islice(results, len(part)), begin)
 
 
-def _work(settings, photos, chosen, progress):
+def _work(
+    settings: Preparation, photos: PhotoList, chosen: Sequence[int], progress: Callback | None
+) -> Prepared:
     """Prepared of all the chosen photos, but for what is known before."""
     output = None if settings.shards else settings.output
     job = prepare.Job(photos, settings.load_size, settings.quality, output)
@@ -201,7 +210,7 @@ def _work(settings, photos, chosen, progress):
     return found
 
 
-def prepare_photos(settings, progress=None):
+def prepare_photos(settings: Preparation, progress: Callback | None = None) -> Prepared:
     """Prepare photos as a Preparation says, or go on where an earlier call was stopped: Prepared.
 
     Steps and lines are told to `progress`, see `cic.system.progress`; by default a bar is shown.

@@ -7,6 +7,7 @@ import os
 import tarfile
 import time
 from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -15,11 +16,12 @@ import numpy as np
 from cic.dataset.validity import INVALID
 from cic.photos import images, metadata, shards
 from cic.photos.damage import failed_on
-from cic.photos.sources import PhotoList
+from cic.photos.sources import PhotoFile, PhotoList
 from cic.system import bounded_json, contents
 from cic.system.errors import InputError
 from cic.system.files import replacing
 from cic.system.regular import open_regular
+from cic.system.typing import StrPath
 
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 # Colour is what is taught, so none of it is averaged away: at 4:4:4, quality 90 is both smaller
@@ -51,7 +53,7 @@ class Job(NamedTuple):
     output: str | None
 
 
-def encode(photo, load_size, quality=QUALITY):
+def encode(photo: PhotoFile, load_size: int, quality: int = QUALITY) -> bytes:
     """Bytes of a JPEG of `photo`: upright sRGB, short side at most `load_size`, no metadata.
 
     A photo that is that already is copied, byte for byte. One of mode L stays gray.
@@ -79,7 +81,7 @@ def encode(photo, load_size, quality=QUALITY):
     return file.getvalue()
 
 
-def target(photo):
+def target(photo: PhotoFile) -> str:
     """Name of the prepared photo, relative to the output: its own, .jpg appended if it is no JPEG.
 
     Whatever the name in a tar file is, this one does not lead out of the output.
@@ -88,16 +90,16 @@ def target(photo):
     return name if os.path.splitext(name)[1].lower() in JPEG else f"{name}.jpg"
 
 
-def make(job, i):
+def make(job: Job, i: int) -> Made:
     """Made of photo `i`; written, if the job has a folder for it.
 
     Not if it is there already, of the same photo: its time is that at which the photo was opened.
     """
     photo, begin = job.photos[i], time.time_ns()
     path = job.output and os.path.join(job.output, target(photo))
-    there = bool(path) and os.path.exists(path)
-    if there and not contents.is_newer(photo, path):
-        return Made(os.path.getsize(path), fresh=False)
+    there = bool(path) and os.path.exists(path)  # type: ignore[arg-type]
+    if there and not contents.is_newer(photo, path):  # type: ignore[arg-type]
+        return Made(os.path.getsize(path), fresh=False)  # type: ignore[arg-type]
     try:
         data = encode(photo, job.load_size, job.quality)
     except Exception as error:  # one photo never ends the others
@@ -111,7 +113,9 @@ def make(job, i):
     return Made(len(data), again=there)
 
 
-def write_shard(path, names, results, begin):
+def write_shard(
+    path: str, names: Iterable[str], results: Iterable[Made], begin: int
+) -> Iterator[Made]:
     """Write the data of `results` to a tar file, atomically; yields them, without the data.
 
     The same photos give the same bytes: a header has no time, owner or rights of its own. Why
@@ -133,14 +137,14 @@ def write_shard(path, names, results, begin):
         _write_failures(path, failures)  # before the shard is there
 
 
-def is_whole(path, photos, say=print):
+def is_whole(path: str, photos: Iterable[PhotoFile], say: Callable[[str], object] = print) -> bool:
     """Whether a shard is there, to its end, and no newer is any of its `photos`; `say`s why not."""
     if not os.path.lexists(path):
         return False
     try:
         _, problem = shards.members(path)
     except images.PhotoError as error:
-        problem = error
+        problem = error  # type: ignore[assignment]
     if not problem and (newer := next((p for p in photos if contents.is_newer(p, path)), None)):
         problem = f"{path!r}: {str(newer)!r} has changed since"
     if problem:
@@ -148,7 +152,7 @@ def is_whole(path, photos, say=print):
     return not problem
 
 
-def read_shard(path, names):
+def read_shard(path: str, names: Iterable[str]) -> Iterator[Made]:
     """Yield Made of the photos of a shard that `write_shard` wrote before."""
     members, _ = shards.members(path)
     sizes = {member.name: member.size for member in members}
@@ -161,11 +165,11 @@ def read_shard(path, names):
             yield Made(failure=str(failures.get(name, unknown)), fresh=False)
 
 
-def _failures_path(shard):
+def _failures_path(shard: str) -> str:
     return f"{os.path.splitext(shard)[0]}.failed.json"
 
 
-def _write_failures(shard, failures):
+def _write_failures(shard: str, failures: dict[str, str | None]) -> None:
     path = _failures_path(shard)
     if failures:
         with replacing(path) as fresh, open(fresh, "w", encoding="ascii") as file:
@@ -175,7 +179,7 @@ def _write_failures(shard, failures):
             os.unlink(path)
 
 
-def _read_failures(shard):
+def _read_failures(shard: str) -> dict[str, str]:
     """{name: reason} of the photos that failed when the shard was made."""
     try:
         failures = bounded_json.load(_failures_path(shard))
@@ -184,7 +188,7 @@ def _read_failures(shard):
     return failures if isinstance(failures, dict) else {}
 
 
-def fingerprint(photos, chosen):
+def fingerprint(photos: PhotoList, chosen: Sequence[int]) -> str:
     """Hexadecimal digest of the targets of `chosen` numbers of `photos`; a few bytes each.
 
     Raises ValueError if two photos have the same target.
@@ -196,20 +200,20 @@ def fingerprint(photos, chosen):
         hashes.append(_hash(name))
     ordered = np.sort(np.frombuffer(hashes, np.uint64))
     suspects = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
-    seen = {}
+    seen: dict[str, int] = {}
     for i in chosen if suspects else ():
-        name = target(photos[i])
-        if _hash(os.fsencode(name)) in suspects and seen.setdefault(name, i) != i:
-            both = " and ".join(repr(str(photos[n])) for n in (seen[name], i))
+        name = target(photos[i])  # type: ignore[assignment]
+        if _hash(os.fsencode(name)) in suspects and seen.setdefault(name, i) != i:  # type: ignore[arg-type]
+            both = " and ".join(repr(str(photos[n])) for n in (seen[name], i))  # type: ignore[index]
             raise InputError(f"{both} would both become {name!r}")
     return digest.hexdigest()
 
 
-def _hash(name):
+def _hash(name: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
 
 
-def invalid_names(report):
+def invalid_names(report: StrPath) -> dict[str, str | None]:
     """{name: SHA-256} of photos that a report of `cic invalid` finds invalid.
 
     Also of what it removes; not of those that it only mentions: of a single hue, or not judged. The

@@ -5,6 +5,10 @@ judged: by sha256sum or shasum where there is one, else by cksum, which every PO
 """
 
 import os
+from typing import BinaryIO
+
+from cic.system.contents import Content
+from cic.system.typing import StrPath
 
 # Each file's folder is entered before the file is removed by its bare name: so the folder can be
 # seen to lie where it did, without links that lead elsewhere, and cannot be exchanged in between.
@@ -120,12 +124,12 @@ fi
 class Script:
     """Writes the removal script for files in the folder `root` to the binary file `file`."""
 
-    def __init__(self, file, root):
+    def __init__(self, file: BinaryIO, root: StrPath) -> None:
         self.file = file
         self.root = os.path.abspath(root)
         self.file.write(_START % quoted(self.root))
 
-    def remove(self, name, content):
+    def remove(self, name: str, content: Content) -> None:
         """Add a file by its name relative to the folder, and the contents.Content it must have."""
         folder, base = os.path.split(name)
         folder = os.path.join(folder, "") if folder else ""
@@ -133,16 +137,16 @@ class Script:
         sums = b"%d %s %d" % (content.size, content.sha256.encode("ascii"), content.cksum)
         self.file.write(b"prune %s %s %s%s\n" % (quoted(folder), quoted(base), sums, link))
 
-    def end(self):
+    def end(self) -> None:
         self.file.write(_END)
 
 
-def quoted(name):
+def quoted(name: str) -> bytes:
     """Name -> bytes that any POSIX shell in the C locale reads as that name, byte by byte."""
     return b"'%s'" % os.fsencode(name).replace(b"'", rb"'\''")
 
 
-def is_script(path):
+def is_script(path: StrPath) -> bool:
     """Whether the file at `path` is one that `Script` wrote."""
     start = _START[: _START.index(b", and nothing else")]
     try:
@@ -152,7 +156,7 @@ def is_script(path):
         return False
 
 
-def leads_outside(folder, name):
+def leads_outside(folder: StrPath, name: str) -> bool:
     """Whether a file in `folder`, by its relative name, really lies elsewhere, or leads nowhere."""
     root = os.path.realpath(folder)
     path = os.path.join(root, name)

@@ -5,6 +5,8 @@ gives the arrays of many.
 """
 
 import os
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,8 +15,21 @@ from cic.colour.distributions import soft_encode
 from cic.colour.grid import Grid
 from cic.colour.rebalance import is_gray
 from cic.photos.images import PhotoError
+from cic.photos.sources import PhotoFile, PhotoList
+from cic.system.arrays import Array, Bytes
 from cic.system.errors import InputError
 from cic.system.regular import open_regular
+from cic.system.typing import StrPath
+
+
+class Target(Protocol):
+    """What photos teach: one photo's target, and the arrays of many."""
+
+    def of(self, square: Bytes, i: int) -> tuple[Any, ...]:
+        """The target of photo `i`, of its crop (C, C, 3): arrays, or a number where it is one."""
+
+    def empty(self, count: int, side: int) -> tuple[Array, ...]:
+        """The arrays for `count` crops of `side` pixels."""
 
 
 class Bins:
@@ -26,12 +41,18 @@ class Bins:
     """
 
     def __init__(
-        self, stride, neighbors=5, sigma=5.0, bin_weights=None, mean=False, keep_gray=False
-    ):
+        self,
+        stride: int,
+        neighbors: int = 5,
+        sigma: float = 5.0,
+        bin_weights: Array | None = None,
+        mean: bool = False,
+        keep_gray: bool = False,
+    ) -> None:
         self.grid, self.neighbors, self.sigma = Grid(stride, mean), neighbors, sigma
         self.bin_weights, self.keep_gray = bin_weights, keep_gray
 
-    def of(self, square, i):
+    def of(self, square: Bytes, i: int) -> tuple[Array, Array]:
         """(index (K, c, c) int16, weight (K, c, c) float32) of a crop (C, C, 3) uint8."""
         ab = self.grid.ab(square)
         index, weight = soft_encode(ab, self.neighbors, self.sigma)
@@ -41,7 +62,7 @@ class Bins:
             weight *= self.bin_weights[index[..., :1]]  # a pixel's weight is its nearest bin's
         return index.transpose(2, 0, 1), weight.transpose(2, 0, 1)
 
-    def empty(self, count, side):
+    def empty(self, count: int, side: int) -> tuple[Array, Array]:
         """(index, weight) for `count` crops of `side` pixels."""
         side //= self.grid.stride
         shape = count, self.neighbors, side, side
@@ -51,15 +72,15 @@ class Bins:
 class Colours:
     """The ab of every stride-th pixel, or `mean` of each cell, scaled as `network` gives them."""
 
-    def __init__(self, network, mean=False):
+    def __init__(self, network: networks.Network, mean: bool = False) -> None:
         self.network, self.grid = network, Grid(network.stride, mean)
 
-    def of(self, square, i):
+    def of(self, square: Bytes, i: int) -> tuple[Array]:
         """(ab (2, c, c) float32,) of a crop (C, C, 3) uint8."""
         ab = self.grid.ab(square)
         return (self.network.scale_ab(ab).transpose(2, 0, 1),)
 
-    def empty(self, count, side):
+    def empty(self, count: int, side: int) -> tuple[Array]:
         """(ab,) for `count` crops of `side` pixels."""
         side //= self.grid.stride
         return (np.empty((count, 2, side, side), np.float32),)
@@ -68,25 +89,25 @@ class Colours:
 class Classes:
     """The number of a photo's class folder among `names`."""
 
-    def __init__(self, photos, names):
+    def __init__(self, photos: PhotoList, names: Iterable[str]) -> None:
         self.photos, self.number = photos, {name: n for n, name in enumerate(names)}
 
-    def of(self, square, i):
+    def of(self, square: Bytes, i: int) -> tuple[int]:
         """(label (),) of photo `i`, an int."""
         return (self.number[class_of(self.photos[i])],)
 
-    def empty(self, count, side):
+    def empty(self, count: int, side: int) -> tuple[Array]:
         """(label,) for `count` crops."""
         return (np.empty(count, np.int64),)
 
 
-def class_of(photo):
+def class_of(photo: PhotoFile) -> str:
     """Name of the class folder that a photo lies in: the outermost of its place; "" if in none."""
     folder, separator, _ = photo.name.removeprefix("./").partition("/")
     return folder if separator else ""
 
 
-def class_names(photos):
+def class_names(photos: Iterable[PhotoFile]) -> list[str]:
     """Names of the class folders of a PhotoList, sorted; raises PhotoError for a photo in none."""
     names = set()
     for photo in photos:
@@ -96,7 +117,7 @@ def class_names(photos):
     return sorted(names, key=os.fsencode)
 
 
-def read_classes(path):
+def read_classes(path: StrPath) -> list[str]:
     """Names of class folders, one a line, from a file; raises ValueError if one comes twice."""
     with open_regular(path) as file:
         try:
@@ -109,10 +130,19 @@ def read_classes(path):
     return names
 
 
-def target_of(network, photos, neighbors, sigma, bin_weights, classes, mean=False, keep_gray=False):
+def target_of(
+    network: networks.Network,
+    photos: PhotoList,
+    neighbors: int,
+    sigma: float,
+    bin_weights: Array | None,
+    classes: Sequence[str] | None,
+    mean: bool = False,
+    keep_gray: bool = False,
+) -> Target:
     """What photos of a PhotoList teach `network`."""
     if network.predicts == networks.CLASSES:
-        return Classes(photos, classes)
+        return Classes(photos, classes)  # type: ignore[arg-type]
     if network.predicts == networks.AB:
         return Colours(network, mean)
     return Bins(network.stride, neighbors, sigma, bin_weights, mean, keep_gray)

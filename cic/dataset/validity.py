@@ -13,10 +13,13 @@ copies of some: docs/measurements.md, "Preparing photos", says how many of which
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from cic.colour.lab import ab_distance, rgb_to_lab
 from cic.photos import images
 from cic.photos.damage import failed_on
+from cic.system.arrays import Array, Bytes, Floats
+from cic.system.typing import Source
 
 GRAY_MODE = "gray mode"  # the file has no colour channels (Pillow: L, LA, 1, I;16, ...); value 0
 GRAY = "gray"  # colour channels that hold gray; value: the chroma that few blocks exceed
@@ -57,7 +60,7 @@ class Finding(NamedTuple):
     reason: str
 
 
-def examine(source, min_size=MIN_SIZE):
+def examine(source: Source, min_size: int = MIN_SIZE) -> Finding | None:
     """Finding of a photo (see `images.opened` for what `source` can be), or None if it is valid."""
     try:
         with images.opened(source) as image:
@@ -70,7 +73,7 @@ def examine(source, min_size=MIN_SIZE):
         return Finding(REFUSED, None, failed_on(source, error))
 
 
-def _judged(rgb, size, mode, min_size):
+def _judged(rgb: Bytes, size: tuple[int, int], mode: str, min_size: int) -> Finding | None:
     if min(size) < min_size:
         reason = f"{size[0]} x {size[1]} pixels, the short side below {min_size}"
         return Finding(TOO_SMALL, min(size), reason)
@@ -79,7 +82,7 @@ def _judged(rgb, size, mode, min_size):
     return judge(rgb)
 
 
-def blocks(image):
+def blocks(image: Image.Image) -> Bytes:
     """Opened Pillow image -> (h, w, 3) uint8 sRGB: its blocks' mean colours; decodes it all."""
     side = max(1, min(BLOCKS, min(image.size) // BLOCK))
     image.draft(None, (side, side))
@@ -87,7 +90,7 @@ def blocks(image):
     return np.asarray(rgb.reduce(max(1, min(rgb.size) // side)))
 
 
-def judge(rgb):
+def judge(rgb: Bytes) -> Finding | None:
     """(h, w, 3) uint8 sRGB of blocks -> Finding GRAY or SINGLE_HUE, or None if in colour."""
     if _is_clear(rgb[::SAMPLE, ::SAMPLE]):
         return None
@@ -106,7 +109,7 @@ def judge(rgb):
     return Finding(SINGLE_HUE, round(deviation, 2), reason)
 
 
-def _is_clear(rgb):
+def _is_clear(rgb: Bytes) -> bool:
     """Whether some blocks of a photo, (h, w, 3), show that all are far from being invalid."""
     lab, chroma = _lab_and_chroma(rgb)
     if np.count_nonzero(chroma > GRAY_CHROMA) < 2 * SAMPLE**2 * COLOURED * len(chroma):
@@ -114,12 +117,12 @@ def _is_clear(rgb):
     return hue_deviation(rgb, lab[:, 1:]) > 2 * HUE_DEVIATION
 
 
-def _lab_and_chroma(rgb):
+def _lab_and_chroma(rgb: Bytes) -> tuple[Floats, Floats]:
     lab = rgb_to_lab(rgb).reshape(-1, 3)
     return lab, ab_distance(lab[:, 1:])
 
 
-def hue_deviation(rgb, ab):
+def hue_deviation(rgb: Bytes, ab: Array) -> float:
     """How far the ab, (n, 2), of a photo's blocks, (h, w, 3), is from following their lightness.
 
     A block deviates from the mean ab of all that are equally light. This is the root mean square
