@@ -1,9 +1,14 @@
 """How much memory a photo may take: known before it is decoded, from its size, mode and format."""
 
 import os
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from PIL import Image
 
 from cic.photos import metadata
 from cic.photos.damage import Unsupported
+from cic.system.arrays import Shape
 from cic.system.limits import PIXELS, pixel_limit
 
 # Bytes that the process may take for photos of up to PIXELS; in proportion for a higher limit.
@@ -24,13 +29,13 @@ _JPEG2000 = 5.5
 _COEFFICIENT = 2  # bytes of one of a progressive JPEG, of which all are held
 
 
-def check_sides(size):
+def check_sides(size: tuple[int, int]) -> None:
     """Raise Unsupported for a photo of (width, height) pixels that is too long to work on."""
     if max(size) > SIDE:
         raise Unsupported(f"too large: {max(size):,} pixels long, more than {SIDE:,}")
 
 
-def check(need):
+def check(need: float) -> None:
     """Raise Unsupported, saying the figures, if `need` bytes for a photo are too much here."""
     if need <= SMALL:
         return
@@ -45,7 +50,7 @@ def check(need):
         raise Unsupported(f"too large: {needs}, and {_gigabytes(free)} is free")
 
 
-def room():
+def room() -> float:
     """Bytes that a photo may take under the limit of pixels."""
     limit = pixel_limit()
     if limit is None:
@@ -53,11 +58,11 @@ def room():
     return PROCESS * max(1, limit / PIXELS) - BASE - SCRATCH
 
 
-def _gigabytes(count):
+def _gigabytes(count: float) -> str:
     return f"{count / 1e9:.2f} GB"
 
 
-def of_image(image, to_rgb=True):
+def of_image(image: Image.Image, to_rgb: bool = True) -> float:
     """Bytes that it takes to read an opened Pillow image that is not decoded yet.
 
     The peak of three steps: decoding, turning, and making sRGB of it. Gray of more than 8 bits
@@ -76,24 +81,24 @@ def of_image(image, to_rgb=True):
     return image.width * image.height * max(steps) + _of_strips(image)
 
 
-def _has_exif(image):
+def _has_exif(image: Image.Image) -> bool:
     """Whether the EXIF can be asked for: for that of a PNG, that lacks it, Pillow decodes it."""
     return image.format != "PNG" or "exif" in image.info
 
 
-def _decoder(image):
+def _decoder(image: Image.Image) -> float:
     if image.format in ("JPEG", "MPO") and image.info.get("progressive"):
-        scale = image.decoderconfig[0] if image.decoderconfig else 1  # of a draft
+        scale = image.decoderconfig[0] if image.decoderconfig else 1  # type: ignore[attr-defined]  # of a draft
         layers = getattr(image, "layer", [(0, 1, 1, 0)] * 3)
         most = max(across * down for _, across, down, _ in layers) or 1
         held = sum(across * down for _, across, down, _ in layers) / most
         return (_COEFFICIENT * held + 1) * scale**2  # 1 to see whether all is there
     if image.format == "JPEG2000":
         return _JPEG2000 * len(image.getbands())
-    return _DECODER.get(image.format, 0)
+    return _DECODER.get(image.format, 0)  # type: ignore[arg-type]
 
 
-def _of_strips(image):
+def _of_strips(image: Image.Image) -> int:
     """Bytes of a compressed TIFF: of its file, which libtiff maps, and of its largest strip."""
     tags = getattr(image, "tag_v2", None)
     if tags is None or image.info.get("compression") == "raw":
@@ -105,7 +110,28 @@ def _of_strips(image):
     return strip + sum(stored if isinstance(stored, tuple) else (stored,))
 
 
-def of_network(network, height, width):
+class _Layer(Protocol):
+    def output(self, shape: Shape) -> Shape:
+        """Shape of what it puts out."""
+
+
+class Counted(Protocol):
+    """What is asked of a network here: this floor knows none."""
+
+    @property
+    def channels(self) -> int:
+        """Of the input."""
+
+    @property
+    def layers(self) -> Iterable[_Layer]:
+        """In order."""
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers its weights are."""
+
+
+def of_network(network: Counted, height: int, width: int) -> float:
     """Bytes that a network takes beside BASE for an input of that size, weights and all.
 
     Two and a half times what its widest layer reads and writes: measured for `cic` at 1024 x 4096
@@ -115,31 +141,31 @@ def of_network(network, height, width):
     for layer in network.layers:
         put_out = layer.output(shape)
         most = max(most, _count(shape) + _count(put_out))
-        shape = put_out
+        shape = put_out  # type: ignore[assignment]
     return 4 * (2.5 * most + 2 * network.parameter_count)
 
 
-def _count(shape):
+def _count(shape: Shape) -> int:
     total = 1
     for side in shape:
         total *= side
     return total
 
 
-def available():
+def available() -> float:
     """Bytes that this process can still take: of the machine, its control groups and its limits."""
     found = [_machine(), _address_space(), *_groups()]
     return min((free for free in found if free is not None), default=float("inf"))
 
 
-def _machine():
+def _machine() -> int | None:
     for line in _lines("/proc/meminfo"):
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return None
 
 
-def _address_space():
+def _address_space() -> int | None:
     """What `ulimit -v` leaves; None if there is no such limit."""
     try:
         import resource
@@ -164,7 +190,7 @@ _GROUPS = (
 )
 
 
-def _groups():
+def _groups() -> Iterator[int]:
     """What each control group that this process is in leaves, bytes."""
     lines = (line.strip().split(":", 2) for line in _lines("/proc/self/cgroup"))
     own = (parts for parts in lines if len(parts) == 3)
@@ -179,7 +205,7 @@ def _groups():
                 folder = os.path.dirname(folder)
 
 
-def _left(folder, limit, usage, cached):
+def _left(folder: str, limit: str, usage: str, cached: str) -> int | None:
     try:
         most, taken = (int("".join(_lines(os.path.join(folder, name)))) for name in (limit, usage))
     except ValueError:  # "max", or there is none
@@ -188,7 +214,7 @@ def _left(folder, limit, usage, cached):
     return max(0, most - taken + int(stat.get(cached, 0)))
 
 
-def _lines(path):
+def _lines(path: str) -> list[str]:
     try:
         with open(path, encoding="ascii") as file:
             return file.readlines()

@@ -5,7 +5,11 @@ See `ROOM` for the table. EXIF and resolution are the business of `metadata`.
 
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from PIL import Image
 
 from cic.photos import metadata, png_chunks, tiff_pages
 
@@ -45,15 +49,15 @@ class Carried:
     """
 
     exif: bytes | None = None
-    dpi: tuple | None = None
+    dpi: tuple[float, float] | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
-    comments: tuple = ()
-    words: tuple = field(default=())
+    comments: tuple[bytes, ...] = ()
+    words: tuple[tuple[bytes, bytes], ...] = field(default=())
     compression: str | None = None
 
 
-def of(image, file, size, sideways):
+def of(image: Image.Image, file: BinaryIO, size: tuple[int, int], sideways: bool) -> Carried:
     """Carried of a Pillow image, decoded, and of the file that it comes from; damage is left out.
 
     The upright photo is of `size` (width, height); it was stored `sideways` or not.
@@ -73,7 +77,7 @@ def of(image, file, size, sideways):
     )
 
 
-def _xmp(image):
+def _xmp(image: Image.Image) -> bytes | None:
     """XMP of a Pillow image, bytes; None if there is none."""
     for name, data in getattr(image, "applist", ()):  # a JPEG's
         if name == "APP1" and data.startswith(_XMP_HEAD):
@@ -83,7 +87,7 @@ def _xmp(image):
     return data if isinstance(data, bytes) else None
 
 
-def true_xmp(xmp, size):
+def true_xmp(xmp: bytes, size: tuple[int, int]) -> bytes | None:
     """XMP with what it says of the pixels put right: upright, of `size` (width, height), sRGB.
 
     Its thumbnails, of the photo as it was, go. None if it is not of UTF-8.
@@ -101,17 +105,17 @@ def true_xmp(xmp, size):
         b"photoshop:ICCProfile": b"sRGB IEC61966-2.1",
     }
 
-    def right(found):
-        name = re.match(rb"[\w:]+", found[1])[0]
+    def right(found: re.Match[bytes]) -> bytes:
+        name = re.match(rb"[\w:]+", found[1])[0]  # type: ignore[index]
         return found[1] + values[name]
 
     return _XMP_FIELDS.sub(right, _XMP_THUMBNAILS.sub(b"", xmp))
 
 
-def _iptc(image, file):
+def _iptc(image: Image.Image, file: BinaryIO) -> bytes | None:
     """IPTC-NAA record of a Pillow image, bytes; None if there is none that is whole."""
     if image.format == "TIFF":  # it may be stored as 32-bit numbers, which Pillow takes apart
-        data = tiff_pages.field(file, image.tag_v2.offset, _IPTC_TAG, _MOST)
+        data = tiff_pages.field(file, image.tag_v2.offset, _IPTC_TAG, _MOST)  # type: ignore[attr-defined]
     else:
         found = image.info.get("photoshop", {})
         data = found.get(_IPTC) if isinstance(found, dict) else None
@@ -119,7 +123,7 @@ def _iptc(image, file):
     return data if sound else None
 
 
-def _comments(image):
+def _comments(image: Image.Image) -> tuple[bytes, ...]:
     """Comments of a JPEG or GIF, bytes."""
     found = [data for name, data in getattr(image, "applist", ()) if name == "COM"]
     if not found and isinstance(image.info.get("comment"), bytes):
@@ -127,7 +131,7 @@ def _comments(image):
     return tuple(comment for comment in found if comment.strip(b"\0 "))
 
 
-def segments(carried):
+def segments(carried: Carried) -> tuple[bytes, list[str]]:
     """(bytes of a JPEG's segments of XMP, IPTC and comments, notes of what has no room in one)."""
     found, notes = [], []
     for what, marker, data in _parts(carried):
@@ -138,7 +142,7 @@ def segments(carried):
     return b"".join(found), notes
 
 
-def _parts(carried):
+def _parts(carried: Carried) -> Iterator[tuple[str, int, bytes]]:
     """Yield (name, marker, data) of each segment."""
     if carried.xmp:
         yield "XMP", 0xE1, _XMP_HEAD + carried.xmp
@@ -151,7 +155,7 @@ def _parts(carried):
         yield "a comment", 0xFE, f"{key}: {text}".encode()
 
 
-def chunks(carried):
+def chunks(carried: Carried) -> list[tuple[bytes, bytes]]:
     """[(name, data), ...] of a PNG's chunks of XMP, comments and words."""
     found = list(carried.words)
     if carried.xmp:
@@ -165,7 +169,7 @@ def chunks(carried):
     return found
 
 
-def tags(carried):
+def tags(carried: Carried) -> dict[int, tuple[int, bytes | None]]:
     """{tag: (type, data)} of a TIFF's fields of XMP and IPTC."""
     found = {_XMP_TAG: (1, carried.xmp), _IPTC_TAG: (7, carried.iptc)}  # BYTE, UNDEFINED
     return {tag: field for tag, field in found.items() if field[1]}

@@ -3,6 +3,7 @@
 import os
 import re
 import struct
+from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
@@ -47,7 +48,7 @@ class PhotoError(Error, ValueError):
     does not support, ...).
     """
 
-    def __init__(self, message, kind="refused"):
+    def __init__(self, message: str, kind: str = "refused") -> None:
         super().__init__(message)
         self.kind = kind
 
@@ -56,7 +57,7 @@ class Unsupported(Error, ValueError):
     """A photo that may well be sound, but cannot be used here; the message says why."""
 
 
-def failed_on(photo, error):
+def failed_on(photo: object, error: BaseException) -> str:
     """One line on why the work on a photo failed, whatever was raised; it names the photo.
 
     What is neither the photo's fault nor the machine's is a defect of this program, and says so
@@ -69,7 +70,9 @@ def failed_on(photo, error):
     return f"{str(photo)!r}: {type(error).__name__}: {said(error)}"
 
 
-def diagnosis(error, file, image=None):
+def diagnosis(
+    error: BaseException, file: BinaryIO, image: Image.Image | None = None
+) -> tuple[str, str]:
     """(kind, reason) of what was raised while a photo was read from `file`.
 
     `image` is Pillow's, None if the error is of its making. "damaged" is what there is proof of;
@@ -78,8 +81,8 @@ def diagnosis(error, file, image=None):
     if isinstance(error, (Unsupported, NotImplementedError)):
         return "refused", str(error) or "of a kind that Pillow cannot read"
     if isinstance(error, Image.DecompressionBombError):
-        pixels = int(re.search(r"\d+", str(error))[0])
-        limit = int(2 * Image.MAX_IMAGE_PIXELS)  # as Pillow means it
+        pixels = int(re.search(r"\d+", str(error))[0])  # type: ignore[index]
+        limit = int(2 * Image.MAX_IMAGE_PIXELS)  # type: ignore[operator]  # as Pillow means it
         more = f"more than the limit of {limit:,}: --max_pixels raises it"
         return "refused", f"too large: {pixels:,} pixels, {more}"
     if isinstance(error, MemoryError):
@@ -87,7 +90,7 @@ def diagnosis(error, file, image=None):
     if isinstance(error, ImportError):
         return "refused", str(error)
     if getattr(error, "errno", None) is not None:
-        return "refused", error.strerror or str(error)
+        return "refused", error.strerror or str(error)  # type: ignore[attr-defined]
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     start = file.read(16)
@@ -108,7 +111,7 @@ def diagnosis(error, file, image=None):
     return "damaged", "not a photo of a known format"
 
 
-def _may_be_sound(name, known, file, image):
+def _may_be_sound(name: str | None, known: bool, file: BinaryIO, image: Image.Image | None) -> bool:
     """Whether a file of a format, or None, may be of a kind of it that Pillow does not support.
 
     `known` says that Pillow took the file to be of a format that it reads.
@@ -122,7 +125,7 @@ def _may_be_sound(name, known, file, image):
     return name == "TIFF" and image.info.get("compression") not in _DECODED
 
 
-def _is_odd_jpeg(file):
+def _is_odd_jpeg(file: BinaryIO) -> bool:
     """Whether a JPEG is not of 8 bits, lossless, ... (ITU T.81, B.2.2), as medical ones are."""
     file.seek(2)
     while len(head := file.read(4)) == 4 and head[0] == 0xFF:
@@ -137,7 +140,7 @@ def _is_odd_jpeg(file):
     return False
 
 
-def _format(start, tail, size):
+def _format(start: bytes, tail: bytes, size: int) -> tuple[str | None, bool | None]:
     """(name of a file's format or None, whether its end is missing or None if that is unknown)."""
     for sign, name, end, within in _SIGNS:
         if start.startswith(sign):
@@ -147,7 +150,7 @@ def _format(start, tail, size):
     if start[:4] in _TIFF:  # what follows is where the directory is
         order = "little" if start[:1] == b"I" else "big"
         directory = start[8:16] if b"+" in start[:4] else start[4:8]
-        return "TIFF", int.from_bytes(directory, order) >= size or None
+        return "TIFF", int.from_bytes(directory, order) >= size or None  # type: ignore[arg-type]
     if start.startswith(b"BM") and len(start) == 16 and start[6:10] == bytes(4):
         return "BMP", None
     if start[4:8] == b"ftyp":

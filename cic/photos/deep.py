@@ -4,15 +4,20 @@ Pillow has no image of 16-bit colours, so their files are put together here, a b
 """
 
 import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL import TiffImagePlugin as tiff
-from PIL.PngImagePlugin import putchunk
+from PIL.PngImagePlugin import PngInfo, putchunk
 
 from cic.photos import stretch
 from cic.photos.damage import Unsupported
-from cic.photos.strips import strips, with_alpha
+from cic.photos.strips import Picture, strips, with_alpha
+from cic.system.arrays import Array, Bytes
+from cic.system.typing import StrPath
 
 _BAND = 1 << 18  # values at a time, so that scratch memory stays small whatever the photo
 _LEVEL = 3  # of zlib: higher takes several times longer for a few per cent
@@ -22,12 +27,14 @@ _SLACK = 1e-3
 ALPHA = "cic alpha"  # key of a Pillow image's info
 
 
-def is_deep(image):
+def is_deep(image: Image.Image) -> bool:
     """Whether a Pillow image is gray of more than 8 bits: of mode I;16 and its kin, I or F."""
     return image.mode[0] in "IF"
 
 
-def gray(image, stretched=True, curve=None):
+def gray(
+    image: Image.Image, stretched: bool = True, curve: NDArray[np.uint16] | None = None
+) -> tuple[NDArray[np.uint16], str | None]:
     """((H, W) uint16, 0 black, 65535 white; a note or None) of a Pillow image that `is_deep`.
 
     Floats in [0, 1] and whole numbers in [0, 65535] are taken as they are; floats up to 0.001
@@ -48,7 +55,7 @@ def gray(image, stretched=True, curve=None):
     return values, note
 
 
-def _read(image):
+def _read(image: Image.Image) -> Iterator[tuple[slice, Array]]:
     """Yield (slice of rows, array) of a Pillow image, so that only a band is copied at a time."""
     tags = getattr(image, "tag_v2", {})
     unsigned = image.mode == "I" and tags.get(tiff.SAMPLEFORMAT, (1,)) == (1,)
@@ -60,7 +67,9 @@ def _read(image):
         yield part, band.view(np.uint32) if unsigned else band
 
 
-def _of_16_bits(image, tags, stretched, curve):
+def _of_16_bits(
+    image: Image.Image, tags: Mapping[int, Any], stretched: bool, curve: NDArray[np.uint16] | None
+) -> tuple[NDArray[np.uint16], str | None]:
     """What `gray` gives for an image of mode I;16 or its kin."""
     values = np.empty((image.height, image.width), np.uint16)
     for part, band in _read(image):
@@ -78,12 +87,12 @@ def _of_16_bits(image, tags, stretched, curve):
     return values, note
 
 
-def is_planar(image):
+def is_planar(image: Image.Image) -> bool:
     """Whether a Pillow image is a TIFF of a plane for each colour; of 16 bits the low are lost."""
     return getattr(image, "tag_v2", {}).get(tiff.PLANAR_CONFIGURATION) == _PLANAR
 
 
-def take_apart(image):
+def take_apart(image: Image.Image) -> bool:
     """Have a PNG of 16-bit gray and transparency, not loaded yet, read as the four bytes it stores.
 
     Pillow drops the low one of either. Whether it is one; if so, see `put_together`.
@@ -91,12 +100,12 @@ def take_apart(image):
     tiles = getattr(image, "tile", ()) if image.format == "PNG" else ()
     if not tiles or tiles[0][3] != "LA;16B":
         return False
-    image.tile[:] = [tile._replace(args="RGBA") for tile in tiles]
+    image.tile[:] = [tile._replace(args="RGBA") for tile in tiles]  # type: ignore[attr-defined]
     image._mode = "RGBA"
     return True
 
 
-def put_together(image):
+def put_together(image: Image.Image) -> None:
     """Make an image that was taken apart, and loaded, one of mode I;16 with ALPHA, of mode L."""
     image.info[ALPHA] = image.getchannel(2)
     values = np.empty((image.height, image.width), np.uint16)
@@ -110,7 +119,7 @@ def put_together(image):
     image.im, image._mode = made.im, made.mode
 
 
-def refuse_misread(image):
+def refuse_misread(image: Image.Image) -> None:
     """Raise Unsupported for a Pillow image, not loaded yet, that Pillow would read as garbage."""
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(tiff.BITSPERSAMPLE, (1,))
@@ -124,7 +133,7 @@ def refuse_misread(image):
             raise Unsupported(f"{kind}, a kind that Pillow cannot read")
 
 
-def mend_order(image):
+def mend_order(image: Image.Image) -> None:
     """Name the order of the bytes right that a Pillow image, not loaded yet, would swap wrongly.
 
     Of a compressed TIFF libtiff hands over numbers in the machine's order, whatever the file's;
@@ -136,10 +145,12 @@ def mend_order(image):
         if codec == "libtiff":
             layout, *rest = args  # such as "F;32BF"; B is big-endian, N native
             mended = codec, box, offset, (layout.replace("B", "N"), *rest)
-            image.tile[n] = getattr(tile, "_make", tuple)(mended)
+            image.tile[n] = getattr(tile, "_make", tuple)(mended)  # type: ignore[attr-defined]
 
 
-def _scaled(image, white, tags, stretched, slack=0.0):
+def _scaled(
+    image: Image.Image, white: float, tags: Mapping[int, Any], stretched: bool, slack: float = 0.0
+) -> tuple[NDArray[np.uint16], str | None]:
     """((H, W) uint16, a note or None) of an image's numbers, black at 0 to `white` if they fit.
 
     Those that fit but for `slack` at either end are clipped; others are stretched, or clipped if
@@ -165,7 +176,7 @@ def _scaled(image, white, tags, stretched, slack=0.0):
     return out, note and f"{note} ({stretch.HOW})"
 
 
-def look_up(table, array, out=None):
+def look_up(table: Array, array: Array, out: Array | None = None) -> Array:
     """(65536,) table, uint16 array -> the table's entry for each value, same shape; into `out`."""
     out = np.empty(array.shape, table.dtype) if out is None else out
     for part in _bands(array):
@@ -173,12 +184,20 @@ def look_up(table, array, out=None):
     return out
 
 
-def to_8_bits(array):
+def to_8_bits(array: Array) -> Bytes:
     """uint16 array, white at 65535 -> uint8 array, white at 255, exactly rounded."""
     return look_up(((np.arange(65536) + 128) // 257).astype(np.uint8), array)
 
 
-def write_png(path, picture, alpha=None, exif=None, dpi=None, icc_profile=None, pnginfo=None):
+def write_png(
+    path: StrPath,
+    picture: Picture,
+    alpha: Image.Image | None = None,
+    exif: bytes | None = None,
+    dpi: tuple[float, float] | None = None,
+    icc_profile: bytes | None = None,
+    pnginfo: PngInfo | None = None,
+) -> None:
     """Write a picture (H, W, 3) of uint16 sRGB as a PNG of 16 bits a channel.
 
     It is an array, or has `strips`; `alpha` a Pillow image of mode L; `pnginfo` Pillow's
@@ -212,7 +231,7 @@ def write_png(path, picture, alpha=None, exif=None, dpi=None, icc_profile=None, 
         putchunk(file, b"IEND", b"")
 
 
-def _bands(array):
+def _bands(array: Array) -> Iterator[slice]:
     """Slices of the rows of an array that hold about _BAND values each."""
     rows = max(1, _BAND * len(array) // max(1, array.size))
     return (slice(top, top + rows) for top in range(0, len(array), rows))

@@ -8,7 +8,9 @@ from cic.photos.opening import opened
 from cic.photos.photo import Photo, open_pages, open_photo
 from cic.photos.pixels import to_rgb
 from cic.photos.writing import DEEP, QUALITY, TIFF, tiff_pages, write
+from cic.system.arrays import Bytes
 from cic.system.limits import limit_pixels, pixel_limit
+from cic.system.typing import Source
 
 __all__ = [
     "DEEP",
@@ -30,7 +32,7 @@ __all__ = [
 ]
 
 
-def open_rgb(source, short=None, thorough=None):
+def open_rgb(source: Source, short: int | None = None, thorough: bool | None = None) -> Image.Image:
     """Photo as an upright Pillow image of mode RGB, sRGB; raises PhotoError (see `opened`).
 
     With `short`, a JPEG comes scaled down 2, 4 or 8 times by its decoder, much faster, as long as
@@ -44,11 +46,11 @@ def open_rgb(source, short=None, thorough=None):
     with opened(source, short is None if thorough is None else thorough) as image:
         draft = image.draft(None, (2 * short, 2 * short)) if short else None
         if draft and draft[1][2:] != image.size:
-            image = image.crop(tuple(map(int, draft[1])))
+            image = image.crop(tuple(map(int, draft[1])))  # type: ignore[arg-type]
         return to_rgb(image)
 
 
-def shrink(image, short):
+def shrink(image: Image.Image, short: int) -> Image.Image:
     """Pillow image with its short side shrunk to `short` pixels, if it is longer."""
     if min(image.size) <= short:
         return image
@@ -56,6 +58,6 @@ def shrink(image, short):
     return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
 
 
-def read(path):
+def read(path: Source) -> Bytes:
     """Photo as (H, W, 3) uint8 sRGB, upright; raises PhotoError, naming file and reason."""
     return np.asarray(open_rgb(path))

@@ -7,7 +7,7 @@ import hashlib
 import io
 import re
 import struct
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -32,8 +32,8 @@ _MORE = np.random.default_rng(0).integers(0, 255, 4096).astype(np.uint8).tobytes
 class Scan(NamedTuple):
     """One pass of entropy-coded data: which colours, band and bit, and where its data are."""
 
-    colours: tuple
-    band: tuple  # first and last coefficient of those in it, 0 to 63
+    colours: tuple[int, ...]
+    band: tuple[int, int]  # first and last coefficient of those in it, 0 to 63
     bit: int  # the lowest bit that it has (Al); 0: all
     start: int
     end: int
@@ -44,12 +44,12 @@ class Layout(NamedTuple):
     """Of a JPEG: whether it is progressive, its size, its colours' samplings, and its scans."""
 
     progressive: bool
-    size: tuple
-    samplings: dict  # colour: (across, down)
-    scans: list
+    size: tuple[int, int]
+    samplings: dict[int, tuple[int, int]]  # colour: (across, down)
+    scans: list[Scan]
 
 
-def refuse_absurd(file):
+def refuse_absurd(file: BinaryIO) -> None:
     """Raise Unsupported for a JPEG of so many passes or segments that it takes for ever."""
     file.seek(0)
     found = layout(file.read(_HEADERS))
@@ -61,7 +61,7 @@ def refuse_absurd(file):
         raise Unsupported(f"a JPEG of {len(found.scans):,} passes: more than {_MOST_SCANS}")
 
 
-def layout(data):
+def layout(data: bytes) -> Layout | None:
     """Layout of a JPEG's bytes; None if there are no frame and scan that libjpeg decodes.
 
     Raises Unsupported if it has absurdly many segments.
@@ -96,12 +96,12 @@ def layout(data):
     return Layout(*frame, scans) if frame and scans else None
 
 
-def _samplings(body):
+def _samplings(body: bytes) -> dict[int, tuple[int, int]]:
     whole = body[6 : 6 + 3 * body[5]]
     return {whole[n]: (whole[n + 1] >> 4, whole[n + 1] & 15) for n in range(0, len(whole) - 2, 3)}
 
 
-def loss(file, image, thorough=True):
+def loss(file: BinaryIO, image: Image.Image, thorough: bool = True) -> tuple[str, str] | None:
     """(kind of PhotoError, what is lost) of a JPEG, decoded as a Pillow image, or None if whole.
 
     Only if `thorough` it is noticed that the last pass of a progressive one, which adds little,
@@ -127,13 +127,13 @@ def loss(file, image, thorough=True):
     return None
 
 
-def _is_fill(pixel):
+def _is_fill(pixel: object) -> bool:
     return (set(pixel) if isinstance(pixel, tuple) else {pixel}) <= _FILL
 
 
-def _missing_scans(found):
+def _missing_scans(found: Layout) -> str | None:
     """What of a JPEG never came, in words; None if all did."""
-    bits = {colour: [None] * 64 for colour in found.samplings}
+    bits: dict[int, list[int | None]] = {colour: [None] * 64 for colour in found.samplings}
     for scan in found.scans:
         first, last = scan.band
         for colour in scan.colours:
@@ -146,7 +146,7 @@ def _missing_scans(found):
     return None
 
 
-def _lost_intervals(found, data):
+def _lost_intervals(found: Layout, data: bytes) -> bool:
     """Whether restart markers of a scan are missing or out of order."""
     if len(found.scans) != 1 or not found.scans[0].interval or found.progressive:
         return False
@@ -161,7 +161,7 @@ def _lost_intervals(found, data):
     return marks[:expected] != [n % 8 for n in range(expected)]
 
 
-def _is_hungry(data, end):
+def _is_hungry(data: bytes, end: int) -> bool:
     """Whether a decoder still wants data at the `end` of the last scan: more there changes pixels.
 
     Behind a picture that is complete they are skipped.
@@ -169,7 +169,7 @@ def _is_hungry(data, end):
     return _digest(data[:end] + _MORE + data[end:]) != _digest(data)
 
 
-def _digest(data):
+def _digest(data: bytes) -> bytes | None:
     """A digest of a JPEG's pixels, an eighth of the size; None if they cannot be decoded.
 
     A progressive one is half the size, for a pass may not change what an eighth shows.
@@ -177,7 +177,7 @@ def _digest(data):
     try:
         with Image.open(io.BytesIO(data)) as image:
             scale = 2 if image.info.get("progressive") else 8
-            image.draft(None, tuple(max(1, side // scale) for side in image.size))
+            image.draft(None, tuple(max(1, side // scale) for side in image.size))  # type: ignore[arg-type]
             return hashlib.sha256(image.tobytes()).digest()
     except DAMAGE:
         return None

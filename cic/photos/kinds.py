@@ -4,6 +4,7 @@ import importlib.util
 from collections import Counter
 
 from cic.system.regular import open_regular
+from cic.system.typing import StrPath
 
 START = 64  # bytes by which a file is known
 
@@ -73,7 +74,7 @@ _OTHERS = frozenset(
 )  # fmt: skip
 
 
-def photo_ending(start):
+def photo_ending(start: bytes) -> str | None:
     """The usual ending, such as ".jpg", of a photo that begins with these bytes; None if none."""
     for sign, ending in _SIGNS:
         if start.startswith(sign):
@@ -89,14 +90,14 @@ def photo_ending(start):
     return None
 
 
-def left_kind(start):
+def left_kind(start: bytes) -> str | None:
     """JXL, RAW, ... of a file that begins with these bytes; None if it is none of them."""
     if start[4:12] == b"ftypcrx " or (start[:4] == b"II*\0" and start[8:10] == b"CR"):
         return RAW
     return next((kind for sign, kind in _LEFT if start.startswith(sign)), None)
 
 
-def is_film(start):
+def is_film(start: bytes) -> bool:
     """Whether a file that begins with these bytes is a film, or sound in a film's format."""
     if start[4:8] in _BOXES:
         return start[8:12] not in _NO_FILMS
@@ -105,17 +106,17 @@ def is_film(start):
     return start.startswith(_FILMS) or (start.startswith(b"RIFF") and start[8:12] == b"AVI ")
 
 
-def is_beside(ending):
+def is_beside(ending: str) -> bool:
     """Whether files of an ending are not looked into: they lie beside photos."""
     return ending in _OTHERS
 
 
-def is_readable(kind):
+def is_readable(kind: str | None) -> bool:
     """Whether an installed plugin reads a kind of files that are left out otherwise."""
     return kind == JXL and importlib.util.find_spec("pillow_jxl") is not None
 
 
-def start_of(path):
+def start_of(path: StrPath) -> bytes:
     """The first bytes of a regular file; none if it cannot be read."""
     try:
         with open_regular(path) as file:
@@ -124,7 +125,7 @@ def start_of(path):
         return b""
 
 
-def judged(path, ending):
+def judged(path: StrPath, ending: str) -> tuple[bool, str | None]:
     """(whether a file whose ending is not known is a photo, its kind if it is left out or None).
 
     `ending` is that of its name in lower case.
@@ -141,13 +142,13 @@ def judged(path, ending):
     return is_readable(kind), None if is_readable(kind) else kind
 
 
-class LeftOut(Counter):
+class LeftOut(Counter[str]):
     """How many files of each kind were left out of a folder."""
 
-    def lines(self):
+    def lines(self) -> list[str]:
         """A line a kind, such as "3 JPEG XL left out: pip install pillow-jxl-plugin"."""
         return [f"{count:,} {kind} left out: {HINTS[kind]}" for kind, count in sorted(self.items())]
 
-    def said(self):
+    def said(self) -> str:
         """The same as the end of a sentence on a folder without photos; nothing if none was."""
         return "".join(f"; {line}" for line in self.lines())

@@ -2,7 +2,9 @@
 
 import re
 import struct
+from collections.abc import Iterable
 from fractions import Fraction
+from typing import Any, TypeAlias
 
 from PIL import Image
 from PIL.ExifTags import GPSTAGS, IFD, TAGS, Base
@@ -31,13 +33,14 @@ _DESCRIPTIVE = (
 _STALE = (Base.MakerNote, IFD.Interop)
 _PER_UNIT = {2: 1.0, 3: 2.54}  # EXIF 2.32, ResolutionUnit: inch, centimetre -> units an inch
 _SRGB = 1  # EXIF 2.32, ColorSpace
+Fields: TypeAlias = dict[int, Any]  # {tag: value}, of whatever type a tag's values are
 _FIELDS = 2000  # of a directory of EXIF: cameras write up to some 100
 _TIMES = 4  # so many times its own length EXIF may claim to hold; each field counts in full
 _WIDTHS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}  # EXIF 2.32, table 4: bytes of a type
 _DPI = (1, 65535)  # what a JPEG can say; 1 is what Pillow and others say for "unknown"
 
 
-def exif_of(image):
+def exif_of(image: Image.Image) -> Image.Exif:
     """The EXIF of a Pillow image; an empty one if it is damaged, or has absurdly many fields."""
     try:
         data = image.info.get("exif")
@@ -46,7 +49,7 @@ def exif_of(image):
         return Image.Exif()
 
 
-def _is_absurd(data):
+def _is_absurd(data: bytes) -> bool:
     """Whether EXIF, bytes, claims more fields, or longer ones, than any camera or its own length.
 
     Looked at are the first directory and those of camera and place, before anything reads them.
@@ -75,17 +78,17 @@ def _is_absurd(data):
     return False
 
 
-def turn(image):
+def turn(image: Image.Image) -> Image.Transpose | None:
     """What makes a Pillow image upright, an Image.Transpose, or None."""
     return _UPRIGHT.get(_value(exif_of(image), Base.Orientation))
 
 
-def is_sideways(image):
+def is_sideways(image: Image.Image) -> bool:
     """Whether the width of a Pillow image, as stored, is the height of the upright photo."""
     return _value(exif_of(image), Base.Orientation) in (5, 6, 7, 8)
 
 
-def dpi(image):
+def dpi(image: Image.Image) -> tuple[float, float] | None:
     """(x, y) dots per inch of a Pillow image as stored, floats; None if it has none that can be."""
     found = image.info.get("dpi")
     if not found:
@@ -101,7 +104,9 @@ def dpi(image):
     return (x, y) if all(_DPI[0] < value <= _DPI[1] for value in (x, y)) else None
 
 
-def kept(image, size, dpi=None):
+def kept(
+    image: Image.Image, size: tuple[int, int], dpi: tuple[float, float] | None = None
+) -> bytes | None:
     """EXIF for a result of `size` (width, height) pixels, upright sRGB, as bytes; None if none.
 
     What describes the photo stays: the camera and its settings, place, time, author, words. What
@@ -129,12 +134,12 @@ def kept(image, size, dpi=None):
     return result.tobytes()
 
 
-def fitting(data, most):
+def fitting(data: bytes | None, most: int) -> tuple[bytes | None, list[str]]:
     """(EXIF of at most `most` bytes or None, names of the fields left out) of EXIF, bytes.
 
     The largest fields go first.
     """
-    left = []
+    left: list[str] = []
     while data and len(data) > most:
         exif = Image.Exif()
         exif.load(data)
@@ -156,14 +161,14 @@ def fitting(data, most):
     return data, left
 
 
-def _length(tag, value, group):
+def _length(tag: int, value: Any, group: int | None) -> int:
     """Bytes that a field takes."""
     directory = ImageFileDirectory_v2(group=group)
     directory[tag] = _as_stored(value) if isinstance(value, str) else value
     return len(directory.tobytes())
 
 
-def _joined(first, camera, place):
+def _joined(first: Fields, camera: Fields, place: Fields) -> bytes | None:
     """EXIF of three directories {tag: value}, as bytes; None if there is nothing in them."""
     result = Image.Exif()
     result.update(_sound(first.items(), None))
@@ -174,20 +179,20 @@ def _joined(first, camera, place):
     return result.tobytes() if len(result) else None
 
 
-def of_resolution(dpi):
+def of_resolution(dpi: tuple[float, float]) -> bytes:
     """EXIF that says no more than (x, y) dots per inch, as bytes."""
     exif = Image.Exif()
     exif.update(_resolution(dpi))
     return exif.tobytes()
 
 
-def _resolution(dpi):
+def _resolution(dpi: tuple[float, float]) -> Fields:
     """{tag: value} of (x, y) dots per inch."""
     x, y = (float(Fraction(value).limit_denominator(1000)) for value in dpi)
     return {Base.XResolution: x, Base.YResolution: y, Base.ResolutionUnit: 2}
 
 
-def with_words_as_bytes(data):
+def with_words_as_bytes(data: bytes | None) -> Image.Exif:
     """EXIF, bytes or None -> Image.Exif in which words beyond ASCII are the bytes they were.
 
     As a string Pillow would write them into a TIFF with question marks.
@@ -202,12 +207,12 @@ def with_words_as_bytes(data):
     return exif
 
 
-def _as_stored(words):
+def _as_stored(words: str) -> str | bytes:
     """A string as Pillow read it -> itself if it is ASCII, else the bytes of the file."""
     return words if words.isascii() else words.encode("latin-1", "replace")
 
 
-def _value(exif, tag):
+def _value(exif: Image.Exif, tag: int) -> Any:
     """The value of a tag; None if it is not there or damaged."""
     try:
         return exif.get(tag)
@@ -215,7 +220,7 @@ def _value(exif, tag):
         return None
 
 
-def _directory(exif, name):
+def _directory(exif: Image.Exif, name: int) -> Iterable[tuple[int, Any]]:
     """The (tag, value) pairs of a directory inside `exif`; none if it is damaged."""
     try:
         return exif.get_ifd(name).items()
@@ -223,7 +228,7 @@ def _directory(exif, name):
         return ()
 
 
-def _sound(pairs, group):
+def _sound(pairs: Iterable[tuple[int, Any]], group: int | None) -> Fields:
     """{tag: value} of the pairs that can be written in the directory `group`; None: the first."""
     sound = {}
     for tag, value in pairs:

@@ -4,41 +4,45 @@ import importlib
 import logging
 import os
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO, TypeGuard
 
 from PIL import Image, UnidentifiedImageError
 
 from cic.photos import budget, jpeg_scans, kinds, png_chunks, tiff_pages
 from cic.photos.damage import DAMAGE, PhotoError, Unsupported, diagnosis
 from cic.system.regular import has_changed, open_regular
+from cic.system.typing import Source, StrPath
 
 _ONE_PHOTO = {"MPO", "PSD"}  # formats whose further pictures are previews or layers
 _READ_WHOLE = (b"RIFF", b"ftyp")  # starts of files that their decoders have in memory
 _SILENT = logging.NullHandler()
 
 
-def name_of(source):
+def name_of(source: Source) -> str:
     """The name of a path, or of what opens."""
     return os.fsdecode(source) if is_path(source) else str(source)
 
 
-def is_path(source):
+def is_path(source: Source) -> TypeGuard[StrPath]:
     return isinstance(source, (str, bytes, os.PathLike))
 
 
 class Opened:
     """A photo's file and Pillow image, its header read; `pages` are those of its document."""
 
-    def __init__(self, file, image):
-        self.file, self.image, self.inside = file, image, None
-        self._tiff = None
+    def __init__(self, file: BinaryIO, image: Image.Image) -> None:
+        self.file, self.image = file, image
+        self.inside: BinaryIO | None = None
+        self._tiff: list[tiff_pages.Page] | None = None
         if image.format == "TIFF":
             self._tiff = tiff_pages.read(file)
-            self.pages = max(1, len(tiff_pages.whole(self._tiff)))
+            self.pages: int | None = max(1, len(tiff_pages.whole(self._tiff)))
         else:
             self.pages = None  # to count them may take long
 
-    def turn_to(self, page=None):
+    def turn_to(self, page: int | None = None) -> int:
         """Turn to a page of the document, from 0 on; by default to that which is the photo.
 
         Return its number. Raises EOFError if there is no such page.
@@ -63,37 +67,37 @@ class Opened:
         return number
 
     @property
-    def others(self):
+    def others(self) -> int:
         """What is said of the pages that are not in the document: thumbnails, masks."""
-        left = 0 if self._tiff is None else len(self._tiff) - self.pages
+        left = 0 if self._tiff is None else len(self._tiff) - self.pages  # type: ignore[operator]
         return max(0, left) if self._tiff and self._tiff[0].number == 0 else 0
 
-    def count(self):
+    def count(self) -> int:
         """How many pages there are; to be asked before the data are decoded."""
         if self.pages is None:
             self.pages = 1 if self.image.format in _ONE_PHOTO else self._counted()
         return self.pages
 
-    def _counted(self):
+    def _counted(self) -> int:
         try:
             return getattr(self.image, "n_frames", 1)
         except DAMAGE:
             self.image.seek(0)
             return 1  # the pages behind are damaged
 
-    def again(self):
+    def again(self) -> Image.Image:
         """The image once more, at the page at which it is, not decoded."""
         self.file.seek(0)
         image = Image.open(self.file if self.inside is None else self.inside)
         image.seek(self.image.tell())
         return image
 
-    def loss(self, thorough=True):
+    def loss(self, thorough: bool = True) -> tuple[str, str] | None:
         """(kind of PhotoError, what is lost) of a picture that was decoded; None if it is whole.
 
         See `jpeg_scans.loss` for `thorough`.
         """
-        if self.image.tile:  # not decoded
+        if self.image.tile:  # type: ignore[attr-defined]  # not decoded
             return None
         if self.image.format == "PNG":
             return png_chunks.loss(self.file)
@@ -103,7 +107,7 @@ class Opened:
 
 
 @contextmanager
-def opened_file(source):
+def opened_file(source: Source) -> Iterator[Opened]:
     """The Opened of `source`: a path, or what has `open`, which gives a binary file, and a name.
 
     Raises PhotoError if it cannot be opened; what the block raises is not looked at.
@@ -112,7 +116,7 @@ def opened_file(source):
     try:
         if (size := getattr(source, "size", 0)) > budget.SMALL:
             budget.check(size)  # a member of a shard comes whole
-        file = open_regular(source) if is_path(source) else source.open()
+        file = open_regular(source) if is_path(source) else source.open()  # type: ignore[union-attr]
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise PhotoError(f"{name!r}: {reason}") from None
@@ -124,7 +128,7 @@ def opened_file(source):
 
 
 @contextmanager
-def photo_errors(name, file, found=None):
+def photo_errors(name: str, file: BinaryIO, found: Opened | None = None) -> Iterator[None]:
     """Whatever Pillow raises in the block, of an Opened or of none, becomes a PhotoError."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -133,14 +137,14 @@ def photo_errors(name, file, found=None):
         except PhotoError:
             raise
         except (*DAMAGE, ImportError, Image.DecompressionBombError) as error:
-            kind, reason = diagnosis(error, file, found and found.image)
+            kind, reason = diagnosis(error, file, found and found.image)  # type: ignore[arg-type]
             if kind != "refused" and has_changed(file):
                 kind, reason = "refused", "somebody is writing to it"
             raise PhotoError(f"{name!r}: {' '.join(reason.split())}", kind) from error
 
 
 @contextmanager
-def opened(source, thorough=True):
+def opened(source: Source, thorough: bool = True) -> Iterator[Image.Image]:
     """The Pillow image of `source`, its header read and no more, to be used inside the block.
 
     Of a TIFF it is the page that is the photo. If the block decodes it and part of the picture is
@@ -154,7 +158,7 @@ def opened(source, thorough=True):
             raise PhotoError(f"{name_of(source)!r}: {reason}", kind)
 
 
-def _identified(file):
+def _identified(file: BinaryIO) -> Image.Image:
     """The lazily opened Pillow image, by way of a plugin if it needs one that is installed."""
     start = file.read(kinds.START)
     if start[:4] in _READ_WHOLE or start[4:8] in _READ_WHOLE:
@@ -179,7 +183,7 @@ def _identified(file):
     return Image.open(file)
 
 
-def _plugin(start, kind):
+def _plugin(start: bytes, kind: str | None) -> str | None:
     """The module that reads a photo that Pillow alone does not; None if there is none.
 
     Raises ImportError, saying what to install, if it is not there.

@@ -1,14 +1,17 @@
 """Photos opened to be coloured: pixels, and all that a result of them should keep."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from cic.photos import carried, metadata, pixels
 from cic.photos.damage import PhotoError
-from cic.photos.opening import name_of, opened_file, photo_errors
+from cic.photos.opening import Opened, name_of, opened_file, photo_errors
+from cic.system.typing import Source
 
 
 @dataclass
@@ -16,7 +19,9 @@ class Photo:
     """A photo, upright and in sRGB, with what a result of it should keep."""
 
     base: Image.Image  # of mode RGB, or L if it is gray
-    deep: np.ndarray | None  # (H, W) uint16 sRGB, white at 65535, of gray of more than 8 bits
+    deep: (
+        NDArray[np.uint16] | None
+    )  # (H, W) uint16 sRGB, white at 65535, of gray of more than 8 bits
     alpha: Image.Image | None  # of mode L
     icc: bytes | None  # a profile that is true of the pixels, if the file had one
     profiled: bool  # the file had another, from which the colours were converted
@@ -24,32 +29,38 @@ class Photo:
     pages: int  # in the file: frames of an animation, pages of a document
     page: int  # which of them this is, from 0 on
     format: str  # Pillow's name of it
-    notes: list = field(default_factory=list)  # sentences on what was found, and done about it
+    notes: list[str] = field(default_factory=list)  # sentences on what was found, and done about it
 
     @property
-    def rgb(self):
+    def rgb(self) -> Image.Image:
         """The photo as a Pillow image of mode RGB; of gray one is made at each call."""
         return self.base if self.base.mode == "RGB" else self.base.convert("RGB")
 
     @property
-    def exif(self):
+    def exif(self) -> bytes | None:
         return self.carried.exif
 
     @property
-    def dpi(self):
+    def dpi(self) -> tuple[float, float] | None:
         return self.carried.dpi
 
 
 class Pages:
     """The pages of an opened photo: `photo` reads one of them, each from the same open file."""
 
-    def __init__(self, source, found, stretched, work):
+    def __init__(
+        self,
+        source: Source,
+        found: Opened,
+        stretched: bool,
+        work: Callable[[int, int], float] | None,
+    ) -> None:
         self.source, self.found = source, found
         self.stretched, self.work = stretched, work
         self.count, self.others = found.count(), found.others
         self.format = found.image.format
 
-    def photo(self, page=None, last=False):
+    def photo(self, page: int | None = None, last: bool = False) -> Photo:
         """Photo of a page, from 0 on; by default of that which is the photo.
 
         `last` says that no other will be asked for. Raises PhotoError if there is no such page.
@@ -59,10 +70,10 @@ class Pages:
             try:
                 number = self.found.turn_to(page)
             except EOFError:
-                raise PhotoError(f"{name!r}: there is no page {page + 1} in it") from None
+                raise PhotoError(f"{name!r}: there is no page {page + 1} in it") from None  # type: ignore[operator]
             return self._read(number, last or self.count == 1)
 
-    def _read(self, number, last):
+    def _read(self, number: int, last: bool) -> Photo:
         found, image = self.found, self.found.image
         # A TIFF is turned, and forgets that it was, as it is loaded; the EXIF of a PNG may come
         # last, and asked for it Pillow would decode the data.
@@ -92,13 +103,15 @@ class Pages:
             about,
             self.count,
             number,
-            image.format,
+            image.format,  # type: ignore[arg-type]
             notes,
         )
 
 
 @contextmanager
-def open_pages(source, stretched=True, work=None):
+def open_pages(
+    source: Source, stretched: bool = True, work: Callable[[int, int], float] | None = None
+) -> Iterator[Pages]:
     """The Pages of a photo. Raises PhotoError; what the block raises is not taken for its fault.
 
     Numbers that are those of fewer bits are `stretched` to white (see `deep.gray`).
@@ -111,7 +124,12 @@ def open_pages(source, stretched=True, work=None):
         yield pages
 
 
-def open_photo(source, page=None, stretched=True, work=None):
+def open_photo(
+    source: Source,
+    page: int | None = None,
+    stretched: bool = True,
+    work: Callable[[int, int], float] | None = None,
+) -> Photo:
     """A page of a photo as a Photo; by default that which is the photo. See `open_pages`."""
     with open_pages(source, stretched, work) as pages:
         return pages.photo(page, last=True)

@@ -1,10 +1,13 @@
 """Pixels of an opened photo: decoded within the memory there is, turned upright, made sRGB."""
 
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from cic.photos import budget, deep, metadata, png_chunks, profiles, stretch
@@ -26,13 +29,19 @@ class Pixels:
     """
 
     image: Image.Image
-    deep: np.ndarray | None
+    deep: NDArray[np.uint16] | None
     alpha: Image.Image | None
     icc: bytes | None
     converted: bool
 
 
-def decode(image, stretched=True, again=None, work=0, rgb=True):
+def decode(
+    image: Image.Image,
+    stretched: bool = True,
+    again: Callable[[], Image.Image] | None = None,
+    work: float = 0,
+    rgb: bool = True,
+) -> str | None:
     """Load the data of an opened Pillow image; return what it says of stretching them, or None.
 
     16-bit colours that are those of fewer bits are stretched, with their low bytes if `again()`
@@ -62,14 +71,14 @@ def decode(image, stretched=True, again=None, work=0, rgb=True):
     return note
 
 
-def _load(image):
+def _load(image: Image.Image) -> None:
     """Load the data of an image; libtiff writes what it thinks of them to the screen, unasked."""
     compressed = image.format == "TIFF" and image.info.get("compression") != "raw"
     with quiet() if compressed else nullcontext():
         image.load()
 
 
-def _low_order(tiles):
+def _low_order(tiles: Sequence[Any]) -> str | None:
     """The name of the layout that has the low bytes of 16-bit colours; None if they are not."""
     args = tiles[0][3]
     layout = args[0] if isinstance(args, tuple) else args
@@ -78,14 +87,14 @@ def _low_order(tiles):
     return layout[:-3] + _OTHER_ORDER[layout[-3:]]
 
 
-def _low_bytes(image):
+def _low_bytes(image: Image.Image) -> Image.Image | None:
     """The low bytes of 16-bit colours, a Pillow image of mode RGB or RGBA; None if none come."""
     deep.mend_order(image)
-    for n, tile in enumerate(image.tile):
+    for n, tile in enumerate(image.tile):  # type: ignore[attr-defined]
         args = tile[3]
         layout = _low_order([tile])
         args = (layout, *args[1:]) if isinstance(args, tuple) else layout
-        image.tile[n] = getattr(tile, "_make", tuple)((*tile[:3], args))
+        image.tile[n] = getattr(tile, "_make", tuple)((*tile[:3], args))  # type: ignore[attr-defined]
     try:
         _load(image)
     except DAMAGE:
@@ -93,7 +102,7 @@ def _low_bytes(image):
     return image
 
 
-def to_rgb(image):
+def to_rgb(image: Image.Image) -> Image.Image:
     """Pillow image -> upright, of mode RGB, in sRGB: EXIF orientation and ICC profile applied.
 
     Every mode of Pillow's is taken. Gray of 16 bits is rounded to 8; of floats and 32-bit numbers
@@ -110,7 +119,7 @@ def to_rgb(image):
     return rgb
 
 
-def of(image, stretched=True, own=False):
+def of(image: Image.Image, stretched: bool = True, own: bool = False) -> tuple[Pixels, str | None]:
     """(Pixels, a note or None) of a Pillow image, decoded. If `own`, it may be changed itself."""
     profile = _profile(image)
     if deep.is_deep(image):
@@ -128,7 +137,9 @@ def of(image, stretched=True, own=False):
     return Pixels(rgb, None, alpha, icc, converted), None
 
 
-def _of_deep(image, profile, stretched, own):
+def _of_deep(
+    image: Image.Image, profile: bytes | None, stretched: bool, own: bool
+) -> tuple[Pixels, str | None]:
     curve = profiles.tone_curve(profile) if profile else None
     values, note = deep.gray(image, stretched, curve)
     key = image.info.get("transparency")
@@ -155,7 +166,7 @@ def _of_deep(image, profile, stretched, own):
     return Pixels(gray, values, alpha, icc, curve is not None), note
 
 
-def _profile(image):
+def _profile(image: Image.Image) -> bytes | None:
     """ICC profile of a Pillow image, or what its gAMA and cHRM say; None if there is none."""
     profile = image.info.get("icc_profile")
     if profile or not {"gamma", "chromaticity"} & set(image.info):
@@ -164,12 +175,12 @@ def _profile(image):
     return png_chunks.profile(image.info, gray)
 
 
-def free(image):
+def free(image: Image.Image) -> None:
     """Give the memory of a Pillow image's data back, though it is still referred to."""
     image.im = Image.new(image.mode, (1, 1)).im
 
 
-def _alpha(image):
+def _alpha(image: Image.Image) -> Image.Image | None:
     """The transparency of an upright Pillow image as one of mode L; None if it has none."""
     bands = image.getbands()
     if bands[-1] in ("A", "a"):

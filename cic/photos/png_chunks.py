@@ -2,6 +2,8 @@
 
 import struct
 import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, BinaryIO
 
 from cic.photos import profiles
 from cic.photos.damage import Unsupported
@@ -14,7 +16,11 @@ _MOST_CHUNKS = 100_000  # of a file; those of data hold 8 KB or more as programs
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _XMP = b"XML:com.adobe.xmp"
 # Names of text chunks in which other programs put what is kept elsewhere, or is true no longer.
-_NOT_WORDS = (b"Raw profile type exif", b"Raw profile type APP1", b"Raw profile type xmp")
+_NOT_WORDS: tuple[bytes, ...] = (
+    b"Raw profile type exif",
+    b"Raw profile type APP1",
+    b"Raw profile type xmp",
+)
 _NOT_WORDS += (b"Raw profile type icc", b"Raw profile type icm", b"Thumb::", b"date:modify")
 # The gamma of sRGB, 1 / 2.2 (PNG specification, 11.3.2.4); how much another may differ before
 # libpng calls it significant (PNG_GAMMA_THRESHOLD_FIXED), and chromaticities from sRGB's: rounding.
@@ -23,7 +29,7 @@ _GAMMAS = (0.05, 10.0)  # others are made up
 SRGB_PLACES = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)  # IEC 61966-2-1: white, R, G, B
 
 
-def refuse_absurd(file):
+def refuse_absurd(file: BinaryIO) -> None:
     """Raise Unsupported for a PNG of so many chunks that to read them takes for ever."""
     at, count = len(SIGNATURE), 0
     while count <= _MOST_CHUNKS:
@@ -36,7 +42,7 @@ def refuse_absurd(file):
     raise Unsupported(f"a PNG of more than {_MOST_CHUNKS:,} chunks")
 
 
-def read(file):
+def read(file: BinaryIO) -> Iterator[tuple[bytes, int, int, bool]]:
     """Yield (name, offset of the data, length, whether the checksum is right) of each chunk.
 
     It ends with IEND, or where the file does. The last chunk's checksum is wrong if it is cut off.
@@ -55,7 +61,7 @@ def read(file):
         at += length + 4
 
 
-def loss(file):
+def loss(file: BinaryIO) -> tuple[str, str] | None:
     """(kind of PhotoError, what is lost) of a PNG's picture, or None if it is whole."""
     wrong, ended = False, False
     for name, _, _, right in read(file):
@@ -66,9 +72,9 @@ def loss(file):
     return None if ended else ("truncated", "part of the picture may be lost: the end is missing")
 
 
-def words(file):
+def words(file: BinaryIO) -> list[tuple[bytes, bytes]]:
     """[(name, data), ...] of a PNG's text chunks and of sRGB, as they are stored, but for XMP."""
-    found, total = [], 0
+    found, total = [], 0  # type: ignore[var-annotated]
     for name, at, length, right in read(file):
         if not right or length > MOST_WORDS or (name not in _TEXT and name != b"sRGB"):
             continue
@@ -84,7 +90,7 @@ def words(file):
     return found
 
 
-def xmp(file):
+def xmp(file: BinaryIO) -> bytes | None:
     """The XMP of a PNG, as bytes; None if there is none."""
     for name, at, length, right in read(file):
         if name == b"iTXt" and right and length <= MOST_WORDS:
@@ -97,19 +103,19 @@ def xmp(file):
     return None
 
 
-def xmp_chunk(data):
+def xmp_chunk(data: bytes) -> bytes:
     """Data of the iTXt chunk that XMP is stored in."""
     return _XMP + b"\0\0\0\0\0" + data
 
 
-def sentences(chunks):
+def sentences(chunks: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
     """[(keyword, text), ...], strings, of what `words` gave; those that are damaged left out."""
     found = (_text(name, data) for name, data in chunks if name in _TEXT)
     pairs = [(key, text) for key, text in found if text is not None]
     return [(key.decode("latin-1"), text.decode("utf-8", "replace")) for key, text in pairs]
 
 
-def _text(name, data):
+def _text(name: bytes, data: bytes) -> tuple[bytes, bytes | None]:
     """(keyword, text in UTF-8 or None) of a text chunk."""
     key, _, rest = data.partition(b"\0")
     if name == b"tEXt":
@@ -127,7 +133,7 @@ def _text(name, data):
     return key, rest if name == b"iTXt" else rest.decode("latin-1").encode()
 
 
-def profile(info, gray=False):
+def profile(info: Mapping[Any, Any], gray: bool = False) -> bytes | None:
     """ICC profile of what gAMA and cHRM say, from a Pillow image's `info`; None if that is sRGB.
 
     So it is, too, where a chunk of higher rank says what the colours are: iCCP, sRGB or cICP.

@@ -2,10 +2,14 @@
 
 import io
 import struct
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageCms
+
+from cic.system.arrays import Array, Bytes, Doubles
 
 _DAMAGE = (ImageCms.PyCMSError, OSError, ValueError, TypeError)
 _SAME = 1  # 8-bit levels: a profile that moves colours no further is sRGB by another name
@@ -23,14 +27,16 @@ _SRGB_CURVE = (3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)  # IEC 6196
 
 
 @cache
-def srgb():
+def srgb() -> bytes:
     """The ICC profile of sRGB, some 600 bytes, the same at every call."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     date = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # ICC.1, 7.2.1: LittleCMS writes today's
     return profile[:24] + date + profile[36:]
 
 
-def to_srgb(image, profile=None, own=False):
+def to_srgb(
+    image: Image.Image, profile: bytes | None = None, own: bool = False
+) -> tuple[Image.Image, bytes | None]:
     """Pillow image, any 8-bit mode -> (image of mode RGB in sRGB, the profile true of it or None).
 
     A `profile`, ICC bytes, that is damaged, or of another colour space than the photo, is ignored,
@@ -50,11 +56,11 @@ def to_srgb(image, profile=None, own=False):
     if colours.mode == "RGB" and (own or colours is not image):
         ImageCms.applyTransform(colours, transform, inPlace=True)
         return colours, srgb()
-    return ImageCms.applyTransform(colours, transform), srgb()
+    return ImageCms.applyTransform(colours, transform), srgb()  # type: ignore[return-value]
 
 
 @lru_cache(maxsize=16)
-def _built(profile, mode):
+def _built(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """LittleCMS's transform from `profile` to sRGB, perceptual intent; None if it has none.
 
     `mode` is Pillow's of the image to transform.
@@ -69,13 +75,13 @@ def _built(profile, mode):
         return None
 
 
-def is_valid(profile, mode):
+def is_valid(profile: bytes, mode: str) -> bool:
     """Whether a profile is whole, and of the colour space of images of `mode`: L, RGB or CMYK."""
     return _built(profile, mode) is not None
 
 
 @lru_cache(maxsize=16)
-def _transform(profile, mode):
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """The transform of `_built`; None, too, if its profile is sRGB in effect."""
     transform = _built(profile, mode)
     if mode != "RGB" or transform is None:
@@ -86,7 +92,7 @@ def _transform(profile, mode):
 
 
 @lru_cache(maxsize=16)
-def _gray_table(profile):
+def _gray_table(profile: bytes) -> Bytes | None:
     """(256,) uint8 sRGB level of each level of a gray `profile`; None if it is to be ignored."""
     transform = _transform(profile, "L")
     if transform is None:
@@ -97,7 +103,7 @@ def _gray_table(profile):
 
 
 @lru_cache(maxsize=4)
-def tone_curve(profile):
+def tone_curve(profile: bytes) -> NDArray[np.uint16] | None:
     """(65536,) uint16 sRGB value of each 16-bit value of a gray `profile`; None if it is ignored.
 
     It is computed from the profile's own curve, unless that cannot be found or is not all that
@@ -123,7 +129,7 @@ def tone_curve(profile):
     return np.rint(values * 257).astype(np.uint16)
 
 
-def _gray_curve(profile):
+def _gray_curve(profile: bytes) -> Doubles | None:
     """(65536,) linear light of each 16-bit value of a gray profile (ICC.1, 10.6 and 10.18).
 
     None if there is no such curve in it.
@@ -156,17 +162,17 @@ def _gray_curve(profile):
     return np.where(x >= d, power + e, c * x + f)
 
 
-def are_places(places):
+def are_places(places: ArrayLike) -> bool:
     """Whether eight numbers are the chromaticities (x, y) of a white, a red, a green and a blue."""
     pairs = np.reshape(places, (4, 2))
     if not np.isfinite(pairs).all() or pairs.min() < 0 or (pairs[:, 1] < 0.01).any():
         return False
     light = np.linalg.det(_xyz_of(pairs[1:]))
-    return abs(light) > 0.01 and (np.linalg.solve(_xyz_of(pairs[1:]), _white(pairs)) > 0).all()
+    return abs(light) > 0.01 and (np.linalg.solve(_xyz_of(pairs[1:]), _white(pairs)) > 0).all()  # type: ignore[return-value]
 
 
 @lru_cache(maxsize=16)
-def made(exponent, places, gray=False):
+def made(exponent: float | None, places: tuple[float, ...], gray: bool = False) -> bytes:
     """The ICC profile of colours by their chromaticities: see `are_places`; or of `gray`.
 
     `exponent` leads from values to light; None is the curve of sRGB.
@@ -186,25 +192,25 @@ def made(exponent, places, gray=False):
     return _assembled(b"RGB ", tags)
 
 
-def _xyz_of(pairs):
+def _xyz_of(pairs: Array) -> Doubles:
     """(n, 2) chromaticities -> (3, n) XYZ with Y 1."""
     x, y = pairs.T
     return np.array([x / y, np.ones_like(x), (1 - x - y) / y])
 
 
-def _white(pairs):
+def _white(pairs: Array) -> Doubles:
     return _xyz_of(pairs[:1])[:, 0]
 
 
-def _fixed(value):
+def _fixed(value: float) -> bytes:
     return struct.pack(">i", round(float(value) * 65536))
 
 
-def _xyz_tag(values):
+def _xyz_tag(values: Iterable[float]) -> bytes:
     return b"XYZ \0\0\0\0" + b"".join(map(_fixed, values))
 
 
-def _assembled(space, tags):
+def _assembled(space: bytes, tags: Mapping[bytes, bytes]) -> bytes:
     """A profile of version 4 (ICC.1, 7): header, table of tags, tags."""
     start, table, body = 132 + 12 * len(tags), b"", b""
     for name, data in tags.items():

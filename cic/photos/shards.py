@@ -5,14 +5,16 @@ import json
 import os
 import stat
 import tarfile
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 from cic.photos.images import PhotoError
 from cic.system import bounded_json
 from cic.system.files import replacing
 from cic.system.regular import open_regular
+from cic.system.typing import StrPath
 
 BLOCK = tarfile.BLOCKSIZE
+Entry: TypeAlias = tuple[str, int, int]  # name, offset, size
 FORMAT = 2  # of the index; one of another format is made anew
 # What tarfile raises for headers that are damaged or made up.
 _DAMAGE = (
@@ -29,10 +31,10 @@ class Member(NamedTuple):
     offset: int
     size: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         return os.path.join(self.shard, self.name)
 
-    def open(self):
+    def open(self) -> BinaryIO:
         """The photo's bytes as a file.
 
         Raises PhotoError if the shard has changed since it was listed, OSError if it is gone.
@@ -44,7 +46,7 @@ class Member(NamedTuple):
             raise PhotoError(f"{str(self)!r}: the shard has changed since it was listed: run again")
         return io.BytesIO(data)
 
-    def _is_of(self, header):
+    def _is_of(self, header: bytes) -> bool:
         """Whether the block before the photo's bytes is its header; a long name stands elsewhere.
 
         So does one that is not ASCII, in some formats.
@@ -57,7 +59,7 @@ class Member(NamedTuple):
         return info.size == self.size and (info.name == self.name or not short)
 
 
-def members(shard):
+def members(shard: StrPath) -> tuple[list[Member], str | None]:
     """(members, problem) of a tar file: every regular file in it, and what is wrong, or None.
 
     Of a shard that is cut off or damaged, the members before that place are whole. The result is
@@ -76,7 +78,7 @@ def members(shard):
     return [Member(shard, *entry) for entry in found], problem and f"{shard!r}: {problem}"
 
 
-def _read_index(shard, stamp):
+def _read_index(shard: str, stamp: list[int]) -> tuple[list[Entry], str | None] | None:
     """What `_make_index` returned when the shard had the same stamp, or None."""
     try:
         index = bounded_json.load(f"{shard}.index.json")
@@ -88,7 +90,7 @@ def _read_index(shard, stamp):
     return None
 
 
-def _make_index(shard, stamp):
+def _make_index(shard: str, stamp: list[int]) -> tuple[list[Entry], str | None]:
     found, problem = _scan(shard, size=stamp[1])
     try:
         with replacing(f"{shard}.index.json") as fresh, open(fresh, "w", encoding="ascii") as file:
@@ -98,9 +100,9 @@ def _make_index(shard, stamp):
     return found, problem
 
 
-def _scan(shard, size):
+def _scan(shard: str, size: int) -> tuple[list[Entry], str | None]:
     """([(name, offset, size), ...], problem or None) of a tar file of `size` bytes."""
-    found = []
+    found: list[Entry] = []
     try:
         with open_regular(shard) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             sound = _read_headers(tar, size, found)
@@ -111,11 +113,11 @@ def _scan(shard, size):
     return found, None if sound else f"cut off or damaged after {len(found):,} whole files"
 
 
-def _read_headers(tar, size, found):
+def _read_headers(tar: tarfile.TarFile, size: int, found: list[Entry]) -> bool:
     """Append every whole file's (name, offset, size) to `found`; whether the end mark follows."""
     try:
         for info in tar:
-            tar.members.clear()  # or it would keep them all
+            tar.members.clear()  # type: ignore[attr-defined]  # or it would keep them all
             if info.isfile() and not info.issparse() and 0 <= info.size <= size - info.offset_data:
                 found.append((info.name, info.offset_data, info.size))
             if not info.offset < tar.offset <= size:

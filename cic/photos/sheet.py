@@ -1,7 +1,11 @@
 """Contact sheets: rows of pictures side by side, with a caption above each column."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from cic.system.arrays import Bytes
 
 GAP = 12  # pixels between pictures
 CAPTION = 36  # pixels of the caption's line
@@ -9,7 +13,12 @@ TALLEST = 3  # times the column's width: taller pictures get narrower
 LINE = 15  # pixels of a line of text below a picture of a grid
 
 
-def contact_sheet(rows, captions, width=480, labels=None):
+def contact_sheet(
+    rows: Sequence[Sequence[Bytes]],
+    captions: Sequence[str],
+    width: int = 480,
+    labels: Sequence[str] | None = None,
+) -> Bytes:
     """Sheet (H, W, 3) uint8 of rows of (h, w, 3) uint8 pictures in columns `width` pixels wide.
 
     Pictures of one row are of one size; `captions` has one entry a column, `labels` a line of text
@@ -41,14 +50,16 @@ def contact_sheet(rows, captions, width=480, labels=None):
     return np.asarray(sheet)
 
 
-def _fit(picture, width):
+def _fit(picture: Bytes, width: int) -> Image.Image:
     image = Image.fromarray(picture)
     scale = min(width / image.width, TALLEST * width / image.height)
     size = [max(1, round(n * scale)) for n in image.size]
     return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
 
 
-def grid(pictures, captions, columns=8, width=160):
+def grid(
+    pictures: Sequence[Bytes | None], captions: Sequence[str], columns: int = 8, width: int = 160
+) -> Bytes:
     """Sheet (H, W, 3) uint8 of pictures (h, w, 3) uint8 in cells of `width` pixels, row by row.
 
     `captions` has lines of text for the space below each picture; None is a picture as a plain box.
@@ -71,7 +82,7 @@ def grid(pictures, captions, columns=8, width=160):
     return np.asarray(sheet)
 
 
-def _cut(caption, width, font):
+def _cut(caption: str, width: float, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
     """The caption with the middle of every line left out that is longer than `width` pixels."""
     lines = []
     for line in caption.split("\n"):

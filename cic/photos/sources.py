@@ -2,12 +2,13 @@
 
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn, TypeAlias
 
 from cic.photos import kinds, shards
 from cic.photos.images import PhotoError
+from cic.system.typing import StrPath
 
 EXTENSIONS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif",
@@ -28,23 +29,27 @@ class File(NamedTuple):
     folder: str
     name: str
 
-    def __fspath__(self):
+    def __fspath__(self) -> str:
         return os.path.join(self.folder, self.name)
 
-    __str__ = __fspath__
+    def __str__(self) -> str:
+        return self.__fspath__()
 
 
-def _raise(error):
+PhotoFile: TypeAlias = File | shards.Member
+
+
+def _raise(error: Exception) -> NoReturn:
     raise error
 
 
-def is_photo(name):
+def is_photo(name: str) -> bool:
     """Whether a file is a photo by its name: a known extension; neither it nor a folder hidden."""
     hidden = any(part.strip(".") and part[0] == "." for part in name.split("/"))
     return os.path.splitext(name)[1].lower() in EXTENSIONS and not hidden
 
 
-def is_film(path):
+def is_film(path: str) -> bool:
     """Whether a file is a film, by its extension or, if that is not known, by its content."""
     ending = os.path.splitext(path)[1].lower()
     if ending in FILMS or ending in (*EXTENSIONS, SHARD) or kinds.is_beside(ending):
@@ -52,7 +57,12 @@ def is_film(path):
     return kinds.is_film(kinds.start_of(path))
 
 
-def walk(folder, extensions=EXTENSIONS, onerror=_raise, left_out=None):
+def walk(
+    folder: StrPath,
+    extensions: Collection[str] = EXTENSIONS,
+    onerror: Callable[[PhotoError], object] = _raise,
+    left_out: kinds.LeftOut | None = None,
+) -> Iterator[str]:
     """Yield the photos below `folder`, relative to it, in the order of their bytes.
 
     Those are the files of these extensions, and of others those that begin as a photo does, or as a
@@ -67,7 +77,8 @@ def walk(folder, extensions=EXTENSIONS, onerror=_raise, left_out=None):
         there = os.path.lexists(folder)
         reason = "neither a folder nor a tar shard" if there else "there is no such folder"
         raise PhotoError(f"{folder}: {reason}")
-    waiting, seen = [""], set()  # names of folders end in a separator; the last one comes next
+    seen: set[str] = set()
+    waiting = [""]  # names of folders end in a separator; the last one comes next
     while waiting:
         name = waiting.pop()
         if name and not name.endswith(os.sep):
@@ -86,7 +97,9 @@ def walk(folder, extensions=EXTENSIONS, onerror=_raise, left_out=None):
         waiting += sorted(inside, key=os.fsencode, reverse=True)
 
 
-def _entries(path, extensions, left_out):
+def _entries(
+    path: str, extensions: Collection[str], left_out: kinds.LeftOut | None
+) -> Iterator[str]:
     with os.scandir(path) as entries:
         for entry in entries:
             if entry.name.startswith("."):
@@ -104,25 +117,34 @@ def _entries(path, extensions, left_out):
                     left_out[kind] += 1
 
 
-def _is_folder(entry):
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link in a circle
         return False
 
 
-def find(folder, most=None, onerror=_raise, left_out=None):
+def find(
+    folder: StrPath,
+    most: int | None = None,
+    onerror: Callable[[PhotoError], object] = _raise,
+    left_out: kinds.LeftOut | None = None,
+) -> list[str]:
     """Photos below `folder` as a list, at the `most` so many, the first: see `walk`."""
     return list(islice(walk(folder, EXTENSIONS, onerror, left_out), most))
 
 
-def photos(places, onerror=_raise, left_out=None):
+def photos(
+    places: Iterable[StrPath],
+    onerror: Callable[[PhotoError], object] = _raise,
+    left_out: kinds.LeftOut | None = None,
+) -> Iterator[PhotoFile]:
     """Yield the photos of folders, of the shards in them, and of shards: File or shards.Member.
 
     `onerror` is given the PhotoError of a folder or shard that cannot be read, or not to its end;
     `left_out` is as for `walk`.
     """
-    for place in map(os.fspath, places):
+    for place in map(os.fspath, places):  # type: ignore[arg-type]
         if os.path.isfile(place):
             yield from _members(place, onerror)
             continue
@@ -133,7 +155,7 @@ def photos(places, onerror=_raise, left_out=None):
                 yield File(place, name)
 
 
-def _members(shard, onerror):
+def _members(shard: str, onerror: Callable[[PhotoError], object]) -> Iterator[shards.Member]:
     try:
         found, problem = shards.members(shard)
     except PhotoError as error:
@@ -144,7 +166,7 @@ def _members(shard, onerror):
     yield from (member for member in found if is_photo(member.name))
 
 
-def report_name(photo, places):
+def report_name(photo: PhotoFile, places: Iterable[str]) -> str:
     """Name that reports have for a photo of `places`: relative to them, a member's in its shard."""
     if isinstance(photo, File):
         return photo.name
@@ -154,7 +176,7 @@ def report_name(photo, places):
     return os.path.join(os.path.basename(photo.shard), photo.name)
 
 
-class PhotoList(Sequence):
+class PhotoList(Sequence[PhotoFile]):
     """The photos of `places` by number, a few bytes each: a million travel to every worker.
 
     Only those that are `wanted`, a function of the photo, all by default. `problems` has a message
@@ -164,14 +186,21 @@ class PhotoList(Sequence):
     is there twice.
     """
 
-    def __init__(self, places, wanted=None):
+    def __init__(
+        self, places: Iterable[StrPath], wanted: Callable[[PhotoFile], object] | None = None
+    ) -> None:
         self.searched = [os.fspath(place) for place in places]
-        problems, names, numbers, left_out = [], [], {}, kinds.LeftOut()
+        problems: list[PhotoError] = []
+        names: list[bytes] = []
+        numbers: dict[tuple[type[PhotoFile], str], int] = {}
+        left_out = kinds.LeftOut()
+        photo: PhotoFile
         self.place, self.end, self.offset, self.size = (array("q") for _ in range(4))
-        self.groups, end = [], 0
+        self.groups: list[int] = []
+        end = 0
         for place in self.searched:
             before = len(names)
-            for photo in filter(wanted, photos([place], problems.append, left_out)):
+            for photo in filter(wanted, photos([place], problems.append, left_out)):  # type: ignore[assignment]
                 self.place.append(numbers.setdefault((type(photo), photo[0]), len(numbers)))
                 names.append(os.fsencode(photo.name))
                 end += len(names[-1])
@@ -183,10 +212,10 @@ class PhotoList(Sequence):
         self.places, self.names = list(numbers), b"".join(names)
         self.problems, self.left_out = list(map(str, problems)), left_out.lines()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.end)
 
-    def __getitem__(self, i):
+    def __getitem__(self, i: int) -> PhotoFile:  # type: ignore[override]
         if not 0 <= i < len(self):
             raise IndexError(f"photo {i} of {len(self)}")
         start = self.end[i - 1] if i else 0

@@ -1,7 +1,13 @@
 """Which value of a photo's numbers is white, where not the largest that they could have."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from PIL import Image
 from PIL import TiffImagePlugin as tiff
+
+from cic.system.arrays import Array, Bytes
 
 # Numbers of fewer bits that are stored in 16: the largest of 8, 10, 12 and 14 bits. Any photo has
 # something brighter than a sixteenth of white, as a screen shows it; what has not is one of these.
@@ -15,7 +21,7 @@ _FADED = 4095  # most for which numbers are taken for those of fewer bits where 
 HOW = "--no-stretch leaves them as they are"
 
 
-def said(tags):
+def said(tags: Mapping[int, Any]) -> float | None:
     """SMaxSampleValue of a TIFF's tags, a number, or None."""
     value = tags.get(_SMAX)
     value = max(value, default=None) if isinstance(value, tuple) else value
@@ -26,7 +32,9 @@ def said(tags):
     return number if number is not None and np.isfinite(number) else None
 
 
-def white_of(highest, count, tags, curve=None):
+def white_of(
+    highest: int, count: int, tags: Mapping[int, Any], curve: Array | None = None
+) -> tuple[float, str | None]:
     """(value that is white, a note or None) of `count` 16-bit numbers up to `highest`.
 
     A TIFF says it in `tags`; else it follows from the highest, seen through `curve`, (65536,)
@@ -43,7 +51,7 @@ def white_of(highest, count, tags, curve=None):
     return _range(highest)
 
 
-def _range(highest):
+def _range(highest: int) -> tuple[int, str | None]:
     top = next((top for top in _RANGES if highest <= top), 65535)
     if (top >= _RANGES[-1] and highest < _REACHED * _RANGES[-1]) or top == 65535:
         return 65535, None
@@ -51,7 +59,7 @@ def _range(highest):
     return top, f"its values end at {highest:,}, as of {bits} bits in 16: stretched ({HOW})"
 
 
-def is_low(image, profiled=False):
+def is_low(image: Image.Image, profiled: bool = False) -> bool:
     """Whether a Pillow image of mode RGB or RGBA, 16-bit colours without their low byte, is dark.
 
     All of it is below a quarter of white, or, if `profiled`, below a sixteenth: its values may be
@@ -59,11 +67,11 @@ def is_low(image, profiled=False):
     """
     if image.width * image.height < _FEW:
         return False
-    highest = max(high for _, high in image.getextrema()[:3])
+    highest = max(high for _, high in image.getextrema()[:3])  # type: ignore[misc]
     return highest <= (_RANGES[-2] if profiled else _RANGES[-1]) >> 8
 
 
-def of_colours(high, low):
+def of_colours(high: Image.Image, low: Image.Image | None) -> tuple[Bytes | None, str | None]:
     """((H, W, 3) uint8, a note) of the high and low bytes of 16-bit colours, RGB images.
 
     `low` is None if nobody knows them. (None, None) if all is black.
@@ -72,7 +80,7 @@ def of_colours(high, low):
     rows = max(1, (1 << 18) // width)
     boxes = [(0, top, width, min(height, top + rows)) for top in range(0, height, rows)]
 
-    def values(box):
+    def values(box: tuple[int, int, int, int]) -> Array:
         upper = np.asarray(high.crop(box))[..., :3].astype(np.uint16) << 8
         return upper if low is None else upper | np.asarray(low.crop(box))[..., :3]
 

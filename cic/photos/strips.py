@@ -1,11 +1,38 @@
 """Pictures a strip of rows at a time, so that what is made of them is never in memory whole."""
 
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, TypeAlias
+
 import numpy as np
+from PIL import Image
+
+from cic.system.arrays import Array
 
 _BAND = 1 << 20  # values of a strip of an array
 
 
-def strips(picture):
+class Striped(Protocol):
+    """A picture that is made a strip of rows at a time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(H, W, 3)."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8 or uint16."""
+
+    def strips(self) -> Iterable[Array]:
+        """The rows from top to bottom, (n, W, 3) each."""
+
+    def image(self) -> Image.Image:
+        """All of it, of mode RGB."""
+
+
+Picture: TypeAlias = Array | Striped
+
+
+def strips(picture: Picture) -> Iterator[Array]:
     """Yield (n, W, 3) of a picture from top to bottom: an array (H, W, 3), or what has `strips`."""
     if not isinstance(picture, np.ndarray):
         yield from picture.strips()
@@ -15,7 +42,7 @@ def strips(picture):
         yield picture[top : top + rows]
 
 
-def with_alpha(strips, alpha):
+def with_alpha(strips: Iterable[Array], alpha: Image.Image | None) -> Iterator[Array]:
     """Yield strips (n, W, 3) with the rows of alpha, scaled to their type, as a fourth channel."""
     top = 0
     for strip in strips:

@@ -2,7 +2,8 @@
 
 import io
 import struct
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import BinaryIO, NamedTuple
 
 from cic.photos.damage import Unsupported
 
@@ -29,19 +30,21 @@ class Page(NamedTuple):
     offset: int
 
     @property
-    def is_whole(self):
+    def is_whole(self) -> bool:
         """Whether it says to be neither a reduced copy nor a mask of another."""
         return not self.subfile & (_REDUCED | _MASK)
 
 
-def read(file):
+def read(file: BinaryIO) -> list[Page]:
     """[Page, ...] of a TIFF: the chain, and then what lies inside its pages.
 
     A chain that is damaged ends there. Raises Unsupported for a RAW photo and for absurd numbers.
     """
     layout, at = _layout(file)
-    pages, inside, tags_left = [], [], [MOST_TAGS]
-    seen = set()
+    pages: list[Page] = []
+    inside: list[int] = []
+    tags_left = [MOST_TAGS]
+    seen: set[int] = set()
     while at and at not in seen and len(pages) < MOST_PAGES:
         seen.add(at)
         page, within, at = _directory(file, at, layout, len(pages), tags_left)
@@ -61,17 +64,17 @@ def read(file):
 class _Layout:
     """How numbers and directories are stored in a TIFF or BigTIFF."""
 
-    def __init__(self, order, big):
+    def __init__(self, order: str, big: bool) -> None:
         self.order = order
         self.count = struct.Struct(order + ("Q" if big else "H"))
         self.entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
         self.offset = struct.Struct(order + ("Q" if big else "I"))
 
-    def number(self, data):
+    def number(self, data: bytes) -> int:
         return self.offset.unpack(data)[0] if len(data) == self.offset.size else 0
 
 
-def _layout(file):
+def _layout(file: BinaryIO) -> tuple[_Layout, int]:
     """(_Layout, offset of the first directory) of a TIFF."""
     file.seek(0)
     head = file.read(16)
@@ -80,7 +83,9 @@ def _layout(file):
     return layout, layout.number(head[8:16] if big else head[4:8])
 
 
-def _directory(file, at, layout, number, tags_left):
+def _directory(
+    file: BinaryIO, at: int, layout: _Layout, number: int | None, tags_left: list[int]
+) -> tuple[Page | None, list[int], int]:
     """(Page or None, offsets of directories inside it, offset of the next) of the one at `at`."""
     if at >= 2**63:
         return None, [], 0
@@ -108,11 +113,11 @@ def _directory(file, at, layout, number, tags_left):
     subfile = tags.get(_SUBFILE, [0])[:1] or [0]
     if tags.get(_OLD_SUBFILE, [])[:1] == [_OLD_REDUCED]:
         subfile = [_REDUCED]
-    page = Page(number, *(side for [side] in size), subfile[0], at)
+    page = Page(number, *(side for [side] in size), subfile[0], at)  # type: ignore[call-arg]
     return page, list(tags.get(_INSIDE, [])), following
 
 
-def _values(file, layout, kind, length, value):
+def _values(file: BinaryIO, layout: _Layout, kind: int, length: int, value: bytes) -> list[int]:
     """Up to MOST_PAGES numbers of a field."""
     length = min(length, MOST_PAGES)
     item = struct.Struct(layout.order + _TYPES[kind])
@@ -126,7 +131,7 @@ def _values(file, layout, kind, length, value):
     return [number for (number,) in item.iter_unpack(value)]
 
 
-def field(file, at, tag, most):
+def field(file: BinaryIO, at: int, tag: int, most: int) -> bytes | None:
     """The bytes of a field of the directory at `at`, as they are stored; None if there is none.
 
     None, too, if it is longer than `most` bytes, or not numbers.
@@ -147,7 +152,7 @@ def field(file, at, tag, most):
     return None
 
 
-def whole(pages):
+def whole(pages: Sequence[Page]) -> list[Page]:
     """The pages of a document: those that are neither reduced copies nor masks, if there are any.
 
     A page inside another counts only if no page of the chain is whole.
@@ -159,7 +164,7 @@ def whole(pages):
     return found or chain
 
 
-def chosen(pages):
+def chosen(pages: Sequence[Page]) -> int:
     """The number, in the list that `whole` gives, of the page that is the photo: see there.
 
     The first, if the file says which pages are reduced, or that they are pages of a document; else
@@ -172,11 +177,11 @@ def chosen(pages):
     return areas.index(max(areas))
 
 
-def beginning_at(file, offset):
+def beginning_at(file: BinaryIO, offset: int) -> BinaryIO:
     """A copy of a TIFF in memory whose first page is the one at `offset`."""
     file.seek(0)
     data = bytearray(file.read())
     order = "little" if data[:1] == b"I" else "big"
     place, size = (8, 8) if 43 in data[2:4] else (4, 4)
-    data[place : place + size] = offset.to_bytes(size, order)
+    data[place : place + size] = offset.to_bytes(size, order)  # type: ignore[arg-type]
     return io.BytesIO(data)

@@ -6,14 +6,18 @@ compressed by Pillow as a gray image that has the channels side by side; the dir
 
 import io
 import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import DTypeLike
 from PIL import Image
 from PIL import TiffImagePlugin as tiff
 from PIL.ExifTags import Base
 
 from cic.photos import metadata
 from cic.photos.strips import with_alpha
+from cic.system.arrays import Array, Shape
 
 DEFLATE, LZW, PACKBITS, RAW, JPEG = "tiff_adobe_deflate", "tiff_lzw", "packbits", "raw", "jpeg"
 _CODES = {name: code for code, name in tiff.COMPRESSION_INFO.items()}
@@ -30,11 +34,19 @@ _LARGEST = 2**32 - 1  # where an offset of a TIFF can lead
 class Pages:
     """Writes pages to a binary file, as TIFF of little-endian numbers."""
 
-    def __init__(self, file):
+    def __init__(self, file: BinaryIO) -> None:
         self.file, self.pointer = file, 4
         file.write(b"II*\0" + bytes(4))
 
-    def add(self, shape, dtype, strips, alpha=None, compression=None, **about):
+    def add(
+        self,
+        shape: Shape,
+        dtype: DTypeLike,
+        strips: Iterable[Array],
+        alpha: Image.Image | None = None,
+        compression: str | None = None,
+        **about: Any,
+    ) -> None:
         """Add a page (H, W, 3) of uint8 or uint16 sRGB from its `strips`, (n, W, 3) in order.
 
         `alpha` is a Pillow image of mode L; `compression` Pillow's name of one, of which another
@@ -70,7 +82,7 @@ class Pages:
             directory[tiff.EXTRASAMPLES] = 2  # alpha that the colours are not multiplied with
         self._append(directory, offsets)
 
-    def _append(self, directory, offsets):
+    def _append(self, directory: tiff.ImageFileDirectory_v2, offsets: Sequence[int]) -> None:
         """Write a page's directory, and lead to it from the one before."""
         file = self.file
         file.write(bytes(file.tell() % 2))
@@ -100,7 +112,7 @@ class Pages:
         self.pointer = at + 2 + 12 * count
 
 
-def _possible(compression, deep, alpha, width=1):
+def _possible(compression: str | None, deep: bool, alpha: bool, width: int = 1) -> str:
     """The compression that a page gets of which its photo had `compression`."""
     if compression is None or compression in _PLAIN:
         return compression or RAW
@@ -116,7 +128,7 @@ def _possible(compression, deep, alpha, width=1):
     return compression
 
 
-def _regular(strips, rows):
+def _regular(strips: Iterable[Array], rows: int) -> Iterator[Array]:
     """Yield strips of `rows` rows each, but for the last one."""
     kept = None
     for strip in strips:
@@ -125,11 +137,11 @@ def _regular(strips, rows):
         for top in range(0, whole, rows):
             yield kept[top : top + rows]
         kept = kept[whole:]
-    if len(kept):
-        yield kept
+    if len(kept):  # type: ignore[arg-type]
+        yield kept  # type: ignore[misc]
 
 
-def _packed(strip, compression):
+def _packed(strip: Array, compression: str) -> bytes:
     """Bytes of a strip (n, W, channels), uint8 or uint16."""
     if compression == JPEG:
         file = io.BytesIO()
@@ -146,17 +158,22 @@ def _packed(strip, compression):
     return _by_pillow(flat, compression)
 
 
-def _by_pillow(flat, compression):
+def _by_pillow(flat: Array, compression: str) -> bytes:
     """Bytes of the one strip that libtiff makes of (n, m) uint8 or uint16."""
     file = io.BytesIO()
     image = Image.fromarray(flat)
     image.save(file, "TIFF", compression=compression, tiffinfo={tiff.ROWSPERSTRIP: len(flat)})
     with Image.open(file) as made:
-        (start,), (count,) = made.tag_v2[tiff.STRIPOFFSETS], made.tag_v2[tiff.STRIPBYTECOUNTS]
+        (start,), (count,) = made.tag_v2[tiff.STRIPOFFSETS], made.tag_v2[tiff.STRIPBYTECOUNTS]  # type: ignore[attr-defined]
     return file.getvalue()[start : start + count]
 
 
-def _directory(exif=None, dpi=None, icc_profile=None, fields=None):
+def _directory(
+    exif: bytes | None = None,
+    dpi: tuple[float, float] | None = None,
+    icc_profile: bytes | None = None,
+    fields: Mapping[int, tuple[int, bytes]] | None = None,
+) -> tiff.ImageFileDirectory_v2:
     """A directory with what describes a photo."""
     directory = tiff.ImageFileDirectory_v2(prefix=b"II")
     described = metadata.with_words_as_bytes(exif)

@@ -3,7 +3,9 @@
 import io
 import os
 import struct
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -11,8 +13,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from cic.photos import carried, deep, metadata, tiff_writer
 from cic.photos.damage import DAMAGE, PhotoError
-from cic.photos.strips import strips
+from cic.photos.photo import Photo
+from cic.photos.strips import Picture, strips
 from cic.system.files import replacing
+from cic.system.typing import StrPath
 
 QUALITY = 95  # of written JPEG and WebP files; higher grows them faster than it shows
 TIFF = (".tif", ".tiff")
@@ -22,7 +26,14 @@ _NO_DPI = (".webp", ".avif")  # those that have a place for it in EXIF alone
 _FAULTS = (OSError, ValueError, KeyError, struct.error)
 
 
-def write(path, picture, photo=None):
+class AddPage(Protocol):
+    """Adds a picture as the next page, with what its photo carried."""
+
+    def __call__(self, picture: Picture, photo: Photo | None = None) -> None:
+        """Add it."""
+
+
+def write(path: StrPath, picture: Picture, photo: Photo | None = None) -> list[str]:
     """Write a picture to `path`, atomically, in the format of its extension; return notes.
 
     It is (H, W, 3) sRGB, uint8, or uint16 with white at 65535: rounded to 8 bits if the format is
@@ -51,19 +62,19 @@ def write(path, picture, photo=None):
 
 
 @contextmanager
-def tiff_pages(path):
+def tiff_pages(path: StrPath) -> Iterator[AddPage]:
     """A function to add pages to a TIFF, whole at the end or not there: `add(picture, photo)`."""
     with _written(path) as fresh, open(fresh, "wb") as file:
         pages = tiff_writer.Pages(file)
 
-        def add(picture, photo=None):
+        def add(picture: Picture, photo: Photo | None = None) -> None:
             about, _ = _about(photo, ".tif")
             pages.add(
                 picture.shape,
                 picture.dtype,
                 strips(picture),
-                photo and photo.alpha,
-                photo and photo.carried.compression,
+                photo and photo.alpha,  # type: ignore[arg-type]
+                photo and photo.carried.compression,  # type: ignore[arg-type]
                 **about,
             )
 
@@ -71,7 +82,7 @@ def tiff_pages(path):
 
 
 @contextmanager
-def _written(path):
+def _written(path: StrPath) -> Iterator[str]:
     """The path of a fresh file that takes the place of `path`; faults become a PhotoError."""
     try:
         with replacing(path) as fresh:
@@ -85,7 +96,7 @@ def _written(path):
         raise PhotoError(f"{os.fspath(path)!r}: cannot be written: {reason}") from None
 
 
-def _image(picture):
+def _image(picture: Picture) -> Image.Image:
     """The Pillow image of mode RGB of a picture; 16 bits are rounded to 8."""
     if not isinstance(picture, np.ndarray) and picture.dtype == np.uint8:
         image = picture.image()
@@ -93,7 +104,7 @@ def _image(picture):
         return image
     height, width, _ = picture.shape
     if picture.dtype == np.uint8:
-        return Image.fromarray(picture)
+        return Image.fromarray(picture)  # type: ignore[arg-type]
     image, top = Image.new("RGB", (width, height)), 0
     for strip in strips(picture):
         image.paste(Image.fromarray(deep.to_8_bits(strip)), (0, top))
@@ -101,7 +112,7 @@ def _image(picture):
     return image
 
 
-def _saved(image, path, photo, suffix):
+def _saved(image: Image.Image, path: StrPath, photo: Photo | None, suffix: str) -> list[str]:
     """Save a Pillow image with what its photo carried, or if that fails without; return notes."""
     about, notes = _about(photo, suffix)
     try:
@@ -114,10 +125,10 @@ def _saved(image, path, photo, suffix):
     return notes
 
 
-def _save(image, path, suffix, about):
+def _save(image: Image.Image, path: StrPath, suffix: str, about: dict[str, Any]) -> None:
     options = {"exact": True} if suffix == ".webp" else {}  # keeps what is transparent
     with _File(io.FileIO(path, "w")) as file:
-        image.save(file, quality=QUALITY, **options, **about)
+        image.save(file, quality=QUALITY, **options, **about)  # type: ignore[arg-type]
 
 
 class _File(io.BufferedWriter):
@@ -126,16 +137,18 @@ class _File(io.BufferedWriter):
     Where the disk fills up in the middle of what it writes by itself, Pillow notices nothing.
     """
 
-    def fileno(self):
+    def fileno(self) -> int:
         raise io.UnsupportedOperation("fileno")
 
 
-def _about(photo, suffix):
+def _about(photo: Photo | None, suffix: str) -> tuple[dict[str, Any], list[str]]:
     """(what is given to the writer of a format, notes) of what a Photo carried."""
     room = carried.ROOM.get(suffix, ())
     if photo is None:
         return {}, []
-    found, notes, had = {}, [], photo.carried
+    found: dict[str, Any] = {}
+    notes: list[str] = []
+    had = photo.carried
     if "exif" in room:
         exif = had.exif
         if suffix in _NO_DPI and had.dpi and not exif:
@@ -160,7 +173,7 @@ def _about(photo, suffix):
     return {name: value for name, value in found.items() if value}, notes
 
 
-def _png_info(chunks, icc):
+def _png_info(chunks: Iterable[tuple[bytes, bytes]], icc: bytes | None) -> PngInfo | None:
     """PngInfo of (name, data) chunks; None if there are none. An ICC profile outranks sRGB's."""
     info = PngInfo()
     for name, data in chunks:
