@@ -1,7 +1,10 @@
 """Packets of a film's sound and subtitles, carried into another film: copied, or encoded anew."""
 
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import Protocol
 
+from cic.films.pyav import AudioFrame, Codec, Container, Form, Graph, Packet, Pyav, Stream
 from cic.films.survey import ticks_long
 from cic.films.tags import describe
 
@@ -13,20 +16,33 @@ _GAP = Fraction(1, 2)  # seconds of silence that swresample may put in by itself
 _PRIMING = Fraction(1, 10)  # seconds before its beginning of which a decoder may have need
 
 
+class Carrier(Protocol):
+    """Takes the packets of a track into another film, one after the other."""
+
+    damaged: int
+
+    def __call__(self, packet: Packet) -> Iterator[Packet]:
+        """Yield the packets that go into the film for this one."""
+
+    def finish(self) -> Iterator[Packet]:
+        """Yield the packets still owed, at the end."""
+
+
 class Copied:
     """Callable: packet of the stream `source` -> packets for `container`, the same bytes.
 
     Raises what PyAV raises where the container cannot hold them.
     """
 
-    def __init__(self, source, container):
+    def __init__(self, source: Stream, container: Container) -> None:
         self.damaged = 0
         self.stream = container.add_stream_from_template(source)
         self.edits = container.format.name in ("mp4", "mov")  # they say from where on it is heard
         describe(self.stream, source)
-        self.last = self.next = None
+        self.last: int | None = None
+        self.next: int | None = None
 
-    def __call__(self, packet):
+    def __call__(self, packet: Packet) -> Iterator[Packet]:
         """Yield the packet in ticks of the new film, later than the one before: muxers insist."""
         scale = packet.time_base / self.stream.time_base
         shown, decoded, length = packet.pts, packet.dts, round(ticks_long(packet) * scale)
@@ -44,7 +60,7 @@ class Copied:
         packet.pts, packet.dts, packet.duration = shown, decoded, length
         yield packet
 
-    def finish(self):
+    def finish(self) -> Iterator[Packet]:
         """Yield the packets still owed, at the end."""
         yield from ()
 
@@ -56,7 +72,9 @@ class Encoded:
     `damaged` packets, becomes silence.
     """
 
-    def __init__(self, av, source, container, codec, form):
+    def __init__(
+        self, av: Pyav, source: Stream, container: Container, codec: str, form: Form
+    ) -> None:
         self.av, self.source, self.damaged = av, source, 0
         rate, layout = form
         rate = _OPUS_RATE if codec == "libopus" else _rate(rate, av.Codec(codec, "w"))
@@ -65,9 +83,11 @@ class Encoded:
         self.stream = container.add_stream(codec, rate=rate, layout=layout)
         self.stream.bit_rate = _BITS[codec] * channels
         describe(self.stream, source)
-        self.graph = self.form = self.end = None
+        self.graph: Graph = None
+        self.form: tuple[str, str, int, int] | None = None
+        self.end: Fraction | None = None
 
-    def __call__(self, packet):
+    def __call__(self, packet: Packet) -> Iterator[Packet]:
         try:
             frames = packet.decode()
         except self.av.FFmpegError:
@@ -75,7 +95,7 @@ class Encoded:
             return
         yield from self._encoded(frames)
 
-    def finish(self):
+    def finish(self) -> Iterator[Packet]:
         """Yield the packets still owed, at the end."""
         try:
             frames = self.source.codec_context.decode(None)
@@ -86,14 +106,14 @@ class Encoded:
             yield from self.stream.encode(frame)
         yield from self.stream.encode(None)
 
-    def _encoded(self, frames):
+    def _encoded(self, frames: Iterable[AudioFrame]) -> Iterator[Packet]:
         for frame in frames:
             frame.time_base = frame.time_base or self.source.time_base
             for sound in (*self._silence(frame), frame):
                 for taken in self._filtered(sound):
                     yield from self.stream.encode(taken)
 
-    def _silence(self, frame):
+    def _silence(self, frame: AudioFrame) -> Iterator[AudioFrame]:
         """Yield silent frames up to one that comes late: swresample would make one of hours."""
         if frame.pts is None:
             return
@@ -111,7 +131,7 @@ class Encoded:
             yield silent
         self.end = begin + length
 
-    def _filtered(self, frame):
+    def _filtered(self, frame: AudioFrame) -> Iterator[AudioFrame]:
         """A decoded frame -> frames as the encoder takes them; broadcasts change their kind."""
         form = frame.format.name, frame.layout.name, frame.layout.nb_channels, frame.sample_rate
         if form != self.form:
@@ -120,7 +140,7 @@ class Encoded:
         self.graph.push(frame)
         yield from self._pulled()
 
-    def _made(self, frame):
+    def _made(self, frame: AudioFrame) -> Graph:
         graph, context = self.av.filter.Graph(), self.stream.codec_context
         graph.link_nodes(
             graph.add(
@@ -142,13 +162,13 @@ class Encoded:
         graph.configure()
         return graph
 
-    def _drained(self):
+    def _drained(self) -> Iterator[AudioFrame]:
         if self.graph is not None:
             self.graph.push(None)
             yield from self._pulled()
             self.graph = self.form = None
 
-    def _pulled(self):
+    def _pulled(self) -> Iterator[AudioFrame]:
         while True:
             try:
                 yield self.graph.pull()
@@ -156,7 +176,7 @@ class Encoded:
                 return
 
 
-def _rate(rate, codec):
+def _rate(rate: int, codec: Codec) -> int:
     """The encoder's rate nearest to the sound's own, not below it if there is one."""
     known = codec.audio_rates or [rate]
     return min((r for r in known if r >= rate), default=max(known))

@@ -8,6 +8,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from cic.films.pyav import Packet
+
 PAUSE = 10.0  # seconds without any packet that are still a pause: dts_delta_threshold of FFmpeg
 # Formats whose frames carry no time that a recorder counts (MP4, MKV, AVI ...) do not jump by
 # nature. There a picture may be shown long, and times are guessed where frames are out of order.
@@ -22,10 +24,11 @@ class Guesses:
     decoder waits for seconds: MPEG has the time of decoding, Matroska that of showing.
     """
 
-    def __init__(self, jumps):
-        self.jumps, self.waits = jumps, {}
+    def __init__(self, jumps: bool) -> None:
+        self.jumps = jumps
+        self.waits: dict[int, int] = {}
 
-    def __call__(self, packet):
+    def __call__(self, packet: Packet) -> None:
         if packet.pts is None or packet.dts is None:
             return
         number, wait = packet.stream_index, packet.pts - packet.dts
@@ -64,9 +67,9 @@ class _Track:
     last: float | None = None
     end: float = -math.inf
     waiting: _Packet | None = None
-    entries: list = field(default_factory=lambda: [0])  # packet with which each part begins
-    parts: list = field(default_factory=lambda: [0])
-    wrong: set = field(default_factory=set)  # packets whose times are damaged
+    entries: list[int] = field(default_factory=lambda: [0])  # packet with which each part begins
+    parts: list[int] = field(default_factory=lambda: [0])
+    wrong: set[int] = field(default_factory=set)  # packets whose times are damaged
 
 
 class Clock:
@@ -79,12 +82,21 @@ class Clock:
     is damaged and no joint.
     """
 
-    def __init__(self, jumps, counts_on=False):
+    def __init__(self, jumps: bool, counts_on: bool = False) -> None:
         self.jumps, self.counts_on = jumps, counts_on
         self.pause, self.back = (PAUSE, BACK) if jumps else (STILL, GUESSED_BACK)
-        self.parts, self.tracks = [_Part(-math.inf)], {}
+        self.parts = [_Part(-math.inf)]
+        self.tracks: dict[int, _Track] = {}
 
-    def note(self, number, position, decoded, shown, length, steady=True):
+    def note(
+        self,
+        number: int,
+        position: int | None,
+        decoded: float | None,
+        shown: float | None,
+        length: float,
+        steady: bool = True,
+    ) -> None:
         """Note a packet of track `number`: its byte in the file or None, and its times, seconds.
 
         `decoded` and `shown` may be None. A track that is not `steady` (subtitles, covers) says
@@ -96,7 +108,7 @@ class Clock:
         if waiting:
             self._place(track, waiting, time)
 
-    def _place(self, track, packet, following):
+    def _place(self, track: _Track, packet: _Packet, following: float | None) -> None:
         """Find the part of a packet, given the time of the one that follows in its track."""
         number, time = track.count, packet.time
         track.count += 1
@@ -115,10 +127,12 @@ class Clock:
         end = shown + packet.length
         track.last, track.end = time, max(track.end, end)
         if packet.steady and track.part == track.passed:
-            part = self.parts[part]
-            part.now, part.start, part.end = time, min(part.start, shown), max(part.end, end)
+            part = self.parts[part]  # type: ignore[assignment]
+            part.now, part.start, part.end = time, min(part.start, shown), max(part.end, end)  # type: ignore[attr-defined]
 
-    def _part_of(self, track, packet, time):
+    def _part_of(
+        self, track: _Track, packet: _Packet, time: float | None
+    ) -> tuple[int, float | None]:
         """The part of a packet, and its time or None where that cannot be.
 
         It is the part of its place in the file, unless its time says otherwise.
@@ -137,9 +151,9 @@ class Clock:
         track.passed = newest + 1
         return newest + 1, time
 
-    def _passes_joint(self, track, packet):
+    def _passes_joint(self, track: _Track, packet: _Packet) -> bool:
         if packet.position is not None:
-            place = packet.position
+            place: float = packet.position
         else:
             place = -math.inf if packet.steady and track.count > 1 else math.inf
         before, newest = track.passed, len(self.parts) - 1
@@ -147,7 +161,9 @@ class Clock:
             track.passed += 1
         return track.passed > before
 
-    def _entered(self, track, packet, time):
+    def _entered(
+        self, track: _Track, packet: _Packet, time: float | None
+    ) -> tuple[int, float | None]:
         """The part of a track's first packet behind a joint, and its time if that can be."""
         now = self.parts[track.passed].now
         if not packet.steady or time is None:
@@ -160,21 +176,21 @@ class Clock:
             return track.passed, None
         return track.passed, time
 
-    def _goes_on(self, track, time):
+    def _goes_on(self, track: _Track, time: float) -> bool:
         return track.last is not None and track.last - self.back <= time < track.end + BACK
 
-    def _is_jump(self, track, time):
+    def _is_jump(self, track: _Track, time: float) -> bool:
         if track.last is not None:
             return not self._follows(track, track.last, time)
         part = self.parts[track.part]  # such formats have their tracks side by side
         begun = self.jumps and part.end > part.start
         return begun and not part.start - PAUSE < time < part.end + PAUSE
 
-    def _follows(self, track, before, time):
+    def _follows(self, track: _Track, before: float, time: float) -> bool:
         latest = max(before, track.end, self.parts[track.part].end)
         return before - self.back <= time <= latest + self.pause
 
-    def _is_wrong(self, track, time, following):
+    def _is_wrong(self, track: _Track, time: float, following: float | None) -> bool:
         """Whether the time of a packet fits neither before nor after it, where these fit."""
         if following is None:
             part = self.parts[track.part]
@@ -188,7 +204,7 @@ class Clock:
         fits = onward and self._follows(track, track.last, time)
         return not fits and self._follows(track, track.last, following)
 
-    def settle(self):
+    def settle(self) -> None:
         """Set every part's shift, once all packets are noted: each begins where the last ends.
 
         A film that begins late, as broadcasts do, begins at 0.
@@ -205,7 +221,7 @@ class Clock:
                 part.shift = part.start - end
                 end = part.end - part.shift
 
-    def joints(self):
+    def joints(self) -> list[float]:
         """Seconds of the film at which the recordings after the first begin."""
         return [
             max(0.0, part.start - part.shift)
@@ -213,12 +229,12 @@ class Clock:
             if math.isfinite(part.start)
         ]
 
-    def end(self):
+    def end(self) -> float:
         """Seconds of the film at which its last packet ends."""
         ends = [part.end - part.shift for part in self.parts if math.isfinite(part.end)]
         return max(ends, default=0.0)
 
-    def shift(self, number, count):
+    def shift(self, number: int, count: int) -> float | None:
         """Seconds to take from the times of packet `count` of a track; None if they are damaged."""
         track = self.tracks.get(number)
         if track is None:
@@ -227,7 +243,7 @@ class Clock:
             return None
         return self.parts[track.parts[bisect_right(track.entries, count) - 1]].shift
 
-    def set_time(self, packet, number, count):
+    def set_time(self, packet: Packet, number: int, count: int) -> None:
         """Give packet `count` of a track, one of PyAV, its time in the film, or none."""
         shift, tick = self.shift(number, count), packet.time_base
         if shift is None:

@@ -2,15 +2,18 @@
 
 import math
 import os
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from cic.films.clock import Guesses
-from cic.films.survey import DAY, is_end, is_header, named, opened, ticks_long
+from cic.films.pyav import Codec, Graph, Packet, Pyav, VideoFrame
+from cic.films.survey import DAY, Survey, Track, is_end, is_header, named, opened, ticks_long
 from cic.photos import images
 from cic.photos.images import PhotoError
+from cic.system.arrays import Bytes
 
 _LIMITED, _UNTAGGED = 1, 2  # libavutil's AVCOL_RANGE_MPEG; ITU-T H.273's matrix of no name
 _HD = 720  # rows from which on players take untagged films for BT.709
@@ -19,6 +22,7 @@ _RATES = 1, 1000  # frames a second that are taken for true
 _IN_WORK = 4 * 3840 * 2160  # pixels of the frames that threads work on at a time
 _ALIGNED = 1.25  # times the pixels of a frame: libavcodec counts what its rows are filled up to
 _PEEK = 5  # frames: the first of a tape is often a whole picture, black
+Matrix: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 _LEAST = 4  # rows of a frame that bwdif takes
 # Byte of limited range, 16 to 235, -> of full range.
 _FULL_RANGE = np.rint(np.clip((np.arange(256) - 16) / 219, 0, 1) * 255).astype(np.uint8)
@@ -27,7 +31,7 @@ _FULL_RANGE = np.rint(np.clip((np.arange(256) - 16) / 219, 0, 1) * 255).astype(n
 class Frame(NamedTuple):
     """A frame of a film, when it is shown, and for how long, seconds."""
 
-    image: object  # VideoFrame of PyAV
+    image: VideoFrame
     time: Fraction | None  # None: the film does not say
     length: Fraction
     again: bool = False  # it is the frame before, shown once more
@@ -41,17 +45,22 @@ class Film:
     every frame is made whole by bwdif of FFmpeg.
     """
 
-    def __init__(self, av, survey, track, costs, deinterlace=False):
-        self.av, self.path, self.survey, self.early = av, survey.path, survey, []
+    def __init__(
+        self, av: Pyav, survey: Survey, track: Track, costs: float, deinterlace: bool = False
+    ) -> None:
+        self.av, self.path, self.survey = av, survey.path, survey
+        self.early: list[Frame | Packet] = []
         limit = images.pixel_limit()
         self.costs, self.most = costs, limit and limit / costs
         self.index, self.count = track.index, track.count
         self.weave = _Deinterlacer(av) if deinterlace else None
         self.guesses = Guesses(survey.jumps)
-        self.counts, self.repeats, self.shown = {}, [], None
+        self.counts: dict[int, int] = {}
+        self.repeats: list[Frame] = []
+        self.shown: Frame | None = None
         self.interlaced = False  # so far
 
-    def __enter__(self):
+    def __enter__(self) -> "Film":
         self.container = opened(self.av, self.path)
         try:
             self._begin()
@@ -60,10 +69,10 @@ class Film:
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.container.close()
 
-    def _begin(self):
+    def _begin(self) -> None:
         """Read up to the first frame: it alone has the size, and how it is turned."""
         with named(self.av, self.path, "cut off or damaged: "):
             self.video = self.container.streams[self.index]
@@ -79,7 +88,7 @@ class Film:
         rate = self.video.guessed_rate or _RATE
         self.rate = rate if _RATES[0] <= rate <= _RATES[1] else _RATE
 
-    def _prepare(self, context):
+    def _prepare(self, context: Codec) -> None:
         """Bound what the decoder takes: each of its threads has frames of its own."""
         context.thread_type = "AUTO"
         context.thread_count = threads(self.video.width * self.video.height)
@@ -87,7 +96,7 @@ class Film:
             most = int(self.most * _ALIGNED) + 1
             context.options = {**context.options, "max_pixels": str(most)}
 
-    def _peek(self):
+    def _peek(self) -> VideoFrame:
         """The first frame; a few more are read to see how they are scanned."""
         frames = []
         for item in self.rest:
@@ -100,7 +109,7 @@ class Film:
             raise PhotoError(f"{self.path!r}: there is no frame in it")
         return frames[0]
 
-    def _refuse_too_large(self, width, height):
+    def _refuse_too_large(self, width: int, height: int) -> None:
         pixels = width * height
         if self.most and pixels > self.most:
             raise PhotoError(
@@ -108,7 +117,7 @@ class Film:
                 f"--max_pixels {math.ceil(pixels * self.costs)} allows them"
             )
 
-    def items(self):
+    def items(self) -> Iterator[Frame | Packet]:
         """Yield Frames, and packets of the other tracks, in the order of the file.
 
         Their times begin at 0 and go on across the joints of joined recordings.
@@ -117,7 +126,7 @@ class Film:
         self.early = []
         yield from self.rest
 
-    def _read(self):
+    def _read(self) -> Iterator[Frame | Packet]:
         with named(self.av, self.path, "cut off or damaged: "):
             for packet in self.container.demux([self.video, *self.others]):
                 if is_end(packet) or is_header(packet.stream, packet):
@@ -138,13 +147,13 @@ class Film:
                 yield from self._shown(self.weave.rest())
             yield from self._again(None)
 
-    def _set_time(self, packet):
+    def _set_time(self, packet: Packet) -> None:
         self.guesses(packet)
         number = packet.stream_index
         count = self.counts[number] = self.counts.get(number, -1) + 1
         self.survey.clock.set_time(packet, number, count)
 
-    def _frames(self, decoded):
+    def _frames(self, decoded: Iterable[VideoFrame]) -> Iterator[Frame]:
         for image in decoded:
             self._refuse_too_large(image.width, image.height)
             self.interlaced |= image.interlaced_frame
@@ -152,7 +161,7 @@ class Film:
             image.pts = self._stamp(image)
             yield from self._shown(self.weave(image) if self.weave else [image])
 
-    def _shown(self, images):
+    def _shown(self, images: Iterable[VideoFrame]) -> Iterator[Frame]:
         for image in images:
             time = None if image.pts is None else image.pts * image.time_base
             if time is not None:
@@ -161,19 +170,19 @@ class Film:
             self.shown = Frame(image, time, length if length <= DAY else Fraction(0))
             yield self.shown
 
-    def _again(self, time):
+    def _again(self, time: Fraction | None) -> Iterator[Frame]:
         """Yield what repeats the last frame before `time`; None: to the end of the film."""
-        while self.repeats and (time is None or self.repeats[0].time < time):
+        while self.repeats and (time is None or self.repeats[0].time < time):  # type: ignore[operator]
             repeat = self.repeats.pop(0)
             if self.shown:
                 yield repeat._replace(image=self.shown.image)
 
-    def _stamp(self, image):
+    def _stamp(self, image: VideoFrame) -> int | None:
         """When a frame is shown, ticks of its time base; None if the film does not say."""
         out_of_order = self.container.format.name == "avi" and self.video.codec_context.has_b_frames
         return image.dts if out_of_order else image.pts  # AVI knows the order in the file alone
 
-    def pixels(self, image):
+    def pixels(self, image: VideoFrame) -> Bytes:
         """Video frame -> (H, W, 3) uint8 sRGB, upright."""
         with named(self.av, self.path, "damaged: "):
             untagged = image.colorspace == _UNTAGGED and image.height >= _HD
@@ -194,10 +203,13 @@ class _Deinterlacer:
     Where the first frame does not say that it is interlaced, all are taken for it.
     """
 
-    def __init__(self, av):
-        self.av, self.graph, self.form, self.which = av, None, None, None
+    def __init__(self, av: Pyav) -> None:
+        self.av: Pyav = av
+        self.graph: Graph = None
+        self.form: tuple[str, int, int] | None = None
+        self.which: str | None = None
 
-    def __call__(self, image):
+    def __call__(self, image: VideoFrame) -> list[VideoFrame]:
         if image.height < _LEAST:
             return [image]
         self.which = self.which or ("interlaced" if image.interlaced_frame else "all")
@@ -207,14 +219,14 @@ class _Deinterlacer:
         self.graph.push(image)
         return done + self._pulled()
 
-    def rest(self):
+    def rest(self) -> list[VideoFrame]:
         """The frames still owed, at the end."""
         if self.graph is None:
             return []
         self.graph.push(None)
         return self._pulled()
 
-    def _made(self, image):
+    def _made(self, image: VideoFrame) -> Graph:
         graph = self.av.filter.Graph()
         graph.link_nodes(
             graph.add_buffer(
@@ -229,7 +241,7 @@ class _Deinterlacer:
         graph.configure()
         return graph
 
-    def _pulled(self):
+    def _pulled(self) -> list[VideoFrame]:
         images = []
         while True:
             try:
@@ -238,7 +250,7 @@ class _Deinterlacer:
                 return images
 
 
-def _display_matrix(image):
+def _display_matrix(image: VideoFrame) -> Matrix:
     """((a, b), (c, d)): a frame's pixel (x, y) is shown at (a x + c y, b x + d y)."""
     for data in image.side_data:
         if data.type.name == "DISPLAYMATRIX":
@@ -247,18 +259,18 @@ def _display_matrix(image):
     return (1, 0), (0, 1)
 
 
-def threads(pixels):
+def threads(pixels: int) -> int:
     """How many threads may work on frames of that many pixels."""
     return max(1, min(os.cpu_count() or 1, _IN_WORK // max(1, pixels)))
 
 
-def is_sideways(matrix):
+def is_sideways(matrix: Matrix) -> bool:
     """Whether a frame's rows are shown as columns."""
     (a, b), _ = matrix
     return abs(b) > abs(a)
 
 
-def _upright(rgb, matrix):
+def _upright(rgb: Bytes, matrix: Matrix) -> Bytes:
     """(H, W, 3) as it is shown, turned by the nearest multiple of 90 degrees and mirrored."""
     (right, up), (other_up, down) = matrix
     if is_sideways(matrix):

@@ -4,22 +4,28 @@ Film -> frames, (H, W, 3) uint8 sRGB, upright -> `paint` -> film of the same tim
 """
 
 import os
+from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 import numpy as np
 from tqdm import tqdm
 
 from cic.films import tracks
+from cic.films.pyav import Pyav, VideoFrame
 from cic.films.reader import Film, Frame
 from cic.films.survey import Survey
 from cic.films.tracks import CONTAINERS, Plan
 from cic.films.writer import Writer
 from cic.photos.images import PhotoError
 from cic.system import files
+from cic.system.arrays import Bytes
 
 _NAMED = 3  # joints that are named
 
 
-def rewrite(source, target, paint, deinterlace=False):
+def rewrite(
+    source: str, target: str, paint: Callable[[Bytes], Bytes], deinterlace: bool = False
+) -> int:
     """Write the film `source` to `target`, atomically, each frame painted by `paint`.
 
     `paint` takes every frame in order, (H, W, 3) uint8 sRGB, upright, and returns the same. Sound,
@@ -52,7 +58,7 @@ def rewrite(source, target, paint, deinterlace=False):
         raise PhotoError(f"{target!r}: cannot be written: {error.strerror or error}") from None
 
 
-def _check(target):
+def _check(target: str) -> None:
     """Raise PhotoError before any work if `target` cannot be written; remove what a kill left."""
     try:
         files.check(target)
@@ -61,19 +67,19 @@ def _check(target):
         raise PhotoError(f"{target!r}: {str(error).removeprefix(f'{target}: ')}") from None
 
 
-def _say(source, *lines):
+def _say(source: str, *lines: str | None) -> None:
     for line in filter(None, lines):
         tqdm.write(f"{source!r}: {line}")
 
 
-def _refuse_no_pictures(survey):
+def _refuse_no_pictures(survey: Survey) -> NoReturn:
     kinds = {track.stream.type for track in survey.tracks.values() if track.count}
     if "video" in kinds or "audio" in kinds:
         raise PhotoError(f"{survey.path!r}: there are no moving pictures in it")
     raise PhotoError(f"{survey.path!r}: cut off or damaged: there is nothing in it")
 
 
-def _joints(survey):
+def _joints(survey: Survey) -> Iterator[str]:
     """A sentence on where the film's clock jumps."""
     joints = survey.clock.joints()
     if joints:
@@ -82,19 +88,19 @@ def _joints(survey):
         yield f"its clock jumps at {places}{more} (joined recordings?): time goes on there"
 
 
-def _rest(survey):
+def _rest(survey: Survey) -> Iterator[str]:
     """A sentence on a second film in the file, which libavformat does not read."""
     if survey.rest:
         share = survey.rest / survey.file.size
         yield f"its last {share:.0%} are no part of this film (joined files?) and are not coloured"
 
 
-def _clock_time(seconds):
+def _clock_time(seconds: float) -> str:
     minutes, seconds = divmod(seconds, 60)
     return f"{int(minutes // 60)}:{int(minutes % 60):02}:{seconds:05.2f}"
 
 
-def _scanning(film, writer):
+def _scanning(film: Film, writer: Writer) -> Iterator[str]:
     """A sentence on fields, two half pictures a frame, that a film may be made of."""
     if film.weave:
         if film.weave.which == "all":
@@ -105,7 +111,7 @@ def _scanning(film, writer):
         yield "interlaced, which the result cannot say: --deinterlace takes the combs off its edges"
 
 
-def _copy(film, writer, paint):
+def _copy(film: Film, writer: Writer, paint: Callable[[Bytes], Bytes]) -> int:
     frames, rgb = 0, None
     with tqdm(total=film.count, unit="frame", leave=False) as bar:
         for item in film.items():
@@ -121,7 +127,7 @@ def _copy(film, writer, paint):
     return frames
 
 
-def _painted(film, image, number, paint):
+def _painted(film: Film, image: VideoFrame, number: int, paint: Callable[[Bytes], Bytes]) -> Bytes:
     """A frame as `paint` returns it; raises PhotoError if that is no picture of its size."""
     pixels = film.pixels(image)
     try:
@@ -133,7 +139,7 @@ def _painted(film, image, number, paint):
     return rgb
 
 
-def _pyav(source):
+def _pyav(source: str) -> Pyav:
     try:
         import av
     except ImportError:

@@ -9,11 +9,13 @@ import errno
 import os
 import stat
 import struct
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
 from cic.films.clock import Clock, Guesses
+from cic.films.pyav import Codec, Container, Form, Packet, Pyav, Stream
 from cic.photos import images
 from cic.photos.images import PhotoError
 
@@ -33,7 +35,7 @@ _TRIAL = 32  # packets of a track that are kept to try it: a decoder of sound sa
 
 
 @contextlib.contextmanager
-def named(av, path, what=""):
+def named(av: Pyav, path: str, what: str = "") -> Iterator[None]:
     """Turn the errors of libav, and of PyAV over senseless numbers, into a PhotoError of `path`."""
     try:
         yield
@@ -48,7 +50,7 @@ def named(av, path, what=""):
         raise PhotoError(f"{path!r}: {what}{reason}") from None
 
 
-def opened(av, path):
+def opened(av: Pyav, path: str) -> Container:
     """Open a film to read: the container of PyAV. Raises PhotoError."""
     with named(av, path, "no film, cut off or damaged: "):
         options = {"format_whitelist": _DEMUXERS}
@@ -61,7 +63,7 @@ def opened(av, path):
 class File:
     """A regular file that is not empty and stays as it is; raises PhotoError for another."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.path = path
         try:
             found = os.stat(path)
@@ -73,7 +75,7 @@ class File:
             raise PhotoError(f"{path!r}: the file is empty")
         self.size = found.st_size
 
-    def check(self):
+    def check(self) -> None:
         """Raise PhotoError if something writes into the file: its end would never come."""
         try:
             size = os.stat(self.path).st_size
@@ -90,27 +92,27 @@ class Track:
     The stream itself is of no use once the survey is over: PyAV's memory is gone.
     """
 
-    stream: object
+    stream: Stream
     index: int
     count: int = 0
     start: float = float("inf")
     end: float = float("-inf")
-    first: list = field(default_factory=list)  # (number, packet), of sound
-    form: tuple = None  # samples a second and AudioLayout, of sound
+    first: list[tuple[int, Packet]] = field(default_factory=list)  # (number, packet), of sound
+    form: Form | None = None  # samples a second and AudioLayout, of sound
     early: bool = True  # the form was known when the film was opened
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         return max(0.0, self.end - self.start) if self.count else 0.0
 
 
 class Survey:
     """A film's file, tracks and clock: a context manager that keeps the film open for trials."""
 
-    def __init__(self, av, path):
+    def __init__(self, av: Pyav, path: str) -> None:
         self.av, self.path, self.file = av, path, File(path)
 
-    def __enter__(self):
+    def __enter__(self) -> "Survey":
         self.container = opened(self.av, self.path)
         try:
             self._look()
@@ -120,10 +122,10 @@ class Survey:
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.container.close()
 
-    def _look(self):
+    def _look(self) -> None:
         formats = set(self.container.format.name.split(","))
         self.jumps = bool(formats & _JUMPING)
         self.clock, self.guesses = Clock(self.jumps, "ogg" in formats), Guesses(self.jumps)
@@ -153,7 +155,7 @@ class Survey:
             rest = self.file.size - self.read
             self.rest = rest if ending and rest > max(_LEAST, _REST * self.file.size) else 0
 
-    def _note(self, packet, steady):
+    def _note(self, packet: Packet, steady: Collection[int]) -> None:
         if is_end(packet):
             return
         track, tick = self.tracks[packet.stream_index], float(packet.time_base or 0)
@@ -174,7 +176,7 @@ class Survey:
             track.start = min(track.start, time)
             track.end = max(track.end, time + length)
 
-    def _hear(self):
+    def _hear(self) -> None:
         """Set the form of every track of sound: of one that begins late, as its frames have it."""
         for track in self.tracks.values():
             context = track.stream.codec_context
@@ -185,7 +187,7 @@ class Survey:
             if not track.early:
                 track.form = self._form(context, track.first) or track.form
 
-    def _form(self, context, packets):
+    def _form(self, context: Codec, packets: Iterable[tuple[int, Packet]]) -> Form | None:
         """(samples a second, AudioLayout) of the first frame of sound; None if there is none."""
         found = None
         for _, packet in packets:
@@ -198,7 +200,7 @@ class Survey:
             context.flush_buffers()
         return found
 
-    def _refuse_cut_off(self):
+    def _refuse_cut_off(self) -> None:
         length = (self.container.duration or 0) / self.av.time_base
         start = (self.container.start_time or 0) / self.av.time_base
         if "matroska" not in self.stated:  # whose length counts from 0, wherever it begins
@@ -210,24 +212,24 @@ class Survey:
             )
 
 
-def is_cover(av, stream):
+def is_cover(av: Pyav, stream: Stream) -> bool:
     """Whether a stream is a picture that stands for the film, as its cover."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-def is_end(packet):
+def is_end(packet: Packet) -> bool:
     """Whether it is one of the packets that PyAV adds at the end, to flush decoders."""
     return packet.dts is None and packet.pts is None and not packet.size
 
 
-def ticks_long(packet):
+def ticks_long(packet: Packet) -> int:
     """How long a packet lasts, ticks of its time base; 0 where that is unknown or senseless."""
     length, tick = max(0, packet.duration or 0), packet.time_base or 0
     most = _SOUND if packet.stream.type == "audio" else DAY
     return 0 if length * tick > most else length
 
 
-def is_header(stream, packet):
+def is_header(stream: Stream, packet: Packet) -> bool:
     """Whether a packet is one of the headers that come again where Ogg films are joined.
 
     Theora's have the first bit set (its specification, 6.1), VP8's a name.
@@ -239,7 +241,7 @@ def is_header(stream, packet):
     return bool(begin[0] & 0x80) if name == "theora" else begin == b"OVP80"
 
 
-def _first_film(path):
+def _first_film(path: str) -> int:
     """Bytes of an MP4 or MOV file up to the film that another was joined to it, or all."""
     with open(path, "rb") as file:
         size, place, seen = os.fstat(file.fileno()).st_size, 0, set()

@@ -1,5 +1,10 @@
 """What a film says of itself: title, date, place, camera; language and purpose of its tracks."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cic.films.pyav import Container, Stream
+
 # Of the old file, or true of its packets alone.
 _STALE = {
     "major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id",
@@ -43,7 +48,7 @@ _QUICKTIME = {"hrv": "hr ", "srp": "sr ", "fao": "fo ", "pan": "pa "} | dict(
 )
 
 
-def text(value):
+def text(value: str) -> str:
     """A tag as PyAV gives it -> text: bytes that are no UTF-8 are taken for Windows' Latin."""
     raw = value.encode("utf-8", "surrogateescape")
     try:
@@ -53,7 +58,7 @@ def text(value):
     return value
 
 
-def kept(tags):
+def kept(tags: Mapping[str, str]) -> dict[str, str]:
     """The tags that are as true of the new film as of the old: {name: text}."""
     found = {text(name): text(value) for name, value in tags.items()}
     return {
@@ -63,7 +68,7 @@ def kept(tags):
     }
 
 
-def of_film(container):
+def of_film(container: Container) -> dict[str, str]:
     """The tags of a film; Ogg has them in its tracks."""
     tags = dict(container.metadata)
     if container.format.name == "ogg":
@@ -72,7 +77,7 @@ def of_film(container):
     return kept(tags)
 
 
-def movflags(tags):
+def movflags(tags: Iterable[str]) -> dict[str, str]:
     """Options of the muxers of MP4 and MOV, with which they keep all of the tags."""
     flags = "faststart"
     if any(name.lower() not in _ITUNES for name in tags):  # a phone's com.apple.quicktime.make
@@ -80,7 +85,7 @@ def movflags(tags):
     return {"movflags": flags}
 
 
-def describe(stream, source):
+def describe(stream: Stream, source: Stream) -> None:
     """Give a track the language, title, and purpose of another: default, comment, forced ..."""
     tags = kept(source.metadata)
     if "name" in tags:  # a title as libavformat reads it from MP4, and does not write it
@@ -91,7 +96,7 @@ def describe(stream, source):
     stream.disposition = source.disposition.value  # PyAV 16 and 17.0 take no Disposition
 
 
-def chapters(container, shift):
+def chapters(container: Container, shift: float) -> list[dict[str, Any]]:
     """A film's chapters, `shift` seconds earlier: as PyAV sets them."""
     found = []
     for chapter in container.chapters():

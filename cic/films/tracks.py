@@ -4,10 +4,13 @@ What a container's players play is copied, other sound is encoded; what cannot g
 """
 
 import io
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from cic.films.carry import Copied, Encoded
-from cic.films.survey import is_cover
+from cic.films import pyav
+from cic.films.carry import Carrier, Copied, Encoded
+from cic.films.pyav import Packet, Pyav, Stream
+from cic.films.survey import Survey, Track, is_cover
 
 _AS_LONG = 0.95  # of the longest: a first track that is the default has to be so long
 COPY = "copy"
@@ -17,8 +20,8 @@ class Container(NamedTuple):
     """A format that films are written in."""
 
     muxer: str
-    encoders: tuple  # of its pictures, the best first
-    plays: frozenset | None  # codecs that its players play; None: all that the muxer takes
+    encoders: tuple[str, ...]  # of its pictures, the best first
+    plays: frozenset[str] | None  # codecs that its players play; None: all that the muxer takes
     sound: str  # encoder of other sound
     costs: float  # times the memory that a pixel of a photo takes: see video_reader
 
@@ -46,7 +49,7 @@ CONTAINERS = {
 }
 
 
-def choose(av, survey):
+def choose(av: Pyav, survey: Survey) -> tuple[Track | None, str | None]:
     """(the Track to colour or None, a sentence on the others or None) of a survey.Survey.
 
     The default one, else the longest. Muxers mark the first as default by themselves: that counts
@@ -78,11 +81,15 @@ class Plan:
     `how` is {index: COPY or an encoder}; `lines` says what is not copied.
     """
 
-    def __init__(self, av, survey, video, extension):
+    def __init__(self, av: Pyav, survey: Survey, video: Stream, extension: str) -> None:
         self.av, self.survey, self.extension = av, survey, extension
         self.into = CONTAINERS[extension]
-        self.how, self.lines = {}, []
-        encoded, late, left_out, covers = [], [], [], []
+        self.how: dict[int, str] = {}
+        self.lines: list[str] = []
+        encoded: list[Track] = []
+        late: list[Track] = []
+        left_out: list[Track] = []
+        covers: list[str] = []
         for track in survey.tracks.values():
             stream = track.stream
             if stream is video:
@@ -103,14 +110,14 @@ class Plan:
         if covers:
             self.lines.append(f"{', '.join(covers)}: left out")
 
-    def _say(self, tracks, what):
+    def _say(self, tracks: Sequence[Track], what: str) -> None:
         if tracks:
             into = CONTAINERS[".mkv"]
             more = self.into is not into and any(self._decide(t, into) == COPY for t in tracks)
             names = ", ".join(_name(self.av, track.stream) for track in tracks)
             self.lines.append(f"{names}: {what}{'; a .mkv would keep more' if more else ''}")
 
-    def _decide(self, track, into):
+    def _decide(self, track: Track, into: Container) -> str | None:
         """COPY, an encoder, or None: how a track goes into a Container."""
         stream = track.stream
         if stream.type not in ("audio", "subtitle") or stream.codec_context is None:
@@ -123,14 +130,14 @@ class Plan:
             return into.sound
         return None
 
-    def carry(self, stream, container, how):
+    def carry(self, stream: Stream, container: pyav.Container, how: str) -> Carrier:
         """What takes the packets of `stream` into `container`: see video_carry."""
         if how == COPY:
             return Copied(stream, container)
         form = self.survey.tracks[stream.index].form
-        return Encoded(self.av, stream, container, how, form)
+        return Encoded(self.av, stream, container, how, form)  # type: ignore[arg-type]
 
-    def _holds(self, track, how, into):
+    def _holds(self, track: Track, how: str, into: Container) -> bool:
         """Whether a film in memory takes the track's header and first packets."""
         memory = io.BytesIO()
         try:
@@ -152,7 +159,7 @@ class Plan:
                 track.stream.codec_context.flush_buffers()
         return bool(made) or not track.first
 
-    def _clone(self, track, number, packet):
+    def _clone(self, track: Track, number: int, packet: Packet) -> Packet:
         """A packet anew, at its time in the film: muxers change what they are given."""
         clone = self.av.Packet(bytes(packet))
         clone.stream, clone.time_base = packet.stream, packet.time_base
@@ -161,7 +168,7 @@ class Plan:
         return clone
 
 
-def _name(av, stream):
+def _name(av: Pyav, stream: Stream) -> str:
     """Number, kind, codec and language of a track: "track 2 (audio, pcm_s16le, fra)"."""
     context, kind = stream.codec_context, stream.type
     if kind == "video":
@@ -172,7 +179,7 @@ def _name(av, stream):
     return f"track {stream.index + 1} ({said})"
 
 
-def _is_derived(av, stream, container):
+def _is_derived(av: Pyav, stream: Stream, container: pyav.Container) -> bool:
     """Whether a track only says what is kept elsewhere: chapters, or the timecode as a tag."""
     if stream.type != "data":
         return False

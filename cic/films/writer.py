@@ -2,16 +2,20 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from fractions import Fraction
 
 import numpy as np
 
 from cic.films import tags
-from cic.films.reader import is_sideways, threads
+from cic.films.pyav import Packet, Pyav, VideoFrame
+from cic.films.reader import Film, Frame, is_sideways, threads
 from cic.films.survey import named
-from cic.films.tracks import CONTAINERS
+from cic.films.tracks import CONTAINERS, Plan
 from cic.photos import sources
 from cic.photos.images import PhotoError
+from cic.system.arrays import Bytes
 
 _OTHERWISE = ".mp4"
 _OPTIONS = {
@@ -28,7 +32,7 @@ _THRIFTY = 12_000_000  # pixels a frame from which on each of libx264's frames i
 _BT709, _LIMITED = 1, 1  # ITU-T H.273; libavutil's AVCOL_RANGE_MPEG
 
 
-def target_name(name):
+def target_name(name: str) -> str:
     """The name of a film's result: its own, or with another extension, or with one."""
     stem, extension = os.path.splitext(name)
     if extension.lower() in CONTAINERS:
@@ -39,11 +43,12 @@ def target_name(name):
 class Writer:
     """The film to write, of a video_reader.Film by a video_tracks.Plan: a context manager."""
 
-    def __init__(self, av, fresh, target, film, plan):
+    def __init__(self, av: Pyav, fresh: str, target: str, film: Film, plan: Plan) -> None:
         self.av, self.fresh, self.target, self.film, self.plan = av, fresh, target, film, plan
-        self.last, self.durations = None, {}  # of the frames that the encoder still has
+        self.last: int | None = None
+        self.durations: dict[int, int] = {}  # of the frames that the encoder still has
 
-    def __enter__(self):
+    def __enter__(self) -> "Writer":
         encoders = self.plan.into.encoders
         encoder = next((e for e in encoders if e in self.av.codecs_available), None)
         if encoder is None:
@@ -65,10 +70,10 @@ class Writer:
             self.container.start_encoding()  # what cannot be written fails before the first frame
         return self
 
-    def _writing(self):
+    def _writing(self) -> AbstractContextManager[None]:
         return named(self.av, self.target, "cannot be written: ")
 
-    def _add_video(self, encoder):
+    def _add_video(self, encoder: str) -> None:
         film, source = self.film, self.film.video
         self.video = self.container.add_stream(encoder, film.rate, options=self._options(encoder))
         tags.describe(self.video, source)
@@ -85,7 +90,7 @@ class Writer:
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
 
-    def _options(self, encoder):
+    def _options(self, encoder: str) -> dict[str, str]:
         options, film = dict(_OPTIONS[encoder]), self.film
         self.interlaced = film.interlaced and not film.weave and encoder in _INTERLACE
         if is_sideways(film.matrix):
@@ -101,7 +106,7 @@ class Writer:
             options["lag-in-frames"] = str(min(25, ahead))
         return options
 
-    def write(self, rgb, like):
+    def write(self, rgb: Bytes, like: Frame) -> None:
         """Encode (H, W, 3) uint8 sRGB at the time of the video_reader.Frame `like`."""
         height, width = rgb.shape[:2]
         if height % 2 or width % 2:  # each 2 x 2 pixels have one colour
@@ -114,7 +119,7 @@ class Writer:
             self.durations[frame.pts] = round(like.length / self.tick)
             self._encode(frame)
 
-    def _frame(self, rgb, image):
+    def _frame(self, rgb: Bytes, image: VideoFrame) -> VideoFrame:
         """A VideoFrame of (H, W, 3) uint8; of an interlaced film with the order of its fields."""
         height, width = rgb.shape[:2]
         if not self.interlaced or image.format.name == "rgb24":
@@ -126,12 +131,12 @@ class Writer:
         frame.pict_type = 0  # of the old encoder
         return frame
 
-    def _encode(self, frame):
+    def _encode(self, frame: VideoFrame) -> None:
         for packet in self.video.encode(frame):
             packet.duration = self.durations.pop(packet.pts, 0)  # encoders do not pass it on
             self.container.mux(packet)
 
-    def _time(self, time):
+    def _time(self, time: Fraction | None) -> int:
         """Ticks at which a frame is shown, given its seconds or None: later than the one before."""
         if time is not None:
             ticks = round(time / self.tick)
@@ -142,7 +147,7 @@ class Writer:
         self.last = ticks if self.last is None else max(ticks, self.last + 1)
         return self.last
 
-    def pass_on(self, packet):
+    def pass_on(self, packet: Packet) -> None:
         """Take over a packet of another track, or leave it out."""
         track = self.others.get(packet.stream_index)
         if track:
@@ -153,7 +158,7 @@ class Writer:
                 except (self.av.error.InvalidDataError, self.av.error.PatchWelcomeError):
                     track.damaged += 1  # the muxer looks into some: ADTS
 
-    def finish(self):
+    def finish(self) -> None:
         """Write the film's end. Raises PhotoError, as all of it does."""
         with self._writing():
             self._encode(None)
@@ -162,19 +167,19 @@ class Writer:
                     self.container.mux(taken)
             self.container.close()
 
-    def losses(self):
+    def losses(self) -> Iterator[str]:
         """Sentences on what was left out for its damage."""
         for index, track in self.others.items():
             if track.damaged:
                 yield f"track {index + 1}: silent in {track.damaged} damaged packets"
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind: object, *_: object) -> None:
         if kind:
             with contextlib.suppress(self.av.FFmpegError):  # the film is given up
                 self.container.close()
 
 
-def _tick(time_base, encoder, seconds):
+def _tick(time_base: Fraction | None, encoder: str, seconds: float) -> Fraction:
     """Seconds of a tick of the new film: the old one's, as far as encoder and muxer allow."""
     finest = min(_FINEST.get(encoder, _FINE), max(1, int(_LONGEST / max(1, seconds))))
     if not time_base or time_base < Fraction(1, finest):
