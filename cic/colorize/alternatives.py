@@ -9,8 +9,9 @@ away from its former colour. Both came less near to the truth (docs/measurements
 "Alternatives").
 """
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from cic.colour.bins import AB
 from cic.colour.decoding import ANNEALED_MEAN
 from cic.colour.distributions import softmax
 from cic.colour.lab import ab_distance
+from cic.system.arrays import Array, Floats
 
 # Mean over the cells, CIELAB units, that makes two colourings distinct: by eye, between alike and
 # garish.
@@ -25,6 +27,7 @@ DISTANCE = 12.0
 LEAST_LIKELY = 1.0  # bits a cell: from here on colourings are garish
 DIRECTIONS = 12  # of tilts in the ab plane, evenly spaced
 SHORTEST, LONGEST = 0.002, 1.0  # tilts, nats per CIELAB unit; |t . AB| stays far below exp's limits
+Decode: TypeAlias = Callable[[Array], Floats]  # logits (313, h, w) -> ab (h, w, 2)
 STEP = 1.5  # times the length before
 HALVINGS = 6  # of a step: the length is found to 1 %
 CELLS = 500  # at most that the search looks at: every 2nd or n-th of each row and column
@@ -37,12 +40,14 @@ class Colouring(NamedTuple):
     tilted by `tilt` (a, b), from the network's own: 0 for the first colouring.
     """
 
-    ab: np.ndarray
+    ab: Floats
     bits: float
-    tilt: tuple
+    tilt: tuple[float, ...]
 
 
-def most_likely(logits, count, decoding=ANNEALED_MEAN, distance=DISTANCE):
+def most_likely(
+    logits: Floats, count: int, decoding: Decode = ANNEALED_MEAN, distance: float = DISTANCE
+) -> list[Colouring]:
     """Up to `count` Colourings of logits (313, h, w), the most likely first, `bits` ascending.
 
     The first is what `decoding` gives. Each further one is the likeliest tilt that differs by about
@@ -60,20 +65,20 @@ def most_likely(logits, count, decoding=ANNEALED_MEAN, distance=DISTANCE):
     return [one._replace(ab=_decode(logits, one.tilt, decoding)) for one in found]
 
 
-def _decode(logits, tilt, decoding):
+def _decode(logits: Array, tilt: Sequence[float] | Array, decoding: Decode) -> Floats:
     """ab (h, w, 2) of tilted logits (313, h, w)."""
-    slope = (AB @ np.float32(tilt))[:, None, None]
+    slope = (AB @ np.float32(tilt))[:, None, None]  # type: ignore[arg-type, operator]
     return decoding(logits + slope)
 
 
 class _Tilted:
     """Callable: tilt (2,) -> Colouring of logits (313, h, w)."""
 
-    def __init__(self, logits, decoding):
+    def __init__(self, logits: Array, decoding: Decode) -> None:
         self.logits, self.decoding = logits, decoding
         self.share = softmax(logits.reshape(len(AB), -1).T, dtype=float)
 
-    def __call__(self, tilt):
+    def __call__(self, tilt: Array) -> Colouring:
         ab = _decode(self.logits, tilt, self.decoding)
         factor = np.exp(AB @ tilt)
         total = self.share @ factor
@@ -82,12 +87,12 @@ class _Tilted:
         return Colouring(ab, max(0.0, float(bits)), tuple(map(float, tilt)))
 
 
-def _directions():
+def _directions() -> Array:
     angle = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-def _ray(tilted, direction):
+def _ray(tilted: _Tilted, direction: Array) -> list[Colouring]:
     """Colourings of longer and longer tilts in one direction, as far as they are likely enough."""
     ray, length = [tilted(0 * direction)], SHORTEST
     while length < LONGEST and ray[-1].bits <= LEAST_LIKELY:
@@ -96,18 +101,23 @@ def _ray(tilted, direction):
     return ray
 
 
-def mean_distance(one, other):
+def mean_distance(one: Array, other: Array) -> float:
     """Mean over the cells of the distance between two ab (h, w, 2), CIELAB units."""
     return float(ab_distance(one, other).mean())
 
 
-def _likeliest(tilted, rays, found, distance):
+def _likeliest(
+    tilted: _Tilted,
+    rays: Sequence[Sequence[Colouring]],
+    found: Sequence[Colouring],
+    distance: float,
+) -> Colouring:
     """The Colouring on any ray that is `distance` from all found; of infinite bits if none is."""
 
-    def is_distinct(one):
+    def is_distinct(one: Colouring) -> bool:
         return all(mean_distance(one.ab, other.ab) >= distance for other in found)
 
-    likeliest = Colouring(None, np.inf, None)
+    likeliest = Colouring(None, np.inf, None)  # type: ignore[arg-type]
     steps = [next((s for s in pairwise(ray) if is_distinct(s[1])), None) for ray in rays]
     for near, far in sorted(filter(None, steps), key=lambda step: step[0].bits):
         if near.bits >= likeliest.bits:

@@ -4,27 +4,37 @@ Photo -> `network_input` -> network -> logits -> `Decoding` -> ab -> `add_colour
 network of regression gives the ab themselves.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from cic.colorize import alternatives, uncertainty
 from cic.colorize.enlarge import in_strips, resample
 from cic.colorize.painting import Painting, along_edges
-from cic.colorize.settings import DEFAULTS, GUIDED
+from cic.colorize.settings import DEFAULTS, GUIDED, Settings
 from cic.colour.grid import EVERY_FOURTH, STRIDE, Grid
 from cic.colour.lab import lightness
-from cic.networks import BINS
+from cic.networks import BINS, Network
 from cic.photos import budget, images
 from cic.photos.sheet import contact_sheet
+from cic.system.arrays import Array, Bytes, Floats
 from cic.system.errors import InputError
 
 LONG = 4  # a photo longer than this many times its short side is shrunk to no more area
 LONGEST = 32  # times `size`: the most that any side may have
 COLUMN = 480  # pixels: width of a picture on the sheet of alternatives
+AnyPhoto: TypeAlias = Array | Image.Image | images.Photo  # what a Colorizer takes
+Kind: TypeAlias = int | str  # 1, 2 ..., SHEET or MAP
+Job: TypeAlias = tuple[str, str]  # source, target
 SHEET, MAP = "sheet", "map"  # kinds of pictures of a photo beside its colourings, 1, 2 ...
 
 
-def network_size(height, width, size=256, stride=STRIDE):
+def network_size(
+    height: int, width: int, size: float = 256, stride: int = STRIDE
+) -> tuple[int, int]:
     """(height, width) at which the network sees a photo: short side about `size` pixels.
 
     Of the photo's shape, to within half of `stride` a side. Tiny photos are enlarged to it as well.
@@ -41,7 +51,7 @@ class NotFinite(images.PhotoError):
     """What a network puts out is no numbers; the message names the weights."""
 
 
-def finite(output, weights):
+def finite(output: Floats, weights: str) -> Floats:
     """`output` of a network with these weights, (n, ...) float32; raises NotFinite if it is not."""
     if not np.isfinite(output).all():
         raise NotFinite(f"{weights}: what the network says of it is not finite: damaged weights?")
@@ -51,26 +61,26 @@ def finite(output, weights):
 class Decoder:
     """What the output of `network` means: ab, on the cells of a grid. It needs no weights."""
 
-    def __init__(self, network, settings=DEFAULTS):
+    def __init__(self, network: Network, settings: Settings = DEFAULTS) -> None:
         self.network, self.settings = network, settings
         self.stride = network.stride  # refuses a network that does not colorize
 
     @property
-    def has_distribution(self):
+    def has_distribution(self) -> bool:
         """Whether the network gives probabilities of the 313 bins, and not one colour."""
         return self.network.predicts == BINS
 
     @property
-    def grid(self):
+    def grid(self) -> Grid:
         """How the cells of an output lie on what the network sees of a photo, an grid.Grid."""
         return Grid(self.stride, self.settings.target_mean)
 
-    def ab_of(self, output):
+    def ab_of(self, output: Floats) -> Floats:
         """ab (h', w', 2) float32, CIELAB units, of what the network puts out for a photo."""
         if self.has_distribution:
             return self.settings.decoding(output)
         ab = self.network.unscale_ab(output).transpose(1, 2, 0)
-        return ab * self.settings.decoding.saturation
+        return ab * self.settings.decoding.saturation  # type: ignore[return-value]
 
 
 class Colorizer(Decoder):
@@ -80,15 +90,23 @@ class Colorizer(Decoder):
     `network` on (1, 1, h, w) float32; `weights` is the name of the weights in messages.
     """
 
-    def __init__(self, network, predict, settings=DEFAULTS, weights="the weights"):
+    def __init__(
+        self,
+        network: Network,
+        predict: Callable[[Floats], Floats],
+        settings: Settings = DEFAULTS,
+        weights: str = "the weights",
+    ) -> None:
         super().__init__(network, settings)
         self.predict, self.weights = predict, weights
 
-    def __call__(self, photo):
+    def __call__(self, photo: AnyPhoto) -> Array:
         pixels, image = self._opened(photo)
         return add_colour(pixels, self.ab(image), self.grid, self.guide(image))
 
-    def pictures(self, photo, count=1, with_map=False):
+    def pictures(
+        self, photo: AnyPhoto, count: int = 1, with_map: bool = False
+    ) -> Iterator[tuple[Kind, Array]]:
         """Yield (kind, picture) of a photo as `__call__` takes it, from one run of the network.
 
         Kinds 1, 2 ... `count` are its most likely distinct colourings (see `alternatives`; there
@@ -114,18 +132,18 @@ class Colorizer(Decoder):
             bits = uncertainty.entropy(logits)
             yield MAP, uncertainty.draw(bits, image.height, image.width, grid)
 
-    def painting(self, photo):
+    def painting(self, photo: images.Photo) -> Painting:
         """The picture of an images.Photo, which it uses up: the colours, but no pixels yet."""
         image = photo.base
         return Painting(photo, self.ab(image), self.grid, self.guide(image))
 
-    def memory(self, width, height):
+    def memory(self, width: int, height: int) -> float:
         """Bytes that it takes to run the network on a photo of that size, pixels."""
         multiple = self.network.multiple
         sides = network_size(height, width, self.settings.size, self.stride)
         return budget.of_network(self.network, *(side + -side % multiple for side in sides))
 
-    def _opened(self, photo):
+    def _opened(self, photo: AnyPhoto) -> tuple[Array, Image.Image]:
         """(pixels to colour, Pillow image of mode RGB) of a photo."""
         if isinstance(photo, images.Photo):
             return np.asarray(photo.rgb) if photo.deep is None else photo.deep, photo.rgb
@@ -133,7 +151,7 @@ class Colorizer(Decoder):
         return np.asarray(image), image
 
     @staticmethod
-    def _image(array):
+    def _image(array: ArrayLike) -> Image.Image:
         array = np.asarray(array)
         shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
         if array.dtype != np.uint8 or not shaped or not array.size:
@@ -142,7 +160,7 @@ class Colorizer(Decoder):
             )
         return Image.fromarray(array)
 
-    def shrunk(self, image, size=None):
+    def shrunk(self, image: Image.Image, size: int | None = None) -> Bytes:
         """A Pillow image of mode RGB or L at a short side of `size`, (h, w, 3) uint8.
 
         By default at the size on whose grid `output` lies. Its sides are multiples of the stride.
@@ -151,7 +169,7 @@ class Colorizer(Decoder):
         small = image.resize(sides[::-1], Image.Resampling.BICUBIC, reducing_gap=2.0)
         return np.asarray(small if small.mode == "RGB" else small.convert("RGB"))
 
-    def network_input(self, image, size=None):
+    def network_input(self, image: Image.Image, size: int | None = None) -> Floats:
         """What the network sees of a Pillow image of mode RGB, (1, 1, h, w) float32.
 
         What `shrunk` gives, on the right and below continued in the mirror, so that its sides are
@@ -161,22 +179,22 @@ class Colorizer(Decoder):
         spare = [(0, -side % multiple) for side in small.shape[:2]]
         return self.network.inputs(np.pad(small, (*spare, (0, 0)), "reflect"))[None]
 
-    def true_ab(self, image):
+    def true_ab(self, image: Image.Image) -> Floats:
         """ab of a Pillow image of mode RGB as training targets are taken, shaped as `ab`'s.
 
         For measuring what `ab` and `output` say.
         """
         return self.grid.ab(self.shrunk(image))
 
-    def light(self, image):
+    def light(self, image: Image.Image) -> Floats:
         """L (h, w) float32 of the same places of a Pillow image of mode RGB."""
         return self.grid.sample(lightness(self.shrunk(image)))
 
-    def guide(self, image):
+    def guide(self, image: Image.Image) -> Floats | None:
         """That L, along which the colours are enlarged; None if they are not."""
         return self.light(image) if self.settings.edges == GUIDED else None
 
-    def output(self, image):
+    def output(self, image: Image.Image) -> Floats:
         """What the network says of a Pillow image of mode RGB, float32.
 
         Logits (313, h / 4, w / 4), or of a network of regression what `ab_of` takes for ab. Of
@@ -186,20 +204,22 @@ class Colorizer(Decoder):
         *others, size = self.settings.sizes
         total = self._output(image, size)
         for other in others:
-            total = total + resample(self._output(image, other), *total.shape[1:], self.grid)
+            total = total + resample(self._output(image, other), *total.shape[1:], self.grid)  # type: ignore[call-arg, operator]
         return total / np.float32(len(others) + 1) if others else total
 
-    def _output(self, image, size):
+    def _output(self, image: Image.Image, size: int) -> Floats:
         height, width = network_size(image.height, image.width, size, self.stride)
         output = finite(self.predict(self.network_input(image, size))[0], self.weights)
         return output[:, : height // self.stride, : width // self.stride]
 
-    def ab(self, image):
+    def ab(self, image: Image.Image) -> Floats:
         """Predicted ab of a Pillow image of mode RGB, (h', w', 2) float32, CIELAB units."""
         return self.ab_of(self.output(image))
 
 
-def add_colour(photo, ab, grid=EVERY_FOURTH, guide=None):
+def add_colour(
+    photo: Array, ab: Floats, grid: Grid = EVERY_FOURTH, guide: Floats | None = None
+) -> Array:
     """Photo with its own lightness and the colours of ab (h, w, 2), enlarged: (H, W, 3).
 
     The photo is (H, W, 3) uint8 or (H, W) uint16 gray, the result of the same dtype. The ab are
@@ -211,14 +231,19 @@ def add_colour(photo, ab, grid=EVERY_FOURTH, guide=None):
 
     cells, colour = along_edges(ab, guide)
 
-    def paint(rows, values):
+    def paint(rows: slice, values: Floats) -> None:
         out[rows] = colour(photo[rows], values)
 
     in_strips(cells, height, width, grid, paint)
     return out
 
 
-def _sheet(image, colourings, grid, guide):
+def _sheet(
+    image: Image.Image,
+    colourings: Sequence[alternatives.Colouring],
+    grid: Grid,
+    guide: Floats | None,
+) -> Bytes:
     """Contact sheet of Colourings of a Pillow image of mode RGB."""
     small = np.asarray(images.shrink(image, COLUMN))
     captions = [f"{n}: {one.bits:.2f} bits" for n, one in enumerate(colourings, start=1)]

@@ -24,14 +24,19 @@ With grain of 8 L a pixel of the photo, at 128: bilinear 9.24 and 3.51, this 8.6
 limit to L 8.75 and 3.59, with EPSILON 16 8.65 and 3.51.
 """
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
+from numpy.typing import ArrayLike
+
+from cic.system.arrays import Array, Floats
 
 # Square of the change of L that counts as an edge. Of 1 to 200 the one that is among the best for
 # clean photographs and better than bilinear for grainy ones (see above).
 EPSILON = 36.0
 
 
-def lines(ab, light):
+def lines(ab: ArrayLike, light: ArrayLike) -> Floats:
     """Lines in L of cells: ab (h, w, 2), CIELAB units, L (h, w) -> (h, w, 6) float32.
 
     Slope of a and of b, their offset, and the lowest and highest L at which they hold: what
@@ -47,7 +52,7 @@ def lines(ab, light):
     return np.concatenate(found, axis=-1).astype(np.float32)
 
 
-def _nine(cells):
+def _nine(cells: Array) -> Iterator[Array]:
     """Yield cells (h, w, C) moved by one or none along both sides, the outermost repeated."""
     padded = np.pad(cells, ((1, 1), (1, 1), (0, 0)), "edge")
     height, width = cells.shape[:2]
@@ -56,12 +61,12 @@ def _nine(cells):
             yield padded[y : y + height, x : x + width]
 
 
-def _box(cells):
+def _box(cells: Array) -> Array:
     """Mean of each cell and the eight around it."""
-    return sum(_nine(cells)) / 9
+    return sum(_nine(cells)) / 9  # type: ignore[return-value]
 
 
-def _nearest(cells, pick):
+def _nearest(cells: Array, pick: Callable[[Array, Array], Array]) -> Array:
     """The lowest or highest of each cell and the eight around it."""
     found = cells
     for moved in _nine(cells):

@@ -2,14 +2,22 @@
 
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
+from cic.colour.grid import Grid
+from cic.system.arrays import Array, Floats
+
+Made = TypeVar("Made")
 STRIP = 1 << 16  # pixels worked on at once: their float32 scratch stays in a processor's cache
 
 
-def in_strips(cells, height, width, grid, use):
+def in_strips(
+    cells: Array, height: int, width: int, grid: Grid, use: Callable[[slice, Floats], None]
+) -> None:
     """Enlarge cells (h, w, C) to (height, width): `use(rows, values)` for each strip of rows.
 
     See `ordered`, which this is but for the results.
@@ -18,7 +26,9 @@ def in_strips(cells, height, width, grid, use):
         pass
 
 
-def ordered(cells, height, width, grid, make):
+def ordered(
+    cells: Array, height: int, width: int, grid: Grid, make: Callable[[slice, Floats], Made]
+) -> Iterator[Made]:
     """Yield `make(rows, values)` of each strip from top to bottom, a few strips ahead.
 
     `rows` is a slice, `values` (C, n, width) float32, its own to overwrite: cells (h, w, C),
@@ -30,14 +40,14 @@ def ordered(cells, height, width, grid, make):
     column, across = _between(width, cells.shape[1], 0.5, grid.place)
     step = max(1, STRIP // width)
 
-    def strip(top):
+    def strip(top: int) -> Made:
         rows = slice(top, min(top + step, height))
         return make(rows, _enlarged(planes, row[rows], down[rows], column, across))
 
     workers = max(1, (os.cpu_count() or 1) * STRIP // max(STRIP, width))  # of long rows, fewer
     ahead = 2 * workers
     with ThreadPoolExecutor(workers) as pool:
-        pending = deque()
+        pending: deque[Future[Made]] = deque()
         for top in range(0, height, step):
             pending.append(pool.submit(strip, top))
             if len(pending) > ahead:
@@ -46,14 +56,14 @@ def ordered(cells, height, width, grid, make):
             yield pending.popleft().result()
 
 
-def resample(values, height, width, grid):
+def resample(values: Array, height: int, width: int, grid: Grid) -> Floats:
     """Cells (C, h, w) of one size -> (C, height, width) of another, bilinear, float32."""
     row, down = _between(height, values.shape[1], grid.place, grid.place)
     column, across = _between(width, values.shape[2], grid.place, grid.place)
     return _enlarged(values.astype(np.float32, copy=False), row, down, column, across)
 
 
-def _between(count, cells, place, cell_place):
+def _between(count: int, cells: int, place: float, cell_place: float) -> tuple[Array, Floats]:
     """(cell before, float32 share of the next one in [0, 1]) of `count` pixels on a line of cells.
 
     The places are those of a pixel's and of a cell's value in it. What lies outside of all cells'
@@ -65,7 +75,7 @@ def _between(count, cells, place, cell_place):
     return before, (position - before).astype(np.float32)
 
 
-def _enlarged(planes, row, down, column, across):
+def _enlarged(planes: Floats, row: Array, down: Floats, column: Array, across: Floats) -> Floats:
     """(C, h, w) -> (C, len(row), len(column)): across first, of the few rows that are needed."""
     first, last = row[0], min(row[-1] + 1, planes.shape[1] - 1)
     few = planes[:, first : last + 1]

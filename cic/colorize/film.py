@@ -3,15 +3,20 @@
 Frame -> lightness -> network -> distribution -> `Smoother` -> ab -> `add_colour` -> frame
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 from PIL import Image
 
-from cic.colorize.colorizer import add_colour
+from cic.colorize.colorizer import Colorizer, add_colour
 from cic.colorize.smoothing import SMOOTHING, Smoother
 from cic.colour.distributions import log_softmax
 from cic.colour.lab import lightness
 from cic.films import rewrite
+from cic.system.arrays import Array, Bytes, Floats
 
+Watch: TypeAlias = Callable[[Floats, Floats, Floats, bool], object]  # see Painter
 UNLIKELY = 1e-30  # least probability whose logarithm is taken: float32 has it
 
 
@@ -23,10 +28,12 @@ class Painter:
     sees, the ab (h, w, 2) without and with smoothing, and whether it begins a shot.
     """
 
-    def __init__(self, colorizer, smoothing=SMOOTHING, observe=None):
+    def __init__(
+        self, colorizer: Colorizer, smoothing: float = SMOOTHING, observe: Watch | None = None
+    ) -> None:
         self.colorizer, self.smoother, self.observe = colorizer, Smoother(smoothing), observe
 
-    def __call__(self, rgb):
+    def __call__(self, rgb: Bytes) -> Bytes:
         image = Image.fromarray(rgb)
         light = lightness(self.colorizer.shrunk(image))
         plain = self._averageable(self.colorizer.output(image))
@@ -36,18 +43,25 @@ class Painter:
             self.observe(light, self._ab(plain), ab, self.smoother.cut)
         return add_colour(rgb, ab, self.colorizer.grid, self.colorizer.guide(image))
 
-    def _averageable(self, output):
+    def _averageable(self, output: Floats) -> Floats:
         """What the network says -> what has a mean: probabilities of logits, else itself."""
         if not self.colorizer.has_distribution:
             return output
         return np.exp(log_softmax(output, axis=0))
 
-    def _ab(self, values):
+    def _ab(self, values: Array) -> Floats:
         if self.colorizer.has_distribution:
             values = np.log(np.maximum(values, UNLIKELY))
         return self.colorizer.ab_of(values)
 
 
-def colorize(colorizer, source, target, smoothing=SMOOTHING, observe=None, deinterlace=False):
+def colorize(
+    colorizer: Colorizer,
+    source: str,
+    target: str,
+    smoothing: float = SMOOTHING,
+    observe: Watch | None = None,
+    deinterlace: bool = False,
+) -> int:
     """Colorize the film `source` to `target`: the number of frames; see `Painter` and `video`."""
     return rewrite.rewrite(source, target, Painter(colorizer, smoothing, observe), deinterlace)

@@ -1,22 +1,31 @@
 """Which files a command colours, and where each result goes."""
 
 import os
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
-from cic.colorize.work import ONE, Outcome, colorize_files
+from cic.colorize.colorizer import Colorizer, Job
+from cic.colorize.work import ONE, Outcome, Pictures, colorize_files
 from cic.films import writer
 from cic.photos import kinds, sources
+from cic.photos.images import PhotoError
 from cic.system import locks
 from cic.system.errors import InputError
 from cic.system.files import lies_in
-from cic.system.progress import tell
+from cic.system.progress import Callback, tell
 
 # Formats that results keep; others become PNG.
 KEPT = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp"}
 
 
-def list_jobs(paths, output, films=False, left_out=None, progress=None):
+def list_jobs(
+    paths: Sequence[str],
+    output: str,
+    films: bool = False,
+    left_out: kinds.LeftOut | None = None,
+    progress: Callback | None = None,
+) -> tuple[list[Job], list[PhotoError]]:
     """([(source, target), ...], problems) of every photo, and of folders that cannot be read.
 
     Folders keep their inner layout, photos their format if it is common. With one photo and an
@@ -30,14 +39,16 @@ def list_jobs(paths, output, films=False, left_out=None, progress=None):
     names_a_file = os.path.splitext(output)[1].lower() in extensions
     if names_a_file and len(paths) == 1 and not any(map(os.path.isdir, (paths[0], output))):
         return [(paths[0], output)], []
-    jobs, problems, results = [], [], 0
+    jobs: list[Job] = []
+    problems: list[PhotoError] = []
+    results = 0
     inside = os.path.join(os.path.realpath(output), "")
     for path in paths:
         if os.path.realpath(path) == os.path.realpath(output):
             raise InputError(f"{path}: the output folder is the input folder: name another with -o")
         folder, names = os.path.dirname(path), [os.path.basename(path)]
         if os.path.isdir(path):
-            folder, names = path, sources.walk(path, extensions, problems.append, left_out)
+            folder, names = path, sources.walk(path, extensions, problems.append, left_out)  # type: ignore[assignment]
         for name in names:
             source = os.path.join(folder, name)
             if films and sources.is_film(source):
@@ -61,17 +72,17 @@ def list_jobs(paths, output, films=False, left_out=None, progress=None):
     return jobs, problems
 
 
-def _is_in(path, inside):
+def _is_in(path: str, inside: str) -> bool:
     return os.path.realpath(path).startswith(inside)
 
 
-def _refuse_among(path, target):
+def _refuse_among(path: str, target: str) -> None:
     """Raise ValueError if a photo's result would lie in `path`, a folder in the output folder."""
     if os.path.isdir(path) and _is_in(target, os.path.join(os.path.realpath(path), "")):
         raise InputError(f"{path}: {target!r} would lie among its photos: name another -o")
 
 
-def locked(output, jobs):
+def locked(output: str, jobs: Sequence[Job]) -> AbstractContextManager[None]:
     """A context in which no other run writes into the folder `output` of jobs of `list_jobs`.
 
     A single file needs none: it is replaced whole.
@@ -81,7 +92,7 @@ def locked(output, jobs):
     return locks.cleaned(output)
 
 
-def _target_name(name, source):
+def _target_name(name: str, source: str) -> str:
     """The name of a photo's result: its own if its format is kept, else that of a PNG.
 
     A name without an ending that is known keeps what it has, and the ending of its content follows.
@@ -102,11 +113,17 @@ class Listing(NamedTuple):
     """
 
     output: str
-    jobs: list
-    problems: list
-    left_out: list
+    jobs: list[Job]
+    problems: list[PhotoError]
+    left_out: list[str]
 
-    def colorize(self, colorizer, pictures=ONE, film=None, progress=None):
+    def colorize(
+        self,
+        colorizer: Colorizer,
+        pictures: Pictures = ONE,
+        film: Callable[[str, str], object] | None = None,
+        progress: Callback | None = None,
+    ) -> Outcome:
         """Colour all of them, alone in the output folder: an Outcome that counts the problems, too.
 
         For `pictures`, `film` and `progress` see `colorize_files`.
@@ -116,7 +133,9 @@ class Listing(NamedTuple):
         return Outcome(done, failed + len(self.problems))
 
 
-def find(paths, output, films=False, progress=None):
+def find(
+    paths: Sequence[str], output: str, films: bool = False, progress: Callback | None = None
+) -> Listing:
     """Listing of photos, and folders of them, to colour into `output`: see `list_jobs`.
 
     Problems are told to `progress`, by default printed. Raises ValueError if there is no photo.
@@ -131,7 +150,9 @@ def find(paths, output, films=False, progress=None):
     return Listing(output, jobs, problems, left_out.lines())
 
 
-def find_set(folder, output, most=None, progress=None):
+def find_set(
+    folder: str, output: str, most: int | None = None, progress: Callback | None = None
+) -> Listing:
     """Listing of a test set: photos of `folder`, of which PNG files of the same names are made.
 
     At the `most` so many, the first. Problems are told to `progress`, by default printed. Raises
@@ -142,7 +163,8 @@ def find_set(folder, output, most=None, progress=None):
             f"{output}: lies in {folder}, so that results would be taken for photos: "
             "choose another --result_path"
         )
-    left_out, problems = kinds.LeftOut(), []
+    left_out = kinds.LeftOut()
+    problems: list[PhotoError] = []
     names = sources.find(folder, most, problems.append, left_out)
     for problem in problems:
         tell(f"failed: {problem}", progress)

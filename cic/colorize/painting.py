@@ -1,15 +1,21 @@
 """A photo coloured a strip at a time, so that neither it nor its result is in memory twice."""
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 from PIL import Image
 
 from cic.colorize import edges
 from cic.colorize.enlarge import ordered
-from cic.colour.grid import EVERY_FOURTH
+from cic.colour.grid import EVERY_FOURTH, Grid
 from cic.colour.lab import recolor, recolor_along
+from cic.photos.photo import Photo
+from cic.system.arrays import Array, Floats
 
 
-def along_edges(ab, guide):
+def along_edges(
+    ab: Floats, guide: Floats | None
+) -> tuple[Floats, Callable[[Array, Floats], Array]]:
     """(cells (h, w, C) to enlarge, function of rows of a photo and of those that colours them).
 
     Of ab (h, w, 2) of cells and the L (h, w) of the photo there, along whose edges they are
@@ -28,19 +34,21 @@ class Painting:
     `strips` or `image`, either of which uses the photo up.
     """
 
-    def __init__(self, photo, ab, grid=EVERY_FOURTH, guide=None):
+    def __init__(
+        self, photo: Photo, ab: Floats, grid: Grid = EVERY_FOURTH, guide: Floats | None = None
+    ) -> None:
         self.photo, self.grid = photo, grid
         self.cells, self.colour = along_edges(ab, guide)
         deep = photo.deep
         self.shape = (photo.base.height, photo.base.width, 3)
         self.dtype = np.dtype(np.uint8 if deep is None else np.uint16)
 
-    def strips(self):
+    def strips(self) -> Iterator[Array]:
         """Yield (n, W, 3) of `dtype` from top to bottom."""
         height, width, _ = self.shape
         rows = self._rows_of_image
         if self.photo.deep is not None:
-            rows, self.photo.base = self._rows_of_values, None  # its 8 bits are not needed now
+            rows, self.photo.base = self._rows_of_values, None  # type: ignore[assignment]  # its 8 bits are not needed now
         yield from ordered(
             self.cells,
             height,
@@ -49,7 +57,7 @@ class Painting:
             lambda part, values: self.colour(rows(part), values),
         )
 
-    def image(self):
+    def image(self) -> Image.Image:
         """The picture as a Pillow image of mode RGB; an RGB photo itself is painted over."""
         image, top = self.photo.rgb, 0
         self.photo.base = image  # one of gray is not needed any more
@@ -58,10 +66,10 @@ class Painting:
             top += len(strip)
         return image
 
-    def _rows_of_values(self, part):
-        return self.photo.deep[part]
+    def _rows_of_values(self, part: slice) -> Array:
+        return self.photo.deep[part]  # type: ignore[index]
 
-    def _rows_of_image(self, part):
+    def _rows_of_image(self, part: slice) -> Array:
         base = self.photo.base
         rows = base.crop((0, part.start, base.width, part.stop))
         return np.asarray(rows if rows.mode == "RGB" else rows.convert("RGB"))

@@ -1,14 +1,17 @@
 """Weights to hand out, made of a training checkpoint: small, and with how photos are coloured."""
 
+from typing import Any
+
 import numpy as np
 
 from cic.colorize import settings
+from cic.system.typing import StrPath
 from cic.weights import checkpoint, reading
 
 KEPT = ("recipe", "seed", "step", "prior_fingerprint", "bin_weights")
 
 
-def release(source, target, **changes):
+def release(source: StrPath, target: StrPath, **changes: Any) -> None:
     """Write the weights of the checkpoint `source` to `target`: kernels in float16, no optimizer.
 
     They are the average of the weights, if the run kept one. `changes` are settings of a colorizer

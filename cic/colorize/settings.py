@@ -1,6 +1,9 @@
 """How a colorizer looks at photos and paints them; trained weights bring their own along."""
 
+import argparse
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +12,7 @@ from cic.colour.decoding import ANNEALED_MEAN, STATISTICS, Decoding
 from cic.system import console
 from cic.system.errors import SettingError
 from cic.system.provenance import array_fingerprint
+from cic.system.typing import Json
 
 GUIDED, BILINEAR = "guided", "bilinear"  # how colours are enlarged
 EDGES = (GUIDED, BILINEAR)
@@ -25,12 +29,12 @@ class Settings:
     Raises ValueError for any that cannot be.
     """
 
-    sizes: tuple = (256,)
+    sizes: tuple[int, ...] = (256,)
     decoding: Decoding = ANNEALED_MEAN
     edges: str = GUIDED
     target_mean: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         sizes = self.sizes if isinstance(self.sizes, (tuple, list)) else [self.sizes]
         if not sizes or not all(type(size) is int and size > 0 for size in sizes):
             raise SettingError(f"sizes are {self.sizes!r}: they must be whole numbers from 1 on")
@@ -43,11 +47,11 @@ class Settings:
             raise SettingError(f"target_mean is {self.target_mean!r}: it must be true or false")
 
     @property
-    def size(self):
+    def size(self) -> int:
         """The largest of `sizes`, on whose grid the cells lie."""
         return self.sizes[-1]
 
-    def but(self, **changes):
+    def but(self, **changes: Any) -> "Settings":
         """These Settings with changes by name, those of `decoding` too; `size` is that of one.
 
         What is None stays as it is. Raises ValueError.
@@ -65,7 +69,7 @@ class Settings:
         rest = {name: value for name, value in changes.items() if name in own}
         return replace(self, decoding=replace(self.decoding, **decoded), **rest)
 
-    def facts(self):
+    def facts(self) -> dict[str, Json]:
         """{name: value} that `but` takes, without the bins' weights: for metadata and protocols."""
         facts = asdict(self)
         facts |= facts.pop("decoding")
@@ -79,7 +83,7 @@ FLAGS = ("sizes", "temperature", "saturation", "edges")
 MORE_FLAGS = ("unweight", "statistic")
 
 
-def add_flags(parser, more=False):
+def add_flags(parser: argparse.ArgumentParser, more: bool = False) -> None:
     """The flags with which tools let the user change the settings of weights; see `changes`."""
     add, own = parser.add_argument, "(the weights' own)"
     add(
@@ -101,19 +105,19 @@ def add_flags(parser, more=False):
         add("--statistic", choices=STATISTICS, help=f"of the possible colours {own}")
 
 
-def changes(args, more=False):
+def changes(args: argparse.Namespace, more: bool = False) -> dict[str, Any]:
     """{name: value} of the flags of `add_flags`, as `Settings.but` takes them."""
     return {name: getattr(args, name) for name in FLAGS + (MORE_FLAGS if more else ())}
 
 
-def of_weights(meta):
+def of_weights(meta: Mapping[str, Json]) -> Settings:
     """The Settings that a checkpoint's `meta` brings along; raises ValueError."""
     recipe = meta.get("recipe", {})
     own = {"target_mean": recipe.get("target_mean"), "bin_weights": bin_weights(meta)}
     return DEFAULTS.but(**(own | meta.get("colorize", {})))
 
 
-def bin_weights(meta):
+def bin_weights(meta: Mapping[str, Json]) -> list[float] | None:
     """How much the loss of a run weighed each bin, 313 numbers, as far as its `meta` says; or None.
 
     They are in it, or follow from the recipe if the run had the bundled prior.

@@ -9,6 +9,7 @@ has the flicker and the ghosting that the constants below were chosen by.
 import numpy as np
 from PIL import Image
 
+from cic.system.arrays import Array
 from cic.system.errors import SettingError
 
 SMOOTHING = 0.9  # of 0.7, 0.8 and 0.9 the one that halves the flicker of all three films
@@ -27,13 +28,14 @@ class Smoother:
     whether the last frame was taken for the first of a shot: it is given back as it came.
     """
 
-    def __init__(self, smoothing=SMOOTHING):
+    def __init__(self, smoothing: float = SMOOTHING) -> None:
         if not 0 <= smoothing < 1:
             raise SettingError(f"smoothing is {smoothing}; it must be 0 or above and below 1")
         self.smoothing, self.begins, self.cut = smoothing, Shots(), False
-        self.mean = self.light = None
+        self.mean: Array | None = None
+        self.light: Array | None = None
 
-    def __call__(self, values, light):
+    def __call__(self, values: Array, light: Array) -> Array:
         self.cut = self.begins(light)
         if not self.cut and self.smoothing:
             weight = self.smoothing * _stillness(light - self.light, values.shape[1:])
@@ -42,7 +44,7 @@ class Smoother:
         return values
 
 
-def _stillness(change, shape):
+def _stillness(change: Array, shape: tuple[int, ...]) -> Array:
     """Change of lightness (H, W) -> (h, w) float32 in [0, 1], 1 where there is none.
 
     The median is no motion but a lamp's, a projector's or an aperture's.
@@ -51,7 +53,7 @@ def _stillness(change, shape):
     return np.exp(-np.square(change / MOTION))
 
 
-def cell_means(plane, shape):
+def cell_means(plane: Array, shape: tuple[int, ...]) -> Array:
     """(H, W) -> means over its h x w cells, H and W multiples of these."""
     (height, width), (h, w) = plane.shape, shape
     return plane.reshape(h, height // h, w, width // w).mean((1, 3))
@@ -68,20 +70,21 @@ class Shots:
     (docs/measurements.md, "Films").
     """
 
-    def __init__(self):
-        self.before, self.recent = None, []
+    def __init__(self) -> None:
+        self.before: Array | None = None
+        self.recent: list[float] = []
 
-    def __call__(self, light):
+    def __call__(self, light: Array) -> bool:
         blocks = _blocks(light)
         known = self.before is not None and self.before.shape == blocks.shape
-        change = _difference(self.before, blocks) if known else np.inf
+        change = _difference(self.before, blocks) if known else np.inf  # type: ignore[arg-type]
         first = change > CUT + max(self.recent, default=0)
         self.before = blocks
         self.recent = [] if first else [*self.recent, change][-RECENT:]
         return bool(first)
 
 
-def _blocks(light):
+def _blocks(light: Array) -> Array:
     """(H, W) -> its means over GRID blocks along the short side, less the mean of all."""
     short = min(light.shape)
     height, width = (max(1, round(GRID * side / short)) for side in light.shape)
@@ -90,6 +93,6 @@ def _blocks(light):
     return blocks - blocks.mean()
 
 
-def _difference(one, other):
+def _difference(one: Array, other: Array) -> float:
     variance = np.square(one).mean() + np.square(other).mean() + 2 * NOISE**2
     return float(np.square(one - other).mean() / variance)

@@ -5,7 +5,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cic.colorize.enlarge import in_strips
 from cic.colour.bins import COUNT
-from cic.colour.grid import EVERY_FOURTH
+from cic.colour.grid import EVERY_FOURTH, Grid
+from cic.system.arrays import Array, Bytes, Floats
 
 MOST = float(np.log2(COUNT))  # bits of the uniform distribution: the network knows nothing
 LEGEND = 0.06  # height of the legend, of the photo's short side
@@ -13,7 +14,7 @@ LOWEST = 24  # pixels of it; a photo narrower than 8 times the legend's height h
 COLOURS = "viridis"  # perceptually uniform; lighter is less sure
 
 
-def entropy(logits):
+def entropy(logits: Array) -> Floats:
     """Entropy of softmax(logits (313, h, w)), (h, w) float32, bits, 0 to log2(313) = 8.29."""
     shifted = logits - logits.max(0)
     share = np.exp(shifted)
@@ -22,7 +23,7 @@ def entropy(logits):
     return np.clip(nats / np.log(2), 0, MOST).astype(np.float32)
 
 
-def draw(bits, height, width, grid=EVERY_FOURTH):
+def draw(bits: Floats, height: int, width: int, grid: Grid = EVERY_FOURTH) -> Bytes:
     """Map of bits (h, w) as a picture, (H', width, 3) uint8: the photo's rows, then a legend.
 
     The scale is fixed, 0 to 8.29 bits, so that the maps of two photos compare. `grid` is how the
@@ -33,7 +34,7 @@ def draw(bits, height, width, grid=EVERY_FOURTH):
     picture = np.empty((height + len(legend), width, 3), np.uint8)
     picture[height:] = legend
 
-    def paint(rows, values):
+    def paint(rows: slice, values: Floats) -> None:
         level = np.rint(values[0] * (255 / MOST)).astype(np.uint8)
         # "wrap" only because the default mode would buffer the output: every byte is an index.
         colours.take(level, axis=0, out=picture[rows], mode="wrap")
@@ -42,14 +43,14 @@ def draw(bits, height, width, grid=EVERY_FOURTH):
     return picture
 
 
-def _colours():
+def _colours() -> Bytes:
     """The colour of each level, (256, 3) uint8."""
     from matplotlib import colormaps
 
     return colormaps[COLOURS](np.arange(256), bytes=True)[:, :3].copy()
 
 
-def _legend(width, short, colours):
+def _legend(width: int, short: int, colours: Bytes) -> Bytes:
     """Bar of all colours with its ends named, (n, width, 3) uint8; no row if it would not fit."""
     height = max(LOWEST, round(LEGEND * short))
     if width < 8 * height:
