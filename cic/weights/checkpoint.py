@@ -11,24 +11,33 @@ import json
 import os
 import struct
 import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 from cic import networks
+from cic.networks import Network
 from cic.system import bounded_json
+from cic.system.arrays import Array, State
 from cic.system.errors import Error
 from cic.system.files import replacing
 from cic.system.text import printable
+from cic.system.typing import Json, StrPath
 from cic.weights.files.safetensors_file import File
 
 OPTIMIZER = "optimizer/"  # prefix of the arrays that only training needs
+Result = TypeVar("Result")
 META, CHECKS = "cic", "crc32"  # the keys of the file's own metadata
 # No weight is larger, and no variance than its square: bytes in the wrong order are such numbers,
 # and a float32 holds what a few layers of smaller ones make of a photo.
 LARGEST = 1e8
 VARIANCE = ".running_var"  # how the arrays are called that are none below 0
 # Of what metadata say of colorizing: types, least and most.
-COLORIZE = {"size": (int, 8, 2048), "temperature": (int | float, 0, 100)}
+COLORIZE: dict[str, tuple[Any, float, float]] = {
+    "size": (int, 8, 2048),
+    "temperature": (int | float, 0, 100),
+}
 LONGEST = 1000  # letters of a message: names in a file may be of any length
 _KINDS = {"f": "F", "i": "I", "u": "U"}  # safetensors' names of NumPy's kinds of numbers
 
@@ -39,12 +48,12 @@ class CheckpointError(Error, ValueError):
     It is one line that can be shown, whatever is in the file.
     """
 
-    def __init__(self, message):
+    def __init__(self, message: object) -> None:
         line = " ".join(str(message).split())
         super().__init__(printable(line[:LONGEST]) + " ..." * (len(line) > LONGEST))
 
 
-def save(path, state, meta):
+def save(path: StrPath, state: Mapping[str, Array], meta: Mapping[str, Json]) -> None:
     """Write state {name: array} and meta (a JSON object) to `path`, atomically."""
     # array by array, so that no copy of them all is in memory
     sizes = sorted(state.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
@@ -52,7 +61,8 @@ def save(path, state, meta):
     text = json.dumps(meta)
     checks = {META: zlib.crc32(text.encode())}
     checks |= {name: zlib.crc32(_bytes(array)) for name, array in arrays.items()}
-    header, end = {"__metadata__": {META: text, CHECKS: json.dumps(checks)}}, 0
+    header: dict[str, Json] = {"__metadata__": {META: text, CHECKS: json.dumps(checks)}}
+    end = 0
     for name, array in arrays.items():
         start, end = end, end + array.nbytes
         kind = "BOOL" if array.dtype.kind == "b" else None
@@ -66,20 +76,20 @@ def save(path, state, meta):
             file.write(_bytes(array))
 
 
-def _bytes(array):
+def _bytes(array: Array) -> memoryview:
     """The bytes of an array that is contiguous, little-endian, without a copy if it can be."""
     array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return array.reshape(-1).view(np.uint8).data
 
 
-def load_own(path):
+def load_own(path: StrPath) -> tuple[State, dict[str, Json]]:
     """(state {name: array}, meta) of a checkpoint of this project; raises CheckpointError."""
 
-    def read(file):
+    def read(file: File) -> State:
         if unknown := file.metadata.keys() - {META, CHECKS}:
             raise ValueError(f"metadata called {', '.join(sorted(unknown))}")
         checks = bounded_json.loads(file.metadata.get(CHECKS, "{}"))  # version 0.1 had none
-        state = {}
+        state: State = {}
         for name in file.shapes:
             state[name] = file.array(name)
             _check(name, _bytes(state[name]), checks)
@@ -89,12 +99,12 @@ def load_own(path):
     return _read(path, read)
 
 
-def _check(name, data, checks):
+def _check(name: str, data: bytes | memoryview, checks: Mapping[str, int]) -> None:
     if checks and zlib.crc32(data) != checks.get(name):
         raise ValueError(f"damaged: {name} is not what was written")
 
 
-def _read(path, arrays):
+def _read(path: StrPath, arrays: Callable[[File], Result]) -> tuple[Result, dict[str, Json]]:
     path = os.fspath(path)
     try:
         with File(path) as file:
@@ -111,7 +121,7 @@ def _read(path, arrays):
         raise CheckpointError(f"{path}: not a checkpoint: {error or 'too large'}") from None
 
 
-def check_meta(meta):
+def check_meta(meta: Json) -> None:
     """Raise ValueError unless what metadata say of a run and of colorizing is of the right kind."""
     if not isinstance(meta, dict):
         return  # it names no network, which `network_of` says
@@ -125,12 +135,12 @@ def check_meta(meta):
             raise ValueError(f"metadata whose {key} is {str(value)[:50]}, not {low} to {high}")
 
 
-def load_meta(path):
+def load_meta(path: StrPath) -> dict[str, Json]:
     """The meta of a file alone; raises CheckpointError if it is not a checkpoint."""
     return _read(path, lambda file: None)[1]
 
 
-def check(network, state, source="state"):
+def check(network: Network, state: Mapping[str, Array], source: object = "state") -> None:
     """Raise CheckpointError unless `state` has exactly the arrays of `network`.
 
     The message names the first array that differs, in the network's order, and both shapes.
@@ -146,7 +156,7 @@ def check(network, state, source="state"):
             )
 
 
-def split(state):
+def split(state: Mapping[str, Array]) -> tuple[State, State]:
     """(weights, optimizer) of a training checkpoint's state; the prefix is taken off."""
     weights = {name: array for name, array in state.items() if not name.startswith(OPTIMIZER)}
     optimizer = {
@@ -157,7 +167,7 @@ def split(state):
     return weights, optimizer
 
 
-def check_numbers(state, source):
+def check_numbers(state: Mapping[str, Array], source: object) -> None:
     """Raise CheckpointError, naming the array, unless all numbers are real ones, and believable."""
     for name, array in state.items():
         if array.dtype.kind != "f":
@@ -174,7 +184,7 @@ def check_numbers(state, source):
             )
 
 
-def network_of(meta, source):
+def network_of(meta: Mapping[str, Json], source: object) -> Network:
     """The network that a file's meta names; raises CheckpointError if there is none such."""
     try:
         network = networks.get(meta["network"], **meta["options"])
@@ -185,6 +195,6 @@ def network_of(meta, source):
         raise CheckpointError(f"{source}: its metadata names no known network: {error}") from None
 
 
-def network_meta(network):
+def network_meta(network: Network) -> dict[str, Json]:
     """The metadata from which `network_of` rebuilds the network."""
     return {"network": network.name, "options": dict(network.options)}

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from cic.system.errors import Error
 from cic.system.files import replacing
+from cic.system.typing import StrPath
 
 # torchvision's weights "IMAGENET1K_V1"; a name's digits are the first of the file's SHA-256.
 VGG16 = "https://download.pytorch.org/models/vgg16-397923af.pth"
@@ -21,13 +22,13 @@ class DownloadError(Error, OSError):
     """A file that could not be downloaded; the message says what to do."""
 
 
-def cache_folder():
+def cache_folder() -> str:
     """Where downloads are kept: cic in $XDG_CACHE_HOME, by default ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return os.path.join(base, "cic")
 
 
-def sha256(path):
+def sha256(path: StrPath) -> str:
     """SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -36,7 +37,7 @@ def sha256(path):
     return digest.hexdigest()
 
 
-def fetch(url, folder=None):
+def fetch(url: str, folder: str | None = None) -> str:
     """Path of the file of a `url` name-DIGITS.ext, downloaded unless it is in `folder` already.
 
     Its SHA-256 begins with the DIGITS, in the folder or fresh. Raises DownloadError if it cannot
@@ -60,13 +61,13 @@ def fetch(url, folder=None):
     return path
 
 
-def _reason(error):
+def _reason(error: Exception) -> object:
     if isinstance(error, urllib.error.URLError) and not isinstance(error, urllib.error.HTTPError):
         return error.reason
     return error
 
 
-def _download(url, path):
+def _download(url: str, path: str) -> None:
     with (
         urllib.request.urlopen(url, timeout=TIMEOUT) as source,
         open(path, "wb") as target,

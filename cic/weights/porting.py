@@ -1,11 +1,15 @@
 """Weights of any known format to any other: read, and written once they are proven the same."""
 
 import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from cic import networks
+from cic.networks import Network
 from cic.system import files
+from cic.system.arrays import Array, Floats, State
 from cic.system.errors import Error, InputError
+from cic.system.typing import StrPath
 from cic.weights import formats
 from cic.weights.formats import verify
 
@@ -13,7 +17,7 @@ from cic.weights.formats import verify
 class DiffersError(Error, ValueError):
     """What was to be written differs from its source; `rows` say how, a verify.Comparison each."""
 
-    def __init__(self, rows):
+    def __init__(self, rows: Sequence[verify.Comparison]) -> None:
         super().__init__("not written: what came of it differs from the source")
         self.rows = rows
 
@@ -26,7 +30,17 @@ class Port(NamedTuple):
     form: Any  # one of formats.FORMATS
 
     @classmethod
-    def of(cls, source, target, *, to=None, network=None, group=None, options=None, fold=False):
+    def of(
+        cls,
+        source: StrPath,
+        target: str,
+        *,
+        to: str | None = None,
+        network: str | None = None,
+        group: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        fold: bool = False,
+    ) -> "Port":
         """Port of the file `source`, whose format follows from what is in it.
 
         The format of `target` is called `to`, or follows from its ending. Weights of another
@@ -41,14 +55,14 @@ class Port(NamedTuple):
         if network not in (None, found.network.name):
             raise InputError(f"{source}: weights of {found.network}, not of {network}")
         own = found.network
-        found = found.of(networks.get(own.name, **own.options | options), source)
+        found = found.of(networks.get(own.name, **own.options | options), source)  # type: ignore[operator]
         found = found.folded() if fold else found
         suffix = os.path.splitext(target)[1].lower()
         form = formats.get(to) if to else formats.suited(suffix, found.network)
         form.check_holds(found.network)
         return cls(target, found, form)
 
-    def write(self, backends=None):
+    def write(self, backends: Iterable[Any] | None = None) -> list[verify.Comparison]:
         """Write the target; if `backends` are given, compare it with the source on each of them.
 
         A photo goes through the source's own network and through what was written, in NumPy, too:
@@ -65,6 +79,6 @@ class Port(NamedTuple):
         return rows
 
 
-def _runner(backend):
+def _runner(backend: Any) -> Callable[[Network, State, Floats], Array]:
     """Function of (network, state, input) that gives the network's output."""
     return lambda net, state, array: backend.forward(backend.build(net, state), array)

@@ -5,15 +5,19 @@ Paddle's ReLU makes 0 of NaN (3.3.1: relu(nan) == 0), so that a network whose nu
 overflowed gives a picture of one colour, and every logit is finite.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from cic.networks import Network
 from cic.networks.forward import forward
+from cic.system.arrays import Array, Bytes
 from cic.weights.checkpoint import CheckpointError
 
 SIDES = 4  # times what the network's strides ask for: 32 pixels for the paper's
 
 
-def check(network, state, source):
+def check(network: Network, state: Mapping[str, Array], source: object) -> None:
     """Raise CheckpointError, naming `source`, unless the output for a picture is finite.
 
     10 to 40 ms for the networks that colorize.
@@ -27,7 +31,7 @@ def check(network, state, source):
         )
 
 
-def picture(side):
+def picture(side: int) -> Bytes:
     """(side, side, 3) uint8 of every gray, beside it black and white in a pattern of 1 pixel."""
     row, column = np.indices((side, side))
     gray = np.where(row < side // 2, 255 * column // (side - 1), 255 * ((row + column) % 2))

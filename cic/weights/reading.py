@@ -3,13 +3,16 @@
 import os
 from importlib import resources
 
+from cic.networks import Network
+from cic.system.arrays import State
+from cic.system.typing import Json, StrPath
 from cic.weights import checkpoint, formats
 from cic.weights.averaging import averaged
 
 DEFAULT = "fpn"  # bundled weights
 
 
-def load(path):
+def load(path: StrPath) -> tuple[State, dict[str, Json]]:
     """(state {name: array}, meta) of a file of weights in any format of `cic.weights.formats`.
 
     Arrays are under their neutral names; of a training checkpoint of this project all are there.
@@ -21,12 +24,12 @@ def load(path):
     return checkpoint.load_own(path)
 
 
-def default_path():
+def default_path() -> str:
     """Path of the bundled weights."""
-    return os.fspath(resources.files("cic") / "data" / f"{DEFAULT}.safetensors")
+    return os.fspath(resources.files("cic") / "data" / f"{DEFAULT}.safetensors")  # type: ignore[call-overload]
 
 
-def load_weights(path=None):
+def load_weights(path: StrPath | None = None) -> tuple[Network, State, dict[str, Json]]:
     """(network, weights, meta) from a file or, by default, the bundled one; checked strictly.
 
     The weights are the average of a training run's, if it kept one.

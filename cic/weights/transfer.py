@@ -1,11 +1,14 @@
 """First weights of an encoder from a file of another network that has the same one."""
 
+from cic.networks import Network
+from cic.system.arrays import State
 from cic.system.errors import InputError
+from cic.system.typing import StrPath
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.reading import load_weights
 
 
-def begin(network, state, path):
+def begin(network: Network, state: State, path: StrPath) -> State:
     """`state` of `network` with the arrays of its encoder from the file at `path`.
 
     The rest of the file, such as its classifier, is left away. For a network of one channel a first

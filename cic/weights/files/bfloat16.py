@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from cic.system.arrays import Array, Floats
 
-def widened(bits):
+
+def widened(bits: Array) -> Floats:
     """float32 array of the numbers whose bfloat16 are `bits`, uint16 of any shape; exact."""
     high = bits.astype(np.uint32)
     high <<= 16

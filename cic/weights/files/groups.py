@@ -5,12 +5,18 @@ name of the outermost, "state_dict" or "model.net" that of another. It is whole,
 with the parts of a program: "module.", "net.".
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 MOST = 100_000  # dicts, lists and objects in a file
 DEEPEST = 20  # inside each other
 LONGEST = 100  # letters that are kept of the name of each
 SHOWN = 5  # groups that a message names
+# What a file holds, of whatever kind: the tree's dicts, lists, objects and numbers.
+Thing: TypeAlias = Any
+# {name: array}, class or None, and what else is in it; None of what is no such thing
+TakenApart: TypeAlias = tuple[dict[str, Any], str | None, dict[Any, Any]] | None
 _SIMPLE = (str, bytes, bytearray, int, float, type(None))
 COMPILED = "_orig_mod."  # torch.compile puts it where the compiled module is
 
@@ -20,21 +26,25 @@ class Group:
     """`arrays` {name: array} of a group called `name`; `kind` is the class if it was an object."""
 
     name: str
-    arrays: dict
+    arrays: dict[str, Any]  # of NumPy, or that become so
     kind: str | None = None
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.name or 'at the top'} ({len(self.arrays)} arrays)"
 
 
-def find(tree, is_array, taken_apart):
+def find(
+    tree: Thing, is_array: Callable[[Thing], bool], taken_apart: Callable[[Thing], TakenApart]
+) -> list[Group]:
     """Groups in a tree of dicts, lists, tuples and others, each once, the outer first.
 
     `is_array(value)` tells what an array is; `taken_apart(thing)` gives what is left of others:
     ({name: array}, class, dict of what else is in it), or None. What is deeper than DEEPEST is not
     looked at. Raises ValueError if the tree is too large.
     """
-    found, seen, todo = [], {}, [("", tree, 0)]
+    found: list[Group] = []
+    seen: dict[int, Thing] = {}
+    todo: list[tuple[str, Thing, int]] = [("", tree, 0)]
     while todo:
         name, thing, depth = todo.pop()
         if id(thing) in seen:
@@ -51,7 +61,9 @@ def find(tree, is_array, taken_apart):
     return found
 
 
-def _parts(thing, is_array, taken_apart):
+def _parts(
+    thing: Thing, is_array: Callable[[Thing], bool], taken_apart: Callable[[Thing], TakenApart]
+) -> tuple[str | None, dict[str, Any], list[tuple[Any, Thing]]]:
     """(class, {name: array}, [(key, thing inside it)]) of a thing."""
     if isinstance(thing, dict):
         items = list(thing.items())
@@ -74,19 +86,19 @@ def _parts(thing, is_array, taken_apart):
     return None, arrays, inner
 
 
-def _joined(name, part):
+def _joined(name: str, part: str) -> str:
     return f"{name}.{part}" if name else part
 
 
-def plain(group):
+def plain(group: Group) -> Group:
     """The Group with names as they are before a module is compiled."""
     arrays = {name.replace(COMPILED, ""): array for name, array in group.arrays.items()}
     return replace(group, arrays=arrays) if len(arrays) == len(group.arrays) else group
 
 
-def parts(group):
+def parts(group: Group) -> list[Group]:
     """Groups of a Group's arrays whose names begin alike, up to the first dot, without that."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, array in group.arrays.items():
         first, _, rest = name.partition(".")
         if rest:
@@ -97,7 +109,7 @@ def parts(group):
     ]
 
 
-def listed(found):
+def listed(found: Sequence[Group]) -> str:
     """The groups in words: those with the most arrays, and how many more there are."""
     largest = sorted(found, key=lambda group: -len(group.arrays))
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""

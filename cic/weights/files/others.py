@@ -5,6 +5,9 @@ Told by its first bytes, and by its name where these do not tell. Each says what
 
 import os
 import re
+from collections.abc import Iterable
+
+from cic.system.typing import StrPath
 
 START = 1024  # bytes that are looked at
 READ = "read are .safetensors, .pth, .pt and .ckpt of PyTorch, .pdparams of Paddle, .caffemodel"
@@ -85,14 +88,14 @@ _ENDINGS = {
 }
 
 
-def by_sign(start):
+def by_sign(start: bytes) -> str | None:
     """What a file is that begins with these bytes, in words; None if they are no known sign."""
     if not start:
         return "an empty file: a download that broke off? Get it again"
     return _matching(_SIGNS, start, re.DOTALL)
 
 
-def by_text(start, path):
+def by_text(start: bytes, path: StrPath) -> str:
     """What a file is that begins with these bytes, by its text or name, in words, always."""
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16
         start = start.decode("utf-16", errors="replace").encode()
@@ -109,19 +112,19 @@ def by_text(start, path):
     return f"no known kind of file: it begins with {start[:8].hex(' ')}; {READ}"
 
 
-def _is_utf8(start):
+def _is_utf8(start: bytes) -> bool:
     """Whether bytes are the start of a text in UTF-8, whose last letter may be cut off."""
     return "\ufffd" not in start.decode(errors="replace")[:-1]
 
 
-def _matching(signs, start, flags):
+def _matching(signs: Iterable[tuple[bytes, str]], start: bytes, flags: int) -> str | None:
     for sign, what in signs:
         if re.match(sign, start, flags):
             return what
     return None
 
 
-def in_archive(names):
+def in_archive(names: Iterable[str]) -> str:
     """What a zip archive without weights is, or has in it, in words that follow a colon."""
     names = list(names)
     if any(name.endswith(".npy") for name in names):

@@ -10,16 +10,16 @@ EMPTY, MARK, TUPLE, CALL, BUILD = b"}", b"(", b"t", b"R", b"b"
 SET_ITEMS, STOP = b"u", b"."
 
 
-def protocol(number):
+def protocol(number: int) -> bytes:
     """The first operation of a pickle."""
     return bytes([0x80, number])
 
 
-def plain(value):
+def plain(value: object) -> bytes:
     """The operations that make a number, a text, a tuple, None or a bool."""
     return pickletools.optimize(pickle.dumps(value, 2))[2:-1]
 
 
-def named(module, name):
+def named(module: str, name: str) -> bytes:
     """The operation that makes a global."""
     return f"c{module}\n{name}\n".encode()

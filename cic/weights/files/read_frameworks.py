@@ -11,14 +11,17 @@ import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
-from typing import NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from cic.system import arrays as kinds
 from cic.system import bounded_json
 from cic.system.regular import open_regular
+from cic.system.typing import Json, StrPath
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.files import bfloat16, groups, others, torch_modules, unpickle
 from cic.weights.formats import notes
@@ -38,26 +41,34 @@ _DAMAGE = (
 class Storage:
     """The numbers that tensors are views of; `values` are read once all tensors are known."""
 
-    def __init__(self, dtype, size):
-        self.dtype, self.size, self.values = dtype, size, None
+    def __init__(self, dtype: np.dtype[Any], size: int) -> None:
+        self.dtype, self.size = dtype, size
+        self.values: kinds.Array | None = None
 
 
 class Tensor:
     """A view of a storage, as PyTorch pickles it; what follows `strides` concerns training."""
 
-    def __init__(self, storage, offset, shape, strides, *_):
+    def __init__(
+        self,
+        storage: Storage,
+        offset: int,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...],
+        *_: object,
+    ) -> None:
         self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
 
-    def array(self):
+    def array(self) -> kinds.Array:
         """The view; raises ValueError if it has more numbers than its storage, or other ones."""
         numbers = [self.offset, *self.shape, *self.strides]
         if not all(type(one) is int for one in numbers) or len(numbers) > 2 * MOST_AXES:
             raise ValueError("a tensor whose shape is no few numbers")
         steps = [(n - 1) * step for n, step in zip(self.shape, self.strides, strict=True)]
         last, size = self.offset + sum(steps), self.storage.size
-        if min(numbers) < 0 or prod(self.shape) > size or (prod(self.shape) and last >= size):
+        if min(numbers) < 0 or prod(self.shape) > size or (prod(self.shape) and last >= size):  # type: ignore[arg-type]
             raise ValueError(f"{self.shape} by {self.strides} from {size} numbers")
-        values = self.storage.values[self.offset :]
+        values = self.storage.values[self.offset :]  # type: ignore[index]
         strides = [step * values.itemsize for step in self.strides]
         return np.lib.stride_tricks.as_strided(values, self.shape, strides)
 
@@ -65,15 +76,15 @@ class Tensor:
 class Dtype:
     """A NumPy dtype, as NumPy pickles it: only of numbers has an array of it values here."""
 
-    def __init__(self, code, *_):
+    def __init__(self, code: Any, *_: object) -> None:
         self.code, self.order = code, "="
 
-    def build(self, state):
+    def build(self, state: Any) -> None:
         orders = ("<", ">")
         self.order = state[1] if isinstance(state[1], str) and state[1] in orders else "="
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         if not isinstance(self.code, str) or not re.fullmatch("[fiu][1248]|b1", self.code):
             what = repr(self.code[:20]) if isinstance(self.code, str) else "no numbers"
             raise ValueError(f"an array of {what}")
@@ -83,13 +94,14 @@ class Dtype:
 class Array:
     """A NumPy array, as NumPy pickles it: empty at first, then given its state."""
 
-    def __init__(self, *_):
-        self.state, self.axes = ((0,), Dtype("f4"), False, b""), None
+    def __init__(self, *_: object) -> None:
+        self.state: Any = ((0,), Dtype("f4"), False, b"")  # as the pickle has it
+        self.axes: Any = None
 
-    def build(self, state):
+    def build(self, state: Any) -> None:
         self.state = state[1:]
 
-    def array(self):
+    def array(self) -> kinds.Array:
         """The array, bfloat16 as float32; raises ValueError if its shape does not fit its length.
 
         NumPy has no bfloat16: Paddle gives it as uint16, a type that no tensor of Paddle's has.
@@ -105,7 +117,7 @@ class Array:
         return bfloat16.widened(values) if dtype.code == "u2" else values
 
 
-def from_buffer(data, dtype, shape, order, axes=None):
+def from_buffer(data: Any, dtype: Dtype, shape: Any, order: Any, axes: Any = None) -> Array:
     """The Array that numpy._core.numeric._frombuffer makes, in pickles of protocol 5."""
     array = Array()
     array.state = (shape, dtype, order == "F", data)
@@ -113,11 +125,11 @@ def from_buffer(data, dtype, shape, order, axes=None):
     return array
 
 
-def _nothing(*_):
+def _nothing(*_: object) -> None:
     """What stands for a thing beside the weights that no network needs."""
 
 
-def _rebuild(function, _, arguments, *__):
+def _rebuild(function: unpickle.Global, _: object, arguments: Sequence[Any], *__: object) -> Any:
     """A tensor of a class of its own, or with attributes (torch/_tensor.py)."""
     if function.name not in _TENSORS:
         raise unpickle.Refused(f"it calls {function.name}, which no file of weights does")
@@ -136,7 +148,8 @@ _STORAGES = {
     "Bool": "?",
 }
 BFLOAT16 = np.dtype("V2")  # stands for it: NumPy has none
-_TENSORS = {
+# Any: functions of whatever a pickle has for them.
+_TENSORS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": Tensor,
     "torch._utils._rebuild_tensor_v2": Tensor,
     "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
@@ -150,7 +163,7 @@ _TORCH_TYPES = (
     "int16", "short", "int32", "int", "int64", "long", "bool", "Tensor",
 )  # fmt: skip
 # What is made of them is nothing: a run's options, figures and dates, beside the weights.
-_BESIDE = {
+_BESIDE: dict[str, Any] = {
     **{f"{module}.multiarray.scalar": _nothing for module in _NUMPYS},
     **{f"pathlib.{name}": _nothing for name in ("Path", "PosixPath", "WindowsPath")},
     **{f"pathlib._local.{name}": _nothing for name in ("Path", "PosixPath", "WindowsPath")},
@@ -169,7 +182,7 @@ _BESIDE = {
     **{f"torch.{name}": None for name in _TORCH_TYPES},
 }
 # What PyTorch's files and Paddle's may name.
-KNOWN = {
+KNOWN: dict[str, Any] = {
     "collections.OrderedDict": unpickle.dictionary,
     **_TENSORS,
     "torch._tensor._rebuild_from_type_v2": _rebuild,
@@ -186,7 +199,7 @@ KNOWN = {
 _MODULES = KNOWN | torch_modules.KNOWN  # what PyTorch's files may name, of whole modules too
 
 
-def is_one(start):
+def is_one(start: bytes) -> bool:
     """Whether a file that starts with these bytes, 9 or more, may be one of theirs."""
     return start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[8:9] != b"{")
 
@@ -194,12 +207,12 @@ def is_one(start):
 class Contents(NamedTuple):
     """What a file holds: Groups of arrays, a note of ours or None, and why a group is left out."""
 
-    groups: list
-    note: object
+    groups: list[groups.Group]
+    note: Json
     problem: str | None
 
 
-def read(path):
+def read(path: StrPath) -> kinds.State:
     """{name: array} of the one group of arrays in a file; raises CheckpointError, naming the file.
 
     Arrays may be views of each other; those of a pickle alone cannot be written to.
@@ -210,7 +223,7 @@ def read(path):
     return found.groups[0].arrays
 
 
-def read_groups(path):
+def read_groups(path: StrPath) -> Contents:
     """Contents of a file, of arrays as `read` gives them; CheckpointError for anything else."""
     try:
         with open_regular(path) as file:
@@ -232,11 +245,11 @@ def read_groups(path):
         ) from None
 
 
-def _is_array(value):
+def _is_array(value: object) -> bool:
     return isinstance(value, Tensor | Array)
 
 
-def _taken_apart(thing):
+def _taken_apart(thing: object) -> groups.TakenApart:
     """What groups.find asks of an object: its tensors if it is a module, else what it holds."""
     if not isinstance(thing, torch_modules.Module):
         return None
@@ -245,12 +258,13 @@ def _taken_apart(thing):
     return {}, None, thing.state | thing.items
 
 
-def _converted(found, size):
+def _converted(found: Sequence[groups.Group], size: int) -> tuple[list[groups.Group], str | None]:
     """(Groups of NumPy arrays, why the first that cannot be is left out).
 
     Raises ValueError if there is none.
     """
-    good, problem = [], None
+    good: list[groups.Group] = []
+    problem: str | None = None
     for group in found:
         try:
             good.append(replace(group, arrays=_arrays(group.arrays, size)))
@@ -261,9 +275,10 @@ def _converted(found, size):
     return good, problem
 
 
-def _arrays(values, size):
+def _arrays(values: Mapping[str, Any], size: int) -> kinds.State:
     """{name: NumPy array} of {name: Tensor or Array}, in a file of `size` bytes."""
-    arrays, total = {}, 0
+    arrays: kinds.State = {}
+    total = 0
     for name, value in values.items():
         if not _is_array(value):
             raise ValueError(f"{name!r} is no array")
@@ -274,12 +289,12 @@ def _arrays(values, size):
     return arrays
 
 
-class _Storages(dict):
+class _Storages(dict[str, Storage]):
     """{key: Storage} of those that a pickle has named; `order` is the byte order of the file."""
 
-    order = "<"
+    order: str | None = "<"
 
-    def __call__(self, description):
+    def __call__(self, description: Any) -> Any:
         if (
             isinstance(description[0], str) and description[0] == "module"
         ):  # until 1.5: a class, the name of its file, and its code
@@ -298,7 +313,7 @@ class _Storages(dict):
             raise ValueError(f"storage {key} has two descriptions")
         return found
 
-    def fill(self, key, file, there):
+    def fill(self, key: str, file: IO[bytes], there: int) -> None:
         """Read the values of a storage, `there` bytes long, from where the file stands."""
         storage = self[key]
         count = storage.size * storage.dtype.itemsize
@@ -312,11 +327,11 @@ class _Storages(dict):
             raw[end : end + len(piece)] = np.frombuffer(piece, np.uint8)
             end += len(piece)
         dtype = np.dtype("u2") if storage.dtype == BFLOAT16 else storage.dtype
-        values = raw.view(dtype.newbyteorder(self.order))
+        values = raw.view(dtype.newbyteorder(self.order))  # type: ignore[arg-type]
         storage.values = bfloat16.widened(values) if storage.dtype == BFLOAT16 else values
 
 
-def _read_zip(file, size):
+def _read_zip(file: BinaryIO, size: int) -> tuple[Any, bytes | None]:
     storages = _Storages()
     _check_directory(file, size)
     with zipfile.ZipFile(file) as archive:
@@ -345,10 +360,10 @@ def _read_zip(file, size):
             with archive.open(entry) as part:
                 storages.fill(key, part, entry.file_size)
         note = entries.get(folder + notes.NAME)
-        return state, note and archive.read(note)
+        return state, note and archive.read(note)  # type: ignore[return-value]
 
 
-def _check_directory(file, size):
+def _check_directory(file: BinaryIO, size: int) -> None:
     """Raise ValueError if an archive's directory is larger than it is of any weights.
 
     zipfile reads all of it, and makes an object of each part. Leaves the file at its start.
@@ -367,7 +382,7 @@ def _check_directory(file, size):
         raise ValueError(f"an archive whose directory has {max(lengths):,} bytes")
 
 
-def _read_pickles(file, size):
+def _read_pickles(file: BinaryIO, size: int) -> tuple[Any, bytes | None]:
     first = unpickle.load(file, KNOWN, stand_in=torch_modules.stand_in_for_options)
     if not isinstance(first, int) or first != MAGIC:
         behind = file.read(len(notes.NAME))

@@ -1,23 +1,24 @@
 """safetensors with the names of other projects, as users of PyTorch and Paddle write it."""
 
+from cic.system.typing import StrPath
 from cic.weights.checkpoint import META, CheckpointError
 from cic.weights.files.groups import Group
 from cic.weights.files.read_frameworks import Contents
 from cic.weights.files.safetensors_file import File
 
 
-def is_one(start):
+def is_one(start: bytes) -> bool:
     """Whether a file that starts with these bytes is one: a number, and a header of JSON."""
     return start[8:9] == b"{" and not all(32 <= byte < 127 for byte in start[:8])
 
 
-def is_own(path):
+def is_own(path: StrPath) -> bool:
     """Whether a file is a checkpoint of this project: its metadata names a network."""
     with _opened(path) as file:
         return META in file.metadata
 
 
-def read_groups(path):
+def read_groups(path: StrPath) -> Contents:
     """Contents of a file: one Group; raises CheckpointError, naming it, if it is damaged."""
     try:
         with _opened(path) as file:
@@ -27,7 +28,7 @@ def read_groups(path):
     return Contents([Group("", arrays)], None, None)
 
 
-def _opened(path):
+def _opened(path: StrPath) -> File:
     try:
         return File(path)
     except (OSError, ValueError) as error:

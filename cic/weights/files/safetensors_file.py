@@ -7,15 +7,19 @@ The format is that of huggingface/safetensors, README.md.
 
 import struct
 from math import prod
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 
 from cic.system import bounded_json
+from cic.system.arrays import Array, Shape
 from cic.system.regular import open_regular
+from cic.system.typing import Json, StrPath
 from cic.weights.files import bfloat16
 
 HEADER = 16 << 20  # bytes at most: those of 100,000 arrays
 METADATA = "__metadata__"
+Entry: TypeAlias = tuple[str, Shape, int, int]  # kind, shape, begin, end
 MOST_AXES = 32  # NumPy's own limit until version 2
 DTYPES = {
     **{f"F{8 * size}": np.dtype(f"<f{size}") for size in (2, 4, 8)},
@@ -31,7 +35,7 @@ class File:
     Raises OSError if it cannot be opened, ValueError if it is no whole file of this format.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: StrPath) -> None:
         self.file = open_regular(path)
         try:
             self._read_header()
@@ -39,13 +43,13 @@ class File:
             self.file.close()
             raise
 
-    def __enter__(self):
+    def __enter__(self) -> "File":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.file.close()
 
-    def _read_header(self):
+    def _read_header(self) -> None:
         size = self.file.seek(0, 2)
         self.file.seek(0)
         start = self.file.read(8)
@@ -62,7 +66,7 @@ class File:
         self.entries = {name: _entry(name, value) for name, value in header.items()}
         self._check_places(size - self.start)
 
-    def _check_places(self, size):
+    def _check_places(self, size: int) -> None:
         """Raise ValueError unless the arrays fill the `size` bytes behind the header, in a row."""
         end = 0
         for _, _, begin, finish in sorted(self.entries.values(), key=lambda entry: entry[2:]):
@@ -75,10 +79,10 @@ class File:
             raise ValueError(f"{size:,} bytes of numbers, where its header has {end:,}")
 
     @property
-    def shapes(self):
+    def shapes(self) -> dict[str, Shape]:
         return {name: shape for name, (_, shape, _, _) in self.entries.items()}
 
-    def array(self, name):
+    def array(self, name: str) -> Array:
         """The array of that name, its own, in this machine's order of bytes; bfloat16 as float32.
 
         Raises ValueError if the file ends before it.
@@ -96,13 +100,13 @@ class File:
         return bfloat16.widened(values) if kind == "BF16" else values
 
 
-def _texts(found):
+def _texts(found: Json) -> dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
         raise ValueError("metadata that are no texts")
     return found
 
 
-def _entry(name, value):
+def _entry(name: str, value: Json) -> Entry:
     """(kind, shape, begin, end) of an array's entry in the header."""
     if not isinstance(value, dict) or not value.keys() >= {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{name} is described as no array is")
@@ -119,6 +123,6 @@ def _entry(name, value):
     return kind, tuple(shape), begin, end
 
 
-def _are_counts(values):
+def _are_counts(values: Json) -> TypeGuard[list[int]]:
     """Whether it is a list of whole numbers from 0 on."""
     return isinstance(values, list) and all(type(one) is int and one >= 0 for one in values)

@@ -6,7 +6,9 @@ So do the objects that stand beside the weights in a checkpoint, such as a run's
 """
 
 import sys
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from cic.weights.files import unpickle
 
@@ -27,39 +29,41 @@ class Module:
     `state` is what its __dict__ was, `items` what it has under keys if it is a kind of dict.
     """
 
-    def __init__(self, name):
-        self.name, self.state, self.items = name, {}, {}
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.state: dict[Any, Any] = {}
+        self.items: dict[Any, Any] = {}
 
-    def build(self, state):
+    def build(self, state: Any) -> None:
         parts = state if isinstance(state, tuple) else (state,)  # with that of __slots__
         self.state = next((part for part in parts if isinstance(part, dict)), {})
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key: Any, value: Any) -> None:
         self.items[key] = value
 
-    def extend(self, items):
+    def extend(self, items: Any) -> None:
         """What a kind of list has concerns no network."""
 
 
-def stand_in(name):
+def stand_in(name: str) -> Callable[..., Module] | None:
     """What makes a Module of the full name of a class of networks, None for any other."""
     known = name.startswith(_TORCHS) or name.partition(".")[0] not in _NO_CLASSES
     return partial(Module, name) if known else stand_in_for_options(name)
 
 
-def stand_in_for_options(name):
+def stand_in_for_options(name: str) -> Callable[..., Module] | None:
     """The same of a class that holds the options of a run, in the files of Paddle as well."""
     return partial(Module, name) if name in _OPTIONS else None
 
 
-def reconstruct(kind, *_):
+def reconstruct(kind: unpickle.Global, *_: object) -> Any:
     """The object of which copyreg, before protocol 2, gives the class."""
     if not kind.is_class:
         raise ValueError(f"{kind.name} is no class of a network")
     return kind.value()
 
 
-KNOWN = {
+KNOWN: dict[str, Any] = {
     "copyreg._reconstructor": reconstruct,
     "copy_reg._reconstructor": reconstruct,
     "builtins.object": None,
@@ -72,19 +76,20 @@ KNOWN = {
 }
 
 
-def class_of(module):
+def class_of(module: Module) -> str:
     """The name of a Module's class, of that inside a DataParallel."""
     inner = _part(module.state, "_modules").get("module")
     parallel = module.name.startswith("torch.nn.parallel.") and isinstance(inner, Module)
-    return (inner if parallel else module).name.rpartition(".")[2]
+    return (inner if parallel else module).name.rpartition(".")[2]  # type: ignore[union-attr]
 
 
-def tensors(module):
+def tensors(module: Module) -> dict[str, Any]:
     """{dotted name: tensor} of a Module, as its state_dict would have them.
 
     Raises ValueError if these are no names and values, or too many.
     """
-    found, count, todo = {}, 0, [("", module, 0)]
+    found: dict[str, Any] = {}
+    count, todo = 0, [("", module, 0)]
     while todo:
         prefix, one, depth = todo.pop()
         count += 1 + sum(len(one.state.get(part) or ()) for part in _PARTS)
@@ -101,7 +106,7 @@ def tensors(module):
     return found
 
 
-def _held(module):
+def _held(module: Module) -> dict[str, Any]:
     """{name: tensor} of a Module's own that its state_dict has."""
     left_out = module.state.get("_non_persistent_buffers_set", ())
     left_out = set(unpickle.names(left_out))
@@ -110,7 +115,7 @@ def _held(module):
     return {name: value for name, value in held.items() if value is not None}
 
 
-def _part(state, name):
+def _part(state: dict[Any, Any], name: str) -> dict[str, Any]:
     part = state.get(name) or {}
     if not isinstance(part, dict) or not all(isinstance(key, str) for key in part):
         raise ValueError(f"a module whose {name} are no names and values")

@@ -8,7 +8,8 @@ counted, and bounded.
 
 import os
 import pickletools
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 _VALUES = {  # operations that push their argument
     "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
@@ -17,6 +18,10 @@ _VALUES = {  # operations that push their argument
 }  # fmt: skip
 # Operations, and members of what is passed to functions: a tensor takes about 40 of them.
 MOST = 2_000_000
+# An object of a pickle, of whatever kind: what a file says of it is not known before.
+Thing: TypeAlias = Any
+Persistent: TypeAlias = Callable[[Thing], Thing]
+StandIn: TypeAlias = Callable[[str], Thing]
 LONGEST_LINE = 1 << 16  # bytes: a global's name
 FRAME = 9  # bytes of the operation that says how many bytes until the next, or the end
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -36,7 +41,12 @@ class Global(NamedTuple):
     is_class: bool = False
 
 
-def load(file, known, persistent=None, stand_in=None):
+def load(
+    file: BinaryIO,
+    known: Mapping[str, Thing],
+    persistent: Persistent | None = None,
+    stand_in: StandIn | None = None,
+) -> Thing:
     """The object of the pickle that starts where the binary `file` stands; leaves it at its end.
 
     `known`, {"module.name": value}, are the globals that it may name: a callable takes the
@@ -48,10 +58,10 @@ def load(file, known, persistent=None, stand_in=None):
     """
     machine, bounded, end = _Machine(known, persistent, stand_in), _Bounded(file), None
     try:
-        for operation, argument, place in pickletools.genops(bounded):
+        for operation, argument, place in pickletools.genops(bounded):  # type: ignore[arg-type]
             machine.spend(1)
             if operation.name == "FRAME":
-                end = place + FRAME + argument
+                end = place + FRAME + argument  # type: ignore[operator]
             if end is not None and end > bounded.size:
                 raise ValueError("cut off")
             if operation.name == "STOP":
@@ -65,27 +75,27 @@ def load(file, known, persistent=None, stand_in=None):
         raise ValueError(f"a damaged pickle: {error}") from None
 
 
-def dictionary(items=()):
+def dictionary(items: Iterable[tuple[Thing, Thing]] = ()) -> dict[Thing, Thing]:
     """A dict of (key, value) pairs, as the pickle of an OrderedDict has them."""
     return _fill({}, items)
 
 
-def sequence(items=()):
+def sequence(items: Thing = ()) -> tuple[Thing, ...]:
     """A tuple of the members of a list or tuple."""
     if not isinstance(items, list | tuple):
         raise TypeError(f"the members of a {type(items).__name__}")
     return tuple(items)
 
 
-def names(items):
+def names(items: Thing) -> Sequence[str]:
     """The texts among the members of a list or tuple; () of anything else."""
     return [one for one in items if isinstance(one, str)] if isinstance(items, list | tuple) else ()
 
 
-def _fill(target, items):
+def _fill(target: Thing, items: Iterable[tuple[Thing, Thing]]) -> Thing:
     """Add pairs to a dict. Only plain keys: the hash of nested tuples can take for ever."""
     for key, value in items:
-        by_identity = type(key).__hash__ is object.__hash__  # of tensors, in an optimizer
+        by_identity = type(key).__hash__ is object.__hash__  # type: ignore[comparison-overlap]  # of tensors, in an optimizer
         if not by_identity and not isinstance(key, str | int | float | None):
             raise TypeError(f"a key that is a {type(key).__name__}")
         target[key] = value
@@ -95,33 +105,38 @@ def _fill(target, items):
 class _Bounded:
     """A file of which no more is asked than there is: a length in it may be absurd."""
 
-    def __init__(self, file):
+    def __init__(self, file: BinaryIO) -> None:
         self.file, self.tell = file, file.tell
         here = file.tell()
         self.size = file.seek(0, os.SEEK_END)
         file.seek(here)
 
-    def read(self, count):
+    def read(self, count: int) -> bytes:
         return self.file.read(min(count, self.size - self.file.tell()))
 
-    def readline(self):
+    def readline(self) -> bytes:
         return self.file.readline(LONGEST_LINE)
 
 
 class _Machine:
     """The stack, its marks, and the memo of objects that are used again."""
 
-    def __init__(self, known, persistent, stand_in):
+    def __init__(
+        self, known: Mapping[str, Thing], persistent: Persistent | None, stand_in: StandIn | None
+    ) -> None:
         self.known, self.persistent, self.stand_in = known, persistent, stand_in
-        self.stack, self.marks, self.memo, self.steps = [], [], {}, 0
+        self.stack: list[Thing] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Thing] = {}
+        self.steps = 0
 
-    def spend(self, count):
+    def spend(self, count: int) -> None:
         """Count steps; raises ValueError if they are more than MOST."""
         self.steps += count
         if self.steps > MOST:
             raise ValueError(f"more than {MOST:,} steps")
 
-    def run(self, name, argument):
+    def run(self, name: str, argument: Thing) -> None:
         if name in _VALUES:
             self.stack.append(argument)
         elif name in _CONSTANTS:
@@ -133,12 +148,12 @@ class _Machine:
         else:
             self._refuse_other(name, argument)
 
-    def _refuse_other(self, name, argument):
+    def _refuse_other(self, name: str, argument: Thing) -> None:
         if name == "INST":
             self.find(*argument.split(" "))
         raise Refused(f"the pickle's operation {name} is not read here")
 
-    def _take(self, count):
+    def _take(self, count: int) -> list[Thing]:
         """The last `count` objects, off the stack."""
         if count > len(self.stack):
             raise IndexError("the stack is empty")
@@ -147,11 +162,11 @@ class _Machine:
         del self.stack[start:]
         return taken
 
-    def _marked(self):
+    def _marked(self) -> list[Thing]:
         """The objects above the last mark, off the stack."""
         return self._take(len(self.stack) - self.marks.pop())
 
-    def find(self, module, name):
+    def find(self, module: Thing, name: Thing) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise TypeError("a global without a name")
         full = f"{module}.{name}"
@@ -162,7 +177,7 @@ class _Machine:
         else:
             raise Refused(f"it names {full}, which no file of weights needs")
 
-    def reduce(self):
+    def reduce(self) -> None:
         function, arguments = self._take(2)
         if not (isinstance(function, Global) and callable(function.value)) or function.is_class:
             name = getattr(function, "name", "what is no function")
@@ -170,38 +185,38 @@ class _Machine:
         self.spend(sum(len(one) for one in arguments if isinstance(one, list | tuple | dict)))
         self.stack.append(function.value(*arguments))
 
-    def new(self):
+    def new(self) -> None:
         """An object of a class for which another stands in; its arguments are left away."""
         kind, _ = self._take(2)
         if not (isinstance(kind, Global) and kind.is_class):
             raise Refused(f"it makes a {getattr(kind, 'name', 'thing of no class')}")
         self.stack.append(kind.value())
 
-    def build(self):
+    def build(self) -> None:
         (state,) = self._take(1)
         build = getattr(self.stack[-1], "build", None)
         if build:
             build(state)
 
-    def append(self, items):
+    def append(self, items: Iterable[Thing]) -> None:
         self.stack[-1].extend(items)
 
-    def set_items(self, items):
+    def set_items(self, items: Sequence[Thing]) -> None:
         _fill(self.stack[-1], zip(items[::2], items[1::2], strict=True))
 
-    def persist(self):
+    def persist(self) -> None:
         if self.persistent is None:
             raise Refused("it names an object outside of it")
         self.stack.append(self.persistent(*self._take(1)))
 
-    def memoize(self, key):
+    def memoize(self, key: int | None) -> None:
         self.memo[len(self.memo) if key is None else key] = self.stack[-1]
 
-    def recall(self, key):
+    def recall(self, key: int) -> None:
         self.stack.append(self.memo[key])
 
 
-_OPERATIONS = {
+_OPERATIONS: dict[str, Callable[[_Machine, Thing], object]] = {
     "PROTO": lambda machine, _: None,
     "FRAME": lambda machine, _: None,
     "MARK": lambda machine, _: machine.marks.append(len(machine.stack)),

@@ -2,10 +2,14 @@
 
 import json
 import struct
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from cic.system.arrays import Array
 from cic.system.files import replacing
+from cic.system.typing import Json, StrPath
 from cic.weights.files.pickle_pieces import (
     BUILD,
     CALL,
@@ -26,7 +30,7 @@ _RECONSTRUCT = named("numpy.core.multiarray", "_reconstruct")
 _EMPTY_ARRAY = _RECONSTRUCT + named("numpy", "ndarray") + plain((0,)) + b"C\x01b\x87" + CALL
 
 
-def write(path, arrays, note=None):
+def write(path: StrPath, arrays: Mapping[str, Array], note: Json = None) -> None:
     """Write {name: array} and a note (a JSON object) to `path`, atomically.
 
     The note is behind the pickle's end, where no unpickler looks.
@@ -46,6 +50,6 @@ def write(path, arrays, note=None):
             file.write(notes.NAME.encode() + json.dumps(note).encode())
 
 
-def _dtype(dtype):
+def _dtype(dtype: np.dtype[Any]) -> bytes:
     make = named("numpy", "dtype") + plain((dtype.str[1:], False, True)) + CALL
     return make + plain((3, "<", None, None, None, -1, -1, 0)) + BUILD

@@ -7,11 +7,15 @@ ours besides, which PyTorch does not look at.
 import io
 import json
 import zipfile
+from collections.abc import Mapping, Sequence
 from math import prod
+from typing import BinaryIO
 
 import numpy as np
 
+from cic.system.arrays import Array
 from cic.system.files import replacing
+from cic.system.typing import Json, StrPath
 from cic.weights.files.pickle_pieces import (
     CALL,
     EMPTY,
@@ -31,7 +35,7 @@ TYPES = {"f2": "Half", "f4": "Float", "f8": "Double", "i8": "Long", "i4": "Int",
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same weights make the same file
 
 
-def write(path, arrays, note=None):
+def write(path: StrPath, arrays: Mapping[str, Array], note: Json = None) -> None:
     """Write {name: array} and a note (a JSON object) to `path`, atomically.
 
     An array that has several names is written once.
@@ -53,7 +57,7 @@ def write(path, arrays, note=None):
             _add(archive, file, notes.NAME, json.dumps(note).encode())
 
 
-def _add(archive, file, name, data):
+def _add(archive: zipfile.ZipFile, file: BinaryIO, name: str, data: bytes | memoryview) -> None:
     """Add an entry whose bytes begin at a multiple of ALIGNED."""
     entry = zipfile.ZipInfo(f"{FOLDER}/{name}", _DATE)
     entry.file_size = len(data)
@@ -63,7 +67,7 @@ def _add(archive, file, name, data):
         part.write(data)
 
 
-def _pickle(arrays, storages):
+def _pickle(arrays: Mapping[str, Array], storages: Sequence[int]) -> bytes:
     """The pickle of a dict of tensors, each the whole of its storage, by the ids of these."""
     out = io.BytesIO()
     out.write(protocol(2) + EMPTY + MARK)

@@ -5,15 +5,20 @@
 the network in it, and `others` says what a file is that is none of weights.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
+from typing import Any, TypeAlias
 
+from cic.networks import Network
+from cic.system.arrays import State
 from cic.system.errors import InputError, SettingError
 from cic.system.invocation import named
 from cic.system.regular import open_regular
+from cic.system.typing import Json, StrPath
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.files import others, read_frameworks, read_safetensors
-from cic.weights.files.groups import listed, parts, plain
+from cic.weights.files.groups import Group, listed, parts, plain
 from cic.weights.formats import (
     caffe,
     dlimage,
@@ -27,22 +32,24 @@ from cic.weights.formats import (
     special_vgg,
     vgg,
 )
+from cic.weights.formats.layout import Found, Layout
 
 NEUTRAL = neutral.FORMAT
-_PICKLED = (  # in files of PyTorch and Paddle
+Recognised: TypeAlias = tuple[Group, Layout]
+_PICKLED: tuple[Layout, ...] = (  # in files of PyTorch and Paddle
     eccv16.FORMAT, *features.FORMATS, dlimage.FORMAT, special_vgg.FORMAT, special_resnet.FORMAT,
     *vgg.FORMATS, *resnet.FORMATS, efficientnet.FORMAT,
 )  # fmt: skip
 MOST_PREFIXES = 4  # such as "model.module."
-FORMATS = (NEUTRAL, *_PICKLED, caffe.FORMAT)
+FORMATS: tuple[Layout, ...] = (NEUTRAL, *_PICKLED, caffe.FORMAT)
 
 
-def names():
+def names() -> tuple[str, ...]:
     """Names that `get` knows."""
     return tuple(form.name for form in FORMATS)
 
 
-def get(name):
+def get(name: str) -> Layout:
     """The format of that name; raises ValueError for another."""
     for form in FORMATS:
         if form.name == name:
@@ -50,13 +57,15 @@ def get(name):
     raise SettingError(f"no format is called {name!r}; there are {', '.join(names())}")
 
 
-def load(path):
+def load(path: StrPath) -> tuple[Network, State]:
     """(network, neutral state) from a file of weights; raises CheckpointError, naming the file."""
     found = read(path)
     return found.network, found.state
 
 
-def read(path, options=MappingProxyType({}), group=None):
+def read(
+    path: StrPath, options: Mapping[str, Any] = MappingProxyType({}), group: str | None = None
+) -> Found:
     """Found of a file in any format; raises CheckpointError, naming it, for anything else.
 
     `options` of the network say what the arrays of some files do not. Of several networks in it,
@@ -66,17 +75,19 @@ def read(path, options=MappingProxyType({}), group=None):
         return NEUTRAL.read(path)
     kind = _kind(path)
     groups, note, problem = kind.read_groups(path)
-    forms = (caffe.FORMAT,) if kind is caffe else _PICKLED
+    forms: tuple[Layout, ...] = (caffe.FORMAT,) if kind is caffe else _PICKLED
     found = [one for part in groups for one in _recognised(part, forms)]
     if group is not None:
         found = [one for one in found if one[0].name == group]
     if not found:
         raise CheckpointError(f"{path}: {problem or _nothing_known(groups, group)}")
-    hints = notes.options(note) | options
+    hints = notes.options(note) | options  # type: ignore[operator]
     return _the_one(path, found, hints, note, groups)
 
 
-def _recognised(group, forms, depth=MOST_PREFIXES):
+def _recognised(
+    group: Group, forms: Iterable[Layout], depth: int = MOST_PREFIXES
+) -> list[Recognised]:
     """[(Group, its format)] of the networks in a Group, which may have prefixes of others."""
     group = plain(group)
     for form in forms:
@@ -86,7 +97,7 @@ def _recognised(group, forms, depth=MOST_PREFIXES):
     return [one for part in inner for one in _recognised(part, forms, depth - 1)]
 
 
-def _nothing_known(groups, group):
+def _nothing_known(groups: Sequence[Group], group: str | None) -> str:
     """Why none of the Groups is a network, in words."""
     if group is not None:
         return f"no network is called {group!r} in it: it has {listed(groups)}"
@@ -96,14 +107,21 @@ def _nothing_known(groups, group):
     return f"weights of no known network: it has {listed(groups)}"
 
 
-def _the_one(path, found, hints, note, groups):
+def _the_one(
+    path: StrPath,
+    found: Sequence[Recognised],
+    hints: Mapping[str, Any],
+    note: Json,
+    groups: Sequence[Group],
+) -> Found:
     """Found of the one of the recognised [(Group, its format)] that is sound.
 
     Raises CheckpointError if there is none, or more than one.
     """
-    sound, errors = [], []
+    sound: list[tuple[Group, Found]] = []
+    errors: list[CheckpointError] = []
     for group, form in found:
-        options = hints | {"class": group.kind}
+        options = hints | {"class": group.kind}  # type: ignore[operator]
         place = f"{path}: {group.name}" if group.name else path
         try:
             own = note if not group.name else None  # it is about a file of ours
@@ -126,14 +144,14 @@ def _the_one(path, found, hints, note, groups):
     return replace(one, dropped=one.dropped | others) if group.name else one
 
 
-def is_own(path):
+def is_own(path: StrPath) -> bool:
     """Whether a file is a checkpoint of this project; CheckpointError if it is no weights."""
     if _kind(path) is not read_safetensors:
         return False
     return read_safetensors.is_own(path)
 
 
-def _kind(path):
+def _kind(path: StrPath) -> ModuleType:
     """The module that reads a file; raises CheckpointError, saying what it is, if there is none."""
     try:
         with open_regular(path) as file:
@@ -154,7 +172,7 @@ def _kind(path):
     raise CheckpointError(f"{path}: not a checkpoint: {what or others.by_text(start, path)}")
 
 
-def suited(suffix, network):
+def suited(suffix: str, network: Network) -> Layout:
     """The format of files that end so, ".pth", which holds `network`; ValueError if none does."""
     reasons = []
     for form in FORMATS:

@@ -5,17 +5,21 @@ holds numbers is defined here, and a blob's numbers as bytes: so they are never 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import chain
 from math import prod
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from cic import networks
 from cic.networks import Network
+from cic.system.arrays import Array, State
 from cic.system.errors import MissingError
 from cic.system.regular import open_regular
+from cic.system.typing import StrPath
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.files.groups import Group
 from cic.weights.files.read_frameworks import Contents
@@ -37,7 +41,7 @@ _LEFT = {
 }
 
 
-def is_one(file):
+def is_one(file: BinaryIO) -> bool:
     """Whether the binary `file` begins as such a file does, before its first layer."""
     size = file.seek(0, 2)
     file.seek(0)
@@ -54,7 +58,7 @@ def is_one(file):
     return False
 
 
-def read(path):
+def read(path: StrPath) -> State:
     """{"layer.0": array, "layer.1": ...}, the blobs of every layer; raises CheckpointError."""
     try:
         with open_regular(path) as file:
@@ -66,14 +70,15 @@ def read(path):
         raise CheckpointError(f"{path}: not a Caffe model: {reason}") from None
 
 
-def read_groups(path):
+def read_groups(path: StrPath) -> Contents:
     """Contents of a file: one Group of what `read` gives."""
     return Contents([Group("", read(path))], None, None)
 
 
-def _read(file):
+def _read(file: BinaryIO) -> State:
     messages, decode_error = _messages()
-    size, arrays, fields = file.seek(0, 2), {}, 0
+    arrays: State = {}
+    size, fields = file.seek(0, 2), 0
     file.seek(0)
     while file.tell() < size:
         number, kind, length = _field(file, size)
@@ -93,7 +98,7 @@ def _read(file):
     return arrays
 
 
-def _field(file, size):
+def _field(file: BinaryIO, size: int) -> tuple[int, int, int]:
     """(number, wire type, bytes that follow) of the field where `file` stands."""
     tag = _varint(file)
     number, kind = tag >> 3, tag & 7
@@ -108,12 +113,13 @@ def _field(file, size):
     return number, kind, length
 
 
-def _check_fields(file, end, number, count):
+def _check_fields(file: BinaryIO, end: int, number: int, count: int) -> int:
     """`count` and the fields of the layer where `file` stands, which ends at `end`, and its blobs.
 
     Leaves the file there. Raises ValueError if they are more than MOST: an object is made of each.
     """
-    begin, todo = file.tell(), [(file.tell(), end, _BLOBS[number])]
+    begin = file.tell()
+    todo: list[tuple[int, int, int | None]] = [(file.tell(), end, _BLOBS[number])]
     while todo:
         place, stop, blobs = todo.pop()
         file.seek(place)
@@ -131,7 +137,7 @@ def _check_fields(file, end, number, count):
     return count
 
 
-def _varint(file):
+def _varint(file: BinaryIO) -> int:
     value = 0
     for place in range(10):
         byte = file.read(1)
@@ -143,7 +149,7 @@ def _varint(file):
     raise ValueError(f"byte {file.tell()} ends no number")
 
 
-def _array(blob, name):
+def _array(blob: Any, name: str) -> Array:
     """A blob's numbers, float32 or float64, in its shape; views of its bytes."""
     data = (blob.data, "<f4") if blob.data else (blob.double_data, "<f8")
     values = np.frombuffer(data[0][0] if len(data[0]) == 1 else b"".join(data[0]), data[1])
@@ -157,7 +163,7 @@ def _array(blob, name):
 
 
 @cache
-def _messages():
+def _messages() -> tuple[dict[int, Any], type[Exception]]:
     """({field of NetParameter: class of its message}, the error that parsing raises)."""
     try:
         from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
@@ -166,7 +172,7 @@ def _messages():
     file = descriptor_pb2.FileDescriptorProto(name="cic/caffe.proto", package="cic.caffe")
     kinds = {"int32": 5, "int64": 3, "string": 9, "bytes": 12}
 
-    def define(name, fields):
+    def define(name: str, fields: dict[str, tuple[Any, ...]]) -> None:
         made = file.message_type.add(name=name)
         for field, (number, kind, *repeated) in fields.items():
             one = made.field.add(name=field, number=number, label=3 if repeated else 1)
@@ -198,29 +204,29 @@ class Caffe(Trunk):
     suffixes = (".caffemodel",)
     temperature = 1 / REHEAT
 
-    def recognises(self, arrays):
+    def recognises(self, arrays: Mapping[str, Array]) -> bool:
         return "conv8_313.0" in arrays or "bw_conv1_1.0" in arrays
 
-    def strip_prefix(self, arrays):
+    def strip_prefix(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
         return {re.sub(r"^conv1_1\.", "bw_conv1_1.", name): a for name, a in arrays.items()}
 
-    def network(self, arrays, hints):
+    def network(self, arrays: Mapping[str, Array], hints: Mapping[str, Any]) -> Network:
         biases = [arrays.get(f"conv{block}_2.1") for block in range(1, 9)]
         return networks.get("cic", width=trunk.width_of(biases))
 
-    def theirs(self, network):
+    def theirs(self, network: Network) -> Network:
         layers = list(chain(*trunk.blocks(trunk.channels_of(network))))
         layers[0] = replace(layers[0], name="bw_conv1_1")
         return Network("LtoAB", tuple(layers), mean=50.0, scale=1.0)
 
-    def key(self, name):
+    def key(self, name: str) -> str:
         layer, _, part = name.rpartition(".")
         if not layer.endswith("norm"):
             return f"{layer}.{('weight', 'bias').index(part)}"
         blobs = {"running_mean": "0", "running_var": "1", "weight": "(1)", "bias": "(0)"}
         return f"{layer}.{blobs[part]}"
 
-    def tensors(self, theirs, arrays):
+    def tensors(self, theirs: Network, arrays: Mapping[str, Array]) -> State:
         """Sums are divided by their factor, as batch_norm_layer.cpp does; scale 1, shift 0."""
         found = super().tensors(theirs, arrays)
         for layer in {name.rpartition(".")[0] for name in theirs.statistics}:
@@ -236,7 +242,7 @@ class Caffe(Trunk):
             found[f"{layer}.bias"] = np.zeros(count, np.float32)
         return found
 
-    def ignored(self, arrays):
+    def ignored(self, arrays: Mapping[str, Array]) -> dict[str, str]:
         found = {}
         for name, array in arrays.items():
             layer, _, place = name.rpartition(".")
@@ -250,7 +256,7 @@ class Caffe(Trunk):
             raise ValueError("data_l_meansub does not take 50 from L")
         return found
 
-    def temperature_of(self, arrays):
+    def temperature_of(self, arrays: Mapping[str, Array]) -> float:
         reheat = np.unique(arrays.get("conv8_313_rh.0", REHEAT))
         if reheat.size != 1 or not reheat[0] > 0:
             raise ValueError("conv8_313_rh is no single temperature")

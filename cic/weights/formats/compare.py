@@ -1,11 +1,13 @@
 """Two networks side by side: which array is which, and whether they compute the same."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-from cic.networks.layers import Branches, Conv
+from cic.networks import Network
+from cic.networks.layers import Branches, Conv, Layer
 
 
-def paired(ours, theirs):
+def paired(ours: Network, theirs: Network) -> dict[str, str]:
     """{our array: theirs} of two networks whose arrays are alike and in the same order."""
     one, other = ours.state_shapes, theirs.state_shapes
     parts = [[name.rpartition(".")[2] for name in shapes] for shapes in (one, other)]
@@ -14,7 +16,7 @@ def paired(ours, theirs):
     return dict(zip(one, other))
 
 
-def difference(ours, theirs, inputs=True):
+def difference(ours: Network, theirs: Network, inputs: bool = True) -> str:
     """What two networks of the same sizes compute differently, in words; "" if nothing.
 
     Without `inputs` their inputs may differ.
@@ -39,15 +41,15 @@ def difference(ours, theirs, inputs=True):
     return "" if mine == other else f"its output is {mine}; theirs is {other}"
 
 
-def _nameless(layers):
+def _nameless(layers: Iterable[Layer]) -> list[Layer]:
     return [_blank(layer) for layer in layers]
 
 
-def _blank(layer):
+def _blank(layer: Layer) -> Layer:
     if isinstance(layer, Branches):
         inner = tuple(tuple(_nameless(branch)) for branch in layer.branches)
         return replace(layer, name="", branches=inner)
     if isinstance(layer, Conv):
         # Where training began is no part of the output, and 1 pads as (1, 1) does.
         return replace(layer, name="", start=0.0, padding=layer.sides)
-    return replace(layer, name="")
+    return replace(layer, name="")  # type: ignore[type-var]

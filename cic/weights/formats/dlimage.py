@@ -4,14 +4,17 @@ Its class (models/colorization_deploy_v1.py) has every layer under a name and a 
 Sequential called lin. Its input is L / 100, its output (ab + 128) / 256 (utils/data.py).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
 from cic import networks
 from cic.networks import AB, Network
 from cic.networks.layers import BatchNorm, Conv, Upsample
+from cic.system.arrays import Array, State
 from cic.weights.files import write_torch
 from cic.weights.formats import trunk
 from cic.weights.formats.layout import Layout, counts, no_counts, without_prefix
@@ -29,17 +32,17 @@ class DLImage(Layout):
     networks = ("regression",)
     write = staticmethod(write_torch.write)
 
-    def recognises(self, arrays):
+    def recognises(self, arrays: Mapping[str, Array]) -> bool:
         return any(name.startswith(("conv_ab.", f"{TWICE}.")) for name in arrays)
 
-    def strip_prefix(self, arrays):
+    def strip_prefix(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
         return without_prefix(arrays, "module.")
 
-    def network(self, arrays, hints):
+    def network(self, arrays: Mapping[str, Array], hints: Mapping[str, Any]) -> Network:
         biases = [arrays.get(f"conv{block}_2.bias") for block in range(1, 9)]
         return networks.get("regression", width=trunk.width_of(biases))
 
-    def theirs(self, network):
+    def theirs(self, network: Network) -> Network:
         blocks = trunk.blocks(trunk.channels_of(network))
         for number, block in enumerate(blocks[:-1], 1):
             block[-1] = replace(block[-1], name=f"bn{number}")
@@ -55,7 +58,7 @@ class DLImage(Layout):
             out_scale=256.0,
         )
 
-    def ignored(self, arrays):
+    def ignored(self, arrays: Mapping[str, Array]) -> dict[str, str]:
         """Raises ValueError if what is there twice is not the same."""
         dropped, places = counts(arrays), self.places(self.theirs(self.network(arrays, {})))
         if not any(name.startswith(f"{TWICE}.") for name in arrays):
@@ -67,7 +70,7 @@ class DLImage(Layout):
                 raise ValueError(f"{again} is not the same as {name}")
         return dropped | {again: WHY for again in places.values() if again in arrays}
 
-    def places(self, theirs):
+    def places(self, theirs: Network) -> dict[str, str]:
         """{name of an array: its name in lin}."""
         return {
             name: f"{TWICE}.{place}.{name.rpartition('.')[2]}"
@@ -75,7 +78,7 @@ class DLImage(Layout):
             for name in layer.parameters | layer.statistics
         }
 
-    def extras(self, theirs, arrays):
+    def extras(self, theirs: Network, arrays: Mapping[str, Array]) -> State:
         places, count = self.places(theirs), no_counts(theirs)
         for place, layer in enumerate(theirs.layers):
             if isinstance(layer, BatchNorm):

@@ -6,16 +6,19 @@ ours have the norms folded in.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from cic import networks
 from cic.networks import CLASSES, Network
-from cic.networks.layers import BatchNorm, Conv, Dropout, GlobalAverage, Linear, ReLU6, Sum
+from cic.networks.layers import BatchNorm, Conv, Dropout, GlobalAverage, Layer, Linear, ReLU6, Sum
+from cic.system.arrays import Array, Shape, State
 from cic.weights.files import write_torch
 from cic.weights.formats import norms
-from cic.weights.formats.layout import Layout, counts, no_counts, without_prefix
+from cic.weights.formats.layout import Found, Layout, counts, no_counts, without_prefix
 from cic.weights.formats.sizes import len_of
 
 EPSILON = 1e-3  # batch_norm_epsilon
@@ -37,28 +40,29 @@ class Lite(Layout):
     networks = ("efficientnet_lite",)
     write = staticmethod(write_torch.write)
 
-    def recognises(self, arrays):
+    def recognises(self, arrays: Mapping[str, Array]) -> bool:
         return "_conv_stem.weight" in arrays
 
-    def strip_prefix(self, arrays):
+    def strip_prefix(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
         return without_prefix(arrays, "module.")
 
-    def network(self, arrays, hints):
+    def network(self, arrays: Mapping[str, Array], hints: Mapping[str, Any]) -> Network:
         options = {"size": hints["size"]} if "size" in hints else {}
         classes = len_of(arrays.get("_fc.bias")) or 1000
         version = _version(arrays)
         return networks.get("efficientnet_lite", version=version, classes=classes, **options)
 
-    def theirs(self, network):
+    def theirs(self, network: Network) -> Network:
         published = self.published(network)
         return replace(published, layers=norms.without(published.layers))
 
-    def published(self, network):
+    def published(self, network: Network) -> Network:
         """Their network with its batch norms."""
         shapes = network.state_shapes
-        counts, blocks = BLOCKS[network.options["version"]], []
+        counts = BLOCKS[network.options["version"]]
+        blocks: list[Layer] = []
         inputs = stem = shapes["stem.bias"][0]
-        layers = [*_normed("_conv_stem", "_bn0", 3, stem, 3, 2), ReLU6()]
+        layers: list[Layer] = [*_normed("_conv_stem", "_bn0", 3, stem, 3, 2), ReLU6()]
         for (kernel, stride, expansion), count in zip(STAGES, counts):
             for place in range(count):
                 outputs = shapes[f"blocks.{len(blocks)}.project.bias"][0]
@@ -79,18 +83,18 @@ class Lite(Layout):
             predicts=CLASSES,
         )
 
-    def tensors(self, theirs, arrays):
+    def tensors(self, theirs: Network, arrays: Mapping[str, Array]) -> State:
         return norms.folded(self.published_of(arrays), arrays)
 
-    def published_of(self, arrays):
+    def published_of(self, arrays: Mapping[str, Array]) -> Network:
         """Their network with its norms, of the sizes of `arrays`."""
         return self.published(self.network(arrays, {}))
 
-    def source(self, found):
+    def source(self, found: Found) -> tuple[Network, Mapping[str, Array]]:
         """With the batch norms, as their own code computes it."""
         return self.published(found.network), found.arrays
 
-    def ignored(self, arrays):
+    def ignored(self, arrays: Mapping[str, Array]) -> dict[str, str]:
         """Raises ValueError unless every convolution and its norm have all arrays, and sound."""
         dropped = counts(arrays)
         for conv, norm in norms.pairs(self.published_of(arrays)):
@@ -102,12 +106,12 @@ class Lite(Layout):
             dropped |= {f"{norm.name}.{part}": why for part in norm.constants}
         return dropped
 
-    def export(self, network, state):
+    def export(self, network: Network, state: Mapping[str, Array]) -> State:
         published = self.published(network)
         return norms.unfolded(published, super().export(network, state)) | no_counts(published)
 
 
-def _version(arrays):
+def _version(arrays: Mapping[str, Array]) -> int:
     """0 to 2 by the blocks and the last one's outputs; raises ValueError for another network."""
     if any(GATED in name for name in arrays):
         raise ValueError("an EfficientNet with squeeze and excitation, which a Lite one has not")
@@ -119,7 +123,7 @@ def _version(arrays):
     return next((one for one in versions if LAST[one] == outputs), versions[0])
 
 
-def _check(name, array, shape):
+def _check(name: str, array: Array | None, shape: Shape) -> None:
     """Raise ValueError unless an array can be folded: what is wrong might not show afterwards."""
     if array is None:
         raise ValueError(f"missing: {name}")
@@ -133,7 +137,9 @@ def _check(name, array, shape):
         raise ValueError(f"{name} holds numbers below 0")
 
 
-def _normed(conv, norm, inputs, outputs, kernel, stride=1, groups=1):
+def _normed(
+    conv: str, norm: str, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+) -> tuple[Conv, BatchNorm]:
     """A convolution that pads as TensorFlow's "same" does, and the batch norm behind it."""
     spare = kernel - stride
     sides = (spare // 2, spare - spare // 2)
@@ -141,8 +147,9 @@ def _normed(conv, norm, inputs, outputs, kernel, stride=1, groups=1):
     return layer, BatchNorm(norm, outputs, epsilon=EPSILON)
 
 
-def _block(name, inputs, outputs, kernel, stride, expansion):
-    wide, layers = inputs * expansion, []
+def _block(name: str, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> Sum:
+    wide = inputs * expansion
+    layers: list[Layer] = []
     if expansion > 1:
         layers += [*_normed(f"{name}._expand_conv", f"{name}._bn0", inputs, wide, 1), ReLU6()]
     depthwise = f"{name}._depthwise_conv", f"{name}._bn1"

@@ -1,15 +1,18 @@
 """What a format is: a project's network under that project's names, renamed to ours and back."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from cic.colour.bins import AB
 from cic.networks import Network, spectral
 from cic.networks.layers import BatchNorm, Linear
+from cic.system.arrays import Array, State
 from cic.system.errors import SettingError
+from cic.system.typing import Json, StrPath
 from cic.weights.checkpoint import CheckpointError, check, check_numbers, network_meta
 from cic.weights.formats import notes
 from cic.weights.formats.compare import difference, paired
@@ -26,25 +29,25 @@ class Found:
     """
 
     form: "Layout"
-    arrays: dict
+    arrays: Mapping[str, Array]
     theirs: Network
     network: Network
-    state: dict
-    meta: dict
-    names: dict
-    dropped: dict
+    state: State
+    meta: dict[str, Json]
+    names: dict[str, str]
+    dropped: dict[str, str]
 
     @property
-    def temperature(self):
+    def temperature(self) -> float | None:
         """What `meta` says of decoding, None if nothing."""
         return self.meta.get("colorize", {}).get("temperature")
 
-    def of(self, network, source):
+    def of(self, network: Network, source: object) -> "Found":
         """The same as weights of another `network`; raises CheckpointError unless they fit it."""
         check(network, self.state, source)
         return replace(self, network=network, meta=self.meta | network_meta(network))
 
-    def folded(self):
+    def folded(self) -> "Found":
         """The same without spectral norms: their kernels are divided by them."""
         network, state = spectral.folded(self.network, self.state)
         return replace(self, network=network, state=state, meta=self.meta | network_meta(network))
@@ -61,21 +64,21 @@ class Layout:
 
     name: ClassVar[str]
     about: ClassVar[str]
-    suffixes: ClassVar[tuple]
-    networks: ClassVar[tuple]
-    parts: ClassVar[dict] = MappingProxyType({})
+    suffixes: ClassVar[tuple[str, ...]]
+    networks: ClassVar[tuple[str, ...]]
+    parts: ClassVar[Mapping[str, str]] = MappingProxyType({})
     temperature: ClassVar[float | None] = None
-    write: ClassVar = None
+    write: ClassVar[Any] = None  # Any: a staticmethod, to which mypy would bind self
 
-    def recognises(self, arrays):
+    def recognises(self, arrays: Mapping[str, Array]) -> bool:
         """Whether {name: array} has the names of this format; others are asked if not."""
         raise NotImplementedError
 
-    def strip_prefix(self, arrays):
+    def strip_prefix(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
         """`arrays` under the names that `theirs` has, without a prefix."""
         return arrays
 
-    def network(self, arrays, hints):
+    def network(self, arrays: Mapping[str, Array], hints: Mapping[str, Any]) -> Network:
         """The network of ours that computes what theirs does, of the sizes of `arrays`.
 
         `hints` is what arrays may not say: options of ours, and "class", that of a whole module.
@@ -83,35 +86,35 @@ class Layout:
         """
         raise NotImplementedError
 
-    def theirs(self, network):
+    def theirs(self, network: Network) -> Network:
         """Their network as their code computes it, of the sizes of `network`, under their names.
 
         Raises ValueError if theirs is never like that.
         """
         raise NotImplementedError
 
-    def ignored(self, arrays):
+    def ignored(self, arrays: Mapping[str, Array]) -> dict[str, str]:
         """{their array: why it is not needed}; raises ValueError if one says what ours cannot."""
         return {}
 
-    def extras(self, theirs, arrays):
+    def extras(self, theirs: Network, arrays: Mapping[str, Array]) -> State:
         """{name: array} of what a file of theirs holds besides `arrays`, those of `theirs`."""
         return {}
 
-    def bins(self, arrays):
+    def bins(self, arrays: Mapping[str, Array]) -> Array:
         """ab of the bins as they decode, (313, 2)."""
         return AB
 
-    def derived(self, network):
+    def derived(self, network: Network) -> Sequence[str]:
         """Arrays of `network` that reading finds from others, nearly as they were."""
         return ()
 
-    def key(self, name):
+    def key(self, name: str) -> str:
         """Their name of an array of `theirs`, which has our names of the parts of layers."""
         layer, _, part = name.rpartition(".")
         return f"{layer}.{self.parts.get(part, part)}"
 
-    def tensors(self, theirs, arrays):
+    def tensors(self, theirs: Network, arrays: Mapping[str, Array]) -> State:
         """{array of `theirs`: array} of those that are there, turned as ours are; views."""
         found = {}
         for name in theirs.state_shapes:
@@ -119,16 +122,22 @@ class Layout:
                 found[name] = arrays[self.key(name)]
         return found
 
-    def temperature_of(self, arrays):
+    def temperature_of(self, arrays: Mapping[str, Array]) -> float | None:
         """The temperature of their own decoding."""
         return self.temperature
 
-    def source(self, found):
+    def source(self, found: Found) -> tuple[Network, Mapping[str, Array]]:
         """(their network, its {name: array}) of a Found: what their own code would compute."""
         return found.theirs, self.tensors(found.theirs, found.arrays)
 
     @np.errstate(all="ignore")  # what is no number is found, and said in one line
-    def convert(self, arrays, source, note=None, hints=MappingProxyType({})):
+    def convert(
+        self,
+        arrays: Mapping[str, Array],
+        source: object,
+        note: Json = None,
+        hints: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Found:
         """Found of {name: array}; raises CheckpointError, naming `source`, unless all is well.
 
         `note` is what `save` left in the file, `hints` as `network` has it.
@@ -152,14 +161,14 @@ class Layout:
             network, state, meta = notes.applied(note, network, state, source)
         return Found(self, arrays, theirs, network, state, meta, names, dropped)
 
-    def meta(self, network, arrays):
+    def meta(self, network: Network, arrays: Mapping[str, Array]) -> dict[str, Json]:
         """Metadata of a checkpoint of ours: the network, and how theirs decodes."""
         meta = network_meta(network) | {"ported": self.name}
         if (temperature := self.temperature_of(arrays)) is not None:
             meta["colorize"] = {"temperature": temperature}
         return meta
 
-    def check_holds(self, network):
+    def check_holds(self, network: Network) -> None:
         """Raise ValueError unless their own code computes what `network` does."""
         if not self.writes:
             raise SettingError(f"{self.name} is read, not written")
@@ -172,24 +181,24 @@ class Layout:
             raise SettingError(f"{self.name} cannot hold {network}: {differs}")
 
     @property
-    def writes(self):
+    def writes(self) -> bool:
         return self.write is not None
 
-    def adapted(self, network):
+    def adapted(self, network: Network) -> tuple[Network, dict[str, float]]:
         """(network with their input, {array: factor that makes it so})."""
         return network, {}
 
-    def export(self, network, state):
+    def export(self, network: Network, state: Mapping[str, Array]) -> State:
         """{their name: float32 array} of a file that their code loads, of a network it holds."""
         network, factors = self.adapted(network)
         theirs = self.theirs(network)
-        arrays = {}
+        arrays: State = {}
         for ours, name in paired(network, theirs).items():
             array = state[ours].astype(np.float32, copy=False)  # Paddle loads nothing else
             arrays[self.key(name)] = array * np.float32(factors[ours]) if ours in factors else array
         return arrays | self.extras(theirs, arrays)
 
-    def save(self, path, network, state, meta):
+    def save(self, path: StrPath, network: Network, state: State, meta: dict[str, Json]) -> None:
         """Write a file that their own code loads; raises ValueError if it would mean another."""
         self.check_holds(network)
         _, factors = self.adapted(network)
@@ -198,18 +207,20 @@ class Layout:
         self.write(path, self.export(network, state), note)
 
 
-def native(array):
+def native(array: Array) -> Array:
     """The array in this machine's order of bytes."""
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def transposed(theirs, tensors):
+def transposed(theirs: Network, tensors: Mapping[str, Array]) -> State:
     """`tensors` with the weights of linear layers turned, in which Paddle's are (in, out)."""
     linear = {f"{one.name}.weight" for one in theirs.layers if isinstance(one, Linear)}
     return {name: array.T if name in linear else array for name, array in tensors.items()}
 
 
-def _problems(network, names, state, unknown):
+def _problems(
+    network: Network, names: Mapping[str, str], state: State, unknown: Collection[str]
+) -> list[str]:
     wrong = [
         f"{names[name]} {array.shape} instead of {network.state_shapes[name]}"
         for name, array in state.items()
@@ -223,25 +234,25 @@ def _problems(network, names, state, unknown):
     return [f"{kind}: {_some(found)}" for kind, found in kinds.items() if found]
 
 
-def _some(found):
+def _some(found: Sequence[str]) -> str:
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return ", ".join(found[:SHOWN]) + more
 
 
-def without_prefix(arrays, prefix):
+def without_prefix(arrays: Mapping[str, Array], prefix: str) -> Mapping[str, Array]:
     """`arrays` without a prefix that all names have, as if no DataParallel had saved them."""
     if not arrays or not all(name.startswith(prefix) for name in arrays):
         return arrays
     return {name.removeprefix(prefix): array for name, array in arrays.items()}
 
 
-def counts(arrays):
+def counts(arrays: Collection[str]) -> dict[str, str]:
     """{name: why} of what PyTorch's batch norm counts."""
     why = "PyTorch's count of batches, which nothing here reads"
     return {name: why for name in arrays if name.endswith(".num_batches_tracked")}
 
 
-def no_counts(theirs):
+def no_counts(theirs: Network) -> State:
     """Such counts of a network, for PyTorch to load strictly."""
     layers = [layer.name for layer in theirs.flat if isinstance(layer, BatchNorm)]
     return {f"{name}.num_batches_tracked": np.array(0, np.int64) for name in sorted(layers)}

@@ -1,6 +1,9 @@
 """This project's own checkpoints: safetensors with neutral names and their network's name."""
 
 from cic import networks
+from cic.networks import Network
+from cic.system.arrays import State
+from cic.system.typing import Json, StrPath
 from cic.weights import checkpoint
 from cic.weights.averaging import PREFIX, averaged
 from cic.weights.formats.layout import Found, Layout
@@ -14,10 +17,10 @@ class Neutral(Layout):
     suffixes = (".safetensors",)
     networks = networks.names()
 
-    def theirs(self, network):
+    def theirs(self, network: Network) -> Network:
         return network
 
-    def read(self, path):
+    def read(self, path: StrPath) -> Found:
         """Found of a file, its average rather than the last weights; raises CheckpointError.
 
         What the optimizer kept is left away.
@@ -39,10 +42,10 @@ class Neutral(Layout):
         return Found(self, weights, network, network, weights, meta, names, dropped)
 
     @property
-    def writes(self):
+    def writes(self) -> bool:
         return True
 
-    def save(self, path, network, state, meta):
+    def save(self, path: StrPath, network: Network, state: State, meta: dict[str, Json]) -> None:
         checkpoint.save(path, state, meta | checkpoint.network_meta(network))
 
 

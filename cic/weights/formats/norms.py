@@ -4,19 +4,22 @@ A folded network computes what the one with norms does in evaluation: norm(conv(
 convolution, its kernel scaled by weight / sqrt(running_var + epsilon) an output channel.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from cic.networks.layers import BatchNorm, Branches
+from cic.networks import Network
+from cic.networks.layers import BatchNorm, Branches, Layer
+from cic.system.arrays import Array, State
 
 
-def without(layers):
+def without(layers: Iterable[Layer]) -> tuple[Layer, ...]:
     """The layers without batch norms; the convolution before each has a bias."""
-    kept = []
+    kept: list[Layer] = []
     for layer in layers:
         if isinstance(layer, BatchNorm):
-            kept[-1] = replace(kept[-1], bias=True)
+            kept[-1] = replace(kept[-1], bias=True)  # type: ignore[type-var]
         elif isinstance(layer, Branches):
             kept.append(replace(layer, branches=tuple(map(without, layer.branches))))
         else:
@@ -24,13 +27,13 @@ def without(layers):
     return tuple(kept)
 
 
-def pairs(network):
+def pairs(network: Network) -> list[tuple[Layer, BatchNorm]]:
     """[(convolution, batch norm behind it)] of a network."""
     flat = network.flat
     return [(flat[i - 1], norm) for i, norm in enumerate(flat) if isinstance(norm, BatchNorm)]
 
 
-def folded(network, arrays):
+def folded(network: Network, arrays: Mapping[str, Array]) -> State:
     """{name: array} of the network without norms, from those of `network`; float32, from float64.
 
     A convolution of which not all arrays are there is left out.
@@ -48,7 +51,7 @@ def folded(network, arrays):
     return arrays
 
 
-def unfolded(network, arrays):
+def unfolded(network: Network, arrays: Mapping[str, Array]) -> State:
     """{name: array} of `network` from those of the one without norms: these only add the bias.
 
     `folded` gives the same numbers back, to the bit.

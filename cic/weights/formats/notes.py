@@ -7,9 +7,13 @@ the one that went.
 
 import base64
 import re
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from cic.networks import Network
+from cic.system.arrays import Array, Shape, State
+from cic.system.typing import Json
 from cic.weights.checkpoint import CheckpointError, check_meta, network_of
 from cic.weights.formats.compare import difference
 
@@ -19,7 +23,12 @@ NEAR = (
 )
 
 
-def make(meta, state, factors, derived=()):
+def make(
+    meta: Mapping[str, Json],
+    state: Mapping[str, Array],
+    factors: Mapping[str, float],
+    derived: Collection[str] = (),
+) -> dict[str, Json]:
     """The note, a JSON object, of a neutral state of which `factors` {array: factor} are scaled.
 
     The arrays called `derived` come out of the others there, but for rounding.
@@ -33,24 +42,26 @@ def make(meta, state, factors, derived=()):
     return {"meta": kept, "halves": halves, "scaled": scaled, "exact": exact}
 
 
-def options(note):
+def options(note: Json) -> dict[str, Json]:
     """Options of the network that a note, or None, tells of."""
     meta = note.get("meta") if isinstance(note, dict) else None
     found = meta.get("options") if isinstance(meta, dict) else None
     return found if isinstance(found, dict) else {}
 
 
-def _packed(array):
+def _packed(array: Array) -> list[str]:
     return [array.dtype.str, base64.b64encode(array.tobytes()).decode()]
 
 
-def _unpacked(dtype, data, shape):
+def _unpacked(dtype: str, data: str, shape: Shape) -> Array:
     if not re.fullmatch("[<>][fiu][1248]", dtype):
         raise ValueError(f"an array of {dtype[:20]!r}")
     return np.frombuffer(base64.b64decode(data), dtype).reshape(shape)
 
 
-def applied(note, network, state, source):
+def applied(
+    note: Json, network: Network, state: Mapping[str, Array], source: object
+) -> tuple[Network, State, dict[str, Json]]:
     """(network, state, meta) as they were before `save`; raises CheckpointError if not these."""
     try:
         own, state = network_of(note["meta"], source), dict(state)

@@ -5,6 +5,9 @@ it, ResNet-18 RGB freeform IN: the code there cannot run, as its second gate has
 block, whose convolution has none, and `last` takes 2048 channels, of which a ResNet-18 has 512.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from cic import networks
 from cic.networks import CLASSES, Network
 from cic.networks.layers import (
@@ -12,14 +15,16 @@ from cic.networks.layers import (
     Conv,
     GlobalAverage,
     InstanceNorm,
+    Layer,
     LeakyReLU,
     Linear,
     ReLU,
 )
+from cic.system.arrays import Array, State
 from cic.weights.files import write_torch
 from cic.weights.formats import residual
 from cic.weights.formats.layout import Layout, counts, no_counts, without_prefix
-from cic.weights.formats.residual import conv
+from cic.weights.formats.residual import Norm, conv
 from cic.weights.formats.sizes import len_of
 from cic.weights.formats.special_vgg import input_of
 from cic.weights.formats.trunk import numbered
@@ -38,13 +43,13 @@ class SpecialResNet(Layout):
     networks = ("special_resnet", "gated_resnet18")
     write = staticmethod(write_torch.write)
 
-    def recognises(self, arrays):
+    def recognises(self, arrays: Mapping[str, Array]) -> bool:
         return any(name.startswith("begin.") for name in arrays)
 
-    def strip_prefix(self, arrays):
+    def strip_prefix(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
         return without_prefix(arrays, "module.")
 
-    def network(self, arrays, hints):
+    def network(self, arrays: Mapping[str, Array], hints: Mapping[str, Any]) -> Network:
         _check_last(arrays)
         options = {
             "classes": len_of(arrays.get("classifier.bias")) or 1000,
@@ -67,9 +72,15 @@ class SpecialResNet(Layout):
             **options,
         )
 
-    def theirs(self, network):
+    def theirs(self, network: Network) -> Network:
         gated = network.name == "gated_resnet18"
-        options = {"depth": 18, "space": "RGB", "norm": "instance", "stem_stride": 1, "last": True}
+        options: dict[str, Any] = {
+            "depth": 18,
+            "space": "RGB",
+            "norm": "instance",
+            "stem_stride": 1,
+            "last": True,
+        }
         options |= network.options
         norm = BatchNorm if options["norm"] == "batch" else _instance
         shapes, fields = network.state_shapes, input_of(options["space"])
@@ -85,14 +96,14 @@ class SpecialResNet(Layout):
         layers += [GlobalAverage(), Linear("classifier", outputs, shapes["classifier.bias"][0])]
         return Network("ResNet", tuple(layers), size=network.size, predicts=CLASSES, **fields)
 
-    def ignored(self, arrays):
+    def ignored(self, arrays: Mapping[str, Array]) -> dict[str, str]:
         return counts(arrays)
 
-    def extras(self, theirs, arrays):
+    def extras(self, theirs: Network, arrays: Mapping[str, Array]) -> State:
         return no_counts(theirs)
 
 
-def _check_last(arrays):
+def _check_last(arrays: Mapping[str, Array]) -> None:
     """Raise ValueError if `last` takes other channels than layer4 puts out."""
     ends = [name for name in arrays if name.startswith("layer4.0.conv") and "_gate" not in name]
     if LAST in arrays and ends and min(arrays[LAST].ndim, arrays[max(ends)].ndim) > 1:
@@ -104,23 +115,23 @@ def _check_last(arrays):
             )
 
 
-def _space(kernel):
+def _space(kernel: Array | None) -> str:
     channels = kernel.shape[1] if kernel is not None and kernel.ndim == 4 else 1
     if channels not in SPACES:
         raise ValueError(f"its input has {channels} channels; those of theirs have 1 or 3")
     return SPACES[channels]
 
 
-def _instance(name, channels):
+def _instance(name: str, channels: int) -> InstanceNorm:
     return InstanceNorm(name)
 
 
-def _leaky():
+def _leaky() -> LeakyReLU:
     return LeakyReLU("", 0.2)
 
 
-def _stem(inputs, channels, norm, stride):
-    layers = [conv("", inputs, channels, 7, stride), _leaky()]
+def _stem(inputs: int, channels: int, norm: Norm, stride: int) -> list[Layer]:
+    layers: list[Layer] = [conv("", inputs, channels, 7, stride), _leaky()]
     for _ in range(2 if stride == 1 else 1):
         shrink = Conv("", channels, channels, 4, 2, 1, bias=False)
         layers += [shrink, norm("", channels), _leaky()]

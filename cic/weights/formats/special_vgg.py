@@ -6,8 +6,10 @@ evaluation, too. What it computes first follows from its u; its v is written bef
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +21,13 @@ from cic.networks.layers import (
     Conv,
     Dropout,
     Flatten,
+    Layer,
     LeakyReLU,
     Linear,
     MaxPool,
     ReLU,
 )
+from cic.system.arrays import Array, Shape, State
 from cic.weights.files import write_torch
 from cic.weights.formats.layout import Layout, counts, no_counts, without_prefix
 from cic.weights.formats.sizes import fitting, len_of
@@ -35,7 +39,7 @@ LINEAR = ("classifier.0", "classifier.3", "classifier.6")  # a ReLU and a dropou
 SIDE = 7  # of what the first of them sees
 WITHIN = ".module"  # a convolution in a SpectralNorm
 # Channels of each space, what its dataset_*_ImageNet.py takes away, and by what it divides.
-INPUTS = {
+INPUTS: dict[str, tuple[int, Any, Any]] = {
     "Gray": (1, 0.5, 0.5),
     "ab": (2, 0.0, 110.0),
     "Lab": (3, (50.0, 0.0, 0.0), (50.0, 110.0, 110.0)),
@@ -45,7 +49,7 @@ _LAYER = re.compile(r"conv[1-6]\.\d+\.")
 _CLASS = re.compile(f"({'|'.join(INPUTS)})VGG16")
 
 
-def input_of(space):
+def input_of(space: str) -> dict[str, Any]:
     """The fields of a Network for one of INPUTS."""
     channels, mean, scale = INPUTS[space]
     return {"channels": channels, "space": space, "mean": mean, "scale": scale}
@@ -60,13 +64,13 @@ class SpecialVGG(Layout):
     networks = ("special_vgg16",)
     write = staticmethod(write_torch.write)
 
-    def recognises(self, arrays):
+    def recognises(self, arrays: Mapping[str, Array]) -> bool:
         return any(map(_LAYER.match, arrays))
 
-    def strip_prefix(self, arrays):
+    def strip_prefix(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
         return without_prefix(arrays, "module.")
 
-    def network(self, arrays, hints):
+    def network(self, arrays: Mapping[str, Array], hints: Mapping[str, Any]) -> Network:
         strided = any(WITHIN in name for name in arrays)
         normed = any(name.endswith(".running_mean") for name in arrays)
         within, kernel = (WITHIN, "weight_bar") if strided else ("", "weight")
@@ -82,7 +86,7 @@ class SpecialVGG(Layout):
             size=_size(arrays.get(f"{LINEAR[0]}.weight"), len_of(biases[-1])),
         )
 
-    def theirs(self, network):
+    def theirs(self, network: Network) -> Network:
         if network.options["variant"] == "fc" and not network.options["spectral"]:
             raise ValueError("theirs always has spectral norms")
         shapes, fields = network.state_shapes, input_of(network.options["space"])
@@ -95,14 +99,14 @@ class SpecialVGG(Layout):
         layers.append(Flatten())
         for place, name in enumerate(LINEAR):
             layers += [Linear(name, sizes[place], sizes[place + 1]), ReLU(), Dropout("", 0.5)]
-        layers, size = tuple(layers[:-2]), network.size
-        return Network("VGG16", layers, size=size, predicts=CLASSES, **fields)
+        layers, size = tuple(layers[:-2]), network.size  # type: ignore[assignment]
+        return Network("VGG16", layers, size=size, predicts=CLASSES, **fields)  # type: ignore[arg-type]
 
-    def key(self, name):
+    def key(self, name: str) -> str:
         layer, _, part = name.rpartition(".")
         return f"{name}_bar" if layer.endswith(WITHIN) and part == "weight" else name
 
-    def tensors(self, theirs, arrays):
+    def tensors(self, theirs: Network, arrays: Mapping[str, Array]) -> State:
         """u and v are those after the step that comes before the first use."""
         found = super().tensors(theirs, arrays)
         for layer in _normalised(theirs):
@@ -113,17 +117,17 @@ class SpecialVGG(Layout):
                     found |= zip(names[1:], spectral.iterate(weight, u))
         return found
 
-    def ignored(self, arrays):
+    def ignored(self, arrays: Mapping[str, Array]) -> dict[str, str]:
         return counts(arrays)
 
-    def extras(self, theirs, arrays):
+    def extras(self, theirs: Network, arrays: Mapping[str, Array]) -> State:
         return no_counts(theirs)
 
-    def derived(self, network):
+    def derived(self, network: Network) -> list[str]:
         names = [layer.name for layer in _normalised(network)]
         return [f"{name}.{part}" for name in names for part in ("weight_u", "weight_v")]
 
-    def export(self, network, state):
+    def export(self, network: Network, state: Mapping[str, Array]) -> State:
         """u are those from which one step leads to ours, before the first use."""
         arrays = super().export(network, state)
         for layer in _normalised(self.theirs(network)):
@@ -132,15 +136,15 @@ class SpecialVGG(Layout):
         return arrays
 
 
-def _normalised(network):
+def _normalised(network: Network) -> list[Layer]:
     return [layer for layer in network.layers if getattr(layer, "spectral", False)]
 
 
-def _fits(array, shape):
+def _fits(array: Array | None, shape: Shape) -> bool:
     return array is not None and array.shape == shape and array.dtype.kind == "f"
 
 
-def _space(kernel, hints):
+def _space(kernel: Array | None, hints: Mapping[str, Any]) -> str:
     """The space of which the first kernel sees the channels."""
     channels = kernel.shape[1] if kernel is not None and kernel.ndim == 4 else 1
     spaces = [space for space, (count, *_) in INPUTS.items() if count == channels]
@@ -153,17 +157,17 @@ def _space(kernel, hints):
     return space if space in spaces else spaces[0]
 
 
-def _size(weight, channels):
+def _size(weight: Array | None, channels: int) -> int:
     """The side of the photo of which the first linear layer sees all, those `channels` of it."""
     inputs = weight.shape[1] if weight is not None and weight.ndim == 2 and channels else 0
     side = round(sqrt(inputs / channels)) if inputs else SIDE
     return 32 * max(side, 1)
 
 
-def _pooled(inputs, outputs, norm):
-    layers = []
+def _pooled(inputs: int, outputs: Sequence[int], norm: bool) -> list[Layer]:
+    layers: list[Layer] = []
     for block, channels in enumerate(outputs, 1):
-        convolutions = []
+        convolutions: list[Layer] = []
         for _ in range(CONVOLUTIONS[block - 1][0]):
             convolutions.append(Conv("", inputs, channels, 3, 1, 1))
             convolutions += [BatchNorm("", channels)] if norm else []
@@ -176,10 +180,11 @@ def _pooled(inputs, outputs, norm):
     return layers
 
 
-def _strided(inputs, outputs):
-    layers, plan = [], [count for count, _ in CONVOLUTIONS]
+def _strided(inputs: int, outputs: Sequence[int]) -> list[Layer]:
+    layers: list[Layer] = []
+    plan = [count for count, _ in CONVOLUTIONS]
     for block, (count, channels) in enumerate(zip([*plan, 1], [*outputs, outputs[-1]]), 1):
-        convolutions = []
+        convolutions: list[Layer] = []
         for place in range(count):
             stride = 2 if block > 1 and place == 0 else 1
             convolutions.append(Conv("", inputs, channels, 3, stride, 1, spectral=True))

@@ -4,11 +4,15 @@ The formats name its layers in their own ways. What stands here was read off the
 colorization_deploy_v2.prototxt and eccv16.py, and is compared with `networks.get("cic")` by tests.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from cic import networks
 from cic.colour.bins import COUNT
-from cic.networks.layers import BatchNorm, Conv, ConvTranspose, ReLU
+from cic.networks import Network
+from cic.networks.layers import BatchNorm, Conv, ConvTranspose, Layer, ReLU
+from cic.system.arrays import Array
 from cic.weights.formats.layout import Layout
 from cic.weights.formats.sizes import fitting, len_of
 
@@ -20,11 +24,14 @@ BLOCKS = (
 LAST = 256  # channels of block 8
 
 
-def blocks(channels, extra_relu=False):
+def blocks(channels: Sequence[int], extra_relu: bool = False) -> list[list[Any]]:
     """The eight blocks' layers under Caffe's names; `channels` are those of each block."""
-    found, inputs = [], 1
+    # Any: its callers know which layer of a block is which.
+    found: list[list[Any]] = []
+    inputs = 1
     for number, (count, stride, dilation, _) in enumerate(BLOCKS, 1):
-        outputs, block = channels[number - 1], []
+        outputs = channels[number - 1]
+        block: list[Layer] = []
         for place in range(1, count + 1):
             step = stride if place == count else 1
             name = f"conv{number}_{place}"
@@ -40,21 +47,21 @@ def blocks(channels, extra_relu=False):
     return [*found, [*block, Conv("conv8_313", last, COUNT, 1, 1, 0)]]
 
 
-def numbered(layers, prefix):
+def numbered(layers: Iterable[Layer], prefix: str) -> list[Layer]:
     """The layers as a Sequential of that name has them: prefix.0, prefix.1 ..."""
     return [
-        replace(layer, name=f"{prefix}.{place}") if layer.parameters else layer
+        replace(layer, name=f"{prefix}.{place}") if layer.parameters else layer  # type: ignore[type-var]
         for place, layer in enumerate(layers)
     ]
 
 
-def channels_of(network):
+def channels_of(network: Network) -> list[int]:
     """Channels of the eight blocks of a network of ours."""
     shapes = network.state_shapes
     return [shapes[f"conv{block}_2.bias"][0] for block in range(1, 9)]
 
 
-def width_of(biases):
+def width_of(biases: Iterable[Array | None]) -> float:
     """The width of a network of ours whose blocks' channels are the lengths of eight biases.
 
     Those that are None or empty say nothing.
@@ -68,10 +75,10 @@ class Trunk(Layout):
 
     networks = ("cic",)
 
-    def adapted(self, network):
+    def adapted(self, network: Network) -> tuple[Network, dict[str, float]]:
         scale = self.theirs(network).scale
         if network.scale == scale:
             return network, {}
         options = network.options | {"input_scale": scale}
-        factors = {"conv1_1.weight": scale / network.scale}
+        factors = {"conv1_1.weight": scale / network.scale}  # type: ignore[operator]
         return networks.get("cic", **options), factors

@@ -4,6 +4,7 @@ The source is computed in NumPy from the file's own arrays, by its project's own
 input and decoding; what came of it is read back from the file that was written.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +12,10 @@ from PIL import Image
 
 from cic.colour import bins
 from cic.colour.distributions import decode, softmax
-from cic.networks import AB
+from cic.networks import AB, Network
 from cic.networks.forward import forward
+from cic.system.arrays import Array, Floats, State
+from cic.weights.formats.layout import Found
 
 TOLERANCE = 1e-4  # of the output's largest number
 AB_TOLERANCE = 0.05  # CIELAB units: what that is after a softmax at the temperatures in use
@@ -28,20 +31,22 @@ class Comparison(NamedTuple):
     unit: str
 
     @property
-    def passes(self):
+    def passes(self) -> bool:
         return self.difference <= self.limit  # NaN does not
 
 
-def golden(network, side=SIDE):
+def golden(network: Network, side: int = SIDE) -> Floats:
     """Input of `network` for scikit-image's photo of an astronaut, (1, C, H, W) float32."""
     from skimage import data  # slow to import, and nothing else needs it
 
     side = network.size or side
-    image = Image.fromarray(data.astronaut()).resize((side, side), Image.Resampling.BICUBIC)
+    image = Image.fromarray(data.astronaut()).resize((side, side), Image.Resampling.BICUBIC)  # type: ignore[no-untyped-call]
     return network.inputs(np.asarray(image))[None].astype(np.float32)
 
 
-def compare(source, result, runners):
+def compare(
+    source: Found, result: Found, runners: Mapping[str, Callable[[Network, State, Floats], Array]]
+) -> list[Comparison]:
     """Comparisons of a Found with the one that its conversion is, as it was read back.
 
     `runners` {name: function of (network, state, input) that gives the output}.
@@ -49,9 +54,9 @@ def compare(source, result, runners):
     theirs, tensors = source.form.source(source)
     wanted = forward(theirs, tensors, golden(theirs))
     scale = float(np.abs(wanted).max())
-    rows = []
+    rows: list[Comparison] = []
 
-    def row(what, output):
+    def row(what: str, output: Array) -> None:
         apart = float(np.abs(output - wanted).max()) / scale if scale else np.inf
         rows.append(Comparison(what, apart, TOLERANCE, "of scale"))
 
@@ -61,7 +66,7 @@ def compare(source, result, runners):
     for name, run in runners.items():
         row(name, run(result.network, result.state, golden(result.network)))
     if source.temperature and result.form.name == "neutral":
-        apart = decode(output, result.temperature) - _annealed(wanted, source)
+        apart = decode(output, result.temperature) - _annealed(wanted, source)  # type: ignore[arg-type]
         rounded = float(np.abs(source.form.bins(source.arrays) - bins.AB).max())  # to bfloat16
         limit = AB_TOLERANCE + rounded
         rows.append(Comparison("decoded to ab", float(np.abs(apart).max()), limit, "ab"))
@@ -71,13 +76,13 @@ def compare(source, result, runners):
     return rows
 
 
-def _annealed(logits, source):
+def _annealed(logits: Array, source: Found) -> Array:
     """ab as the source's own code has it of logits (N, 313, H, W)."""
-    share = softmax(logits, source.temperature)
+    share = softmax(logits, source.temperature)  # type: ignore[arg-type]
     return np.einsum("nqhw,qc->nchw", share, source.form.bins(source.arrays))
 
 
-def table(rows):
+def table(rows: Sequence[Comparison]) -> str:
     """The rows as text."""
     width = max(len(row.what) for row in rows)
     return "\n".join(

@@ -1,9 +1,13 @@
 """VGG-16 of torchvision's and Paddle's model zoos: features.N, classifier.N."""
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 from cic import networks
 from cic.networks import CLASSES, Network
-from cic.networks.layers import Conv, Dropout, Flatten, Linear, MaxPool, ReLU
+from cic.networks.layers import Conv, Dropout, Flatten, Layer, Linear, MaxPool, ReLU
 from cic.networks.vgg import IMAGENET
+from cic.system.arrays import Array, State
 from cic.weights.files import write_paddle, write_torch
 from cic.weights.formats.layout import Layout, transposed, without_prefix
 from cic.weights.formats.trunk import numbered
@@ -17,15 +21,16 @@ class PublishedVGG(Layout):
     """vgg16: a Sequential called features, and one called classifier."""
 
     networks = ("vgg16",)
+    turned: ClassVar[bool]  # whether its linear weights are (in, out)
 
-    def recognises(self, arrays):
+    def recognises(self, arrays: Mapping[str, Array]) -> bool:
         known = any(name.startswith(("features.", "classifier.")) for name in arrays)
         return known and self.is_turned(arrays) == self.turned
 
-    def strip_prefix(self, arrays):
+    def strip_prefix(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
         return without_prefix(arrays, "module.")
 
-    def is_turned(self, arrays):
+    def is_turned(self, arrays: Mapping[str, Array]) -> bool:
         """Whether the first linear layer that is not square is (in, out)."""
         for name in LINEAR:
             weight, bias = arrays.get(f"{name}.weight"), arrays.get(f"{name}.bias")
@@ -35,7 +40,7 @@ class PublishedVGG(Layout):
                     return columns == bias.size
         return False
 
-    def network(self, arrays, hints):
+    def network(self, arrays: Mapping[str, Array], hints: Mapping[str, Any]) -> Network:
         """Classes and width are those of the last two biases."""
         classes, hidden = (
             arrays[name].size if name in arrays and arrays[name].size else usual
@@ -43,9 +48,10 @@ class PublishedVGG(Layout):
         )
         return networks.get("vgg16", classes=classes, width=hidden / FULL)
 
-    def theirs(self, network):
+    def theirs(self, network: Network) -> Network:
         shapes = network.state_shapes
-        layers, inputs = [], 3
+        layers: list[Layer] = []
+        inputs = 3
         for block, count in enumerate(CONVOLUTIONS, 1):
             outputs = shapes[f"conv{block}_1.bias"][0]
             for _ in range(count):
@@ -64,7 +70,7 @@ class PublishedVGG(Layout):
             **IMAGENET,
         )
 
-    def tensors(self, theirs, arrays):
+    def tensors(self, theirs: Network, arrays: Mapping[str, Array]) -> State:
         found = super().tensors(theirs, arrays)
         return transposed(theirs, found) if self.turned else found
 
@@ -84,7 +90,7 @@ class PaddleVision(PublishedVGG):
     turned = True
     write = staticmethod(write_paddle.write)
 
-    def export(self, network, state):
+    def export(self, network: Network, state: Mapping[str, Array]) -> State:
         return transposed(self.theirs(network), super().export(network, state))
 
 
