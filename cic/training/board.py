@@ -1,13 +1,16 @@
 """The optional log on VisualDL's page: curves, pictures and histograms of a run in training."""
 
 import os
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from cic.system.arrays import Array, Bytes
 from cic.system.errors import FileError, MissingError
 
 
-def _log_writer():
+def _log_writer() -> Any:
     """VisualDL's LogWriter; raises ImportError or OSError, saying in one line what to do."""
     try:
         from visualdl import LogWriter  # not above: an extra, and its import writes to HOME
@@ -29,28 +32,28 @@ class Board:
     at all. Use it as a context manager, or `close` it.
     """
 
-    def __init__(self, folder, start=0):
+    def __init__(self, folder: str, start: int = 0) -> None:
         self.writer = _log_writer()(os.path.join(folder, f"from_step_{start}"))
 
-    def __enter__(self):
+    def __enter__(self) -> "Board":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def scalars(self, step, **figures):
+    def scalars(self, step: int, **figures: float) -> None:
         """Add a point to the curve of each figure."""
         for name, value in figures.items():
             self.writer.add_scalar(name, value, step)
 
-    def picture(self, step, name, rgb):
+    def picture(self, step: int, name: str, rgb: Bytes) -> None:
         """Add a picture, (H, W, 3) uint8."""
         self.writer.add_image(name, np.array(rgb), step)  # a copy: it may change a dark one
 
-    def histogram(self, step, name, values, edges):
+    def histogram(self, step: int, name: str, values: ArrayLike, edges: Array) -> None:
         """Add the histogram of `values`, any shape, between `edges`, ascending."""
         self.writer.add_histogram(name, np.ravel(values), step, buckets=edges)
 
-    def close(self):
+    def close(self) -> None:
         """Write what is waiting."""
         self.writer.close()

@@ -5,17 +5,22 @@ Each finding says what was measured, how bad that is, and what to do about it.
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, inf, isfinite, prod
 
 import numpy as np
 
-from cic.networks import BINS, layers
+from cic.dataset.batches import Batch, PhotoDataset
+from cic.dataset.loader import Loader
+from cic.networks import BINS, Network, layers
 from cic.networks.encoder import trained
+from cic.system.arrays import Array
 from cic.system.invocation import named
 from cic.training import survey
-from cic.training.recipes import learning_rate
-from cic.training.survey import BAD, OK, WARN, Remark
+from cic.training.recipes import Recipe, learning_rate
+from cic.training.survey import BAD, OK, WARN, Remark, Sample
+from cic.training.trainer import Trainer
 from cic.training.watch import constant_loss, mean_target
 
 PHOTOS, BRIEF_PHOTOS = 512, 64
@@ -42,19 +47,28 @@ class Speed:
     workers: int
 
     @property
-    def together(self):
+    def together(self) -> float:
         """Of both: they wait for the slower; without workers, for each other."""
         if self.workers:
             return min(self.loader, self.steps)
         return 1 / (1 / self.loader + 1 / self.steps)
 
     @property
-    def starved(self):
+    def starved(self) -> float:
         """Share of the time that the device waits for photos."""
         return 1 - self.together / self.steps
 
 
-def checkup(trainer, recipe, loader, shares, steps, start=0, brief=False, held_out=None):
+def checkup(
+    trainer: Trainer,
+    recipe: Recipe,
+    loader: Loader,
+    shares: Array,
+    steps: int,
+    start: int = 0,
+    brief: bool = False,
+    held_out: PhotoDataset | None = None,
+) -> list[Remark]:
     """Remarks about training from step `start` to `steps`; all processes call it together.
 
     `shares` (313,) is the prior in use, `held_out` the dataset to evaluate on, if there is one. The
@@ -77,12 +91,12 @@ def checkup(trainer, recipe, loader, shares, steps, start=0, brief=False, held_o
         return [*found, Remark("step", "not tried: no photo of a batch can be read", BAD)]
     lr = learning_rate(recipe, start, steps, loader.order.steps_per_epoch)
     loss, photos, seconds = _try(trainer, batch, lr, 0 if brief else REPEATS)
-    speed = Speed(*trainer.total(rate), photos / seconds, loader.workers)
+    speed = Speed(*trainer.total(rate), photos / seconds, loader.workers)  # type: ignore[arg-type, call-arg]
     found += [_step(loss, batch, seconds, dataset.network), _loader(speed, seen, loader)]
     return [*found, _time((steps - start) * recipe.batch_size / speed.together, speed)]
 
 
-def table(findings):
+def table(findings: Iterable[Remark]) -> str:
     """Remarks as aligned lines: verdict, name, what was measured; advice below it."""
     lines = []
     for name, measured, verdict, advice in findings:
@@ -92,12 +106,19 @@ def table(findings):
     return "\n".join(lines)
 
 
-def worrying(findings):
+def worrying(findings: Iterable[Remark]) -> list[Remark]:
     """Those that are not OK."""
     return [finding for finding in findings if finding.verdict != OK]
 
 
-def memory_needed(network, crop_size, photos, precision="float32", averages=False, freeze=0):
+def memory_needed(
+    network: Network,
+    crop_size: int,
+    photos: int,
+    precision: str = "float32",
+    averages: bool = False,
+    freeze: int = 0,
+) -> int:
     """Estimate of the bytes that training takes, of which KEPT says how good it is.
 
     Of each parameter: its value and a copy in 16 bits; of each that is trained: gradient, two more
@@ -114,7 +135,7 @@ def memory_needed(network, crop_size, photos, precision="float32", averages=Fals
     return weights + int(KEPT * outputs * photos * size)
 
 
-def host_memory():
+def host_memory() -> int | None:
     """Bytes that this machine can give now (Linux); None where it does not tell."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
@@ -124,7 +145,7 @@ def host_memory():
     return 1024 * int(sizes[0]) if sizes else None
 
 
-def _memory(trainer, recipe, loader):
+def _memory(trainer: Trainer, recipe: Recipe, loader: Loader) -> Remark:
     network, order = loader.dataset.network, loader.order
     photos = ceil(recipe.batch_size / order.world / recipe.accumulate)
     settings = trainer.precision, recipe.average > 0, recipe.freeze
@@ -140,12 +161,12 @@ def _memory(trainer, recipe, loader):
     return Remark("memory", measured, verdict, advice if verdict != OK else "")
 
 
-def _cores():
+def _cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _load(loader, start, brief):
+def _load(loader: Loader, start: int, brief: bool) -> tuple[Batch, float | None]:
     """(the Batch of step `start`, photos a second of this process's loader, None if brief)."""
     workers = max(1, loader.workers)
     count = 1 if brief else (1 + ROUNDS) * workers
@@ -160,7 +181,7 @@ def _load(loader, start, brief):
     return first, max(1, photos) / (time.perf_counter() - begin)
 
 
-def _try(trainer, batch, lr, repeats):
+def _try(trainer: Trainer, batch: Batch, lr: float, repeats: int) -> tuple[float, int, float]:
     """(loss of a first step, photos of all processes, seconds of a step); changes nothing."""
     before = trainer.state()
     losses, seconds = [], []
@@ -173,7 +194,7 @@ def _try(trainer, batch, lr, repeats):
     return losses[0], photos, float(np.median(seconds[1:] or seconds))
 
 
-def _step(loss, batch, seconds, network):
+def _step(loss: float, batch: Batch, seconds: float, network: Network) -> Remark:
     if not isfinite(loss):
         advice = "check --weights; --precision float32 reaches further"
         return Remark("step", f"the loss is {loss}", BAD, advice)
@@ -184,7 +205,7 @@ def _step(loss, batch, seconds, network):
     return Remark("step", f"{measured}; {seconds:.3g} s each")
 
 
-def _loader(speed, seen, loader):
+def _loader(speed: Speed, seen: Sample, loader: Loader) -> Remark:
     measured = (
         f"{_rate(speed.loader)} photos/s for {_rate(speed.steps)} of the steps: the device waits "
         f"{speed.starved:.0%} of the time"
@@ -199,11 +220,11 @@ def _loader(speed, seen, loader):
     return Remark("loader", measured, verdict, advice)
 
 
-def _rate(value):
+def _rate(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def _time(seconds, speed):
+def _time(seconds: float, speed: Speed) -> Remark:
     unit, name = next((pair for pair in _UNITS if seconds >= 2 * pair[0]), _UNITS[-1])
     measured = f"about {seconds / unit:.3g} {name} to go, at {_rate(speed.together)} photos/s"
     advice = "a GPU, fewer --num_epochs, or a narrower network: --option width=0.25"

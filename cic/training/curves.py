@@ -1,25 +1,31 @@
 """The logs of runs, read back: a picture of their losses, and a line of figures each."""
 
 import os
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 
 from cic.system import bounded_json
+from cic.system.arrays import Array
 from cic.system.errors import InputError, SettingError
 from cic.system.files import replacing
 from cic.system.regular import open_regular
+from cic.system.typing import Json
 from cic.training.runs import AVERAGE, score
 
+Line: TypeAlias = dict[str, float]  # figures of a step, {"step": ..., ...}
 LOG = "log.jsonl"
 
 
-def read_log(run):
+def read_log(run: str) -> tuple[list[Line], list[Line]]:
     """(training, validation) lines of a run, each [{"step": ..., ...}, ...] of ascending steps.
 
     Lines that a kill cut off are left out. Raises ValueError if none is left.
     """
     path = os.path.join(run, LOG) if os.path.isdir(run) else run
-    training, validation = [], []
+    training: list[Line] = []
+    validation: list[Line] = []
     with open_regular(path) as file:
         for line in map(_parse_line, bounded_json.lines(file)):
             if "loss" in line:
@@ -34,7 +40,7 @@ def read_log(run):
     return training, validation
 
 
-def _parse_line(text):
+def _parse_line(text: bytes) -> Line:
     """The numbers of a line of the log as a dict; empty if it is none."""
     try:
         line = bounded_json.loads(text)
@@ -45,17 +51,17 @@ def _parse_line(text):
     return {key: value for key, value in line.items() if _is_number(value)}
 
 
-def _is_number(value):
+def _is_number(value: Json) -> TypeGuard[float]:
     return isinstance(value, int | float) and not abs(value) > 1e300  # NaN is one
 
 
-def _go_back(lines, step):
+def _go_back(lines: list[Line], step: float) -> None:
     """Drop what a run that was continued did before from `step` on."""
     while lines and lines[-1]["step"] >= step:
         lines.pop()
 
 
-def _running_mean(values, width):
+def _running_mean(values: Array, width: int) -> Array:
     """(n,) -> (n,) means over `width` values around each, fewer at the ends."""
     sums = np.cumsum(np.insert(np.asarray(values, float), 0, 0))
     first = np.arange(len(values)) - (width - 1) // 2
@@ -63,12 +69,12 @@ def _running_mean(values, width):
     return (sums[stop] - sums[start]) / (stop - start)
 
 
-def _column(lines, key):
+def _column(lines: Sequence[Line], key: str) -> Array:
     """(steps, values) of the lines that have the key, for a curve."""
     return np.array([(line["step"], line[key]) for line in lines if key in line]).reshape(-1, 2).T
 
 
-def draw(logs, path, smooth=10):
+def draw(logs: Mapping[str, tuple[list[Line], list[Line]]], path: str, smooth: int = 10) -> None:
     """Draw {run: (training, validation)} to the file `path`: losses above, learning rates below.
 
     The strong curve is the mean of `smooth` lines of the log.
@@ -106,7 +112,7 @@ def draw(logs, path, smooth=10):
         figure.savefig(fresh, format=kind, dpi=120)
 
 
-def row(run, training, validation):
+def row(run: str, training: list[Line], validation: list[Line]) -> tuple[str, ...]:
     """The run's line of the table, strings."""
     last = training[-1] if training else {}
     best = min(validation, key=score, default={})
@@ -120,5 +126,5 @@ def row(run, training, validation):
     )
 
 
-def _number(line, key, form):
+def _number(line: Mapping[str, float], key: str, form: str) -> str:
     return format(line[key], form) if key in line else "-"

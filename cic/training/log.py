@@ -6,11 +6,16 @@ import os
 import sys
 import time
 from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, BinaryIO, TypeVar
 
 from cic.system.errors import Error
-from cic.system.progress import told
+from cic.system.progress import Callback, Event, Told, told
+from cic.system.typing import Json
+from cic.training.board import Board
 
+Item = TypeVar("Item")
 RECENT = 50  # steps that the shown and the final loss are the mean of
 
 
@@ -18,7 +23,7 @@ class TrainingError(Error, ValueError):
     """Training cannot go on; the message says why and what to do."""
 
 
-def _open_log(path):
+def _open_log(path: str) -> BinaryIO:
     """Binary file to append lines to; a line that a kill cut off is ended first."""
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     file = open(path, "ab+")  # noqa: SIM115 - closed by the caller
@@ -29,7 +34,7 @@ def _open_log(path):
     return file
 
 
-def _nobody(event):
+def _nobody(event: Event) -> None:
     """Take an event, and leave it."""
 
 
@@ -41,46 +46,53 @@ class Log:
     board.Board, as well.
     """
 
-    def __init__(self, path=None, every=10, board=None, progress=None):
+    def __init__(
+        self,
+        path: str | None = None,
+        every: int = 10,
+        board: Board | None = None,
+        progress: Callback | None = None,
+    ) -> None:
         self.path, self.every, self.board = path, every, board
         self.progress = _nobody if path is None else progress
-        self.file = self.told = None  # while it is open
+        self.file: BinaryIO = None  # type: ignore[assignment]
+        self.told: Told = None  # type: ignore[assignment]  # while it is open
         self._begin(0)
 
-    def _begin(self, steps):
+    def _begin(self, steps: int) -> None:
         self.total, self.started, self.waited = steps, time.perf_counter(), 0.0
-        self.losses = deque(maxlen=RECENT)
+        self.losses: deque[Any] = deque(maxlen=RECENT)
         self.images = self.steps = self.skipped = 0
-        self.reported = set()
+        self.reported: set[str] = set()
 
     @contextmanager
-    def opened(self, start, steps):
+    def opened(self, start: int, steps: int) -> Iterator[None]:
         """A context in which the steps from `start` to `steps` are noted."""
         self._begin(steps)
         bar = {"unit": "step", "stream": sys.stderr, "dynamic_ncols": True}
         with (
             _open_log(self.path or os.devnull) as self.file,
-            told(self.progress, total=steps, start=start, **bar) as self.told,
+            told(self.progress, total=steps, start=start, **bar) as self.told,  # type: ignore[arg-type]
         ):
             yield
 
     @property
-    def loss(self):
+    def loss(self) -> float | None:
         """Mean loss of the recent steps; None before the first."""
         losses = [loss.item() for loss in self.losses]
         return sum(losses) / len(losses) if losses else None
 
     @property
-    def images_per_second(self):
+    def images_per_second(self) -> float:
         """Photos a second since the start of this run."""
         return self.images / (time.perf_counter() - self.started)
 
     @property
-    def waiting(self):
+    def waiting(self) -> float:
         """Share of the time since the start of this run that it waited for photos."""
         return self.waited / (time.perf_counter() - self.started)
 
-    def timed(self, batches):
+    def timed(self, batches: Iterable[Item]) -> Iterator[Item]:
         """Iterate over `batches`; the time that they take to come is noted."""
         batches = iter(batches)
         while True:
@@ -92,29 +104,29 @@ class Log:
                 self.waited += time.perf_counter() - before
             yield batch
 
-    def say(self, line):
+    def say(self, line: str) -> None:
         """Tell a line."""
         self.told.say(line)
 
-    def failures(self, messages):
+    def failures(self, messages: Sequence[str]) -> None:
         """Name each unreadable photo once, and count those that a step went without."""
         self.skipped += len(messages)
         self.name(messages)
 
-    def name(self, messages):
+    def name(self, messages: Iterable[str]) -> None:
         """Name each unreadable photo once."""
         for message in messages:
             if message not in self.reported:
                 self.reported.add(message)
                 self.say(f"skipped: {message}")
 
-    def warn(self, step, messages):
+    def warn(self, step: int, messages: Iterable[str]) -> None:
         """Show and write what is wrong with the training, if anything."""
         for message in messages:
             self.say(f"watch: {message}")
             self._write_line({"step": step, "watch": message})
 
-    def step(self, step, loss, images, lr):
+    def step(self, step: int, loss: Any, images: int, lr: float) -> None:
         """Note one step; raises TrainingError once the loss is no longer a number."""
         self.losses.append(loss)
         self.images += images
@@ -123,22 +135,22 @@ class Log:
         if (step + 1) % self.every and step + 1 < self.total:
             return
         mean, rate = self.check(step), self.images_per_second
-        self.told.show(loss=mean, lr=lr, images_per_second=rate)
+        self.told.show(loss=mean, lr=lr, images_per_second=rate)  # type: ignore[arg-type]
         self.write(step=step + 1, loss=mean, lr=lr, images_per_second=rate, waiting=self.waiting)
 
-    def check(self, step):
+    def check(self, step: int) -> float | None:
         """The recent loss, None before the first; raises TrainingError if it is not finite."""
         loss = self.loss
         if loss is not None and not math.isfinite(loss):
             raise TrainingError(f"the loss is {loss} at step {step + 1}: try a lower --lr")
         return loss
 
-    def write(self, **figures):
+    def write(self, **figures: Any) -> None:
         """Append one line of figures."""
         self._write_line(figures)
         if self.board:
             self.board.scalars(**figures)
 
-    def _write_line(self, entry):
+    def _write_line(self, entry: dict[str, Json]) -> None:
         self.file.write(json.dumps(entry).encode() + b"\n")
         self.file.flush()

@@ -3,11 +3,15 @@
 import hashlib
 import math
 import signal
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from cic.dataset.batches import Batch, PhotoDataset
+from cic.dataset.loader import Loader
 from cic.networks import BINS
 from cic.photos.images import PhotoError
 from cic.system import interrupts
@@ -18,6 +22,7 @@ from cic.training.losses import class_entropy
 from cic.training.preview import Preview
 from cic.training.recipes import learning_rate
 from cic.training.runs import AVERAGE, Checkpoints
+from cic.training.trainer import Trainer
 
 _ALL_GRAY = (
     "every photo to evaluate on is gray, which says nothing of colours: take others for --val_dir; "
@@ -25,7 +30,7 @@ _ALL_GRAY = (
 )
 
 
-def check_alike(trainer, rank, size, facts):
+def check_alike(trainer: Trainer, rank: int, size: int, facts: Mapping[str, object]) -> None:
     """Raise TrainingError, in all `size` processes of a run, if they have different `facts`.
 
     These are {what they are: value}; the first that differ are named.
@@ -39,7 +44,7 @@ def check_alike(trainer, rank, size, facts):
             )
 
 
-def refuse_gray(dataset):
+def refuse_gray(dataset: PhotoDataset) -> None:
     """Raise TrainingError if every photo to evaluate on is gray: whatever it learns, the loss is 0.
 
     It looks no further than the first in colour. Gray photos that count (`keep_gray`) are as good.
@@ -58,7 +63,12 @@ def refuse_gray(dataset):
         )
 
 
-def evaluate(trainer, loader, name=None, stop=()):
+def evaluate(
+    trainer: Trainer,
+    loader: Loader,
+    name: Callable[[Sequence[str]], object] | None = None,
+    stop: Sequence[Any] = (),
+) -> dict[str, float] | None:
     """Figures of all photos of the loaders of all processes, in evaluation mode.
 
     {"validation_loss": ...} and, of a classifier, "top1" and "top5", percent; the same of the
@@ -80,7 +90,7 @@ def evaluate(trainer, loader, name=None, stop=()):
         for end, weights in kinds.items():
             with weights():
                 sums[end] += _sums(trainer, batch, classifies)
-    figures = {}
+    figures: dict[str, float] = {}
     for end, own in sums.items():
         total = trainer.total(*own.tolist())
         if loader.dataset.network.predicts == BINS and total[1] and not total[0]:
@@ -89,7 +99,7 @@ def evaluate(trainer, loader, name=None, stop=()):
     return figures
 
 
-def _sums(trainer, batch, classifies):
+def _sums(trainer: Trainer, batch: Batch, classifies: bool) -> tuple[float, ...]:
     """(total, count) of the loss of a batch and, of a classifier's, photos and hits."""
     if not classifies:
         return trainer.evaluate(batch)
@@ -98,7 +108,7 @@ def _sums(trainer, batch, classifies):
     return *class_entropy(logits, *batch.targets), len(logits), *hits
 
 
-def _figures(total, count, photos=0, *hits):
+def _figures(total: float, count: float, photos: float = 0, *hits: float) -> dict[str, float]:
     """Figures of all sums."""
     if not count:
         raise TrainingError("not one photo to evaluate on could be read")
@@ -108,7 +118,14 @@ def _figures(total, count, photos=0, *hits):
     return {"validation_loss": total / count} | shares
 
 
-def _validate(trainer, validation, checkpoints, log, step, stop):
+def _validate(
+    trainer: Trainer,
+    validation: Loader,
+    checkpoints: Checkpoints,
+    log: Log,
+    step: int,
+    stop: Sequence[Any],
+) -> dict[str, float]:
     """What `evaluate` gives, which is logged; nothing if any process asks to stop meanwhile."""
     if validation.order.rank == 0:
         checkpoints.save(trainer, step=step)  # evaluating may take longer than a launcher waits
@@ -132,7 +149,14 @@ class Records:
     preview: Preview | None = None
 
 
-def train(trainer, loader, steps, records, start=0, validation=None):
+def train(
+    trainer: Trainer,
+    loader: Loader,
+    steps: int,
+    records: Records,
+    start: int = 0,
+    validation: Loader | None = None,
+) -> dict[str, Any]:
     """Train from step `start` to `steps` by the recipe of the checkpoints; the figures as a dict.
 
     A checkpoint is written after every epoch, now and then (see Records), at the end and when asked
@@ -146,7 +170,8 @@ def train(trainer, loader, steps, records, start=0, validation=None):
             f"{start} of {steps} steps are made: for more, raise --num_epochs or --max_steps"
         )
     checkpoints, log, preview = records.checkpoints, records.log, records.preview
-    recipe, figures = checkpoints.recipe, {}
+    figures: dict[str, Any] = {}
+    recipe = checkpoints.recipe
     epoch_steps = loader.order.steps_per_epoch
     first, unread = loader.order.rank == 0, 0
     guard = watch.Watch() if loader.dataset.network.predicts == BINS else None
@@ -176,7 +201,7 @@ def train(trainer, loader, steps, records, start=0, validation=None):
                     figures = _validate(trainer, validation, checkpoints, log, done, signals)
                     stops = not figures
                 if preview and not stops:
-                    preview.show(log.board, done, trainer.predict)
+                    preview.show(log.board, done, trainer.predict)  # type: ignore[arg-type]
             if first and epoch_ends:
                 checkpoints.save_epoch(trainer, done // epoch_steps, step=done, **figures)
             if first:

@@ -9,11 +9,12 @@ from math import prod
 import numpy as np
 
 from cic.colour.distributions import log_softmax
+from cic.system.arrays import Array
 
 FOCUS = 40.0  # slope of the focal mask's sigmoid (DLimage_colorization, main.py)
 
 
-def cross_entropy(logits, index, weight):
+def cross_entropy(logits: Array, index: Array, weight: Array) -> tuple[float, int]:
     """Soft-label cross-entropy with sparse targets: of each photo the mean over its H W pixels.
 
     logits (N, Q, H, W); index (N, K, H, W) integer bins; weight (N, K, H, W), the soft encoding
@@ -24,12 +25,12 @@ def cross_entropy(logits, index, weight):
     return -(weight * picked).sum() / prod(logits.shape[2:]), len(logits)
 
 
-def l2(prediction, target):
+def l2(prediction: Array, target: Array) -> tuple[float, int]:
     """Squared error: of each photo the mean over its numbers; both (N, 2, H, W), scaled ab."""
     return np.square(prediction - target).sum() / prod(target.shape[1:]), len(target)
 
 
-def focal_l2(prediction, target, largest=None):
+def focal_l2(prediction: Array, target: Array, largest: float | None = None) -> tuple[float, float]:
     """Squared error weighed by how large it is, both (N, 2, H, W): a mean under a mask.
 
     The mask is sigmoid(40 (e / m - 1 / 2)) of the errors e and the largest of all, m, through
@@ -44,7 +45,7 @@ def focal_l2(prediction, target, largest=None):
     return (error * mask).sum(), mask.sum()
 
 
-def class_entropy(logits, label):
+def class_entropy(logits: Array, label: Array) -> tuple[float, int]:
     """Cross-entropy of classes: logits (N, classes), label (N,) integers."""
     picked = np.take_along_axis(log_softmax(logits), label[:, None].astype(np.int64), axis=1)
     return -picked.sum(), len(label)

@@ -36,7 +36,7 @@ class RunPlan:
 
     image_dir: Sequence[str]
     recipe: Recipe
-    asked: frozenset = frozenset()
+    asked: frozenset[str] = frozenset()
     val_dir: Sequence[str] | None = None
     model_path: str = "model"
     log_path: str | None = None
@@ -57,7 +57,7 @@ class RunPlan:
     precision: str = "float32"
     num_workers: int = 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in LISTS:
             places = getattr(self, name)
             if isinstance(places, str | os.PathLike):
@@ -103,7 +103,8 @@ def plan(
 
 def refuse_idle(plan: RunPlan, network: Network) -> None:
     """Raise ValueError for settings that would change nothing for this network."""
-    recipe, idle = plan.recipe, []
+    idle: list[str] = []
+    recipe = plan.recipe
     if network.predicts != networks.BINS:
         idle += ["--prior"] if plan.prior else []
         idle += plan.asked_for("rebalance", "gamma", "NN", "sigma", "keep_gray", "weight_limit")

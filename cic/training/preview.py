@@ -1,25 +1,31 @@
 """What a network in training makes of a few photos: gray | predicted | truth, and which bins."""
 
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 import numpy as np
 
 from cic.colorize.colorizer import Decoder, add_colour
-from cic.colorize.settings import DEFAULTS
+from cic.colorize.enlarge import Grid  # type: ignore[attr-defined]
+from cic.colorize.settings import DEFAULTS, Settings
 from cic.colour import ab_plane, rebalance
 from cic.colour.bins import COUNT
 from cic.colour.distributions import soft_encode
 from cic.colour.grid import EVERY_FOURTH
 from cic.colour.lab import lightness, recolor, rgb_to_lab
+from cic.dataset.batches import PhotoDataset
+from cic.networks import Network
 from cic.photos import images
 from cic.photos.sheet import contact_sheet
+from cic.system.arrays import Array, Bytes, Doubles
+from cic.training.board import Board
 
 CAPTIONS = ("gray", "predicted", "truth")
 NARROWEST = 176  # pixels of a column: its caption fits
 EDGES = np.arange(COUNT + 1) - 0.5  # of a histogram with one bar a bin
 
 
-def choose(dataset, count=8):
+def choose(dataset: PhotoDataset, count: int = 8) -> Bytes:
     """Crops of up to `count` photos, evenly spread, (n, C, C, 3) uint8 sRGB.
 
     Each stands for its stretch of the dataset: the first of it that can be read. Raises PhotoError
@@ -31,10 +37,10 @@ def choose(dataset, count=8):
     crops = [crop for crop in crops if crop is not None]
     if not crops:
         raise images.PhotoError("not one photo for the preview could be read")
-    return np.stack(crops)
+    return np.stack(crops)  # type: ignore[arg-type]
 
 
-def _first_readable(dataset, stretch):
+def _first_readable(dataset: PhotoDataset, stretch: Iterable[int]) -> Bytes | None:
     for i in stretch:
         try:
             return dataset.crop(i)
@@ -43,7 +49,7 @@ def _first_readable(dataset, stretch):
     return None
 
 
-def panel(photos, predicted, grid=EVERY_FOURTH):
+def panel(photos: Bytes, predicted: Array, grid: Grid = EVERY_FOURTH) -> Bytes:
     """Sheet (H, W, 3) uint8, a row a photo: gray | predicted | truth.
 
     Photos (n, C, C, 3) uint8, `predicted` ab (n, c, c, 2) of the cells of an grid.Grid on them.
@@ -62,7 +68,9 @@ class Preview:
     decoding and the targets count.
     """
 
-    def __init__(self, network, photos, prior, settings=DEFAULTS):
+    def __init__(
+        self, network: Network, photos: Bytes, prior: Array, settings: Settings = DEFAULTS
+    ) -> None:
         self.photos, self.prior = photos, prior
         self.decoder = Decoder(network, settings)
         self.inputs = network.inputs(photos)
@@ -70,7 +78,7 @@ class Preview:
         truth = np.stack([sample(rgb_to_lab(photo)[..., 1:]) for photo in photos])
         self.truth = _shares(rebalance.count(truth))
 
-    def show(self, board, step, predict):
+    def show(self, board: Board, step: int, predict: Callable[[Array], Array]) -> None:
         """Put panel, bins on the ab plane, and their histogram on `board`.
 
         `predict` runs the network on (1, 1, C, C) float32. A bin counts where it is the likeliest
@@ -88,5 +96,5 @@ class Preview:
         board.histogram(step, "predicted bins", bins, EDGES)
 
 
-def _shares(counts):
+def _shares(counts: Array) -> Doubles:
     return counts / counts.sum()

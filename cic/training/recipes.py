@@ -1,7 +1,9 @@
 """One frozen record per experiment: the settings that were chosen, and what came out."""
 
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import Field, dataclass, field, fields, replace
 from math import cos, inf, pi
+from typing import Any
 
 from cic.colour.bins import COUNT
 from cic.networks.network import INPUTS
@@ -22,7 +24,7 @@ class Recipe:
 
     name: str
     network: str = "cic"
-    options: dict = field(default_factory=dict)
+    options: dict = field(default_factory=dict)  # type: ignore[type-arg]  # see __post_init__
     loss: str = "cross_entropy"
     load_size: int = 256
     crop_size: int = 176
@@ -57,12 +59,12 @@ class Recipe:
     average: float = 0.0  # decay of the average of all weights (cic.weights.averaging); 0 is none
     record: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
             kinds = (int, float) if entry.type is float else entry.type
-            if not isinstance(value, kinds) or isinstance(value, bool) != (entry.type is bool):
-                raise SettingError(f"{entry.name} is {value!r}: it must be {entry.type.__name__}")
+            if not isinstance(value, kinds) or isinstance(value, bool) != (entry.type is bool):  # type: ignore[arg-type]
+                raise SettingError(f"{entry.name} is {value!r}: it must be {entry.type.__name__}")  # type: ignore[union-attr]
             if entry.type is int and value < (least := least_of(entry)):
                 raise SettingError(f"{entry.name} is {value}: it must be {least} or more")
             if entry.type is float and not (0 <= value < inf):
@@ -87,34 +89,43 @@ class Recipe:
             )
 
 
-def least_of(entry):
+def least_of(entry: Field[Any]) -> int:
     """The least that a whole number of a recipe may be, by its dataclass field."""
     return 0 if entry.default == 0 else 1
 
 
-def _step(recipe, step, steps, epoch_steps):
+def _step(recipe: Recipe, step: int, steps: int, epoch_steps: int) -> float:
     return recipe.lr_factor ** (step // recipe.lr_step)
 
 
-def _epoch(recipe, step, steps, epoch_steps):
+def _epoch(recipe: Recipe, step: int, steps: int, epoch_steps: int) -> float:
     return recipe.lr_factor ** (step // epoch_steps // recipe.lr_epochs)
 
 
-def _cosine(recipe, step, steps, epoch_steps):
+def _cosine(recipe: Recipe, step: int, steps: int, epoch_steps: int) -> float:
     warmup = max(1, steps // 50)
     return min(1.0, (step + 1) / warmup) * 0.5 * (1 + cos(pi * step / steps))
 
 
 INITS = ("data", "plain")
-SCHEDULES = {"step": _step, "epoch": _epoch, "cosine": _cosine}
+SCHEDULES: dict[str, Callable[[Recipe, int, int, int], float]] = {
+    "step": _step,
+    "epoch": _epoch,
+    "cosine": _cosine,
+}
 # What each optimizer keeps of a parameter, in an array of its shape.
 _MOMENTS = ("moment1", "moment2")
-OPTIMIZERS = {"adam": _MOMENTS, "adamw": _MOMENTS, "sgd": ("velocity",)}
-MOST = {"gamma": 1, "NN": COUNT, "balance": 1, "crop_scale": 1, "ageing": 1}
-CHOICES = {"loss": NEEDS, "init": INITS, "schedule": SCHEDULES, "optimizer": OPTIMIZERS}
+OPTIMIZERS: dict[str, tuple[str, ...]] = {"adam": _MOMENTS, "adamw": _MOMENTS, "sgd": ("velocity",)}
+MOST: dict[str, float] = {"gamma": 1, "NN": COUNT, "balance": 1, "crop_scale": 1, "ageing": 1}
+CHOICES: dict[str, Any] = {
+    "loss": NEEDS,
+    "init": INITS,
+    "schedule": SCHEDULES,
+    "optimizer": OPTIMIZERS,
+}
 
 
-def learning_rate(recipe, step, steps, epoch_steps):
+def learning_rate(recipe: Recipe, step: int, steps: int, epoch_steps: int) -> float:
     """Learning rate of `step` (from 0) in a run of `steps`, of which an epoch has `epoch_steps`.
 
     "step" drops by `lr_factor` every `lr_step` steps, as the authors' solver does, "epoch" every
@@ -124,7 +135,7 @@ def learning_rate(recipe, step, steps, epoch_steps):
     return recipe.lr * SCHEDULES[recipe.schedule](recipe, step, steps, epoch_steps)
 
 
-_RESNETS = {"batch_size": 64, "weight_decay": 0.0}  # as their main.py have it
+_RESNETS: dict[str, Any] = {"batch_size": 64, "weight_decay": 0.0}  # as their main.py have it
 _RECORDS = {
     "vgg16-gray-fc": """
     python tools/train.py --recipe vgg16-gray-fc --image_dir 20/train --val_dir 20/val
@@ -138,7 +149,14 @@ _RECORDS = {
 }
 
 
-def _classifier(name, network, batch_size=32, weight_decay=5e-4, record="", **options):
+def _classifier(
+    name: str,
+    network: str,
+    batch_size: int = 32,
+    weight_decay: float = 5e-4,
+    record: str = "",
+    **options: Any,
+) -> Recipe:
     """How zhaoyuzhi/PyTorch-Special-Pre-trained-Models trains its classifiers (its main.py).
 
     Not as there: crops and mirroring at random, and He's first weights instead of N(0, 0.02).
@@ -164,14 +182,14 @@ def _classifier(name, network, batch_size=32, weight_decay=5e-4, record="", **op
     )
 
 
-def _classifiers():
+def _classifiers() -> Iterator[Recipe]:
     for space in INPUTS:
         for variant in VARIANTS:
             end = "" if variant == "plain" else f"-{variant}"
             name = f"vgg16-{space.lower()}{end}"
             record = _RECORDS.get(name, "")
             options = {"space": space, "variant": variant}
-            yield _classifier(name, "special_vgg16", record=record, **options)
+            yield _classifier(name, "special_vgg16", record=record, **options)  # type: ignore[arg-type]
     for space in ("Gray", "RGB"):
         for depth in DEPTHS:
             for norm in NORMS:
@@ -361,12 +379,12 @@ _RECIPES = {
 }
 
 
-def names():
+def names() -> tuple[str, ...]:
     """Names that `get` knows."""
     return tuple(_RECIPES)
 
 
-def get(name, **changes):
+def get(name: str, **changes: Any) -> Recipe:
     """Recipe by name with some fields changed; raises ValueError for an unknown name or field."""
     if name not in _RECIPES:
         raise SettingError(f"no recipe is called {name!r}; there are {', '.join(names())}")

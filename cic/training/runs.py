@@ -3,11 +3,17 @@
 import math
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
+from cic.networks import Network
 from cic.networks.encoder import rates, trained
+from cic.system.arrays import Array
+from cic.system.typing import Json, StrPath
 from cic.training.log import TrainingError
 from cic.training.recipes import OPTIMIZERS, Recipe
+from cic.training.trainer import Trainer
 from cic.weights import checkpoint, reading
 from cic.weights.averaging import PREFIX
 from cic.weights.checkpoint import CheckpointError
@@ -17,12 +23,12 @@ AVERAGE = "_average"  # at the end of a figure of the average of the weights
 _EPOCH = re.compile(r"epoch_(\d+)_model\.safetensors")
 
 
-def checkpoint_path(folder, which=LATEST):
+def checkpoint_path(folder: str, which: str | int = LATEST) -> str:
     """Path of a run's checkpoint: of finished epoch `which`, from 1, or the latest, or the best."""
     return os.path.join(folder, f"epoch_{which}_model.safetensors")
 
 
-def score(figures):
+def score(figures: Mapping[str, Any]) -> float:
     """What the best checkpoint has least of: the validation loss, the average's if there is one."""
     loss = figures.get("validation_loss", math.inf)
     return figures.get("validation_loss" + AVERAGE, loss)
@@ -37,17 +43,24 @@ class Checkpoints:
     `before` is the meta of the checkpoint that was resumed, empty for a new run.
     """
 
-    def __init__(self, folder, network, recipe, meta=None, keep=5):
+    def __init__(
+        self,
+        folder: StrPath,
+        network: Network,
+        recipe: Recipe,
+        meta: dict[str, Json] | None = None,
+        keep: int = 5,
+    ) -> None:
         self.folder = os.fspath(folder)
         self.network, self.recipe, self.keep = network, recipe, keep
         self.meta = checkpoint.network_meta(network) | {"recipe": asdict(recipe)} | (meta or {})
-        self.before = {}
+        self.before: dict[str, Json] = {}
 
-    def path(self, which=LATEST):
+    def path(self, which: str | int = LATEST) -> str:
         """Path of the checkpoint of an epoch, or of the latest."""
         return checkpoint_path(self.folder, which)
 
-    def save(self, trainer, which=LATEST, **progress):
+    def save(self, trainer: Trainer, which: str | int = LATEST, **progress: Any) -> str:
         """Write weights, optimizer and progress; the path.
 
         Raises TrainingError, and writes nothing, if they could not be loaded again.
@@ -61,7 +74,7 @@ class Checkpoints:
         checkpoint.save(self.path(which), weights | prefixed, self.meta | progress)
         return self.path(which)
 
-    def save_epoch(self, trainer, epoch, **progress):
+    def save_epoch(self, trainer: Trainer, epoch: int, **progress: Any) -> None:
         """Write the checkpoint of a finished epoch, again if it is the best; remove older ones."""
         self.save(trainer, epoch, **progress)
         if score(progress) < self._lowest(progress["step"]):
@@ -71,7 +84,7 @@ class Checkpoints:
         for old in epochs[: -self.keep]:
             os.unlink(self.path(old))
 
-    def _lowest(self, step):
+    def _lowest(self, step: int) -> float:
         """The score of the best checkpoint before `step`."""
         if not os.path.exists(self.path(BEST)):
             return math.inf
@@ -79,11 +92,11 @@ class Checkpoints:
         there = meta["step"] < step and score(meta) > 0  # 0 was measured on gray photos alone
         return score(meta) if there else math.inf
 
-    def resume(self, trainer, which=LATEST):
+    def resume(self, trainer: Trainer, which: str | int = LATEST) -> int:
         """Load a checkpoint into `trainer`; the number of steps it has made."""
         path = self.path(which)
         state, meta = reading.load(path)
-        recipe = meta.get("recipe", self.meta["recipe"])["name"]
+        recipe = meta.get("recipe", self.meta["recipe"])["name"]  # type: ignore[index]
         if recipe != self.meta["recipe"]["name"]:
             raise TrainingError(f"{path}: of recipe {recipe}: add --recipe {recipe}")
         weights, optimizer = checkpoint.split(state)
@@ -101,7 +114,7 @@ class Checkpoints:
         self.before, self.meta = meta, self.meta | starts
         return meta["step"]
 
-    def _check_same(self, meta, path):
+    def _check_same(self, meta: dict[str, Json], path: str) -> None:
         """Raise TrainingError unless the photos and their order are those of `meta`."""
         before, settings = _settings(meta), _settings(self.meta)
         for key in ("seed", "photos", "fingerprint", "batch_size", "balance", "groups"):
@@ -114,7 +127,7 @@ class Checkpoints:
         if meta.get("classes") != self.meta.get("classes"):
             raise TrainingError(f"{path}: its class folders are others than these")
 
-    def changes(self):
+    def changes(self) -> list[str]:
         """Settings that are no longer those of the resumed checkpoint: "lr 0.1 -> 0.2", ..."""
         before, now = _settings(self.before), _settings(self.meta)
         settings = self.meta["recipe"].keys() - {"name", "record"}
@@ -126,13 +139,19 @@ class Checkpoints:
         ]
 
 
-def _settings(meta):
+def _settings(meta: dict[str, Json]) -> dict[str, Json]:
     """A checkpoint's recipe and other meta in one; settings that it is older than are off."""
     recipe = meta.get("recipe", {})
     return (asdict(Recipe("")) | recipe if recipe else {}) | meta
 
 
-def check_training(network, optimizer, meta, source, recipe):
+def check_training(
+    network: Network,
+    optimizer: Mapping[str, Array],
+    meta: Mapping[str, Json],
+    source: str,
+    recipe: Recipe,
+) -> None:
     """Raise CheckpointError unless a run of `network` by `recipe` can go on from a checkpoint.
 
     Equal shapes are not enough: options such as `extra_relu` have no arrays of their own. An

@@ -9,7 +9,9 @@ colorizer = backends.colorizer(figures["checkpoint"])
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from cic import networks
 from cic.colorize.settings import Settings
@@ -17,24 +19,36 @@ from cic.colour import prior, rebalance
 from cic.dataset import targets
 from cic.dataset.batches import Order, PhotoDataset, make_batch
 from cic.dataset.loader import Loader
+from cic.networks import Network
 from cic.networks.initialize import initialize, scale_to_data
 from cic.photos.sources import PhotoList
 from cic.system import files, locks, provenance
+from cic.system.arrays import State
 from cic.system.errors import InputError, SettingError
-from cic.system.progress import tell
+from cic.system.progress import Callback, tell
+from cic.system.typing import Json
 from cic.training import checkup, loop, runs
 from cic.training.board import Board
 from cic.training.log import Log
 from cic.training.losses import NEEDS
-from cic.training.plan import plan, refuse_idle
+from cic.training.plan import RunPlan, plan, refuse_idle
 from cic.training.preview import Preview, choose
+from cic.training.recipes import Recipe
+from cic.training.survey import Remark
+from cic.training.trainer import Framework, Trainer
 from cic.weights import checkpoint, reading, transfer
 
 INIT_CROPS = 8  # that the first weights are scaled to: 40,000 pixels a channel at the least
 OWN = ("provenance", "weights", "encoder", "prior")  # facts that each machine has its own of
 
 
-def train(backend, image_dir, recipe="full", progress=None, **settings):
+def train(
+    backend: Framework,
+    image_dir: Any,
+    recipe: str = "full",
+    progress: Callback | None = None,
+    **settings: Any,
+) -> dict[str, Any] | None:
     """Train on a backend, on photos of a folder or several: the run's figures, a dict.
 
     `settings` are those of a plan.RunPlan, such as model_path="model", and of the recipe, such as
@@ -46,7 +60,9 @@ def train(backend, image_dir, recipe="full", progress=None, **settings):
     return Session(plan(image_dir, recipe, **settings), progress).train(backend)
 
 
-def open_network(recipe, photos, classes):
+def open_network(
+    recipe: Recipe, photos: PhotoList, classes: Sequence[str] | None
+) -> tuple[Network, Sequence[str] | None]:
     """(network, its classes or None): a classifier's outputs and size follow from the photos.
 
     An option that says otherwise is refused by the data set.
@@ -63,7 +79,7 @@ def open_network(recipe, photos, classes):
     return networks.get(recipe.network, **(options | recipe.options)), classes
 
 
-def first_state(plan, dataset, progress=None):
+def first_state(plan: RunPlan, dataset: PhotoDataset, progress: Callback | None = None) -> State:
     """The first weights of a run by a RunPlan on a PhotoDataset, {name: array}."""
     network, recipe = dataset.network, plan.recipe
     if not plan.weights or plan.continue_train:
@@ -93,25 +109,32 @@ class Session:
     gray.
     """
 
-    def __init__(self, plan, progress=None):
+    def __init__(self, plan: RunPlan, progress: Callback | None = None) -> None:
         self.plan, self.progress = plan, progress
         classes = plan.classes and targets.read_classes(plan.classes)
         known = frozenset(classes or ())
         wanted = classes and (lambda photo: targets.class_of(photo) in known)
         photos, held_out = (
-            places and PhotoList(places, wanted) for places in (plan.image_dir, plan.val_dir)
+            places and PhotoList(places, wanted)  # type: ignore[arg-type]
+            for places in (plan.image_dir, plan.val_dir)
         )
-        network, classes = open_network(plan.recipe, photos, classes)
+        network, classes = open_network(plan.recipe, photos, classes)  # type: ignore[arg-type, assignment]
         refuse_idle(plan, network)
         self.shares = prior.read(plan.prior) if plan.prior else prior.default()
-        self.dataset = self._open(network, photos, classes)
+        self.dataset = self._open(network, photos, classes)  # type: ignore[arg-type]
         self.held_out = None
         if held_out is not None:
-            self.held_out = self._open(network, held_out, classes, held_out=True)
+            self.held_out = self._open(network, held_out, classes, held_out=True)  # type: ignore[arg-type]
             if not plan.check:
                 loop.refuse_gray(self.held_out)
 
-    def _open(self, network, photos, classes, held_out=False):
+    def _open(
+        self,
+        network: Network,
+        photos: PhotoList,
+        classes: Sequence[str] | None,
+        held_out: bool = False,
+    ) -> PhotoDataset:
         """PhotoDataset to train on, or to evaluate on: both have the same targets."""
         recipe, bin_weights = self.plan.recipe, None
         if recipe.rebalance:
@@ -133,7 +156,7 @@ class Session:
             **({"augment": False} if held_out else varied),
         )
 
-    def train(self, backend):
+    def train(self, backend: Framework) -> dict[str, Any] | None:
         """Train on a backend: the run's figures, or {"check": findings} if the plan asks for them.
 
         Several processes that a launcher started train together; all but the first return None.
@@ -145,7 +168,7 @@ class Session:
         finally:
             backend.leave()
 
-    def _train(self, backend, device):
+    def _train(self, backend: Framework, device: Any) -> dict[str, Any]:
         plan, first = self.plan, backend.rank() == 0
         order = self._order(backend)
         steps = plan.steps(order.steps_per_epoch)
@@ -170,21 +193,21 @@ class Session:
             records = self._records(stack, checkpoints, first, step)
             return loop.train(trainer, loader, steps, records, step, validation)
 
-    def _order(self, backend, held_out=False):
+    def _order(self, backend: Framework, held_out: bool = False) -> Order:
         """Order in which this process sees the photos of all, or those to evaluate on."""
         size, place = self.plan.recipe.batch_size, (backend.rank(), backend.world_size())
         if held_out:
-            return Order(len(self.held_out), size, 0, False, *place)
+            return Order(len(self.held_out), size, 0, False, *place)  # type: ignore[arg-type]
         groups = self.dataset.photos.groups, self.plan.recipe.balance
         return Order(len(self.dataset), size, self.plan.seed, True, *place, *groups)
 
-    def _lock(self, stack):
+    def _lock(self, stack: ExitStack) -> None:
         """Let no other run write into the folders of this one, as long as `stack` lasts."""
         paths = filter(None, (self.plan.model_path, self.plan.log_path))
         for folder in {os.path.realpath(path): path for path in paths}.values():
             stack.enter_context(locks.held(folder))
 
-    def _facts(self, backend, steps):
+    def _facts(self, backend: Framework, steps: int) -> dict[str, Json]:
         """What the checkpoints say of the run, a JSON object."""
         plan, dataset = self.plan, self.dataset
         weights = dataset.bin_weights
@@ -206,7 +229,9 @@ class Session:
             "provenance": provenance.facts(backend.NAME),
         }
 
-    def _start(self, backend, device, steps):
+    def _start(
+        self, backend: Framework, device: Any, steps: int
+    ) -> tuple[Trainer, runs.Checkpoints, int]:
         """(trainer, checkpoints, first step) of a new run, or of one to go on with."""
         plan, recipe, network = self.plan, self.plan.recipe, self.dataset.network
         facts = self._facts(backend, steps)
@@ -224,7 +249,7 @@ class Session:
         step = checkpoints.resume(trainer, plan.which_epoch) if plan.continue_train else 0
         return trainer, checkpoints, step
 
-    def _agree(self, backend, trainer, checkpoints):
+    def _agree(self, backend: Framework, trainer: Trainer, checkpoints: runs.Checkpoints) -> None:
         """Let all processes begin alike: with the first's weights, if nothing else differs."""
         facts = {key: value for key, value in checkpoints.meta.items() if key not in OWN}
         facts["photos"] = f"{facts['photos']:,} of fingerprint {facts.pop('fingerprint')}"
@@ -237,17 +262,24 @@ class Session:
         loop.check_alike(trainer, backend.rank(), backend.world_size(), facts)
         trainer.agree()
 
-    def _say(self, line):
+    def _say(self, line: str) -> None:
         tell(line, self.progress, sys.stderr)
 
-    def _name_problems(self):
+    def _name_problems(self) -> None:
         for dataset in filter(None, (self.dataset, self.held_out)):
             for problem in dataset.photos.problems:
                 self._say(f"skipped: {problem}")
             for line in dataset.photos.left_out:
                 self._say(line)
 
-    def _introduce(self, backend, trainer, checkpoints, step, steps):
+    def _introduce(
+        self,
+        backend: Framework,
+        trainer: Trainer,
+        checkpoints: runs.Checkpoints,
+        step: int,
+        steps: int,
+    ) -> None:
         """Say what is about to be trained, and how long."""
         network, size = self.dataset.network, backend.world_size()
         together = f" in {size} processes" if size > 1 else ""
@@ -263,7 +295,7 @@ class Session:
             fell = f"was to fall over {before:,} steps, now it is over {steps:,}"
             self._say(f"the learning rate {fell}")
 
-    def _examine(self, loader, trainer, step, steps):
+    def _examine(self, loader: Loader, trainer: Trainer, step: int, steps: int) -> list[Remark]:
         """Findings of the checkup, told by the first process: all of them, or the worrying ones."""
         recipe, whole = self.plan.recipe, bool(self.plan.check)
         how = self.shares, steps, step, not whole, self.held_out
@@ -273,7 +305,9 @@ class Session:
             self._say(checkup.table(shown))
         return found
 
-    def _records(self, stack, checkpoints, first, step):
+    def _records(
+        self, stack: ExitStack, checkpoints: runs.Checkpoints, first: bool, step: int
+    ) -> loop.Records:
         """What the run leaves behind; a board is closed with `stack`."""
         plan, board, preview = self.plan, None, None
         if plan.board and first:

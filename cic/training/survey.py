@@ -16,8 +16,10 @@ from cic.colour.distributions import soft_encode
 from cic.colour.grid import STRIDE
 from cic.colour.lab import ab_distance, rgb_to_lab
 from cic.colour.rebalance import is_gray, smooth
+from cic.dataset.batches import PhotoDataset
 from cic.networks import BINS
 from cic.photos import images
+from cic.system.arrays import Array, Floats
 from cic.system.invocation import named
 from cic.system.randomness import random_for
 
@@ -56,16 +58,16 @@ class Sample:
     """Crops of `photos` photos, looked at as training does; `seconds` is what that took."""
 
     photos: int = 0  # that could be read
-    failures: list = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     gray: int = 0
     enlarged: int = 0  # smaller than the crop
     large: int = 0  # more than twice load_size
     seconds: float = 0.0
-    lab: list = field(default_factory=list)  # (h, w, 3) of each photo in colour, CIELAB
-    nearest: np.ndarray = field(default_factory=lambda: np.zeros(COUNT, np.int64))
-    soft: np.ndarray = field(default_factory=lambda: np.zeros(COUNT))
+    lab: list[Floats] = field(default_factory=list)  # (h, w, 3) of each photo in colour, CIELAB
+    nearest: Array = field(default_factory=lambda: np.zeros(COUNT, np.int64))
+    soft: Array = field(default_factory=lambda: np.zeros(COUNT))
 
-    def add(self, dataset, i):
+    def add(self, dataset: PhotoDataset, i: int) -> None:
         """Look at photo `i`; raises PhotoError."""
         with images.opened(dataset.photos[i]) as image:
             short = min(image.size)
@@ -82,7 +84,9 @@ class Sample:
         self.soft += np.bincount(index.ravel(), weight.ravel(), COUNT)
 
 
-def take(dataset, photos, seconds=np.inf, odds=None):
+def take(
+    dataset: PhotoDataset, photos: int, seconds: float = np.inf, odds: Array | None = None
+) -> Sample:
     """Sample of so many photos of `dataset`, or as many as there is time for; seeded.
 
     `odds` (N,) are the photos' shares of the draws (`Order.odds`), None if they are equal.
@@ -101,7 +105,7 @@ def take(dataset, photos, seconds=np.inf, odds=None):
     return sample
 
 
-def findings(sample, dataset, shares):
+def findings(sample: Sample, dataset: PhotoDataset, shares: Array) -> list[Remark]:
     """Remarks of all that a Sample of `dataset` shows; `shares` (313,) is the prior in use."""
     found = [_readable(sample)]
     classifies = dataset.network.is_classifier
@@ -123,7 +127,7 @@ def findings(sample, dataset, shares):
     return found
 
 
-def held_out(sample, dataset):
+def held_out(sample: Sample, dataset: PhotoDataset) -> list[Remark]:
     """Remarks of a Sample of the photos to evaluate on, their names beginning with "val".
 
     Nothing that is counted of a gray photo says how well colours are learnt.
@@ -137,24 +141,24 @@ def held_out(sample, dataset):
     return [finding._replace(name=names[finding.name]) for finding in found]
 
 
-def _classes(dataset):
-    labels = [dataset.target.of(None, i)[0] for i in range(len(dataset))]
-    counts = np.bincount(labels, minlength=len(dataset.classes))
+def _classes(dataset: PhotoDataset) -> Remark:
+    labels = [dataset.target.of(None, i)[0] for i in range(len(dataset))]  # type: ignore[arg-type]
+    counts = np.bincount(labels, minlength=len(dataset.classes))  # type: ignore[arg-type]
     few, many = counts.min(), counts.max()
     measured = f"{len(counts)} classes of {few:,} to {many:,} photos"
     if not few:
-        empty = dataset.classes[counts.argmin()]
+        empty = dataset.classes[counts.argmin()]  # type: ignore[call-overload, index]
         return Remark("classes", measured, WARN, f"there is no photo of {empty}: it is not taught")
     if many <= UNEVEN * few:
         return Remark("classes", measured)
     return Remark("classes", measured, WARN, "the rare ones will be taken for the common ones")
 
 
-def _graded(value, warn, bad=np.inf):
+def _graded(value: float, warn: float, bad: float = np.inf) -> str:
     return BAD if value > bad else WARN if value > warn else OK
 
 
-def _readable(sample):
+def _readable(sample: Sample) -> Remark:
     failed = len(sample.failures)
     share = failed / (failed + sample.photos)
     measured = f"{failed} of {failed + sample.photos} photos cannot be read"
@@ -163,7 +167,7 @@ def _readable(sample):
     return Remark("readable", measured, _graded(share, 0, UNREADABLE), advice)
 
 
-def _gray(sample, kept):
+def _gray(sample: Sample, kept: bool) -> Remark:
     share = sample.gray / sample.photos
     verdict = _graded(share, GRAY[1]) if kept else _graded(share, *GRAY)
     taught = "to leave photos gray" if kept else "nothing"
@@ -171,7 +175,7 @@ def _gray(sample, kept):
     return Remark("gray", f"{share:.1%} of the photos", verdict, advice if verdict != OK else "")
 
 
-def _sizes(sample, dataset):
+def _sizes(sample: Sample, dataset: PhotoDataset) -> Remark:
     share = sample.enlarged / sample.photos
     measured = f"{share:.1%} are smaller than the crop of {dataset.crop_size} and get enlarged"
     advice = f"a --crop_size below {dataset.crop_size}, or larger photos"
@@ -179,7 +183,7 @@ def _sizes(sample, dataset):
     return Remark("sizes", measured, verdict, advice if verdict != OK else "")
 
 
-def _lightness(light):
+def _lightness(light: Array) -> Remark:
     mean = light.mean()
     measured = f"{light.min():.0f} to {light.max():.0f}, mean {mean:.0f}"
     if DARK <= mean <= LIGHT:
@@ -188,7 +192,7 @@ def _lightness(light):
     return Remark("L", measured, WARN, f"these are {kind}: look whether they are photographs")
 
 
-def _colours(ab):
+def _colours(ab: Array) -> Remark:
     chroma = ab_distance(ab).mean()
     (a, b), (c, d) = ab.min(0), ab.max(0)
     measured = f"a {a:.0f} to {c:.0f}, b {b:.0f} to {d:.0f}, mean chroma {chroma:.0f}"
@@ -197,7 +201,7 @@ def _colours(ab):
     return Remark("ab", measured, WARN, "these are pale, and so will results be: look at them")
 
 
-def _coverage(sample):
+def _coverage(sample: Sample) -> Remark:
     nearest, soft = np.count_nonzero(sample.nearest), np.count_nonzero(sample.soft)
     measured = f"{nearest} of {COUNT} bins occur, {soft} get some weight"
     if nearest >= FEW_BINS:
@@ -206,7 +210,7 @@ def _coverage(sample):
     return Remark("labels", measured, WARN, advice)
 
 
-def _prior(sample, shares, used):
+def _prior(sample: Sample, shares: Array, used: bool) -> Remark:
     if not used:
         return Remark("prior", "not used: no rebalancing")
     if len(sample.lab) < ENOUGH:

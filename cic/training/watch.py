@@ -5,12 +5,15 @@ what healthy and failing ones measured stands beside them.
 """
 
 from collections import Counter, deque
+from typing import Any, SupportsIndex
 
 import numpy as np
 
 from cic.colour.bins import AB, COUNT
 from cic.colour.distributions import decode
 from cic.colour.rebalance import GRAY_BELOW
+from cic.dataset.batches import Batch
+from cic.system.arrays import Array, Doubles
 from cic.system.invocation import named
 
 EVERY = 100  # steps between looks
@@ -34,7 +37,7 @@ HUES = (
 PATIENCE = {"blank": 3, "taken": 8, "collapsed": 8, "above": 3, "stuck": 20}
 
 
-def mean_target(batch):
+def mean_target(batch: Batch) -> Doubles:
     """What the pixels of a batch are to be, on average, (313,) float64: weights summed by bin.
 
     It sums to the pixels' mean rebalancing weight, gray photos counting 0.
@@ -44,7 +47,7 @@ def mean_target(batch):
     return total / max(1, index[:, 0].size)
 
 
-def constant_loss(target):
+def constant_loss(target: Array) -> float:
     """Loss of the best prediction that is the same everywhere, nats, for a mean target (313,).
 
     The loss of shares q is -sum(target log q). With S = sum(target) the best q is target / S, by
@@ -56,7 +59,7 @@ def constant_loss(target):
     return float(-(seen * np.log(seen / seen.sum())).sum())
 
 
-def hue(ab):
+def hue(ab: Array) -> str:
     """Plain name of a colour, ab (2,): gray, brown, blue, ..."""
     if np.abs(ab).max() <= GRAY_BELOW:
         return "gray"
@@ -64,12 +67,12 @@ def hue(ab):
     return next(name for end, name in HUES if angle <= end)
 
 
-def shares(bins):
+def shares(bins: Array) -> Doubles:
     """Share of each bin among any number of them, (313,)."""
     return np.bincount(bins.ravel(), minlength=COUNT) / max(1, bins.size)
 
 
-def deviation(ab):
+def deviation(ab: Array) -> float:
     """Standard deviation of (..., 2) ab from their mean, CIELAB units."""
     return float(np.sqrt(ab.reshape(-1, 2).var(0).sum()))
 
@@ -77,12 +80,13 @@ def deviation(ab):
 class Watch:
     """Notes every step's loss, looks at predictions now and then, and says what is wrong, once."""
 
-    def __init__(self):
-        self.losses, self.targets = deque(maxlen=RECENT), deque(maxlen=RECENT)
+    def __init__(self) -> None:
+        self.losses: deque[Any] = deque(maxlen=RECENT)  # native scalars
+        self.targets: deque[Array] = deque(maxlen=RECENT)
         self.total = np.zeros(COUNT)
-        self.looks = Counter()  # in a row at which a failure was seen
+        self.looks: Counter[str] = Counter()  # in a row at which a failure was seen
 
-    def note(self, loss, batch):
+    def note(self, loss: Any, batch: Batch) -> None:
         """Note the loss of a step, anything that has item(), and what it was to predict."""
         if not len(batch.inputs):
             return
@@ -91,13 +95,13 @@ class Watch:
         self.targets.append(target)
         self.total += target
 
-    def reference(self):
+    def reference(self) -> float:
         """Loss that the best constant prediction would have had in the recent steps, nats."""
         seen = self.total > 0
         best = np.log(self.total[seen] / self.total.sum())
         return float(-(np.mean(self.targets, 0)[seen] @ best))
 
-    def look(self, logits, batch):
+    def look(self, logits: Array, batch: Batch) -> list[str]:
         """What is wrong, a list of sentences, most often empty: each is said once.
 
         `logits` (n, 313, h, w) is the prediction for the first n photos of `batch`. Numbers that
@@ -106,7 +110,7 @@ class Watch:
         if not len(logits) or not np.isfinite(logits).all() or not self.targets:
             return []
         found = self._of_loss() | _of_colours(logits, batch.targets[0][: len(logits), 0])
-        messages = []
+        messages: list[str] = []
         for name, patience in PATIENCE.items():
             if self.looks[name] < patience:
                 self.looks[name] = self.looks[name] + 1 if name in found else 0
@@ -114,7 +118,7 @@ class Watch:
                     messages.append(found[name])
         return messages
 
-    def _of_loss(self):
+    def _of_loss(self) -> dict[str, str]:
         """{failure: message} of the recent steps' losses."""
         reference = self.reference()
         if not reference:
@@ -135,9 +139,9 @@ class Watch:
         return found
 
 
-def _of_colours(logits, index):
+def _of_colours(logits: Array, index: Array) -> dict[str, str]:
     """{failure: message} of predictions (n, 313, h, w) and true nearest bins (n, h, w)."""
-    found = {}
+    found: dict[str, str] = {}
     predicted, true = shares(logits.argmax(1)), shares(index)
     top = predicted.argmax()
     if predicted[top] > TAKEN and true[top] < NOT_TAKEN:
@@ -150,7 +154,7 @@ def _of_colours(logits, index):
     return found
 
 
-def _taken(top, predicted, true):
+def _taken(top: SupportsIndex, predicted: float, true: float) -> str:
     a, b = AB[top]
     if np.abs(AB[top]).max() <= NEUTRAL:
         advice = "lower --gamma, so that rare colours weigh more, or take more steps"
@@ -162,7 +166,7 @@ def _taken(top, predicted, true):
     )
 
 
-def _collapsed(mean, left):
+def _collapsed(mean: Array, left: float) -> str:
     name = hue(mean)
     what = "gray" if name == "gray" else f"the same {name}"
     if name == "gray":

@@ -1,0 +1,81 @@
+"""What training asks of a backend: a trainer, and the processes that it runs in.
+
+`backends.base` has the whole of what a backend is.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from cic.dataset.batches import Batch
+from cic.networks import Network
+from cic.system.arrays import Array, State
+from cic.training.recipes import Recipe
+
+
+class Trainer(Protocol):
+    """A network in training, with its optimizer."""
+
+    precision: str
+    device: Any  # native
+
+    def step(self, batch: Batch, lr: float, stop: Sequence[Any] = ()) -> tuple[Any, int, bool]:
+        """One step at learning rate `lr` on this process's part of a batch: (loss, photos, stop).
+
+        All of all processes: the loss as a native scalar that has `item()`, the number of photos,
+        and whether any process asks to stop, its `stop` being no longer empty.
+        """
+
+    def agree(self) -> None:
+        """Take the weights of the first process."""
+
+    def evaluate(self, batch: Batch) -> tuple[float, float]:
+        """(total, count) of the loss of this process's `batch` in evaluation mode."""
+
+    @property
+    def averages(self) -> bool:
+        """Whether it keeps an average of the weights."""
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """A context in which the net has the average of the weights, if there is one."""
+
+    def predict(self, inputs: Array) -> Array:
+        """The output, float32, for inputs (N, C, H, W), in evaluation mode."""
+
+    def total(self, *values: float) -> list[float]:
+        """Each number summed over all processes."""
+
+    def memory(self) -> int | None:
+        """Bytes of the device that are free; None for the CPU."""
+
+    def state(self) -> tuple[State, State]:
+        """(weights, optimizer), from which `load` goes on."""
+
+    def load(self, weights: State, optimizer: State) -> None:
+        """Go on from what `state` gave, on either framework."""
+
+
+class Framework(Protocol):
+    """A backend, as far as a run of training needs it."""
+
+    NAME: str
+
+    def join(self, device: Any) -> Any:
+        """Join the other processes of a launch, if there are any; this one's native device."""
+
+    def leave(self) -> None:
+        """Leave the other processes."""
+
+    def rank(self) -> int:
+        """Number of this process, from 0."""
+
+    def world_size(self) -> int:
+        """How many processes train together."""
+
+    def resolve_device(self, device: str = "auto") -> Any:
+        """The native device for "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:1"."""
+
+    def Trainer(
+        self, network: Network, recipe: Recipe, state: State, device: Any, precision: str
+    ) -> Trainer:
+        """A trainer that starts from `state`."""
