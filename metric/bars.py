@@ -1,10 +1,15 @@
 """Picture of accuracies."""
 
+from collections.abc import Mapping
+
 from metric import charts
+from metric.summary import Span
 from metric.table import cell
 
 
-def png(rows, intervals):
+def png(
+    rows: Mapping[str, Mapping[str, float]], intervals: Mapping[str, Mapping[str, Span]]
+) -> bytes:
     """Bytes of a PNG, bars of {row name: {"top1": percent, "top5": percent}} and their intervals.
 
     `intervals` are {row name: {"top1": [low, high] or None, ...}}.

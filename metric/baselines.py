@@ -1,15 +1,18 @@
 """What every table is read against: all gray, the colours of another photo, and the truth."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image
 
 from cic.colour.lab import recolor, rgb_to_lab
+from cic.system.arrays import Bytes
 from cic.system.randomness import random_for
 
 GRAY, RANDOM, TRUTH = "all gray", "random ab", "truth"
 
 
-def donors(count, seed=0):
+def donors(count: int, seed: int = 0) -> Sequence[int | None]:
     """[index of another photo, for each of `count`], all on one random circle; [None] for one."""
     if count == 1:
         return [None]
@@ -19,7 +22,7 @@ def donors(count, seed=0):
     return donor.tolist()
 
 
-def pictures(photo, donor=None):
+def pictures(photo: Bytes, donor: Bytes | None = None) -> dict[str, Bytes]:
     """{name: (H, W, 3) uint8} of a photo (H, W, 3) uint8; `donor` is another, of any size.
 
     All keep the photo's lightness (see `recolor`); ab is 0; that of the donor, if there is

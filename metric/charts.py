@@ -1,11 +1,16 @@
 """Charts by matplotlib, which is slow to import: an empty figure, its legend, its PNG."""
 
 import io
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
+# Of matplotlib, which is imported when a chart is drawn and not before.
+Figure: TypeAlias = Any
+Axes: TypeAlias = Any
 DPI = 110
 
 
-def figure(width, height):
+def figure(width: float, height: float) -> Figure:
     """An empty figure, inches, that draws itself and opens no window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -15,14 +20,14 @@ def figure(width, height):
     return empty
 
 
-def legend(axes, lines, labels, **where):
+def legend(axes: Axes, lines: Sequence[Any], labels: Iterable[str], **where: Any) -> None:
     """A legend of `lines` whose labels are shown as they are, "$" and "_" included."""
     made = axes.legend(lines, ["label"] * len(lines), **where)
     for text, label in zip(made.get_texts(), labels):
         text.set(text=label, parse_math=False)
 
 
-def png(drawn, dpi=DPI):
+def png(drawn: Figure, dpi: int = DPI) -> bytes:
     """Bytes of a PNG of a figure."""
     file = io.BytesIO()
     drawn.savefig(file, format="png", dpi=dpi)

@@ -5,11 +5,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cic.colorize.colorizer import Colorizer
 from cic.colour import prior
+from cic.colour.decoding import Decoding
 from cic.photos import images, kinds, sources
 from cic.system import provenance
 from cic.system.errors import InputError
-from cic.system.progress import tell, told
+from cic.system.progress import Callback, tell, told
+from cic.system.typing import Json
 from cic.weights import download
 from metric import frontier, record, table
 from metric.measuring import read_prior
@@ -30,16 +33,18 @@ class Choice:
     prior: str | None = None
     most: int | None = None
 
-    def decodings(self, own):
+    def decodings(self, own: Decoding) -> list[Decoding]:
         """[Decoding] of all combinations, for weights whose Decoding is `own`."""
         unweights = self.unweights
         if unweights is None:
             unweights = (0.0,) if own.bin_weights is None else frontier.UNWEIGHTS
         found = self.temperatures, unweights, self.saturations
-        return frontier.decodings(own.bin_weights, *(dict.fromkeys(values) for values in found))
+        return frontier.decodings(own.bin_weights, *(dict.fromkeys(values) for values in found))  # type: ignore[arg-type]
 
 
-def measure(choice, colorizer, progress=None):
+def measure(
+    choice: Choice, colorizer: Colorizer, progress: Callback | None = None
+) -> dict[str, Json]:
     """What frontier.Frontier computes of a Choice, and the "protocol": a JSON object.
 
     Photos that cannot be read are named there, as "skipped". Steps and lines are told to
@@ -76,6 +81,6 @@ def measure(choice, colorizer, progress=None):
     return found.compute() | {"protocol": protocol}
 
 
-def rendered(found):
+def rendered(found: dict[str, Json]) -> tuple[str, str, bytes]:
     """(JSON, the table as text, PNG) of what `measure` gave."""
     return record.dumps(found), table.text(frontier.table(found)), frontier.png(found)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,18 +10,23 @@ import numpy as np
 
 from cic.dataset.batches import Order, PhotoDataset
 from cic.dataset.loader import Loader
+from cic.networks import Network
 from cic.photos.sources import report_name
 from cic.system import provenance
+from cic.system.arrays import Array
 from cic.system.errors import InputError
-from cic.system.progress import tell, told
+from cic.system.progress import Callback, tell, told
 from cic.system.randomness import noise_of
+from cic.system.typing import Json
 from cic.training.ranks import RANKS
 from cic.weights import download, reading
 from metric import bars, ledger, record
 from metric.classifiers import count_each
 from metric.figures.accuracy import Accuracy
+from metric.figures.sums import Values
 from metric.ledger import Ledger
-from metric.summary import summarize
+from metric.runner import Runner
+from metric.summary import Span, summarize
 
 CHANCE = "chance"
 BATCH = 16  # photos at once
@@ -30,36 +35,42 @@ BATCH = 16  # photos at once
 class ByClass:
     """Accuracy over all photos and within each of the `classes`, by photo; mergeable."""
 
-    def __init__(self, classes):
+    def __init__(self, classes: Iterable[str]) -> None:
         self.total = Ledger(Accuracy())
         self.each = {name: Ledger(Accuracy()) for name in classes}
 
-    def update(self, photos, logits, labels):
+    def update(self, photos: Sequence[str], logits: Array, labels: Array) -> None:
         """Add photos: names (N,), logits (N, classes) and labels (N,), integers from 0."""
         count_each(self.total, photos, logits, labels)
-        photos = np.asarray(photos)
+        photos = np.asarray(photos)  # type: ignore[assignment]
         for label, own in enumerate(self.each.values()):
             chosen = labels == label
             count_each(own, photos[chosen].tolist(), logits[chosen], labels[chosen])
 
-    def merge(self, other):
+    def merge(self, other: "ByClass") -> None:
         """Add what `other` has seen."""
         self.total.merge(other.total)
         for mine, theirs in zip(self.each.values(), other.each.values()):
             mine.merge(theirs)
 
-    def compute(self):
+    def compute(self) -> Values:
         """{"top1": ..., "top5": ...}, percent."""
         return self.total.compute()
 
-    def by_class(self):
+    def by_class(self) -> tuple[dict[str, Values], dict[str, dict[str, Span]]]:
         """({class: {"top1": ..., "top5": ...}}, their intervals), percent, if it has photos."""
         found = {name: summarize({name: each}) for name, each in self.each.items() if each.photos}
         figures = {name: one.figures[name] for name, one in found.items()}
         return figures, {name: one.intervals[name] for name, one in found.items()}
 
 
-def dataset(folder, network, meta, classes=None, load_size=None):
+def dataset(
+    folder: str,
+    network: Network,
+    meta: Mapping[str, Json],
+    classes: Sequence[str] | None = None,
+    load_size: int | None = None,
+) -> PhotoDataset:
     """PhotoDataset of a folder for a classifier with the `meta` of its checkpoint.
 
     The classes are those of the checkpoint or, of one that names none, `classes`, or all the
@@ -78,20 +89,27 @@ def dataset(folder, network, meta, classes=None, load_size=None):
         [folder],
         network,
         load_size,
-        network.size,
+        network.size,  # type: ignore[arg-type]
         seed=meta.get("seed", 0),
         augment=False,
         classes=own or classes,
     )
 
 
-def measure(photos, predict, workers=0, most=None, progress=None):
+def measure(
+    photos: PhotoDataset,
+    predict: Callable[[Array], Array],
+    workers: int = 0,
+    most: int | None = None,
+    progress: Callback | None = None,
+) -> tuple[ByClass, list[str]]:
     """(ByClass, messages of photos that cannot be read) of a PhotoDataset.
 
     `predict` runs the network on (N, C, S, S) float32; at the `most` so many photos, the first.
     Steps are told to `progress`, by default a bar.
     """
-    accuracy, failures = ByClass(photos.classes), []
+    accuracy = ByClass(photos.classes)  # type: ignore[arg-type]
+    failures: list[str] = []
     count = min(len(photos), most or len(photos))
     order = Order(count, BATCH, shuffle=False)
     # A batch has no names, and none of those that cannot be read; the noise tells its photos apart.
@@ -124,18 +142,27 @@ class Labelled:
 class Evaluated(NamedTuple):
     """{file name: content}, the table as text, and whether every photo could be read."""
 
-    contents: dict
+    contents: dict[str, str | bytes]
     text: str
     complete: bool
 
 
-def evaluate(labelled, rows, device="auto", workers=0, progress=None):
+def evaluate(
+    labelled: Labelled,
+    rows: Mapping[str, tuple[str, Runner]],
+    device: str = "auto",
+    workers: int = 0,
+    progress: Callback | None = None,
+) -> Evaluated:
     """Measure {row: (file of a classifier's weights, backend)} on Labelled photos: Evaluated.
 
     Steps and lines are told to `progress`, see `cic.system.progress`; by default a bar is shown.
     Raises ValueError for weights of different classes.
     """
-    found, protocols, failures, names = {}, {}, {}, None
+    found: dict[str, ByClass] = {}
+    protocols: dict[str, Json] = {}
+    failures: dict[str, None] = {}
+    names = None
     for row, (weights, backend) in rows.items():
         network, state, meta = reading.load_weights(weights)
         settings = meta, labelled.classes, labelled.load_size
@@ -155,10 +182,12 @@ def evaluate(labelled, rows, device="auto", workers=0, progress=None):
     for failure in failures:
         tell(f"skipped: {failure}", progress, sys.stderr)
     protocol = {"rows": protocols, "skipped": list(failures)}
-    return Evaluated(*_rendered(found, names, protocol), not failures)
+    return Evaluated(*_rendered(found, names, protocol), not failures)  # type: ignore[arg-type]
 
 
-def _rendered(found, names, protocol):
+def _rendered(
+    found: Mapping[str, ByClass], names: Sequence[str], protocol: dict[str, Json]
+) -> tuple[dict[str, str | bytes], str]:
     """({file name: content}, the table as text) of {row: ByClass} and the classes' names."""
     totals = {row: accuracy.total for row, accuracy in found.items()}
     measured = summarize(totals)
@@ -180,12 +209,12 @@ def _rendered(found, names, protocol):
     }, measured.text()
 
 
-def chance(classes):
+def chance(classes: int) -> dict[str, float]:
     """What guessing among so many classes comes to, {"top1": ..., "top5": ...}, percent."""
     return {f"top{k}": 100 * min(1.0, k / classes) for k in RANKS}
 
 
-def facts(network, photos):
+def facts(network: Network, photos: PhotoDataset) -> dict[str, Json]:
     """What the accuracy of a network depends on, a JSON object."""
     return {
         "network": str(network),
@@ -193,5 +222,5 @@ def facts(network, photos):
         "masked": network.masked,
         "resize": f"short side to {photos.load_size} pixels, bicubic (Pillow)",
         "crop": f"the middle {photos.crop_size} x {photos.crop_size} pixels",
-        "classes": len(photos.classes),
+        "classes": len(photos.classes),  # type: ignore[arg-type]
     }

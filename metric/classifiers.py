@@ -1,23 +1,30 @@
 """Classifiers on pictures in class folders: what they see, the labels, and what they recognise."""
 
 import os
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
 
-from cic.networks import imagenet
-from cic.photos import images, sources
+from cic.networks import Network, imagenet
+from cic.photos import images, kinds, sources
+from cic.system.arrays import Array, Bytes, Floats, State
 from cic.system.errors import InputError
 from cic.system.parallel import Pool
-from cic.system.progress import told
+from cic.system.progress import Callback, told
+from cic.system.typing import Json
 from cic.weights import download, formats
 from metric import baselines, pairs
 from metric.figures.accuracy import Accuracy, named
 from metric.ledger import Ledger
 from metric.measuring import RESULT
 from metric.pairs import WHOLE
+from metric.summary import Summary
 
+# A result, its true photo, another that lends it colours, and the label.
+Job: TypeAlias = tuple[str, str | None, str | None, int | None]
 CHUNK = 4  # photos that travel together between processes
 TITLES = {  # of networks, with their options
     "vgg16": "VGG-16",
@@ -26,7 +33,7 @@ TITLES = {  # of networks, with their options
 }
 
 
-def count_each(ledger, photos, logits, labels):
+def count_each(ledger: Ledger, photos: Iterable[str], logits: Array, labels: Array) -> None:
     """Add photos by their names to a Ledger of Accuracy: logits (N, classes), labels (N,)."""
     for number, photo in enumerate(photos):
         one, part = Accuracy(), slice(number, number + 1)
@@ -34,7 +41,7 @@ def count_each(ledger, photos, logits, labels):
         ledger.add(photo, one)
 
 
-def square(image, size):
+def square(image: Image.Image, size: int) -> Bytes:
     """Middle of a Pillow image of mode RGB, its short side resized to `size`: (size, size, 3)."""
     short = min(image.size)
     width, height = (size * n // short for n in image.size)
@@ -43,7 +50,7 @@ def square(image, size):
     return np.asarray(resized.crop((left, top, left + size, top + size)))
 
 
-def squares(size, job):
+def squares(size: int, job: Job) -> tuple[dict[str, Bytes], bool] | str:
     """({row: (size, size, 3) uint8} of what the network is to see, whether the result has alpha).
 
     `job` is (result, true photo or None, donor or None, label); of the true photo, and another that
@@ -54,7 +61,7 @@ def squares(size, job):
         if photo:
             truth, picture, transparent = WHOLE.read_pair(pairs.Pair(photo, result))
             other = donor and WHOLE.read(donor)[0]
-            pictures = {RESULT: picture} | baselines.pictures(truth, other)
+            pictures = {RESULT: picture} | baselines.pictures(truth, other)  # type: ignore[arg-type]
         else:
             picture, _, transparent = WHOLE.read(result)
             pictures = {RESULT: picture}
@@ -64,7 +71,7 @@ def squares(size, job):
     return seen, transparent
 
 
-def class_photos(folder, left_out=None):
+def class_photos(folder: str, left_out: kinds.LeftOut | None = None) -> list[tuple[str, str]]:
     """[(photo's path relative to `folder`, its class folder)], in a fixed order.
 
     Raises ValueError if there is none, or one that lies in no class folder.
@@ -78,7 +85,12 @@ def class_photos(folder, left_out=None):
     return photos
 
 
-def labelled(folder, photos, outputs, classes=None):
+def labelled(
+    folder: str,
+    photos: Sequence[tuple[str, str]],
+    outputs: int,
+    classes: Sequence[str] | None = None,
+) -> list[tuple[str, int | None]]:
     """[(photo, label)] of `class_photos` of a folder, for a network of so many `outputs`.
 
     `classes` are the class folders' names in the order of the outputs: by default all that there
@@ -106,7 +118,7 @@ def labelled(folder, photos, outputs, classes=None):
     return [(name, label.get(entry)) for name, entry in photos]
 
 
-def split(labelled):
+def split(labelled: Iterable[tuple[str, int | None]]) -> tuple[list[tuple[str, int]], list[str]]:
     """([(photo, label)] with a label, the others' photos) of `labelled`."""
     return (
         [(name, label) for name, label in labelled if label is not None],
@@ -114,7 +126,7 @@ def split(labelled):
     )
 
 
-def outside(photos, count):
+def outside(photos: Sequence[str], count: int) -> str:
     """A note on `photos` that have no label, of `count`."""
     folders = sorted({name.partition(os.sep)[0] for name in photos})
     some = ", ".join(folders[:3]) + (", ..." if len(folders) > 3 else "")
@@ -124,11 +136,13 @@ def outside(photos, count):
     )
 
 
-def _is_class(entry):
+def _is_class(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir() and not entry.name.startswith(".")
 
 
-def jobs_of(folder, photos, imgs_dir=None, seed=0):
+def jobs_of(
+    folder: str, photos: Sequence[tuple[str, int]], imgs_dir: str | None = None, seed: int = 0
+) -> list[Job]:
     """Jobs for `squares` of `labelled` photos of a folder; `seed` is the random baseline's.
 
     Raises ValueError unless the true photos have the same names, extensions aside: see pairs.find.
@@ -145,14 +159,23 @@ def jobs_of(folder, photos, imgs_dir=None, seed=0):
     ]
 
 
-def measure(network, predict, jobs, batch_size=10, workers=0, progress=None):
+def measure(
+    network: Network,
+    predict: Callable[[Floats], Array],
+    jobs: Sequence[Job],
+    batch_size: int = 10,
+    workers: int = 0,
+    progress: Callback | None = None,
+) -> tuple[dict[str, Ledger], list[str], list[str]]:
     """({row: Ledger of Accuracy}, results with alpha, messages of photos that cannot be read).
 
     Rows are "colorized" and, with true photos, the baselines. After the first message the photos
     are only read. `predict` runs the network on (N, 3, S, S) float32. Steps are told to `progress`,
     by default a bar.
     """
-    rows, transparent, failures = {}, [], {}
+    rows: dict[str, Ledger] = {}
+    transparent: list[str] = []
+    failures: dict[Any, None] = {}
     with (
         Pool(workers, squares, network.size) as pool,
         told(progress, total=len(jobs)) as bar,
@@ -162,16 +185,16 @@ def measure(network, predict, jobs, batch_size=10, workers=0, progress=None):
             failures |= dict.fromkeys(seen for _, seen in batch if isinstance(seen, str))
             if failures:
                 continue
-            transparent += [job[0] for job, (_, has_alpha) in batch if has_alpha]
+            transparent += [job[0] for job, (_, has_alpha) in batch if has_alpha]  # type: ignore[str-unpack]
             names, labels = [job[0] for job, _ in batch], np.array([job[-1] for job, _ in batch])
             for name in batch[0][1][0]:
-                pixels = np.stack([seen[name] for _, (seen, _) in batch])
+                pixels = np.stack([seen[name] for _, (seen, _) in batch])  # type: ignore[index, misc, str-unpack]
                 logits = predict(inputs(network, pixels))
                 count_each(rows.setdefault(name, Ledger(Accuracy())), names, logits, labels)
     return rows, transparent, list(failures)
 
 
-def load(weights):
+def load(weights: str) -> tuple[Network, State, int]:
     """(network, state, number of classes) of a classifier's weights, a path.
 
     Raises ValueError, naming the file, for another network.
@@ -179,21 +202,21 @@ def load(weights):
     network, state = formats.load(weights)
     if not network.is_classifier:
         raise InputError(f"{weights}: {network} is no classifier")
-    (outputs,) = network.output((network.channels, network.size, network.size))
+    (outputs,) = network.output((network.channels, network.size, network.size))  # type: ignore[arg-type]
     return network, state, outputs
 
 
-def title(network):
+def title(network: Network) -> str:
     """A network's name for people, "VGG-16"."""
     return TITLES.get(network.name, network.name).format(**network.options)
 
 
-def inputs(network, views):
+def inputs(network: Network, views: Bytes) -> Floats:
     """What `network` takes, (N, C, S, S) float32, of pictures (N, S, S, 3) uint8."""
     return network.inputs(views)
 
 
-def facts(network, weights, backend):
+def facts(network: Network, weights: str, backend: str) -> dict[str, Json]:
     """What the accuracy of a network with weights, a path, depends on, a JSON object."""
     return {
         "classifier": title(network),
@@ -206,10 +229,10 @@ def facts(network, weights, backend):
     }
 
 
-def titled(found, classifier):
+def titled(found: Summary, classifier: str) -> Summary:
     """The same summary.Summary, its figures called as those of one classifier of several."""
     parts = {
         part: {row: named(each, classifier) for row, each in getattr(found, part).items()}
         for part in ("figures", "intervals", "less_gray")
     }
-    return found._replace(**parts)
+    return found._replace(**parts)  # type: ignore[arg-type]

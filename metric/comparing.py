@@ -1,12 +1,15 @@
 """Two measured runs beside each other: differences of their figures, with paired intervals."""
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations, product
+from typing import Any
 
 from cic.system.errors import InputError
+from cic.system.typing import Json
 from metric import table
 from metric.baselines import GRAY, RANDOM, TRUTH
 from metric.evaluation import Row
-from metric.ledger import unpack
+from metric.ledger import Ledger, unpack
 from metric.pairs import named
 from metric.summary import apart, differences, summarize
 
@@ -17,7 +20,9 @@ WEIGHTS = ("raw_weight", "rebalanced_weight", "balanced_weight", "vivid_photos",
 ROUNDING = 1e-9
 
 
-def check(paths, runs):
+def check(
+    paths: Sequence[str], runs: Sequence[tuple[Mapping[str, Ledger], Mapping[str, Json]]]
+) -> None:
     """Raise ValueError unless two runs are of the same photos, measured alike.
 
     `runs` are what `unpack` gives of the two `paths`.
@@ -41,7 +46,7 @@ def check(paths, runs):
             raise InputError(f"{both}: {photo!r} is another picture in each")
 
 
-def paired(runs):
+def paired(runs: Sequence[Mapping[str, Ledger]]) -> tuple[dict[str, Ledger], list[tuple[str, str]]]:
     """({label: ledger}, [(label, label)]) of the rows to compare of one run or two, {row: ledger}.
 
     Raises ValueError if there is no pair.
@@ -50,14 +55,14 @@ def paired(runs):
         {f"{row} of {letter}" if len(runs) > 1 else row: row for row in run if row not in BASELINES}
         for letter, run in zip("AB", runs)
     ]
-    pairs = list(product(*labels) if len(runs) > 1 else combinations(*labels, 2))
+    pairs = list(product(*labels) if len(runs) > 1 else combinations(*labels, 2))  # type: ignore[call-overload]
     if not pairs:
         raise InputError("there are no two rows to compare: name a second run")
     chosen = zip(labels, runs)
     return {name: run[row] for each, run in chosen for name, row in each.items()}, pairs
 
 
-def compared(runs):
+def compared(runs: Sequence[Mapping[str, Ledger]]) -> list[dict[str, Any]]:
     """[{"first", "second", "figures", "intervals", "differences"}, ...] of each pair of rows.
 
     `runs` are one or two of {row: ledger}, of the same photos. `differences` are
@@ -81,7 +86,7 @@ def compared(runs):
     return result
 
 
-def text_of(pair):
+def text_of(pair: Mapping[str, Any]) -> str:
     """One of `compared` as lines of text: the figures of both, and their differences."""
     title = f"{pair['first']} less {pair['second']}"
     numbers, spans = apart({title: pair["differences"]})
@@ -90,7 +95,7 @@ def text_of(pair):
     return table.lines([list(column) for column in zip(*cells)])
 
 
-def compare(path, other=None):
+def compare(path: str, other: str | None = None) -> tuple[int, list[dict[str, Any]]]:
     """(number of photos, what `compared` gives) of the .npz file of a run, or of two runs' files.
 
     Raises ValueError, naming the files, unless they are of such runs, of the same photos, measured

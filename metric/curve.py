@@ -1,9 +1,12 @@
 """Picture of AuC's curves."""
 
+from collections.abc import Mapping
+
+from cic.system.arrays import Array
 from metric import charts
 
 
-def png(curves):
+def png(curves: Mapping[str, Mapping[str, Array]]) -> bytes:
     """Bytes of a PNG of {row name: {"raw": (151,), "rebalanced": (151,), ...}}, shares of 1."""
     names = list(next(iter(curves.values())))
     figure = charts.figure(5.5 * len(names), 5)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from types import MappingProxyType
@@ -10,12 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cic.colorize.colorizer import Colorizer
 from cic.colour import prior
+from cic.networks import Network
 from cic.photos import kinds, sources
 from cic.photos.sheet import contact_sheet
 from cic.system import contents
+from cic.system.arrays import Array, Bytes, Floats
 from cic.system.errors import InputError
-from cic.system.progress import tell
+from cic.system.progress import Callback, tell
+from cic.system.typing import Json
 from cic.weights import download
 from metric import (
     baselines,
@@ -33,8 +37,13 @@ from metric import (
     summary,
     table,
 )
+from metric.evaluation import Classifier, Row
 from metric.figures import calibration, temperature
 from metric.gallery import printable
+from metric.heaviest import Heaviest
+from metric.ledger import Ledger
+from metric.runner import Runner
+from metric.summary import Summary
 
 COLUMN = 320  # pixels of a picture on the sheets
 TAKEN = (baselines.GRAY, baselines.RANDOM, baselines.TRUTH, classification.CHANCE)
@@ -65,7 +74,7 @@ class Study:
     num_workers: int = 0
 
     @cached_property
-    def names(self):
+    def names(self) -> list[str]:
         """Paths of the photos in the folder, looked for once; says what kinds are left out."""
         left_out = kinds.LeftOut()
         found = sources.find(self.image_dir, self.most, left_out=left_out)
@@ -73,7 +82,7 @@ class Study:
             tell(line)
         return found
 
-    def path(self, name):
+    def path(self, name: str) -> str:
         """Path of a photo of that name."""
         return os.path.join(self.image_dir, name)
 
@@ -81,7 +90,7 @@ class Study:
 class Recognisers(NamedTuple):
     """{name: evaluation.Classifier} that look at pictures, and {name: facts} of the protocol."""
 
-    classifiers: Mapping[str, Any] = MappingProxyType({})
+    classifiers: Mapping[str, Classifier] = MappingProxyType({})
     facts: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -94,20 +103,27 @@ class Evaluated(NamedTuple):
     `complete` says that no photo was left out, of the figures or of the gallery.
     """
 
-    contents: dict
+    contents: dict[str, str | bytes]
     text: str
-    heaviest: dict
-    lines: list
+    heaviest: dict[str, Heaviest]
+    lines: list[str]
     complete: bool
 
 
-def recognisers(study, files, classes, backend, device="auto"):
+def recognisers(
+    study: Study,
+    files: Iterable[str],
+    classes: Sequence[str] | None,
+    backend: Runner,
+    device: str = "auto",
+) -> Recognisers:
     """Recognisers of the photos of a Study, of some weights' `files`, on a backend.
 
     `classes` are the class folders' names in the order of the outputs, or None. Raises ValueError,
     naming a file that is of no classifier or does not fit the folders.
     """
-    found, facts = {}, {}
+    found: dict[str, Classifier] = {}
+    facts: dict[str, Json] = {}
     photos = [(name, name.partition(os.sep)[0]) for name in study.names]
     for weights in files:
         network, state, outputs = classifiers.load(weights)
@@ -116,16 +132,16 @@ def recognisers(study, files, classes, backend, device="auto"):
         labelled = classifiers.labelled(study.image_dir, photos, outputs, classes)
         labels = {study.path(name): label for name, label in labelled}
         run = partial(_recognise, network, backend.predictor(network, state, device))
-        found[name] = evaluation.Classifier(run, network.size, labels)
+        found[name] = evaluation.Classifier(run, network.size, labels)  # type: ignore[arg-type]
         facts[name] = classifiers.facts(network, weights, backend.NAME)
     return Recognisers(found, facts)
 
 
-def _recognise(network, forward, views):
+def _recognise(network: Network, forward: Callable[[Floats], Array], views: Bytes) -> Array:
     return forward(classifiers.inputs(network, views))
 
 
-def _class_lines(study, names, recognisers):
+def _class_lines(study: Study, names: Sequence[str], recognisers: Recognisers) -> Iterator[str]:
     """Yield a line on the photos `names` that are of no class."""
     for one in recognisers.classifiers.values():
         others = [name for name in names if one.labels[study.path(name)] is None]
@@ -134,7 +150,7 @@ def _class_lines(study, names, recognisers):
             return
 
 
-def _read_all(study, progress):
+def _read_all(study: Study, progress: Callback | None) -> tuple[list[str], list[str]]:
     """(names of those photos of a Study that can be read, messages of the others)."""
     paths = list(map(study.path, study.names))
     problems = evaluation.problems(paths, study.cut, study.num_workers, progress)
@@ -144,10 +160,16 @@ def _read_all(study, progress):
         tell(f"skipped: {problem}", progress, sys.stderr)
     if not names:
         raise InputError(f"{study.image_dir}: no photo in there that can be read")
-    return names, problems
+    return names, problems  # type: ignore[return-value]
 
 
-def _card(study, count, colorizers, frameworks, device):
+def _card(
+    study: Study,
+    count: int,
+    colorizers: Mapping[str, Colorizer],
+    frameworks: Sequence[str],
+    device: str,
+) -> dict[str, Json]:
     """The protocol card, a JSON object."""
     how = study.cut, study.seed, study.strict, study.prior
     card = protocol.card(count, *how, *frameworks)
@@ -163,7 +185,7 @@ def _card(study, count, colorizers, frameworks, device):
     return card | {"rows": rows, "device": device}
 
 
-def _by_temperature(rows, intervals):
+def _by_temperature(rows: Mapping[str, Row], intervals: Mapping[str, Any]) -> str:
     """Text of figures by temperature, and the best for each aim, of {name: evaluation.Row}."""
     parts = []
     for name, row in rows.items():
@@ -179,7 +201,9 @@ def _by_temperature(rows, intervals):
     return "\n".join(parts)
 
 
-def _draw_figures(ledgers, colorizers, card):
+def _draw_figures(
+    ledgers: Mapping[str, Ledger], colorizers: Mapping[str, Colorizer], card: Mapping[str, Json]
+) -> tuple[Summary, str, dict[str, str | bytes]]:
     """(Summary, text, {file: content}) of {name: Ledger}: files are figures, curves and text."""
     found = summary.summarize(ledgers)
     rows = {name: one.total for name, one in ledgers.items()}
@@ -194,7 +218,7 @@ def _draw_figures(ledgers, colorizers, card):
         facts["temperature_intervals"] = spans
         text += "\n" + _by_temperature(own, spans)
     facts["reliability"] = {name: row.calibration.curve() for name, row in own.items()}
-    files = {
+    files: dict[str, str | bytes] = {
         "evaluation.json": record.dumps(facts),
         "evaluation.txt": text,
         "evaluation.png": curve.png(curves),
@@ -207,7 +231,9 @@ def _draw_figures(ledgers, colorizers, card):
     return found, text, files
 
 
-def still_there(paths, before, progress=None):
+def still_there(
+    paths: Sequence[str], before: Sequence[tuple[int, ...] | None], progress: Callback | None = None
+) -> list[int]:
     """Indices of the paths whose files have not changed since `before`, their contents.state.
 
     The others are named: their figures and what a gallery would show are of two photos. The lines
@@ -220,7 +246,15 @@ def still_there(paths, before, progress=None):
     return kept
 
 
-def _draw_gallery(study, names, show, errors, cells, drawings, card):
+def _draw_gallery(
+    study: Study,
+    names: Sequence[str],
+    show: Callable[[str], gallery.Pictures],
+    errors: Sequence[float],
+    cells: Sequence[Sequence[str]],
+    drawings: Mapping[str, bytes],
+    card: Mapping[str, Json],
+) -> dict[str, str | bytes]:
     """{file: content} of the gallery: the best and the worst photos by their `errors`."""
     groups = {
         heading: [
@@ -238,7 +272,9 @@ def _draw_gallery(study, names, show, errors, cells, drawings, card):
     }
 
 
-def _draw_comparison(study, names, show):
+def _draw_comparison(
+    study: Study, names: Sequence[str], show: Callable[[str], gallery.Pictures]
+) -> dict[str, str | bytes]:
     """{file: content} of photos evenly spread over the set, as every colorizer shows them."""
     chosen = np.linspace(0, len(names) - 1, min(study.comparison, len(names))).astype(int)
     rows = [show(names[i]) for i in chosen]
@@ -247,7 +283,14 @@ def _draw_comparison(study, names, show):
     return {"comparison.png": record.png(sheet)}
 
 
-def evaluate(study, colorizers, recognisers=NOBODY, frameworks=(), device="auto", progress=None):
+def evaluate(
+    study: Study,
+    colorizers: Mapping[str, Colorizer],
+    recognisers: Recognisers = NOBODY,
+    frameworks: Sequence[str] = (),
+    device: str = "auto",
+    progress: Callback | None = None,
+) -> Evaluated:
     """Measure {row: colorizer} and the baselines as a Study says, and write nothing: Evaluated.
 
     `frameworks` are names of imported modules whose versions go into the protocol card, beside the
@@ -279,17 +322,25 @@ def evaluate(study, colorizers, recognisers=NOBODY, frameworks=(), device="auto"
     return Evaluated(written, text, found.heaviest, lines, complete)
 
 
-def _draw_pictures(study, colorizers, names, errors, found, written, card):
+def _draw_pictures(
+    study: Study,
+    colorizers: Mapping[str, Colorizer],
+    names: Sequence[str],
+    errors: Sequence[float],
+    found: Summary,
+    written: Mapping[str, str | bytes],
+    card: Mapping[str, Json],
+) -> dict[str, str | bytes]:
     """{file: content} of the gallery and the comparison that a Study asks for."""
 
-    def show(name):
+    def show(name: str) -> gallery.Pictures:
         photo = study.cut.read(study.path(name))[0]
         return gallery.show(photo, colorizers, study.alternatives, study.uncertainty)
 
-    drawn = {}
+    drawn: dict[str, str | bytes] = {}
     if study.gallery:
         drawings = {name: data for name, data in written.items() if name.endswith(".png")}
-        drawn |= _draw_gallery(study, names, show, errors, found.cells(), drawings, card)
+        drawn |= _draw_gallery(study, names, show, errors, found.cells(), drawings, card)  # type: ignore[arg-type]
     if study.comparison:
         drawn |= _draw_comparison(study, names, show)
     return drawn

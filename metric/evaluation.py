@@ -1,29 +1,32 @@
 """Colorizers measured on photos, no picture written: the figures are those of lossless files."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image
 
-from cic.colorize.colorizer import NotFinite, add_colour
+from cic.colorize.colorizer import Colorizer, NotFinite, add_colour
 from cic.colour.grid import Grid
 from cic.colour.lab import rgb_to_lab
 from cic.colour.rebalance import is_gray
 from cic.photos import images
+from cic.system.arrays import Array, Bytes, Floats
 from cic.system.parallel import Pool
-from cic.system.progress import told
+from cic.system.progress import Callback, told
 from metric import baselines
 from metric.classifiers import square
 from metric.figures.accuracy import Accuracy, by_classifier, named
 from metric.figures.calibration import Calibration
 from metric.figures.suite import Suite
-from metric.figures.sums import of_those
+from metric.figures.sums import Values, of_those
 from metric.figures.temperature import Temperatures
 from metric.ledger import Ledger
 from metric.measuring import NOTES
+from metric.pairs import Cut
 
-NO_CLASSIFIER = MappingProxyType({})
+NO_CLASSIFIER: Mapping[str, "Classifier"] = MappingProxyType({})
 
 
 class Protocol(NamedTuple):
@@ -33,11 +36,11 @@ class Protocol(NamedTuple):
     inputs, pixels; `seed` is that of the random baseline.
     """
 
-    shares: np.ndarray
+    shares: Array
     strict: bool
-    cut: object
-    grid: tuple = ()
-    sides: tuple = ()
+    cut: Cut
+    grid: tuple[float, ...] = ()
+    sides: tuple[int, ...] = ()
     seed: int = 0
 
 
@@ -47,9 +50,9 @@ class Classifier(NamedTuple):
     S is the `side`; `labels` are {path: label} of the photos, None of one that is of no class.
     """
 
-    run: object
+    run: Callable[[Bytes], Array]
     side: int
-    labels: dict
+    labels: dict[str, int | None]
 
 
 class Prediction(NamedTuple):
@@ -59,11 +62,11 @@ class Prediction(NamedTuple):
     what `add_colour` takes.
     """
 
-    ab: np.ndarray
-    logits: np.ndarray | None
-    true_ab: np.ndarray
+    ab: Floats
+    logits: Floats | None
+    true_ab: Floats
     grid: Grid
-    guide: np.ndarray | None
+    guide: Floats | None
 
 
 class Row:
@@ -72,14 +75,14 @@ class Row:
     One a photo, put together in a ledger.Ledger.
     """
 
-    def __init__(self, protocol):
+    def __init__(self, protocol: Protocol) -> None:
         self.pictures = Suite(protocol.shares, protocol.strict)
         self.calibration = Calibration()
         self.temperatures = Temperatures(protocol.grid, protocol.shares)
-        self.accuracies = {}  # of each classifier
-        self.errors = []  # of each photo, RMSE of ab
+        self.accuracies: dict[str, Accuracy] = {}  # of each classifier
+        self.errors: list[float] = []  # of each photo, RMSE of ab
 
-    def update(self, photo, picture, prediction=None):
+    def update(self, photo: Bytes, picture: Bytes, prediction: Prediction | None = None) -> None:
         """Add a photo and the picture made of it, and the Prediction that it was made from."""
         self.pictures.update(photo, picture)
         self.errors.append(self.pictures.error())
@@ -87,7 +90,7 @@ class Row:
             self.calibration.update(prediction.logits, prediction.true_ab)
             self.temperatures.update(prediction.logits, prediction.true_ab)
 
-    def recognise(self, classifier, logits, label):
+    def recognise(self, classifier: str, logits: Array, label: int | None) -> None:
         """Add what a classifier of that name says of the picture, (classes,), to be `label`.
 
         A picture whose label is None, of no class, counts for nothing: its sums are zeros.
@@ -96,7 +99,7 @@ class Row:
         if label is not None:
             accuracy.update(logits[None], np.array([label]))
 
-    def merge(self, other):
+    def merge(self, other: "Row") -> None:
         """Add what `other` has seen."""
         for part in ("pictures", "calibration", "temperatures"):
             getattr(self, part).merge(getattr(other, part))
@@ -105,7 +108,7 @@ class Row:
         self.errors += other.errors
 
     @property
-    def sums(self):
+    def sums(self) -> Values:
         """{column: number}; of the distribution and the classes only what there is."""
         found = self.pictures.sums
         for name, accuracy in self.accuracies.items():
@@ -115,7 +118,7 @@ class Row:
         return found
 
     @staticmethod
-    def of(sums):
+    def of(sums: Values) -> Values:
         """{figure: number or array} of {column: number or array}, of what columns there are."""
         found = Suite.of(sums) | of_those((Accuracy,), sums)
         for name, own in by_classifier(sums).items():
@@ -123,7 +126,13 @@ class Row:
         return found | of_those((Calibration,), sums)
 
 
-def problems(paths, cut, workers=0, progress=None):
+# A photo's path, that of the photo that lends it colours, and what colorizers say of it.
+Job: TypeAlias = tuple[str, str | None, dict[str, Prediction]]
+
+
+def problems(
+    paths: Sequence[str], cut: Cut, workers: int = 0, progress: Callback | None = None
+) -> list[str | None]:
     """[message of each photo that cannot be read, None of the others]; see `measure`."""
     with (
         Pool(workers, _problem, cut) as pool,
@@ -132,7 +141,7 @@ def problems(paths, cut, workers=0, progress=None):
         return list(bar.each(pool.map(paths)))
 
 
-def _problem(cut, path):
+def _problem(cut: Cut, path: str) -> str | None:
     try:
         cut.read(path)
     except images.PhotoError as error:
@@ -140,7 +149,14 @@ def _problem(cut, path):
     return None
 
 
-def measure(paths, colorizers, protocol, workers=0, classifiers=NO_CLASSIFIER, progress=None):
+def measure(
+    paths: Sequence[str],
+    colorizers: Mapping[str, Colorizer],
+    protocol: Protocol,
+    workers: int = 0,
+    classifiers: Mapping[str, Classifier] = NO_CLASSIFIER,
+    progress: Callback | None = None,
+) -> tuple[dict[str, Ledger], dict[str, list[str]]]:
     """({name: Ledger of Row}, {note: paths}) of {name: colorizer} and the baselines.
 
     Networks run in this process, pictures are made and measured in `workers`; the figures do not
@@ -148,7 +164,8 @@ def measure(paths, colorizers, protocol, workers=0, classifiers=NO_CLASSIFIER, p
     of the protocol's sides; the notes are measuring.NOTES. Steps are told to `progress`, see
     `cic.system.progress`; by default a bar is shown. Raises images.PhotoError.
     """
-    rows, notes = {}, {name: [] for name in NOTES}
+    rows: dict[str, Ledger] = {}
+    notes: dict[str, list[str]] = {name: [] for name in NOTES}
     jobs = _predicted(paths, colorizers, protocol)
     with (
         Pool(workers, _measure_photo, protocol) as pool,
@@ -167,7 +184,9 @@ def measure(paths, colorizers, protocol, workers=0, classifiers=NO_CLASSIFIER, p
     return rows, notes
 
 
-def _predicted(paths, colorizers, protocol):
+def _predicted(
+    paths: Sequence[str], colorizers: Mapping[str, Colorizer], protocol: Protocol
+) -> Iterator[Job]:
     """Yield the job of each photo: its path, that of the photo that lends it colours, and a
     Prediction of each colorizer.
     """
@@ -178,7 +197,9 @@ def _predicted(paths, colorizers, protocol):
         yield path, None if donor is None else paths[donor], predictions
 
 
-def _predictions(path, image, colorizers):
+def _predictions(
+    path: str, image: Image.Image, colorizers: Mapping[str, Colorizer]
+) -> dict[str, Prediction]:
     """{name: Prediction} of each colorizer; raises PhotoError, naming the photo and the weights."""
     try:
         return {name: predict(colorizer, image) for name, colorizer in colorizers.items()}
@@ -186,7 +207,7 @@ def _predictions(path, image, colorizers):
         raise images.PhotoError(f"{path!r}: {error}") from None
 
 
-def predict(colorizer, image):
+def predict(colorizer: Colorizer, image: Image.Image) -> Prediction:
     """Prediction for a Pillow image of mode RGB."""
     output = colorizer.output(image)
     # In the layout in which `colorizer.ab` has it: sums depend on it, and pictures on those.
@@ -196,7 +217,9 @@ def predict(colorizer, image):
     return Prediction(ab, logits, colorizer.true_ab(image), colorizer.grid, colorizer.guide(image))
 
 
-def _measure_photo(protocol, job):
+def _measure_photo(
+    protocol: Protocol, job: Job
+) -> tuple[dict[str, Row], dict[int, Bytes], list[str]]:
     """({name: Row}, {side: what a classifier is to see of the pictures}, names of notes).
 
     A classifier sees (n, S, S, 3) uint8.
@@ -206,7 +229,7 @@ def _measure_photo(protocol, job):
     seen = {"gray_photos": is_gray(rgb_to_lab(photo)[..., 1:]), "with_transparency": transparent}
     notes = [name for name, holds in seen.items() if holds]
     pictures = {name: add_colour(photo, p.ab, p.grid, p.guide) for name, p in predictions.items()}
-    pictures |= baselines.pictures(photo, donor and protocol.cut.read(donor)[0])
+    pictures |= baselines.pictures(photo, donor and protocol.cut.read(donor)[0])  # type: ignore[arg-type]
     rows = {}
     for name, picture in pictures.items():
         rows[name] = Row(protocol)

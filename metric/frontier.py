@@ -5,8 +5,10 @@ colours count, and the other way round: a decoding is worth choosing if none is 
 Beside them stand how colourful it is, and how much of it is orange and brown.
 """
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from cic.colour import prior, rebalance
 from cic.colour.decoding import STATISTICS, Decoding
 from cic.colour.distributions import TEMPERATURE, soft_encode
 from cic.colour.lab import ab_distance, lab_to_rgb, recolor, rgb_to_lab
+from cic.system.arrays import Array, Bytes
+from cic.system.typing import Json
 from metric import charts
 from metric.figures.auc import LAMBDAS, credit
 from metric.figures.colourfulness import colourfulness
@@ -26,12 +30,12 @@ FIGURES = ("raw", "balanced", "colourfulness", "warm")
 
 
 def decodings(
-    bin_weights=None,
-    temperatures=TEMPERATURES,
-    unweights=UNWEIGHTS,
-    saturations=SATURATIONS,
-    statistics=STATISTICS,
-):
+    bin_weights: tuple[float, ...] | None = None,
+    temperatures: Iterable[float] = TEMPERATURES,
+    unweights: Iterable[float] = UNWEIGHTS,
+    saturations: Iterable[float] = SATURATIONS,
+    statistics: Iterable[str] = STATISTICS,
+) -> list[Decoding]:
     """[Decoding] of all combinations; raises ValueError for one that cannot be."""
     grid = product(temperatures, unweights, statistics, saturations)
     return [
@@ -47,7 +51,7 @@ class Frontier:
     default the bundled one. Colours are measured as shown: in 8 bits, and within sRGB.
     """
 
-    def __init__(self, decodings, shares=None):
+    def __init__(self, decodings: Iterable[Decoding], shares: Array | None = None) -> None:
         self.decodings = list(decodings)
         shares = prior.default() if shares is None else shares
         self.bin_weights = rebalance.weights(shares, LAMBDAS["balanced"]).astype(np.float64)
@@ -55,7 +59,7 @@ class Frontier:
         self.sums = np.zeros((2 + len(self.decodings), 4))
         self.pixels, self.weight, self.photos = 0, 0.0, 0
 
-    def update(self, logits, light, true_ab):
+    def update(self, logits: Array, light: Array, true_ab: Array) -> None:
         """Add a photo: logits (313, h, w), L (h, w) and true ab (h, w, 2) of its cells."""
         lab = np.concatenate([light[..., None], true_ab], axis=-1)
         truth = np.rint(255 * lab_to_rgb(lab)).astype(np.uint8)
@@ -70,16 +74,16 @@ class Frontier:
         self.weight += float(weights.sum())
         self.photos += 1
 
-    def _pictures(self, logits, truth):
+    def _pictures(self, logits: Array, truth: Bytes) -> Iterator[Bytes]:
         """Yield what each decoding makes of the cells, (h, w, 3) uint8."""
         plain, ab = None, None
         for one in self.decodings:
             if plain != replace(one, saturation=1.0):
                 plain = replace(one, saturation=1.0)
                 ab = plain(logits)
-            yield recolor(truth, ab * np.float32(one.saturation))
+            yield recolor(truth, ab * np.float32(one.saturation))  # type: ignore[operator]
 
-    def merge(self, other):
+    def merge(self, other: "Frontier") -> None:
         """Add what `other` has seen; raises ValueError if it has other decodings."""
         if other.decodings != self.decodings:
             raise ValueError("figures of other decodings do not merge")
@@ -88,7 +92,7 @@ class Frontier:
         self.weight += other.weight
         self.photos += other.photos
 
-    def compute(self):
+    def compute(self) -> dict[str, Json]:
         """{"photos": count, "gray": figures, "truth": figures, "decodings": [figures, ...]}.
 
         "raw" and "balanced" AuC, percent; "colourfulness" and "warm", the share of warm pixels, in
@@ -105,20 +109,20 @@ class Frontier:
         return {"photos": self.photos, "gray": gray, "truth": truth, "decodings": rows}
 
 
-def _beats(one, other):
+def _beats(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether figures are no worse in raw and balanced AuC, and better in one of them."""
     pairs = [(one[name], other[name]) for name in ("raw", "balanced")]
     return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
 
 
-def chosen(found):
+def chosen(found: Mapping[str, Json]) -> list[dict[str, Any]]:
     """Those on the frontier of what `Frontier.compute` gave, from the best raw AuC on."""
     return sorted(
         (row for row in found["decodings"] if row["frontier"]), key=lambda row: -row["raw"]
     )
 
 
-def table(found):
+def table(found: Mapping[str, Json]) -> dict[str, dict[str, float]]:
     """{name: figures} for `metric.table`: all gray and the frontier."""
     rows = {"all gray": found["gray"]}
     for number, row in enumerate(chosen(found), start=1):
@@ -129,7 +133,7 @@ def table(found):
     return rows
 
 
-def png(found):
+def png(found: Mapping[str, Json]) -> bytes:
     """Bytes of a PNG: raw against balanced AuC, the frontier numbered as in `table`."""
     figure = charts.figure(9, 6)
     axes = figure.subplots()

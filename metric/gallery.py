@@ -5,15 +5,19 @@ import html
 import io
 import json
 import os
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image
 
-from cic.colorize.colorizer import MAP
+from cic.colorize.colorizer import MAP, Colorizer
 from cic.photos.sheet import contact_sheet
+from cic.system.arrays import Bytes
+from cic.system.typing import Json
 from metric import baselines
 
+Pictures: TypeAlias = list[tuple[str, Bytes]]  # captions and pictures
 WIDEST = 480  # pixels of a picture on the page: its column shows it at half of that or more
 STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -37,10 +41,12 @@ class Exhibit(NamedTuple):
 
     name: str
     error: str
-    pictures: list
+    pictures: Pictures
 
 
-def show(photo, colorizers, alternatives=1, with_map=False):
+def show(
+    photo: Bytes, colorizers: Mapping[str, Colorizer], alternatives: int = 1, with_map: bool = False
+) -> Pictures:
     """[(caption, (H, W, 3) uint8)] of a photo: gray, what {name: colorizer} make of it, the truth.
 
     The first's next `alternatives` and its map of uncertainty follow its colouring; where there are
@@ -57,7 +63,7 @@ def show(photo, colorizers, alternatives=1, with_map=False):
     return [*shown, ("truth", photo)]
 
 
-def extremes(errors, count):
+def extremes(errors: Sequence[float], count: int) -> tuple[list[int], list[int]]:
     """Indices of the `count` lowest of `errors`, from the lowest, and of as many of the highest.
 
     None is in both: of fewer than twice as many, each list has half, the best the middle one.
@@ -67,7 +73,13 @@ def extremes(errors, count):
     return order[: min(count, half)], order[half:][::-1][:count]
 
 
-def page(title, table, drawings, groups, card):
+def page(
+    title: str,
+    table: Sequence[Sequence[str]],
+    drawings: Mapping[str, bytes],
+    groups: Mapping[str, Sequence[Exhibit]],
+    card: Mapping[str, Json],
+) -> str:
     """The page as text: HTML that needs no other file and runs no script.
 
     `table` is [[cell, ...], ...] with its headings first, `drawings` {caption: PNG bytes}, `groups`
@@ -89,7 +101,7 @@ def page(title, table, drawings, groups, card):
     )
 
 
-def _table(rows):
+def _table(rows: Sequence[Sequence[str]]) -> str:
     head, *body = rows
     cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     lines = [f"<tr>{cells}</tr>"]
@@ -98,11 +110,11 @@ def _table(rows):
     return f"<table>{''.join(lines)}</table>"
 
 
-def _group(heading, exhibits):
+def _group(heading: str, exhibits: Iterable[Exhibit]) -> str:
     return f"<section><h2>{html.escape(heading)}</h2>{''.join(map(_article, exhibits))}</section>"
 
 
-def _article(exhibit):
+def _article(exhibit: Exhibit) -> str:
     pictures = "".join(
         _figure(caption, "jpeg", _jpeg(picture)) for caption, picture in exhibit.pictures
     )
@@ -110,7 +122,7 @@ def _article(exhibit):
     return f'<article><h3>{title}</h3><div class="pictures">{pictures}</div></article>'
 
 
-def _figure(caption, kind, data):
+def _figure(caption: str, kind: str, data: bytes) -> str:
     """A picture in the page itself, with its caption."""
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
     caption = html.escape(caption)
@@ -119,7 +131,7 @@ def _figure(caption, kind, data):
     )
 
 
-def _jpeg(picture):
+def _jpeg(picture: Bytes) -> bytes:
     image = Image.fromarray(picture)
     image.thumbnail((WIDEST, 2 * WIDEST), Image.Resampling.LANCZOS, reducing_gap=2.0)
     buffer = io.BytesIO()
@@ -127,7 +139,7 @@ def _jpeg(picture):
     return buffer.getvalue()
 
 
-def sheet(groups, width=240):
+def sheet(groups: Mapping[str, Sequence[Exhibit]], width: int = 240) -> Bytes:
     """Contact sheet (H, W, 3) uint8 of the same groups, a row a photo, of one set of captions."""
     exhibits = [(heading, exhibit) for heading, shown in groups.items() for exhibit in shown]
     captions = [caption for caption, _ in exhibits[0][1].pictures]
@@ -136,7 +148,7 @@ def sheet(groups, width=240):
     return contact_sheet(rows, captions, width, labels)
 
 
-def printable(name):
+def printable(name: str) -> str:
     """A file's name as text on one line, whatever its bytes."""
     text = os.fsencode(name).decode(errors="backslashreplace")
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -1,16 +1,21 @@
 """Who holds the weight of a weighted figure: the share of each photo, and a picture of them."""
 
 import sys
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from cic.system.arrays import Doubles
 from metric import charts
 from metric.figures.auc import NAMES
+from metric.ledger import Ledger
 
+Heaviest: TypeAlias = dict[str, Any]  # {"photo": its name, "share": 0 to 1}
 LIMIT = 0.1  # share of one photo above which a figure says little of the others
 
 
-def shares(ledger):
+def shares(ledger: Ledger) -> dict[str, Doubles]:
     """{"raw": (photos,), ...}: each photo's share of all weight, in the order of their names.
 
     Of a ledger.Ledger with the sums of AuC; empty of another.
@@ -20,7 +25,7 @@ def shares(ledger):
     return {name: each / each.sum() for name, each in known.items() if each is not None}
 
 
-def heaviest(ledger):
+def heaviest(ledger: Ledger) -> dict[str, Heaviest]:
     """{"raw": {"photo": its name, "share": 0 to 1}, ...} of the photo with the largest share."""
     names = ledger.names()
     return {
@@ -29,7 +34,7 @@ def heaviest(ledger):
     }
 
 
-def listed(found):
+def listed(found: Mapping[str, Heaviest]) -> str:
     """The same as words: "raw 0.9 % ('a.jpg'), ..."."""
     return ", ".join(
         f"{name} {one['share']:.1%} ({one['photo']!r})".replace("%", " %")
@@ -37,7 +42,7 @@ def listed(found):
     )
 
 
-def warn_of(found):
+def warn_of(found: Mapping[str, Heaviest]) -> None:
     """Print a line to stderr if a photo holds more than LIMIT of what `heaviest` found."""
     above = {name: one for name, one in found.items() if one["share"] > LIMIT}
     if above:
@@ -46,7 +51,7 @@ def warn_of(found):
         print(f"warning: one photo holds over {limit} of the weight: {shown}", file=sys.stderr)
 
 
-def png(ledger):
+def png(ledger: Ledger) -> bytes:
     """Bytes of a PNG: the share of the weight that the heaviest 1, 2, 3 ... photos hold.
 
     Raises ValueError of a ledger without the sums of AuC.

@@ -5,12 +5,16 @@ import json
 import math
 import os
 import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from cic.system.arrays import Array, Doubles
 from cic.system.errors import InputError
+from cic.system.typing import Json, StrPath
 from metric.figures import bootstrap
-from metric.figures.sums import plain
+from metric.figures.sums import Values, plain
 from metric.figures.temperature import place_of
 
 
@@ -21,17 +25,18 @@ class Ledger:
     photos or shards come in changes no bit of them.
     """
 
-    def __init__(self, total):
-        self.total, self.photos = total, {}
+    def __init__(self, total: Any) -> None:
+        self.total = total
+        self.photos: dict[str, Values] = {}
 
-    def add(self, photo, metric):
+    def add(self, photo: str, metric: Any) -> None:
         """Add a photo by its name and a metric that has seen it alone; raises ValueError twice."""
         if photo in self.photos:
             raise ValueError(f"{photo!r}: this photo was measured already")
         self.photos[photo] = dict(metric.sums)
         self.total.merge(metric)
 
-    def merge(self, other):
+    def merge(self, other: "Ledger") -> None:
         """Add what `other` has seen; raises ValueError for a photo that both have."""
         both = self.photos.keys() & other.photos.keys()
         if both:
@@ -39,42 +44,42 @@ class Ledger:
         self.photos |= other.photos
         self.total.merge(other.total)
 
-    def names(self):
+    def names(self) -> list[str]:
         """Photos' names, sorted."""
         return sorted(self.photos)
 
-    def columns(self):
+    def columns(self) -> list[str]:
         """Names of the sums."""
         return list(next(iter(self.photos.values())))
 
-    def table(self):
+    def table(self) -> Doubles:
         """Sums (photos, columns) float64, photos in the order of their names."""
         columns = self.columns()
         rows = [[self.photos[name][column] for column in columns] for name in self.names()]
         return np.array(rows, np.float64)
 
-    def sums(self):
+    def sums(self) -> Values:
         """{column: number} of all photos."""
         return {name: math.fsum(column) for name, column in zip(self.columns(), self.table().T)}
 
-    def compute(self):
+    def compute(self) -> Values:
         """{figure: number}, percent, CIELAB units and so on, as `total` has them."""
         return plain(self.total.of(self.sums()))
 
 
-def name_from(ledgers, folder):
+def name_from(ledgers: Mapping[str, Ledger], folder: StrPath) -> None:
     """Name the photos of {row: Ledger}, paths until now, by their paths from `folder` on."""
     for ledger in ledgers.values():
         ledger.photos = {os.path.relpath(n, folder): sums for n, sums in ledger.photos.items()}
 
 
-def resampled(ledgers):
+def resampled(ledgers: Mapping[str, Ledger]) -> dict[str, Values]:
     """{row: {column: (replicates,)}} of {row: Ledger} of the same photos: see `bootstrap`."""
     drawn = bootstrap.totals({row: ledger.table() for row, ledger in ledgers.items()})
     return {row: dict(zip(ledgers[row].columns(), sums)) for row, sums in drawn.items()}
 
 
-def pack(ledgers, conditions):
+def pack(ledgers: Mapping[str, Ledger], conditions: Json) -> bytes:
     """Bytes of an .npz file of {row: Ledger} of the same photos, for `unpack`.
 
     It holds "sums" (rows, photos, columns) float64, NaN where a row has no such column, the names
@@ -98,7 +103,7 @@ def pack(ledgers, conditions):
     return file.getvalue()
 
 
-def unpack(path, kind):
+def unpack(path: StrPath, kind: type) -> tuple[dict[str, Ledger], Json]:
     """({row: Ledger}, conditions) of a file that `pack` made; ledgers' totals are `kind`, unused.
 
     Raises ValueError, naming the file, for any other.
@@ -117,9 +122,9 @@ def unpack(path, kind):
     return ledgers, conditions
 
 
-def _opened(kind, photos, columns, table):
+def _opened(kind: type, photos: Sequence[str], columns: Sequence[str], table: Array) -> Ledger:
     ledger, there = Ledger(kind), ~np.isnan(table).all(0)
-    names = [name for name, is_there in zip(columns, there) if is_there]
+    names = [name for name, is_there in zip(columns, there) if is_there]  # type: ignore[arg-type]
     ledger.photos = {
         photo: dict(zip(names, row.tolist())) for photo, row in zip(photos, table[:, there])
     }

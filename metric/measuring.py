@@ -1,15 +1,18 @@
 """Pictures that are there, beside the photos they were made of: all figures, and the baselines'."""
 
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cic.colour import prior, rebalance
 from cic.colour.lab import rgb_to_lab
 from cic.photos import kinds
 from cic.system import files
+from cic.system.arrays import Array
 from cic.system.errors import InputError
 from cic.system.parallel import Pool
-from cic.system.progress import tell, told
+from cic.system.progress import Callback, tell, told
+from cic.system.typing import Json
 from metric import baselines, curve, heaviest, pairs, protocol, record
 from metric.figures import auc, suite
 from metric.ledger import Ledger, name_from, pack
@@ -20,18 +23,30 @@ NOTES = {  # what is said of some photos
     "gray_photos": "are gray, with no colour to find",
     "with_transparency": "have transparency, which is ignored",
 }
-METRICS = {"auc": auc.AuC, "figures": suite.Suite}  # by the figures' name in the JSON file
+METRICS: dict[str, Callable[..., Any]] = {
+    "auc": auc.AuC,
+    "figures": suite.Suite,
+}  # by the figures' name in the JSON file
 ENDINGS = (".json", ".txt", ".png", "_weight.png", ".npz")  # of the files
 
 
-def measure(pair_list, metric, options=(), cut=pairs.WHOLE, seed=0, workers=0, progress=None):
+def measure(
+    pair_list: Sequence[pairs.Pair],
+    metric: Callable[..., Any],
+    options: Sequence[Any] = (),
+    cut: pairs.Cut = pairs.WHOLE,
+    seed: int = 0,
+    workers: int = 0,
+    progress: Callback | None = None,
+) -> tuple[dict[str, Ledger], dict[str, list[str]]]:
     """({row: Ledger}, {note: paths}, see NOTES) of all pairs.
 
     `metric(*options)` is made for every picture of every row: the results', the baselines'. The
     totals do not depend on the number of workers; photos' names are their paths. Steps are told to
     `progress`, by default a bar. Raises images.PhotoError, naming the file.
     """
-    totals, notes = {}, {name: [] for name in NOTES}
+    totals: dict[str, Ledger] = {}
+    notes: dict[str, list[str]] = {name: [] for name in NOTES}
     jobs = [
         (pair, None if donor is None else pair_list[donor].photo)
         for pair, donor in zip(pair_list, baselines.donors(len(pair_list), seed))
@@ -49,11 +64,16 @@ def measure(pair_list, metric, options=(), cut=pairs.WHOLE, seed=0, workers=0, p
     return totals, notes
 
 
-def measure_pair(metric, options, cut, job):
+def measure_pair(
+    metric: Callable[..., Any],
+    options: Sequence[Any],
+    cut: pairs.Cut,
+    job: tuple[pairs.Pair, str | None],
+) -> tuple[dict[str, Any], bool, bool]:
     """({row: metric}, whether it is gray, whether it has transparency) of (Pair, donor's path)."""
     pair, donor = job
     photo, result, has_alpha = cut.read_pair(pair)
-    pictures = {RESULT: result} | baselines.pictures(photo, donor and cut.read(donor)[0])
+    pictures = {RESULT: result} | baselines.pictures(photo, donor and cut.read(donor)[0])  # type: ignore[arg-type]
     rows = {}
     for name, picture in pictures.items():
         rows[name] = metric(*options)
@@ -61,13 +81,13 @@ def measure_pair(metric, options, cut, job):
     return rows, rebalance.is_gray(rgb_to_lab(photo)[..., 1:]), has_alpha
 
 
-def refuse_outputs(paths, folders):
+def refuse_outputs(paths: Iterable[str], folders: Iterable[str]) -> None:
     """Raise ValueError or OSError, before any work, if a file to write is no good."""
     refusal = "would be among the pictures: choose another --save_path"
     files.check_outside(paths, folders, refusal)
 
 
-def read_prior(path):
+def read_prior(path: str) -> Array:
     """Shares (313,) of a prior that AuC can divide by; raises ValueError, naming the file."""
     shares = prior.read(path)
     try:
@@ -97,12 +117,14 @@ class Folders:
 class Measured(NamedTuple):
     """What the files of ENDINGS hold, in that order, the Summary, and {note: paths}, see NOTES."""
 
-    contents: tuple
+    contents: tuple[str | bytes, ...]
     summary: Summary
-    notes: dict
+    notes: dict[str, list[str]]
 
 
-def measure_folders(folders, key="figures", progress=None):
+def measure_folders(
+    folders: Folders, key: str = "figures", progress: Callback | None = None
+) -> Measured:
     """Measure Folders with METRICS[key], and write nothing: Measured.
 
     Steps are told to `progress`, see `cic.system.progress`; by default a bar is shown. Raises
@@ -122,7 +144,9 @@ def measure_folders(folders, key="figures", progress=None):
     return Measured(*rendered(key, ledgers, card), notes)
 
 
-def rendered(key, ledgers, card):
+def rendered(
+    key: str, ledgers: Mapping[str, Ledger], card: Mapping[str, Json]
+) -> tuple[tuple[str | bytes, ...], Summary]:
     """(what the files of ENDINGS hold, Summary) of {row: Ledger}.
 
     The JSON has the figures by the name `key` and the protocol card.
@@ -140,7 +164,7 @@ def rendered(key, ledgers, card):
     return contents, found
 
 
-def note_lines(notes, count):
+def note_lines(notes: Mapping[str, Sequence[str]], count: int) -> Iterator[str]:
     """Yield a line on each of {note: paths}, of `count` photos, that has any."""
     for name, paths in notes.items():
         if paths:

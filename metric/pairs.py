@@ -1,11 +1,14 @@
 """Photos and their results: paired by relative path and stem, read, and cut alike."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
-from cic.photos import images, sources
+from cic.photos import images, kinds, sources
+from cic.system.arrays import Bytes
 from cic.system.errors import InputError
 
 NAMED = 3  # files that a line names
@@ -19,7 +22,7 @@ class Pair:
     result: str
 
 
-def find(imgs_dir, results_dir, left_out=None):
+def find(imgs_dir: str, results_dir: str, left_out: kinds.LeftOut | None = None) -> list[Pair]:
     """[Pair] of the two folders, in the photos' order: equal relative paths, extensions aside.
 
     `left_out` is as for `sources.walk`, of both. Raises ValueError, naming files: a result without
@@ -40,9 +43,9 @@ def find(imgs_dir, results_dir, left_out=None):
     return [Pair(photo, results[stem]) for stem, photo in photos.items()]
 
 
-def _by_stem(folder, left_out):
+def _by_stem(folder: str, left_out: kinds.LeftOut | None) -> dict[str, str]:
     """{relative path without extension: path}."""
-    found = {}
+    found: dict[str, str] = {}
     for name in sources.walk(folder, left_out=left_out):
         path, stem = os.path.join(folder, name), os.path.splitext(name)[0]
         if stem in found:
@@ -51,7 +54,7 @@ def _by_stem(folder, left_out):
     return found
 
 
-def named(paths):
+def named(paths: Sequence[str]) -> str:
     """The first few of a list of paths, for a line of text."""
     return ", ".join(map(repr, paths[:NAMED])) + (", ..." if len(paths) > NAMED else "")
 
@@ -66,7 +69,7 @@ class Cut:
     resize: int | None = None
     crop: int | None = None
 
-    def read(self, path):
+    def read(self, path: str) -> tuple[Bytes, tuple[int, int], bool]:
         """((H, W, 3) uint8, size (w, h) in the file, whether it has transparency: it is ignored).
 
         Raises images.PhotoError, naming the file: see images.opened; or the crop is larger.
@@ -81,16 +84,16 @@ class Cut:
             image = self._middle(image, path)
         return np.asarray(image), size, transparent
 
-    def _middle(self, image, path):
-        if min(image.size) < self.crop:
+    def _middle(self, image: Image.Image, path: str) -> Image.Image:
+        if min(image.size) < self.crop:  # type: ignore[operator]
             width, height = image.size
             raise images.PhotoError(
                 f"{path!r}: {width} x {height} is smaller than --crop {self.crop}"
             )
-        left, top = ((side - self.crop) // 2 for side in image.size)
-        return image.crop((left, top, left + self.crop, top + self.crop))
+        left, top = ((side - self.crop) // 2 for side in image.size)  # type: ignore[operator]
+        return image.crop((left, top, left + self.crop, top + self.crop))  # type: ignore[operator]
 
-    def read_pair(self, pair):
+    def read_pair(self, pair: Pair) -> tuple[Bytes, Bytes, bool]:
         """(photo, result, whether either has transparency), pictures (H, W, 3) uint8 of one size.
 
         Raises images.PhotoError, naming the file: see `read`; or the sizes differ.

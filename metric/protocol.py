@@ -2,12 +2,15 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 
 import numpy as np
 
 from cic.colour import prior
 from cic.system import provenance
+from cic.system.typing import Json
 from metric.figures import bootstrap, warmth
+from metric.pairs import Cut
 
 PAPER, SEED = "error <= threshold (paper)", "error < threshold (Paddle-CIC)"
 # Of a classifier's facts, see classifiers.facts, those that its figures hang on, whatever computes
@@ -32,7 +35,14 @@ DEFINITIONS = {
 }
 
 
-def card(count, cut, seed, strict=False, prior_path=None, *packages):
+def card(
+    count: int,
+    cut: Cut,
+    seed: int,
+    strict: bool = False,
+    prior_path: str | None = None,
+    *packages: str,
+) -> dict[str, Json]:
     """JSON object: how `count` pictures were measured.
 
     `cut` is a pairs.Cut, `seed` that of the random baseline; `packages` have a version in it, too.
@@ -55,7 +65,7 @@ def card(count, cut, seed, strict=False, prior_path=None, *packages):
     }
 
 
-def conditions(card):
+def conditions(card: Mapping[str, Json]) -> dict[str, Json]:
     """What must be equal of two cards before their figures can be compared, a JSON object.
 
     It says nothing of classifiers if there are none: to the other figures they do not matter.

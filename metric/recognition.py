@@ -7,12 +7,15 @@ from cic.dataset.targets import read_classes
 from cic.networks import Network
 from cic.photos import kinds
 from cic.system import provenance
+from cic.system.arrays import State
 from cic.system.errors import InputError
-from cic.system.progress import tell
+from cic.system.progress import Callback, tell
 from cic.weights import download
 from metric import bars, baselines, classifiers, record, summary
-from metric.ledger import name_from, pack
+from metric.classifiers import Job
+from metric.ledger import Ledger, name_from, pack
 from metric.protocol import CLASSIFIER_TERMS
+from metric.runner import Runner
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Recognition:
     seed: int = 0
     num_workers: int = 0
 
-    def open(self, weights=None):
+    def open(self, weights: str | None = None) -> "Opened":
         """Opened with the file of a classifier's weights, by default VGG-16, which is downloaded.
 
         Raises ValueError, naming the file or folder, unless they fit.
@@ -44,12 +47,12 @@ class Recognition:
         weights = weights or download.fetch(download.VGG16)
         network, state, outputs = classifiers.load(weights)
         labelled = classifiers.labelled(self.results_dir, photos, outputs, names)
-        photos, others = classifiers.split(labelled)
+        photos, others = classifiers.split(labelled)  # type: ignore[assignment]
         if not photos:
             raise InputError(
                 f"{self.results_dir}: no photo in a folder of ImageNet's 1,000 classes"
             )
-        jobs = classifiers.jobs_of(self.results_dir, photos, self.imgs_dir, self.seed)
+        jobs = classifiers.jobs_of(self.results_dir, photos, self.imgs_dir, self.seed)  # type: ignore[arg-type]
         return Opened(self, weights, network, state, jobs, others)
 
 
@@ -59,11 +62,13 @@ class Opened(NamedTuple):
     recognition: Recognition
     weights: str
     network: Network
-    state: dict
-    jobs: list
-    others: list
+    state: State
+    jobs: list[Job]
+    others: list[str]
 
-    def measure(self, backend, device="auto", progress=None):
+    def measure(
+        self, backend: Runner, device: str = "auto", progress: Callback | None = None
+    ) -> "Recognised":
         """Recognised, by the classifier on a backend.
 
         Steps are told to `progress`, see `cic.system.progress`; by default a bar is shown.
@@ -90,12 +95,12 @@ class Recognised(NamedTuple):
     There are no figures to rely on if there are such messages. `others` are photos of no class.
     """
 
-    rows: dict[str, Any]
+    rows: dict[str, Ledger]
     protocol: dict[str, Any]
-    failures: list
-    others: list
+    failures: list[str]
+    others: list[str]
 
-    def rendered(self):
+    def rendered(self) -> tuple[dict[str, str | bytes], str]:
         """({ending: content} of three files, the text that is shown)."""
         found = summary.summarize(self.rows)
         network, alpha = self.protocol["network"], self.protocol["with_transparency"]

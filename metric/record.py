@@ -4,14 +4,17 @@ import io
 import json
 import math
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from cic.system.arrays import Bytes
 from cic.system.files import replacing
 
 
-def dumps(record):
+def dumps(record: Any) -> str:
     """JSON of dicts, sequences, NumPy arrays and numbers; what is not finite becomes null.
 
     A list of numbers takes one line.
@@ -20,7 +23,7 @@ def dumps(record):
     return re.sub(r"\[[-+.,\deE\s]*\]", lambda found: " ".join(found[0].split()), text) + "\n"
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
@@ -30,14 +33,14 @@ def _plain(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def png(picture):
+def png(picture: Bytes) -> bytes:
     """Bytes of a PNG of a picture (H, W, 3) uint8."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "png")
     return file.getvalue()
 
 
-def write(contents):
+def write(contents: Mapping[str, str | bytes]) -> None:
     """Write {path: bytes or text}, each file whole or not at all."""
     for path, content in contents.items():
         data = content.encode() if isinstance(content, str) else content

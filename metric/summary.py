@@ -1,17 +1,28 @@
 """What a table says of measured rows: figures, their intervals, and differences from all gray."""
 
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from metric import heaviest, table
 from metric.baselines import GRAY, TRUTH
 from metric.figures import bootstrap
-from metric.ledger import resampled
+from metric.figures.sums import Values
+from metric.heaviest import Heaviest
+from metric.ledger import Ledger, resampled
 
+Span: TypeAlias = list[float] | None  # [low, high]
 COUNTS = ("identical",)  # numbers of photos: no figures, without an interval
 # Errors and accuracies, which all gray has, too; its colours are no measure.
-ERRORS = ("auc_raw", "auc_rebalanced", "auc_balanced", "raw", "rebalanced", "balanced")
+ERRORS: tuple[str, ...] = (
+    "auc_raw",
+    "auc_rebalanced",
+    "auc_balanced",
+    "raw",
+    "rebalanced",
+    "balanced",
+)
 ERRORS += ("top1", "top5", "rmse_ab", "psnr", "ssim")
 FEW = 20  # photos, below which the percentiles of a bootstrap are too narrow to be relied on
 
@@ -25,13 +36,13 @@ class Summary(NamedTuple):
     """
 
     photos: int
-    figures: dict
-    intervals: dict
-    less_gray: dict
-    heaviest: dict
-    drawn: dict
+    figures: dict[str, Values]
+    intervals: dict[str, dict[str, Span]]
+    less_gray: dict[str, dict[str, list[Any]]]
+    heaviest: dict[str, Heaviest]
+    drawn: dict[str, Values]
 
-    def facts(self):
+    def facts(self) -> dict[str, Any]:
         """For a JSON file."""
         return {
             "intervals": self.intervals,
@@ -39,11 +50,11 @@ class Summary(NamedTuple):
             "heaviest_photo": self.heaviest,
         }
 
-    def cells(self):
+    def cells(self) -> list[list[str]]:
         """[[cell, ...], ...] of the figures with their intervals, see `table.cells`."""
         return table.upright(table.cells(self.figures, self.intervals))
 
-    def text(self):
+    def text(self) -> str:
         """The tables as lines of text, and the heaviest photos."""
         parts = [table.lines(self.cells())]
         if self.less_gray:
@@ -61,16 +72,19 @@ class Summary(NamedTuple):
         return "\n".join([*parts, "".join(closing)])
 
 
-def apart(differences):
+def apart(
+    differences: Mapping[str, Mapping[str, list[Any]]],
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, list[Any]]]]:
     """({row: {figure: difference}}, {row: {figure: [low, high]}}) of Summary.less_gray."""
-    numbers, spans = {}, {}
+    numbers: dict[str, dict[str, float]] = {}
+    spans: dict[str, dict[str, list[Any]]] = {}
     for row, each in differences.items():
         numbers[row] = {name: one[0] for name, one in each.items()}
         spans[row] = {name: one[1:] for name, one in each.items()}
     return numbers, spans
 
 
-def summarize(ledgers):
+def summarize(ledgers: Mapping[str, Ledger]) -> Summary:
     """Summary of {row: ledger.Ledger} of the same photos."""
     first = next(iter(ledgers.values()))
     drawn = resampled(ledgers) if len(first.photos) > 1 else {}
@@ -93,11 +107,17 @@ def summarize(ledgers):
     return Summary(len(first.photos), figures, intervals, less_gray, found, drawn)
 
 
-def _is_error(name):
+def _is_error(name: str) -> bool:
     return table.kind(name) in ERRORS
 
 
-def differences(row, other, figures, replicates, names):
+def differences(
+    row: str,
+    other: str,
+    figures: Mapping[str, Values],
+    replicates: Mapping[str, Values],
+    names: Iterable[str],
+) -> dict[str, list[Any]]:
     """{figure: [difference, low, high]} of two rows, of those of `names` that both have.
 
     `figures` are {row: {figure: number}}, `replicates` {row: {figure: (replicates,)}} of the same

@@ -1,6 +1,8 @@
 """Figures as a table of text: {row name: {figure's name: number}}."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 COLUMNS = {  # figure's name: (title, format)
     "raw": ("AuC raw %", ".2f"),
@@ -33,7 +35,11 @@ COLUMNS = {  # figure's name: (title, format)
 EQUAL = 1e-9  # an interval whose width is no more than this share of its figure is not shown
 
 
-def cells(rows, intervals=None, signed=False):
+def cells(
+    rows: Mapping[str, Mapping[str, Any]],
+    intervals: Mapping[str, Mapping[str, Any]] | None = None,
+    signed: bool = False,
+) -> list[list[str]]:
     """[[cell, ...], ...]: the titles of the columns, then the rows in their order.
 
     `intervals` are {row name: {figure's name: [low, high] or None}}, shown as 89.11 [88.7, 89.5];
@@ -54,12 +60,12 @@ def cells(rows, intervals=None, signed=False):
     return table
 
 
-def kind(name):
+def kind(name: str) -> str:
     """What figure it is, "top1" of the "top1 (VGG-16)" of a classifier."""
     return name.partition(" (")[0]
 
 
-def _column(name):
+def _column(name: str) -> tuple[str, str]:
     """(title, format) of a figure."""
     if kind(name) not in COLUMNS:
         return name, ".2f"
@@ -68,7 +74,9 @@ def _column(name):
     return (title.removesuffix(" %") + classifier if classifier else title), form
 
 
-def cell(figure, form, span=None, signed=False):
+def cell(
+    figure: float | None, form: str, span: Sequence[Any] | None = None, signed: bool = False
+) -> str:
     """Text of a figure and its interval, which has a digit less unless that hides its width.
 
     Differences, `signed`, have all digits.
@@ -86,22 +94,24 @@ def cell(figure, form, span=None, signed=False):
     return f"{shown} [{low}, {high}]"
 
 
-def upright(cells):
+def upright(cells: list[list[str]]) -> list[list[str]]:
     """The same cells with rows for columns if there are more columns than rows."""
     return [list(column) for column in zip(*cells)] if len(cells[0]) > len(cells) else cells
 
 
-def text(rows, intervals=None):
+def text(
+    rows: Mapping[str, Mapping[str, Any]], intervals: Mapping[str, Mapping[str, Any]] | None = None
+) -> str:
     """`cells` as lines of text, the last one ended."""
     return lines(cells(rows, intervals))
 
 
-def lines(cells):
+def lines(cells: Sequence[Sequence[str]]) -> str:
     """Cells as lines of text in columns, the last one ended."""
     columns = [_padded(column, i > 0) for i, column in enumerate(zip(*cells))]
     return "".join("  ".join(line).rstrip() + "\n" for line in zip(*columns))
 
 
-def _padded(column, right):
+def _padded(column: Sequence[str], right: bool) -> list[str]:
     width = max(map(len, column))
     return [cell.rjust(width) if right else cell.ljust(width) for cell in column]

@@ -5,13 +5,16 @@ float32 of `cic.colour.lab` answers that for all but the few pixels within its r
 those are converted once more, in float64, by scikit-image.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from skimage import color
 
 from cic.colour.bins import AB, COUNT, GRID
 from cic.colour.lab import rgb_to_lab
+from cic.system.arrays import Array, Bytes, Doubles, Floats
 
 BLOCK = 1 << 16  # pixels at a time: their planes stay in the processor's cache
 # CIELAB units by which cic.colour.lab may differ from float64 scikit-image. Over all 2**24
@@ -32,13 +35,13 @@ class Block(NamedTuple):
     ab is float32, in CIELAB units.
     """
 
-    error: np.ndarray
-    bins: np.ndarray
-    true: np.ndarray
-    made: np.ndarray
+    error: Doubles
+    bins: Array
+    true: Floats
+    made: Floats
 
 
-def between(photo, result):
+def between(photo: ArrayLike, result: ArrayLike) -> Iterator[tuple[Doubles, Array]]:
     """Yield (error, bins), (n,) each, of blocks of two (..., 3) uint8 pictures of equal shape.
 
     `error` is the distance in ab, float64 CIELAB units; its floor and ceiling, and the bin nearest
@@ -48,7 +51,7 @@ def between(photo, result):
         yield block.error, block.bins
 
 
-def blocks(photo, result):
+def blocks(photo: ArrayLike, result: ArrayLike) -> Iterator[Block]:
     """Yield the same as `Block`s, with the ab of both."""
     photo, result = np.asarray(photo), np.asarray(result)
     if photo.shape != result.shape:
@@ -58,7 +61,7 @@ def blocks(photo, result):
         yield _of_block(photo[start : start + BLOCK], result[start : start + BLOCK])
 
 
-def _of_block(photo, result):
+def _of_block(photo: Bytes, result: Bytes) -> Block:
     true, made = _ab(photo), _ab(result)
     error = _distance(true, made)
     whole = np.rint(error)
@@ -80,12 +83,12 @@ def _of_block(photo, result):
     return Block(error, bins, true, made)
 
 
-def _ab(pixels):
+def _ab(pixels: Bytes) -> Floats:
     """(n, 3) uint8 -> (2, n) float32 ab."""
     return np.ascontiguousarray(rgb_to_lab(pixels).T[1:])
 
 
-def _distance(true, made):
+def _distance(true: Array, made: Array) -> Array:
     """(2, n) ab each -> (n,) Euclidean distance."""
     a, b = np.square(true - made)
     return np.sqrt(a + b)

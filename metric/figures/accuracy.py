@@ -1,10 +1,16 @@
 """Top-1 and top-5 accuracy of a classifier, and their names beside those of other classifiers."""
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cic.system.errors import InputError
 from cic.training.ranks import RANKS, hits
-from metric.figures.sums import Sums, ratio
+from metric.figures.sums import Sums, Values, ratio
+
+Figure = TypeVar("Figure")
 
 
 class Accuracy(Sums):
@@ -13,11 +19,11 @@ class Accuracy(Sums):
     COLUMNS = (*(f"top{k}_hits" for k in RANKS), "classified")
 
     @property
-    def count(self):
+    def count(self) -> int:
         """Number of photos."""
         return int(self.sums["classified"])
 
-    def update(self, logits, labels):
+    def update(self, logits: ArrayLike, labels: ArrayLike) -> None:
         """Add photos: logits (N, classes) and labels (N,), integers from 0.
 
         Of equal logits the first is the larger. Raises ValueError for one that is no number, or a
@@ -30,26 +36,26 @@ class Accuracy(Sums):
             raise ValueError(f"labels to {labels.max()}, but {logits.shape[1]} classes")
         self.add(*hits(logits, labels), len(labels))
 
-    def compute(self):
+    def compute(self) -> Values:
         """{"top1": ..., "top5": ...}, percent; raises ValueError if no photo was seen."""
         if not self.count:
             raise InputError("no photo, no accuracy")
         return super().compute()
 
     @staticmethod
-    def of(sums):
+    def of(sums: Values) -> Values:
         """The same, numbers or arrays, of {column: number or array}."""
         return {f"top{k}": ratio(100 * sums[f"top{k}_hits"], sums["classified"]) for k in RANKS}
 
 
-def named(figures, classifier):
+def named(figures: Mapping[str, Figure], classifier: str) -> dict[str, Figure]:
     """{"top1 (VGG-16)": ...} of {"top1": ...}: figures, or sums, of one classifier of several."""
     return {f"{name} ({classifier})": value for name, value in figures.items()}
 
 
-def by_classifier(sums):
+def by_classifier(sums: Values) -> dict[str, Values]:
     """{classifier: {column: ...}} of the sums that `named` called so, among others."""
-    found = {}
+    found: dict[str, Values] = {}
     for name, value in sums.items():
         column, bracket, classifier = name.partition(" (")
         if bracket and column in Accuracy.COLUMNS:

@@ -1,12 +1,14 @@
 """Area under the curve of ab errors (paper, section 3.1): raw, rebalanced, and balanced."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cic.colour import prior, rebalance
 from cic.colour.bins import COUNT
 from cic.colour.distributions import soft_encode
+from cic.system.arrays import Array, Doubles
 from metric.figures import ab_error
-from metric.figures.sums import plain, ratio
+from metric.figures.sums import Values, plain, ratio
 
 THRESHOLDS = 151  # 0, 1, ... 150 CIELAB units
 NAMES = ("raw", "rebalanced", "balanced")
@@ -20,7 +22,7 @@ CREDIT = (THRESHOLDS - 0.5 - np.arange(THRESHOLDS + 1)) / (THRESHOLDS - 1)
 CREDIT[0], CREDIT[THRESHOLDS] = 1, 0
 
 
-def credit(error):
+def credit(error: Array) -> Doubles:
     """What a pixel of that ab error adds to the area under the raw curve, 0 to 1; any shape."""
     return CREDIT[np.minimum(np.ceil(error), THRESHOLDS).astype(np.intp)]
 
@@ -42,7 +44,7 @@ class AuC:
 
     COLUMNS = tuple(f"{name}_{what}" for name in NAMES for what in ("area", "weight"))
 
-    def __init__(self, shares=None, strict=False):
+    def __init__(self, shares: Array | None = None, strict: bool = False) -> None:
         shares = prior.default() if shares is None else shares
         self.bin_weights = np.stack(
             [rebalance.weights(shares, gamma).astype(np.float64) for gamma in LAMBDAS.values()]
@@ -52,7 +54,7 @@ class AuC:
         # the last entry has the errors above all thresholds.
         self.first = np.zeros((len(NAMES), THRESHOLDS + 1))
 
-    def update(self, true, predicted):
+    def update(self, true: ArrayLike, predicted: ArrayLike) -> None:
         """Add pixels: true and predicted ab, (..., 2) float, CIELAB units; or sRGB, (..., 3) uint8.
 
         Figures of sRGB are those of float64 Lab (see `ab_error`). Raises ValueError for
@@ -68,7 +70,7 @@ class AuC:
         error = np.square(np.subtract(true, predicted, dtype=np.float64)).sum(-1)
         self.count(np.sqrt(error, out=error).ravel(), soft_encode(true, neighbors=1)[0].ravel())
 
-    def count(self, error, bins):
+    def count(self, error: Array, bins: Array) -> None:
         """Add pixels by their error and the bin of their true colour, (n,) each."""
         first = np.floor(error) + 1 if self.strict else np.ceil(error)
         place = np.minimum(first, THRESHOLDS).astype(np.intp)
@@ -77,27 +79,27 @@ class AuC:
         pixels = np.bincount(place, minlength=(THRESHOLDS + 1) * COUNT).reshape(-1, COUNT)
         self.first += pixels.sum(1), *(pixels @ weights for weights in self.bin_weights)
 
-    def merge(self, other):
+    def merge(self, other: "AuC") -> None:
         """Add what `other` has seen."""
         self.first += other.first
 
-    def curve(self):
+    def curve(self) -> dict[str, Doubles]:
         """{"raw": (151,), "rebalanced": (151,), "balanced": (151,)}: shares within thresholds."""
         within = np.cumsum(self.first, axis=1)
         return dict(zip(NAMES, within[:, :THRESHOLDS] / within[:, -1:]))
 
     @property
-    def sums(self):
+    def sums(self) -> Values:
         """{column: number}: the area under each curve times all weight, and that weight."""
         area, weight = (self.first * CREDIT).sum(1), self.first.sum(1)
         return dict(zip(self.COLUMNS, np.stack([area, weight], axis=1).ravel().tolist()))
 
-    def compute(self):
+    def compute(self) -> Values:
         """{"raw": ..., "rebalanced": ..., "balanced": ...}, percent: areas, normalised."""
         return plain(self.of(self.sums))
 
     @staticmethod
-    def of(sums):
+    def of(sums: Values) -> Values:
         """The same, numbers or arrays, of {column: number or array}."""
         areas = {name: ratio(sums[f"{name}_area"], sums[f"{name}_weight"]) for name in NAMES}
         return {name: 100 * area for name, area in areas.items()}

@@ -4,12 +4,13 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from cic.colour.lab import ab_distance, rgb_to_lab
+from cic.system.arrays import Array, Bytes, Truths
 
 STRONG = 20.0  # L a pixel, central differences: the sharp outlines of things, about 5 % of a photo
 NEAR = 4  # pixels each way
 
 
-def beside_edges(light, strong=STRONG, near=NEAR):
+def beside_edges(light: Array, strong: float = STRONG, near: int = NEAR) -> Truths:
     """Mask (H, W) of the pixels within a square of `near` pixels each way of a strong edge.
 
     `light` is (H, W), L; both sides are 2 pixels or more.
@@ -26,10 +27,10 @@ class Bleeding:
     hardly shows it. Compare two ways to enlarge the same colours.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.error, self.pixels = np.zeros(2), np.zeros(2, np.int64)  # elsewhere, beside edges
 
-    def update(self, photo, result):
+    def update(self, photo: Bytes, result: Bytes) -> None:
         """Add a picture: (H, W, 3) uint8 each. Raises ValueError for different shapes."""
         if photo.shape != result.shape:
             raise ValueError(f"pictures of shapes {photo.shape} and {result.shape} are of no pair")
@@ -44,12 +45,12 @@ class Bleeding:
         self.error += np.bincount(beside.ravel(), error.ravel(), 2)
         self.pixels += np.bincount(beside.ravel(), minlength=2)
 
-    def merge(self, other):
+    def merge(self, other: "Bleeding") -> None:
         """Add what `other` has seen."""
         self.error += other.error
         self.pixels += other.pixels
 
-    def compute(self):
+    def compute(self) -> dict[str, float]:
         """{"beside_edges", "elsewhere", "share"}: mean distances in ab, CIELAB units.
 
         The share is that of the pixels beside edges. A mean over no pixel is NaN.

@@ -7,8 +7,11 @@ two rows is paired. Draws follow from the number of photos alone, in the order o
 neither workers nor shards, nor the order in which they are merged, change a bit.
 """
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 
+from cic.system.arrays import Array, Doubles
 from cic.system.randomness import random_for
 
 LEVEL = 0.95
@@ -18,7 +21,7 @@ STREAM = 9  # the last word of its random stream; see seeding.NOISE
 BLOCK = 1 << 18  # numbers of times that photos were drawn, at once: 2 MB stay in the cache
 
 
-def times_drawn(photos, replicates=REPLICATES):
+def times_drawn(photos: int, replicates: int = REPLICATES) -> Iterator[tuple[int, Doubles]]:
     """Yield (first, times): blocks of how often each replicate has each photo, (n, photos) float64.
 
     `first` is the number of a block's first replicate.
@@ -33,7 +36,7 @@ def times_drawn(photos, replicates=REPLICATES):
         yield first, times.reshape(count, photos).astype(np.float64)
 
 
-def totals(tables, replicates=REPLICATES):
+def totals(tables: Mapping[str, Array], replicates: int = REPLICATES) -> dict[str, Doubles]:
     """{row: (columns, replicates)} float64, sums of the drawn photos, of {row: (photos, columns)}.
 
     All tables have the same photos in the same order. Equal columns have equal sums, to the bit.
@@ -49,7 +52,7 @@ def totals(tables, replicates=REPLICATES):
     return found
 
 
-def interval(values):
+def interval(values: Array) -> list[float] | None:
     """[low, high] of a figure's replicates (n,): the percentiles of LEVEL, without interpolation.
 
     None if one has no such figure, which is NaN.

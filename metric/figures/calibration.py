@@ -6,12 +6,16 @@ among neighbouring bins, which keeps it too unsure of the nearest one, and class
 rare colours count, and so seem, more frequent than they are.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cic.colour.bins import COUNT
 from cic.colour.distributions import log_softmax, soft_encode
+from cic.system.arrays import Array
 from metric import charts
-from metric.figures.sums import plain, ratio
+from metric.figures.sums import Values, plain, ratio
 
 GROUPS = 15  # equal-width groups of confidence (Guo et al., section 5)
 
@@ -24,7 +28,7 @@ class Calibration:
 
     COLUMNS = ("cells", "surprise")  # and one for each group: see `sums`
 
-    def __init__(self, temperature=1.0, groups=GROUPS):
+    def __init__(self, temperature: float = 1.0, groups: int = GROUPS) -> None:
         if not temperature > 0:
             raise ValueError(f"temperature is {temperature}; it must be above 0")
         self.temperature = temperature
@@ -33,7 +37,7 @@ class Calibration:
         self.confidence = np.zeros(groups)  # sum over the cells
         self.surprise = 0.0  # sum over the cells of -log2 of the true bin's probability
 
-    def update(self, logits, true_ab):
+    def update(self, logits: ArrayLike, true_ab: ArrayLike) -> None:
         """Add cells: logits (313, ...) and true ab (..., 2), CIELAB units."""
         logits = np.asarray(logits, np.float64).reshape(COUNT, -1) / self.temperature
         true = soft_encode(true_ab, neighbors=1)[0].ravel().astype(np.int64)
@@ -51,7 +55,7 @@ class Calibration:
         self.confidence += np.bincount(group, confidence, groups)
         self.surprise -= float(logs[true, np.arange(len(true))].sum() / np.log(2))
 
-    def merge(self, other):
+    def merge(self, other: "Calibration") -> None:
         """Add what `other` has seen; raises ValueError if it groups or divides differently."""
         theirs, ours = ((len(one.cells), one.temperature) for one in (other, self))
         if theirs != ours:
@@ -61,14 +65,14 @@ class Calibration:
         self.confidence += other.confidence
         self.surprise += other.surprise
 
-    def curve(self):
+    def curve(self) -> tuple[Array, Array, Array]:
         """(confidence, accuracy, cells) of each group that has cells: two float arrays, one int."""
         seen = self.cells > 0
         cells = self.cells[seen]
         return self.confidence[seen] / cells, self.right[seen] / cells, cells
 
     @property
-    def sums(self):
+    def sums(self) -> Values:
         """{column: number}: cells, bits, and of each group its confidence less its accuracy."""
         gaps = (self.confidence - self.right).tolist()
         return dict(zip(self.COLUMNS, (int(self.cells.sum()), self.surprise))) | {
@@ -76,7 +80,7 @@ class Calibration:
         }
 
     @staticmethod
-    def of(sums):
+    def of(sums: Values) -> Values:
         """{"nll", "ece"}, numbers or arrays, of {column: number or array}."""
         gaps = sum(np.abs(gap) for column, gap in sums.items() if column.startswith("gap_"))
         return {
@@ -84,7 +88,7 @@ class Calibration:
             "ece": ratio(gaps, sums["cells"]),
         }
 
-    def compute(self):
+    def compute(self) -> Values:
         """Figures, {"cells", "confidence", "accuracy", "ece", "nll"}: shares of 1; nll in bits.
 
         Means over the cells; ece, the expected calibration error, is that of the distance between
@@ -101,7 +105,7 @@ class Calibration:
         }
 
 
-def png(calibrations):
+def png(calibrations: Mapping[str, Calibration]) -> bytes:
     """Bytes of a PNG, the reliability diagram of {name: Calibration}: curves above, cells below.
 
     Perfect calibration is the diagonal; below it a network is surer than it should be.

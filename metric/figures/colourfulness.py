@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 
-from metric.figures.sums import Sums, ratio
+from cic.system.arrays import Bytes
+from metric.figures.sums import Sums, Values, ratio
 
 
-def colourfulness(picture):
+def colourfulness(picture: Bytes) -> float:
     """Of a (H, W, 3) uint8 sRGB picture: their measure M3, 0 for gray, about 100 for vivid.
 
     sqrt(s_rg^2 + s_yb^2) + 0.3 sqrt(m_rg^2 + m_yb^2): standard deviations and means over the pixels
@@ -19,8 +20,8 @@ def colourfulness(picture):
     for values, scale in ((red - green, 1), (red + green - 2 * blue, 2)):  # rg, and twice yb
         values = values.astype(np.float64)
         total, squares = int(values.sum()), int(np.square(values).sum())
-        mean += (total / (count * scale)) ** 2
-        spread += (count * squares - total**2) / (count * scale) ** 2
+        mean += (total / (count * scale)) ** 2  # type: ignore[assignment]
+        spread += (count * squares - total**2) / (count * scale) ** 2  # type: ignore[assignment]
     return math.sqrt(spread) + 0.3 * math.sqrt(mean)
 
 
@@ -34,13 +35,13 @@ class Colourfulness(Sums):
 
     COLUMNS = ("vivid_results", "vivid_photos", "vivid_differences", "pictures")
 
-    def update(self, photo, result):
+    def update(self, photo: Bytes, result: Bytes) -> None:
         """Add a picture: (H, W, 3) uint8 each."""
         true, made = colourfulness(photo), colourfulness(result)
         self.add(made, true, abs(made - true), 1)
 
     @staticmethod
-    def of(sums):
+    def of(sums: Values) -> Values:
         """{"colourfulness": ..., "colourfulness_truth": ..., the ratio and both conventions}."""
         made, true, differences = (
             ratio(sums[f"vivid_{what}"], sums["pictures"])

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from metric.figures.sums import Sums, ratio
+from cic.system.arrays import Bytes
+from metric.figures.sums import Sums, Values, ratio
 
 PEAK = 255
 
@@ -18,7 +19,7 @@ class PSNR(Sums):
 
     COLUMNS = ("decibels", "different", "identical")
 
-    def update(self, photo, result):
+    def update(self, photo: Bytes, result: Bytes) -> None:
         """Add a picture: (H, W, 3) uint8 each."""
         difference = np.subtract(photo, result, dtype=np.float32).ravel()
         # float32 holds the squares exactly, not their sums.
@@ -29,7 +30,7 @@ class PSNR(Sums):
             self.add(0, 0, 1)
 
     @staticmethod
-    def of(sums):
+    def of(sums: Values) -> Values:
         """{"psnr": dB, "identical": number of pictures}."""
         different = sums["different"]
         psnr = np.where(np.equal(different, 0), np.inf, ratio(sums["decibels"], different))

@@ -1,8 +1,9 @@
 """Root mean square error of ab."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from metric.figures.sums import Sums, ratio
+from metric.figures.sums import Sums, Values, ratio
 
 
 class RMSE(Sums):
@@ -14,15 +15,15 @@ class RMSE(Sums):
 
     COLUMNS = ("squares", "pixels")
 
-    def update(self, true, predicted):
+    def update(self, true: ArrayLike, predicted: ArrayLike) -> None:
         """Add pixels: true and predicted ab, (..., 2) each, CIELAB units."""
         self.count(np.sqrt(np.square(np.subtract(true, predicted, dtype=np.float64)).sum(-1)))
 
-    def count(self, error):
+    def count(self, error: ArrayLike) -> None:
         """Add pixels by their distance in the ab plane, (...)."""
         self.add(float(np.square(error).sum()), np.size(error))
 
     @staticmethod
-    def of(sums):
+    def of(sums: Values) -> Values:
         """{"rmse_ab": ...}."""
         return {"rmse_ab": np.sqrt(ratio(sums["squares"], 2 * sums["pixels"]))}

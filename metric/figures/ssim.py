@@ -3,7 +3,8 @@
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from metric.figures.sums import Sums, ratio
+from cic.system.arrays import Bytes
+from metric.figures.sums import Sums, Values, ratio
 
 WINDOW = 11  # pixels of the window's side, of a Gaussian of sigma 1.5 (Wang et al., section III.C)
 
@@ -17,9 +18,9 @@ class SSIM(Sums):
 
     COLUMNS = ("similarity", "pictures")
 
-    def update(self, photo, result):
+    def update(self, photo: Bytes, result: Bytes) -> None:
         """Add a picture: (H, W, 3) uint8 each."""
-        similarity = structural_similarity(
+        similarity = structural_similarity(  # type: ignore[no-untyped-call]
             _as_large_as_window(photo),
             _as_large_as_window(result),
             gaussian_weights=True,
@@ -31,12 +32,12 @@ class SSIM(Sums):
         self.add(float(similarity), 1)
 
     @staticmethod
-    def of(sums):
+    def of(sums: Values) -> Values:
         """{"ssim": ...}."""
         return {"ssim": ratio(sums["similarity"], sums["pictures"])}
 
 
-def _as_large_as_window(picture):
+def _as_large_as_window(picture: Bytes) -> Bytes:
     height, width = (max(0, WINDOW - side) for side in picture.shape[:2])
     if not height and not width:
         return picture

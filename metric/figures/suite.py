@@ -1,12 +1,15 @@
 """All metrics of pictures together."""
 
+from typing import Any
+
+from cic.system.arrays import Array, Bytes, Doubles
 from metric.figures import ab_error
 from metric.figures.auc import AuC
 from metric.figures.colourfulness import Colourfulness
 from metric.figures.psnr import PSNR
 from metric.figures.rmse import RMSE
 from metric.figures.ssim import SSIM
-from metric.figures.sums import of_those, plain
+from metric.figures.sums import Values, of_those, plain
 from metric.figures.warmth import Warmth
 
 OTHERS = (RMSE, PSNR, SSIM, Colourfulness, Warmth)  # but AuC, in the order of their figures
@@ -19,11 +22,12 @@ class Suite:
     not depend on which process saw which picture, to the last bit. `shares` and `strict` are AuC's.
     """
 
-    def __init__(self, shares=None, strict=False):
+    def __init__(self, shares: Array | None = None, strict: bool = False) -> None:
         self.auc = AuC(shares, strict)
-        self.others = {kind: kind() for kind in OTHERS}
+        # Any: each kind of metric takes pixels, or pictures, in its own way.
+        self.others: dict[type, Any] = {kind: kind() for kind in OTHERS}
 
-    def update(self, photo, result):
+    def update(self, photo: Bytes, result: Bytes) -> None:
         """Add a picture: (H, W, 3) uint8 each. Raises ValueError for different shapes."""
         for block in ab_error.blocks(photo, result):
             self.auc.count(block.error, block.bins)
@@ -32,34 +36,34 @@ class Suite:
         for kind in (PSNR, SSIM, Colourfulness):
             self.others[kind].update(photo, result)
 
-    def merge(self, other):
+    def merge(self, other: "Suite") -> None:
         """Add what `other` has seen."""
         self.auc.merge(other.auc)
         for kind, metric in self.others.items():
             metric.merge(other.others[kind])
 
     @property
-    def sums(self):
+    def sums(self) -> Values:
         """{column: number} of all of them."""
         found = self.auc.sums
         for metric in self.others.values():
             found |= metric.sums
         return found
 
-    def error(self):
+    def error(self) -> float:
         """RMSE of ab so far, CIELAB units: of one picture if it was updated once."""
         return self.others[RMSE].compute()["rmse_ab"]
 
-    def curve(self):
+    def curve(self) -> dict[str, Doubles]:
         """AuC's curves, {"raw": (151,), "rebalanced": (151,), "balanced": (151,)}."""
         return self.auc.curve()
 
-    def compute(self):
+    def compute(self) -> Values:
         """Every figure by its name, a flat dict; AuC's are auc_raw, auc_rebalanced and so on."""
         return plain(self.of(self.sums))
 
     @staticmethod
-    def of(sums):
+    def of(sums: Values) -> Values:
         """{figure: number or array} of those metrics whose columns are in `sums`."""
         areas = of_those((AuC,), sums)
         return {f"auc_{name}": value for name, value in areas.items()} | of_those(OTHERS, sums)

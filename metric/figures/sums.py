@@ -1,6 +1,14 @@
 """Metrics as sums over photos, and the figures that follow from the sums."""
 
+from collections.abc import Iterable
+from typing import Any, ClassVar, TypeAlias
+
 import numpy as np
+
+# A number, or an array of many replicates' numbers: NumPy computes with both alike.
+Value: TypeAlias = Any
+Values: TypeAlias = dict[str, Value]
+Kind: TypeAlias = Any  # a class with COLUMNS and `of`, as Sums has them
 
 
 class Sums:
@@ -10,44 +18,44 @@ class Sums:
     subclass says in `of` how, for numbers and for arrays of them alike: see `bootstrap`.
     """
 
-    COLUMNS = ()
+    COLUMNS: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self):
-        self.sums = dict.fromkeys(self.COLUMNS, 0.0)
+    def __init__(self) -> None:
+        self.sums: Values = dict.fromkeys(self.COLUMNS, 0.0)
 
-    def add(self, *values):
+    def add(self, *values: Value) -> None:
         """Add a number to each of COLUMNS, in their order."""
         for column, value in zip(self.COLUMNS, values, strict=True):
             self.sums[column] += value
 
-    def merge(self, other):
+    def merge(self, other: "Sums") -> None:
         """Add what `other` has seen."""
         self.add(*other.sums.values())
 
-    def compute(self):
+    def compute(self) -> Values:
         """{figure: number}."""
         return plain(self.of(self.sums))
 
     @staticmethod
-    def of(sums):
+    def of(sums: Values) -> Values:
         """{figure: number or array} of {column: number or array}."""
         raise NotImplementedError
 
 
-def ratio(top, bottom):
+def ratio(top: Value, bottom: Value) -> Value:
     """Quotient of numbers or arrays: infinite where only `bottom` is 0, NaN where both are."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.divide(top, bottom)
 
 
-def plain(figures):
+def plain(figures: Values) -> Values:
     """{name: Python number} of {name: NumPy number}."""
     return {name: np.asarray(value).item() for name, value in figures.items()}
 
 
-def of_those(parts, sums):
+def of_those(parts: Iterable[Kind], sums: Values) -> Values:
     """{figure: number or array} of every part, a kind of Sums, whose columns are in `sums`."""
-    found = {}
+    found: Values = {}
     for part in parts:
         if part.COLUMNS[0] in sums:
             found |= part.of(sums)

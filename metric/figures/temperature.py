@@ -5,15 +5,19 @@ The paper's 0.38 was chosen by eye, between the vivid but patchy mode and the ev
 the aim beside the temperature.
 """
 
+from collections.abc import Callable, Iterable, Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cic.colour.distributions import TEMPERATURE, decode
 from cic.colour.lab import ab_distance
+from cic.system.arrays import Array
 from metric.figures.auc import AuC
 from metric.figures.bootstrap import interval
 from metric.figures.calibration import Calibration
 from metric.figures.rmse import RMSE
-from metric.figures.sums import Sums, of_those, plain, ratio
+from metric.figures.sums import Sums, Values, of_those, plain, ratio
 
 GRID = (0.1, 0.2, 0.3, TEMPERATURE, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0)
 
@@ -21,14 +25,14 @@ GRID = (0.1, 0.2, 0.3, TEMPERATURE, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0)
 class _At:
     """Figures of one temperature."""
 
-    def __init__(self, temperature, shares):
+    def __init__(self, temperature: float, shares: Array | None) -> None:
         self.temperature = temperature
         self.auc = AuC(shares)
         self.calibration = Calibration(temperature)
         self.rmse = RMSE()
         self.chroma = _Chroma()
 
-    def update(self, logits, true_ab):
+    def update(self, logits: Array, true_ab: Array) -> None:
         ab = decode(logits, self.temperature, axis=0)
         ab = np.moveaxis(ab, 0, -1).astype(np.float64)
         self.auc.update(true_ab, ab)
@@ -36,16 +40,16 @@ class _At:
         self.rmse.update(true_ab, ab)
         self.chroma.add(_chroma(ab), _chroma(true_ab), ab[..., 0].size)
 
-    def merge(self, other):
+    def merge(self, other: "_At") -> None:
         for part in ("auc", "calibration", "rmse", "chroma"):
             getattr(self, part).merge(getattr(other, part))
 
     @property
-    def sums(self):
+    def sums(self) -> Values:
         return self.auc.sums | self.calibration.sums | self.rmse.sums | self.chroma.sums
 
     @staticmethod
-    def of(sums):
+    def of(sums: Values) -> Values:
         return of_those((RMSE, AuC, _Chroma, Calibration), sums)
 
 
@@ -55,11 +59,11 @@ class _Chroma(Sums):
     COLUMNS = ("chroma", "true_chroma", "chroma_cells")
 
     @staticmethod
-    def of(sums):
+    def of(sums: Values) -> Values:
         return {name: ratio(sums[name], sums["chroma_cells"]) for name in ("chroma", "true_chroma")}
 
 
-def _chroma(ab):
+def _chroma(ab: ArrayLike) -> float:
     """Sum over (..., 2) ab of their distance from gray."""
     return float(ab_distance(np.asarray(ab, np.float64)).sum())
 
@@ -70,15 +74,15 @@ class Temperatures:
     `shares` (313,) is the prior of the rebalanced and balanced AuC, by default the bundled one.
     """
 
-    def __init__(self, grid=GRID, shares=None):
+    def __init__(self, grid: Iterable[float] = GRID, shares: Array | None = None) -> None:
         self.each = [_At(temperature, shares) for temperature in grid]
 
-    def update(self, logits, true_ab):
+    def update(self, logits: Array, true_ab: Array) -> None:
         """Add cells: logits (313, ...) and true ab (..., 2), CIELAB units."""
         for one in self.each:
             one.update(logits, true_ab)
 
-    def merge(self, other):
+    def merge(self, other: "Temperatures") -> None:
         """Add what `other` has seen; raises ValueError for another grid."""
         ours, theirs = ([one.temperature for one in two.each] for two in (self, other))
         if ours != theirs:
@@ -87,7 +91,7 @@ class Temperatures:
             one.merge(more)
 
     @property
-    def sums(self):
+    def sums(self) -> Values:
         """{column: number}, the columns of the temperature number n begun with "n "."""
         return {
             f"{number} {column}": value
@@ -95,7 +99,7 @@ class Temperatures:
             for column, value in one.sums.items()
         }
 
-    def compute(self):
+    def compute(self) -> list[Values]:
         """One dict a temperature, in the order of the grid.
 
         "rmse_ab" and mean "chroma" of the decoded ab, CIELAB units, beside "true_chroma"; "raw",
@@ -104,13 +108,13 @@ class Temperatures:
         figures = map(plain, self.of(self.sums))
         return [{"temperature": one.temperature} | row for one, row in zip(self.each, figures)]
 
-    def intervals(self, drawn):
+    def intervals(self, drawn: Values) -> list[dict[str, list[float] | None]]:
         """[{figure: [low, high] or None}, ...] of the sums {column: (replicates,)} of bootstrap."""
         return [{n: interval(each) for n, each in row.items()} for row in self.of(drawn)]
 
-    def of(self, sums):
+    def of(self, sums: Values) -> list[Values]:
         """[{figure: number or array}, ...] of the temperatures, of {column: number or array}."""
-        found = [{} for _ in self.each]
+        found: list[Values] = [{} for _ in self.each]
         for column, value in sums.items():
             if place := place_of(column):
                 number, name = place
@@ -118,14 +122,14 @@ class Temperatures:
         return [_At.of(each) for each in found]
 
 
-def place_of(column):
+def place_of(column: str) -> tuple[int, str] | None:
     """(number of its temperature, its own name) of a column of Temperatures, None of any other."""
     number, _, name = column.partition(" ")
     return (int(number), name) if number.isdecimal() else None
 
 
 # Each aim: what is least where it is met best.
-AIMS = {
+AIMS: dict[str, Callable[[Values], float]] = {
     "ab error": lambda row: row["rmse_ab"],
     "raw AuC": lambda row: -row["raw"],
     "rebalanced AuC": lambda row: -row["rebalanced"],
@@ -136,6 +140,6 @@ AIMS = {
 }
 
 
-def best(rows):
+def best(rows: Sequence[Values]) -> dict[str, float]:
     """{aim: temperature} of what `Temperatures.compute` gave; of equals the first."""
     return {aim: min(rows, key=cost)["temperature"] for aim, cost in AIMS.items()}
