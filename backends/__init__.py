@@ -1,13 +1,16 @@
 """The two frameworks under one contract (see `base`), each imported only when asked for."""
 
+import argparse
 import importlib
 import importlib.util
 import os
+from typing import Any
 
 from cic import networks
 from cic.colorize import settings
 from cic.colorize.colorizer import Colorizer
 from cic.system.errors import InputError, MissingError, SettingError
+from cic.system.typing import StrPath
 from cic.weights import checkpoint, probe, reading
 
 # Backend: the module it needs, and what pip installs for it; in order of preference.
@@ -16,27 +19,28 @@ _FRAMEWORKS = {"torch": ("torch", "torch"), "paddle": ("paddle", "paddlepaddle")
 _LAUNCHERS = {"TORCHELASTIC_RUN_ID": "torch", "PADDLE_TRAINERS_NUM": "paddle"}
 
 
-def names():
+def names() -> tuple[str, ...]:
     """Names that `get` knows, installed or not."""
     return tuple(_FRAMEWORKS)
 
 
-def available():
+def available() -> tuple[str, ...]:
     """Names of the backends whose framework is installed here, in order of preference."""
     return tuple(name for name, (module, _) in _FRAMEWORKS.items() if _is_installed(module))
 
 
-def _is_installed(module):
+def _is_installed(module: str) -> bool:
     spec = importlib.util.find_spec(module)
     return spec is not None and spec.loader is not None  # a mere folder has no loader
 
 
-def launched():
+def launched() -> str | None:
     """Name of the backend whose launcher started this process, torchrun or Paddle's; or None."""
     return next((name for key, name in _LAUNCHERS.items() if key in os.environ), None)
 
 
-def get(name=None):
+# Any: a module, which has the names of base.Backend.
+def get(name: str | None = None) -> Any:
     """The backend called "torch" or "paddle"; by default the launcher's, or the first available.
 
     Raises ValueError for an unknown name or one that is not the launcher's, ImportError, saying
@@ -57,7 +61,9 @@ def get(name=None):
     return importlib.import_module(f"backends.{name}")
 
 
-def colorizer(weights=None, backend=None, device="auto", **changes):
+def colorizer(
+    weights: StrPath | None = None, backend: str | None = None, device: str = "auto", **changes: Any
+) -> Colorizer:
     """A callable that colorizes photos: uint8 array or Pillow image -> (H, W, 3) uint8 sRGB.
 
     `weights` is a checkpoint's path, by default the bundled weights; `backend` a name, by default
@@ -78,7 +84,7 @@ def colorizer(weights=None, backend=None, device="auto", **changes):
     return Colorizer(network, get(backend).predictor(network, state, device), chosen, name)
 
 
-def add_flags(parser):
+def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags with which every tool that runs a network lets the user choose where."""
     parser.add_argument(
         "--backend", choices=names(), help="framework (torch if it is installed, else paddle)"
