@@ -33,6 +33,7 @@ quick: .venv/ready
 lint: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/mypy
 
 format: .venv/ready
 	.venv/bin/ruff check --fix .
