@@ -321,10 +321,10 @@ _RECIPES = {
             python tools/train.py --recipe fpn --backend torch
                 --weights fpn-128/epoch_latest_model.safetensors --image_dir PLACES
                 --val_dir photos/val bsds/val --max_steps 2550
-            Data: those of fpn-128 without the warmest places: see docs/measurements.md. Hardware: as
-            fpn-128; 9.4 photos/s. Hours: 1.9. Result: validation loss 3.1156; AuC, raw and balanced,
-            on 280 photographs of 256 pixels 90.19 and 83.56 (all gray 88.82 and 76.42); bundled as
-            cic/data/fpn.safetensors.
+            Data: those of fpn-128 without the warmest places: see docs/measurements.md.
+            Hardware: as fpn-128; 9.4 photos/s. Hours: 1.9. Result: validation loss 3.1156; AuC, raw
+            and balanced, on 280 photographs of 256 pixels 90.19 and 83.56 (all gray 88.82 and
+            76.42); bundled as cic/data/fpn.safetensors.
             """,
         ),
         # compact-64 with the ab as output: what classification is compared with.
