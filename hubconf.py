@@ -11,7 +11,7 @@ import sys
 
 from cic.system.errors import SettingError
 
-dependencies = ["numpy", "PIL", "safetensors", "tqdm"]
+dependencies = ["numpy", "PIL", "tqdm"]
 
 _ROOT = os.path.dirname(os.path.abspath(__file__))
 _HUBS = {"torch.hub": "torch", "paddle.hapi.hub": "paddle"}

@@ -1,6 +1,6 @@
 """Colorful Image Colorization (Zhang, Isola, Efros, ECCV 2016): the framework-neutral core.
 
-NumPy, Pillow, safetensors, tqdm and the standard library; `backends` holds the two frameworks.
+NumPy, Pillow, tqdm and the standard library; `backends` holds the two frameworks.
 """
 
 from cic.system.errors import Error
