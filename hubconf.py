@@ -9,7 +9,7 @@ With source="local" and a clone's path in place of the name, they take what is t
 import os
 import sys
 
-from cic.system.errors import SettingError
+from cic.system import errors
 
 dependencies = ["numpy", "PIL", "tqdm"]
 
@@ -38,11 +38,11 @@ def cic(pretrained=False, weights=None, backend=None, device="cpu", **options):
 
     if not pretrained:
         if weights is not None:
-            raise SettingError(f"weights={weights!r} without pretrained=True")
+            raise errors.SettingError(f"weights={weights!r} without pretrained=True")
         network, state = networks.get("cic", **options), None
     else:
         if options:
-            raise SettingError(f"pretrained weights have their own options, not {options}")
+            raise errors.SettingError(f"pretrained weights have their own options, not {options}")
         if str(weights).startswith("https://"):
             weights = published.fetch(weights)
         network, state, _ = reading.load_weights(weights)

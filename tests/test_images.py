@@ -243,8 +243,8 @@ def test_an_unknown_format_is_an_error_and_leaves_no_litter(tmp_path, photo, nam
 
 
 def test_an_error_while_writing_leaves_the_old_photo(tmp_path, photo, monkeypatch):
-    def full(image, path, **options):
-        Path(path).write_bytes(b"half")
+    def full(image, file, **options):
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     write(tmp_path / "x.png", photo)
