@@ -188,7 +188,7 @@ def test_a_process_that_is_killed_ends_the_run_within_seconds(start, backend, tm
     os.kill(trainers(process.pid)[1], signal.SIGKILL)
     killed = time.monotonic()
     output = finish(process)
-    assert time.monotonic() - killed < 30
+    assert time.monotonic() - killed < 120  # the frameworks' own limit is 1800
     assert process.returncode != 0
     # Where the engine of the other process aborts on the lost connection before it is ended,
     # Paddle's launcher names that one: the first by number.

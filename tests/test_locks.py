@@ -20,12 +20,13 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 HOLD = """
-import sys
+import select, sys
 from cic.system import console, locks
 def main():
     with locks.held(sys.argv[1]) as was_killed:
         print(was_killed, flush=True)
-        sys.stdin.read()
+        while not select.select([sys.stdin], [], [], 0.1)[0]:
+            pass  # a signal that comes just before a call that waits for ever would not end it
 console.run(main)
 """
 
@@ -165,6 +166,24 @@ def test_what_a_killed_run_left_half_written_is_removed_and_no_more(tmp_path):
     claim(tmp_path, machine=locks._machine())
     with locks.cleaned(tmp_path):
         assert sorted(os.listdir(tmp_path / "sub")) == ["a.png"]
+
+
+def test_what_a_kill_left_beside_a_single_file_goes_before_it_is_written_again(tmp_path):
+    for name in (".r.abcdefg1.partial.sh", ".r2.abcdefg1.partial.sh", ".r.abcdefg1.sh"):
+        (tmp_path / name).touch()
+    with files.replacing(tmp_path / "r.sh") as fresh:  # somebody is writing it
+        files.check(tmp_path / "r.sh")
+        assert os.path.exists(fresh)
+    assert sorted(os.listdir(tmp_path)) == [".r.abcdefg1.sh", ".r2.abcdefg1.partial.sh", "r.sh"]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_full_disk_names_the_file_that_somebody_wanted(tmp_path, named):
+    """Not the fresh one beside it, which nobody knows."""
+    with pytest.raises(OSError, match=rf"No space left.*'{tmp_path}/w\.pth'"):  # noqa: SIM117
+        with files.replacing(tmp_path / "w.pth") as outer, files.replacing(outer) as inner:
+            raise OSError(28, "No space left on device", *([inner] if named else []))
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link", "folder"])

@@ -143,17 +143,16 @@ COLORIZERS = [
 def test_what_is_no_number_inside_a_network_is_none_in_what_it_puts_out(backend, network):
     """Wherever it comes up, and however the network is run: no picture is made of it."""
     inputs = network.inputs(probe.picture(2 * network.multiple))[None].astype(np.float32)
-    state = initialize(network)
+    state, net = initialize(network), backend.build(network)
     names = [n for n in state if n.endswith(".weight") and state[n].ndim == 4]
-    for name in [*names[:: max(1, len(names) // 3)], names[-2]]:
+    for name in (names[0], names[len(names) // 2], names[-2]):
         changed = state | {
             name: np.where(np.arange(len(state[name])) == 0, np.nan, state[name].T).T
         }
-        assert not np.isfinite(forward(network, changed, inputs)).all(), name
-        net = backend.build(network, changed)
+        backend.import_state(net, changed)
         assert not np.isfinite(backend.forward(net, inputs)).all(), name
-        predict = backend.predictor(network, changed, "cpu")
-        assert not np.isfinite(predict(inputs)).all(), name
+    assert not np.isfinite(forward(network, changed, inputs)).all()
+    assert not np.isfinite(backend.predictor(network, changed, "cpu")(inputs)).all()
 
 
 def overflows_on_white():

@@ -23,7 +23,7 @@ from cic.networks.initialize import initialize
 from cic.photos import images
 from cic.system import files
 from cic.training import loop, recipes, runs
-from cic.training.log import Log
+from cic.training.log import Log, TrainingError
 from cic.weights import checkpoint, reading
 
 pytestmark = pytest.mark.slow
@@ -222,6 +222,25 @@ def test_another_networks_checkpoint_is_refused_with_name_and_shapes(run):
     assert "conv1_1.weight" in str(refusal.value)
     assert "(16, 1, 3, 3)" in str(refusal.value)
     assert "(8, 1, 3, 3)" in str(refusal.value)
+
+
+def test_weights_that_are_no_numbers_are_not_written_over_sound_ones(run):
+    """Paddle's ReLU hides them: the loss stays a number."""
+    run.train(1)
+    before = Path(run.checkpoints.path()).read_bytes()
+    weights, optimizer = run.trainer.state()
+    weights["conv1_1.weight"][0] = math.nan
+    run.trainer.load(weights, optimizer)
+    with pytest.raises(TrainingError, match=r"nan at step 2|not finite: not written"):
+        run.train(2, start=1)
+    assert Path(run.checkpoints.path()).read_bytes() == before
+
+
+def test_a_full_disk_names_the_log():
+    log = Log("/dev/full", 1)
+    full = pytest.raises(OSError, match="No space left on device: '/dev/full'")
+    with full, log.opened(0, 1):
+        log.write(step=1)
 
 
 def test_an_unreadable_photo_is_named_once_and_skipped(backend, photo_folder, tmp_path, capsys):

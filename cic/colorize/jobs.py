@@ -12,7 +12,7 @@ from cic.photos import kinds, sources
 from cic.photos.images import PhotoError
 from cic.system import locks
 from cic.system.errors import InputError
-from cic.system.files import lies_in
+from cic.system.files import lies_in, remove_stale
 from cic.system.progress import Callback, tell
 
 # Formats that results keep; others become PNG.
@@ -88,6 +88,7 @@ def locked(output: str, jobs: Sequence[Job]) -> AbstractContextManager[None]:
     A single file needs none: it is replaced whole.
     """
     if [target for _, target in jobs] == [output]:
+        remove_stale(output)
         return nullcontext()
     return locks.cleaned(output)
 

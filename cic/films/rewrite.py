@@ -62,7 +62,6 @@ def _check(target: str) -> None:
     """Raise PhotoError before any work if `target` cannot be written; remove what a kill left."""
     try:
         files.check(target)
-        files.remove_stale(target)
     except OSError as error:
         raise PhotoError(f"{target!r}: {str(error).removeprefix(f'{target}: ')}") from None
 

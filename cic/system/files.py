@@ -49,7 +49,8 @@ def replacing(path: StrPath) -> Iterator[str]:
         os.replace(fresh, path)
     except BaseException as error:
         os.unlink(fresh)
-        if isinstance(error, OSError) and error.errno and not error.filename:  # the disk is full
+        is_ours = isinstance(error, OSError) and error.filename in (None, fresh)
+        if isinstance(error, OSError) and is_ours and error.errno:  # the disk is full
             raise OSError(error.errno, error.strerror, path) from None
         raise
     finally:
@@ -84,7 +85,10 @@ def _hidden(name: str) -> str:
 
 
 def check(path: StrPath) -> None:
-    """Raise FileError, before any work, if `replacing` could not write a file of that name."""
+    """Raise FileError, before any work, if `replacing` could not write a file of that name.
+
+    What it left of that name when it was killed is removed.
+    """
     if os.path.isdir(path):
         raise FileError(f"{path}: is a folder, not a file to write")
     if (length := len(os.fsencode(os.path.basename(path)))) > LONGEST_NAME:
@@ -96,6 +100,7 @@ def check(path: StrPath) -> None:
         raise FileError(f"{path}: cannot be written: {folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise FileError(f"{path}: cannot be written: no permission to write in {folder}")
+    remove_stale(path)
 
 
 def lies_in(path: StrPath, folder: StrPath) -> bool:

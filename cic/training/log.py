@@ -1,5 +1,7 @@
 """What a run in training tells and writes: its progress, a log of JSON lines, a board."""
 
+import errno
+import io
 import json
 import math
 import os
@@ -8,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from cic.system.errors import Error
 from cic.system.progress import Callback, Event, Told, told
@@ -23,10 +25,10 @@ class TrainingError(Error, ValueError):
     """Training cannot go on; the message says why and what to do."""
 
 
-def _open_log(path: str) -> BinaryIO:
-    """Binary file to append lines to; a line that a kill cut off is ended first."""
+def _open_log(path: str) -> io.FileIO:
+    """Binary file, unbuffered, to append lines to; a line that a kill cut off is ended first."""
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    file = open(path, "ab+")  # noqa: SIM115 - closed by the caller
+    file = open(path, "ab+", buffering=0)  # noqa: SIM115 - closed by the caller
     if file.tell():
         file.seek(-1, os.SEEK_END)
         if file.read(1) != b"\n":
@@ -55,7 +57,7 @@ class Log:
     ) -> None:
         self.path, self.every, self.board = path, every, board
         self.progress = _nobody if path is None else progress
-        self.file: BinaryIO = None  # type: ignore[assignment]
+        self.file: io.FileIO = None  # type: ignore[assignment]
         self.told: Told = None  # type: ignore[assignment]  # while it is open
         self._begin(0)
 
@@ -152,5 +154,10 @@ class Log:
             self.board.scalars(**figures)
 
     def _write_line(self, entry: dict[str, Json]) -> None:
-        self.file.write(json.dumps(entry).encode() + b"\n")
-        self.file.flush()
+        line = json.dumps(entry).encode() + b"\n"
+        try:
+            written = self.file.write(line)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.path) from None
+        if written < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
