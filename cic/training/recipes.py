@@ -203,6 +203,39 @@ def _classifiers() -> Iterator[Recipe]:
                 )
 
 
+_FPN_128 = Recipe(
+    "fpn-128",
+    network="fpn",
+    options={"version": 2},
+    crop_size=128,
+    batch_size=24,
+    num_epochs=1,
+    lr=1.5e-3,
+    schedule="cosine",
+    optimizer="adamw",
+    beta2=0.98,
+    weight_decay=0.01,
+    balance=0.5,
+    crop_scale=0.5,
+    ageing=0.3,
+    target_mean=True,
+    keep_gray=True,
+    weight_limit=5.0,
+    clip_norm=1.0,
+    encoder_lr=0.15,
+    freeze=4,
+    average=0.999,
+    record="""
+    python tools/train.py --recipe fpn-128 --backend torch --encoder lite2.safetensors
+        --image_dir PLACES --val_dir photos/val bsds/val --max_steps 5400
+    Data: 343,996 photographs of 53 places, 59 with those named twice or more: see
+    docs/measurements.md. Hardware: one core of an AMD EPYC with AVX-512, PyTorch 2.13.0;
+    20 photos/s beside other work. Hours: 1.84. Result: validation loss 3.2911, of the
+    average 3.2865; AuC, raw and balanced, on 280 photographs 90.13 and 83.28 (all gray
+    88.85 and 77.24).
+    """,
+)
+
 _RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -263,60 +296,13 @@ _RECIPES = {
             87.94 and 59.86 (all gray 88.68 and 57.16); the first weights that were bundled.
             """,
         ),
-        Recipe(
-            "fpn-128",
-            network="fpn",
-            options={"version": 2},
-            crop_size=128,
-            batch_size=24,
-            num_epochs=1,
-            lr=1.5e-3,
-            schedule="cosine",
-            optimizer="adamw",
-            beta2=0.98,
-            weight_decay=0.01,
-            balance=0.5,
-            crop_scale=0.5,
-            ageing=0.3,
-            target_mean=True,
-            keep_gray=True,
-            weight_limit=5.0,
-            clip_norm=1.0,
-            encoder_lr=0.15,
-            freeze=4,
-            average=0.999,
-            record="""
-            python tools/train.py --recipe fpn-128 --backend torch --encoder lite2.safetensors
-                --image_dir PLACES --val_dir photos/val bsds/val --max_steps 5400
-            Data: 343,996 photographs of 53 places, 59 with those named twice or more: see
-            docs/measurements.md. Hardware: one core of an AMD EPYC with AVX-512, PyTorch 2.13.0;
-            20 photos/s beside other work. Hours: 1.84. Result: validation loss 3.2911, of the
-            average 3.2865; AuC, raw and balanced, on 280 photographs 90.13 and 83.28 (all gray
-            88.85 and 77.24).
-            """,
-        ),
-        Recipe(
-            "fpn",
-            network="fpn",
-            options={"version": 2},
+        _FPN_128,
+        replace(
+            _FPN_128,
+            name="fpn",
             crop_size=192,
-            batch_size=24,
-            num_epochs=1,
             lr=8e-4,
-            schedule="cosine",
-            optimizer="adamw",
-            beta2=0.98,
-            weight_decay=0.01,
-            balance=0.5,
-            crop_scale=0.5,
-            ageing=0.3,
-            target_mean=True,
-            keep_gray=True,
-            weight_limit=5.0,
-            clip_norm=1.0,
             encoder_lr=0.2,
-            freeze=4,
-            average=0.999,
             record="""
             python tools/train.py --recipe fpn --backend torch
                 --weights fpn-128/epoch_latest_model.safetensors --image_dir PLACES
