@@ -248,9 +248,9 @@ def test_exif_that_claims_absurdly_much_is_left_out(tmp_path, image, fields, len
     block = hostile(fields, length)
     image.save(tmp_path / "x.webp", exif=block)
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     photo = images.open_photo(tmp_path / "x.webp")
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert tracemalloc.get_traced_memory()[1] < 12 * len(block) + 5e6
     tracemalloc.stop()
     assert photo.exif is None
