@@ -5,10 +5,13 @@ cic train --image_dir photos/train --model_path model --recipe compact
 cic help evaluate
 """
 
+import argparse
 import difflib
 import importlib
 import os
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import cic
 from cic import commands
@@ -21,7 +24,7 @@ key, pip install argcomplete, and put into ~/.bashrc (with --shell zsh or fish i
 """
 
 
-def listing():
+def listing() -> str:
     """The commands by what people do, as lines of text."""
     width = max(map(len, commands.NAMES))
     lines = []
@@ -31,7 +34,7 @@ def listing():
     return "\n".join(lines).lstrip()
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The parser of what stands before the command's name."""
     found = console.parser(__doc__, epilog=f"{listing()}\n{COMPLETION}")
     found.prog, found.usage = "cic", "cic [-h] [--version] NAME ..."
@@ -39,7 +42,7 @@ def parser():
     return found
 
 
-def command(name):
+def command(name: str) -> Any:
     """The module of a command; ends with status 2, naming the closest, if there is none."""
     if name not in commands.NAMES:
         known = {name: name for name in commands.NAMES}
@@ -50,7 +53,7 @@ def command(name):
     return importlib.import_module(f"cic.commands.{name}")
 
 
-def complete():
+def complete() -> None:
     """Answer a shell that asks how its line may go on, if argcomplete is there; else do nothing."""
     if "_ARGCOMPLETE" not in os.environ:
         return
@@ -67,7 +70,7 @@ def complete():
     argcomplete.autocomplete(whole)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int | None:
     """Run `cic NAME`: the exit status."""
     complete()
     argv = sys.argv[1:] if argv is None else list(argv)
@@ -83,7 +86,7 @@ def main(argv=None):
     return command(name[0]).main(rest)
 
 
-def start():
+def start() -> None:
     """What the console script `cic` runs."""
     console.run(main)
 

@@ -14,8 +14,10 @@ of random others. Writes acc.json, acc.png, and acc.npz: which photos were right
 cic compare.
 """
 
+import argparse
 import os
 import sys
+from collections.abc import Sequence
 
 import backends
 from cic.system import console, files
@@ -23,7 +25,7 @@ from metric import record
 from metric.recognition import Recognition
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "acc")
     add = parser.add_argument
     add("--results_dir", required=True, help="the colorized photos, in class folders")
@@ -39,7 +41,7 @@ def parser():
     return parser
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
     stem = os.path.join(args.save_path, "acc")
     files.check(f"{stem}.json")

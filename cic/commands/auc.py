@@ -10,12 +10,15 @@ auc.txt, auc.png (the curves), auc_weight.png (who holds the weight) and auc.npz
 photo, for cic compare). `cic report` does the same for all metrics of pictures.
 """
 
+import argparse
+from collections.abc import Sequence
+
 from cic.commands import report
 
 
-def parser():
-    return report.parser(__doc__, "auc")
+def parser() -> argparse.ArgumentParser:
+    return report.parser(__doc__ or "", "auc")
 
 
-def main(argv=None):
-    return report.run(parser().parse_args(argv), "auc")
+def main(argv: Sequence[str] | None = None) -> None:
+    report.run(parser().parse_args(argv), "auc")

@@ -16,11 +16,13 @@ new file do not know becomes AAC (Opus in WebM); what is left out is named befor
 """
 
 import argparse
+from collections.abc import Sequence
 
 from tqdm import tqdm
 
 import backends
 from cic.colorize import film, jobs, settings
+from cic.colorize.colorizer import Colorizer
 from cic.colorize.smoothing import SMOOTHING
 from cic.colorize.work import Pictures
 from cic.photos import sources
@@ -29,7 +31,7 @@ from cic.system.errors import InputError
 from metric.figures.flicker import FilmFigures
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "colorize")
     add = parser.add_argument
     add("paths", nargs="+", metavar="PATH", help="photos, films, and folders searched at any depth")
@@ -67,7 +69,7 @@ def parser():
     return parser
 
 
-def smoothing(text):
+def smoothing(text: str) -> float:
     """argparse type: a number from 0 to 0.99."""
     try:
         number = float(text)
@@ -78,14 +80,16 @@ def smoothing(text):
     return number
 
 
-def colorize_film(colorizer, source, target, smoothing, deinterlace):
+def colorize_film(
+    colorizer: Colorizer, source: str, target: str, smoothing: float, deinterlace: bool
+) -> None:
     """Colorize a film and print what the smoothing did to it."""
     figures = FilmFigures()
     frames = film.colorize(colorizer, source, target, smoothing, figures.update, deinterlace)
     tqdm.write(f"{target}: {frames} frames, {figures.shots} shots; {figures}")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
     listing = jobs.find(args.paths, args.output, films=True)
     if args.deinterlace and not any(sources.is_film(source) for source, _ in listing.jobs):
@@ -95,7 +99,9 @@ def main(argv=None):
     outcome = listing.colorize(
         colorizer,
         Pictures(args.all_pages, args.alternatives, args.uncertainty, not args.no_stretch),
-        lambda *names: colorize_film(colorizer, *names, args.smoothing, args.deinterlace),
+        lambda source, target: colorize_film(
+            colorizer, source, target, args.smoothing, args.deinterlace
+        ),
     )
     for line in listing.left_out:
         print(line)

@@ -11,13 +11,15 @@ aside, is set against every row of the second; of one file, its own rows against
 photos, so it is narrower than those of the figures tell. With --save_path it writes compare.json.
 """
 
+import argparse
 import os
+from collections.abc import Sequence
 
 from cic.system import console, files
 from metric import comparing, record
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "compare")
     parser.add_argument("run", help="the .npz of a run")
     parser.add_argument("other", nargs="?", help="that of another run, of the same photos")
@@ -25,7 +27,7 @@ def parser():
     return parser
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     target = args.save_path and os.path.join(args.save_path, "compare.json")
     if target:

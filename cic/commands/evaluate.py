@@ -18,10 +18,14 @@ Of weights of classifiers, whose photos lie in class folders, it gives top-1 and
 all and by class, beside chance.
 """
 
+import argparse
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import backends
 from cic.colorize import settings
+from cic.colorize.colorizer import Colorizer
 from cic.dataset.targets import read_classes
 from cic.system import console
 from cic.system.errors import InputError, SettingError
@@ -32,11 +36,18 @@ from metric.figures import temperature
 from metric.pairs import Cut
 
 # Flags that say nothing of classifiers.
-IDLE = (*settings.FLAGS, *settings.MORE_FLAGS, "crop", "temperatures", "prior", "seed_compatible")
-IDLE += ("classifier", "gallery", "uncertainty", "compare")
+IDLE: tuple[str, ...] = (
+    *settings.FLAGS,
+    *settings.MORE_FLAGS,
+    "crop",
+    "temperatures",
+    "prior",
+    "seed_compatible",
+)
+IDLE += ("seed_compatible", "classifier", "gallery", "uncertainty", "compare")
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "evaluate")
     add = parser.add_argument
     add("--image_dir", required=True, help="folder of photos, searched at any depth")
@@ -90,7 +101,9 @@ def parser():
     return parser
 
 
-def rows_of(args):
+def rows_of(
+    args: argparse.Namespace,
+) -> dict[str, tuple[Any, Any]]:  # weights of classifiers are named, of colorizers maybe not
     """{row name: (weights, backend's name or None)} of every weights and backend."""
     names = args.names or [_stem(weights) for weights in args.weights]
     if len(names) != len(args.weights):
@@ -107,11 +120,11 @@ def rows_of(args):
     return rows
 
 
-def _stem(weights):
+def _stem(weights: str | None) -> str:
     return os.path.splitext(os.path.basename(weights))[0] if weights else "bundled"
 
 
-def open_colorizers(args):
+def open_colorizers(args: argparse.Namespace) -> dict[str, Colorizer]:
     """{row name: colorizer} of every weights and backend."""
     changes = settings.changes(args, more=True)
     return {
@@ -120,7 +133,7 @@ def open_colorizers(args):
     }
 
 
-def are_classifiers(args):
+def are_classifiers(args: argparse.Namespace) -> bool:
     """Whether the weights are those of classifiers; raises ValueError if only some are."""
     found = {reading.load_weights(weights)[0].is_classifier for weights in args.weights}
     if len(found) > 1:
@@ -128,7 +141,7 @@ def are_classifiers(args):
     return found.pop()
 
 
-def check_outputs(args):
+def check_outputs(args: argparse.Namespace) -> None:
     """Raise ValueError or OSError, before any work, for a file that cannot be written."""
     names = [f"evaluation{ending}" for ending in measuring.ENDINGS] + ["reliability.png"]
     names += ["gallery.html", "gallery.png"] if args.gallery else []
@@ -138,7 +151,7 @@ def check_outputs(args):
         raise SettingError("--alternatives and --uncertainty are shown by --gallery and --compare")
 
 
-def study_of(args):
+def study_of(args: argparse.Namespace) -> Study:
     """The Study that the flags describe."""
     grid = () if args.temperatures is None else args.temperatures or temperature.GRID
     return Study(
@@ -157,7 +170,7 @@ def study_of(args):
     )
 
 
-def measure_colorizers(args):
+def measure_colorizers(args: argparse.Namespace) -> bool:
     """Measure networks that colorize; write and print it; whether no photo was left out."""
     study = study_of(args)
     colorizers = open_colorizers(args)
@@ -175,7 +188,7 @@ def measure_colorizers(args):
     return found.complete
 
 
-def measure_classifiers(args):
+def measure_classifiers(args: argparse.Namespace) -> bool:
     """Measure classifiers; write and print it; whether no photo was left out."""
     idle = [name for name in IDLE if getattr(args, name) not in (None, False)]
     if idle := [f"--{name}".replace("--sizes", "--size") for name in idle]:
@@ -188,13 +201,13 @@ def measure_classifiers(args):
     return found.complete
 
 
-def show(args, found):
+def show(args: argparse.Namespace, found: Any) -> None:
     """Write the files, and print the tables."""
     record.write({os.path.join(args.save_path, n): data for n, data in found.contents.items()})
     print(found.text, end="")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
     check_outputs(args)
     measure = measure_classifiers if are_classifiers(args) else measure_colorizers

@@ -11,7 +11,9 @@ the cells that the network sees; cic evaluate has those of full-size photos. Wha
 put into the weights by cic release.
 """
 
+import argparse
 import os
+from collections.abc import Sequence
 
 import backends
 from cic.system import console
@@ -21,7 +23,7 @@ from metric.choosing import Choice
 FILES = ("frontier.json", "frontier.txt", "frontier.png")
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "frontier")
     add = parser.add_argument
     add("--image_dir", required=True, help="folder of photos, searched at any depth")
@@ -50,7 +52,7 @@ def parser():
     return parser
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
     paths = [os.path.join(args.save_path, name) for name in FILES]
     measuring.refuse_outputs(paths, [args.image_dir])

@@ -27,7 +27,10 @@ The report lies beside the script, remove_invalid.jsonl. Each line is one photo,
   reason   a sentence
 """
 
+import argparse
 import shlex
+from collections.abc import Sequence
+from typing import Any
 
 from cic.dataset import invalid, validity
 from cic.dataset.invalid import SHOWN, Search
@@ -35,7 +38,7 @@ from cic.system import console
 from cic.system.text import printable
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "invalid")
     add = parser.add_argument
     add("--image_dir", required=True, help="folder of photos, at any depth, and of tar shards")
@@ -57,7 +60,7 @@ def parser():
     return parser
 
 
-def summarize(search, result):
+def summarize(search: Any, result: Any) -> None:
     """Print what was found, and what to do next."""
     counts, shown = result.counts, result.shown
     photos = sum(counts.values())
@@ -77,7 +80,7 @@ def summarize(search, result):
     print(f"sh {printable(shlex.quote(search.output))} --dry-run")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int | None:
     args = vars(parser().parse_args(argv))
     del args["max_pixels"]  # it has been set
     search = Search(**args)

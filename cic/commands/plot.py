@@ -10,6 +10,9 @@ running mean over --smooth lines of the log is strong; the validation loss is da
 average of the weights dotted.
 """
 
+import argparse
+from collections.abc import Sequence
+
 from cic.system import console
 from cic.system.errors import InputError
 from cic.training import curves
@@ -17,7 +20,7 @@ from cic.training import curves
 TITLES = ("run", "steps", "loss", "best validation", "at step", "images/s")
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "plot")
     add = parser.add_argument
     add("runs", nargs="+", metavar="RUN", help="folder of a run, or its log.jsonl")
@@ -31,14 +34,14 @@ def parser():
     return parser
 
 
-def show(rows):
+def show(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, cells)) for cells in zip(*rows)]
     for first, *rest in rows:
         cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:]))]
         print("  ".join(cells))
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
     logs, failed = {}, 0
     for run in args.runs:

@@ -12,8 +12,10 @@ source's own network and through what was written, on every backend that is inst
 differ, nothing is written.
 """
 
+import argparse
 import os
 import textwrap
+from collections.abc import Sequence
 
 import backends
 from cic import networks
@@ -23,7 +25,7 @@ from cic.weights.formats import verify
 from cic.weights.porting import Port
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "port")
     add = parser.add_argument
     add("source", metavar="SRC", help="file of weights")
@@ -37,7 +39,7 @@ def parser():
     return parser
 
 
-def introduce(source, fold, port):
+def introduce(source: str, fold: bool, port: Port) -> None:
     """Print what was found, mapped and dropped, and how it was scaled."""
     found, form = port.found, port.form
     network, size = found.network, os.path.getsize(source)
@@ -62,11 +64,11 @@ def introduce(source, fold, port):
         say("note", f"{form.name} decodes at {form.temperature:.4g}, whatever the weights")
 
 
-def say(word, text):
+def say(word: str, text: str) -> None:
     print(textwrap.fill(text, 100, initial_indent=f"{word:9}", subsequent_indent=" " * 9))
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     options = console.options(args.option)
     wanted = {name: getattr(args, name) for name in ("to", "network", "group", "fold")}

@@ -30,14 +30,16 @@ named with its reason, which photos-000000.failed.json keeps, but not tried agai
 to have it made anew. With --invalid, a photo that is no longer the one that was judged is taken.
 """
 
+import argparse
 import shlex
+from collections.abc import Sequence
 
 from cic.dataset import preparation, prepare
 from cic.dataset.preparation import Preparation
 from cic.system import console, invocation
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "prepare")
     add = parser.add_argument
     add("--image_dir", nargs="+", required=True, help="folders of photos and tar shards")
@@ -61,7 +63,7 @@ def parser():
     return parser
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int | None:
     args = vars(parser().parse_args(argv))
     del args["max_pixels"]  # it has been set
     found = preparation.prepare_photos(Preparation(**args))

@@ -11,12 +11,15 @@ prior.npy holds three arrays, one after the other: the prior (313,), which is wh
 the pixels nearest to each bin (313,), and the number of photos; so priors can be merged.
 """
 
+import argparse
+from collections.abc import Sequence
+
 from cic.dataset import counting
 from cic.dataset.counting import FEW, MANY_GRAY, Counting
 from cic.system import console, invocation
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "prior")
     add = parser.add_argument
     add("--image_dir", nargs="+", default=[], help="folders of photos and tar shards")
@@ -33,7 +36,7 @@ def parser():
     return parser
 
 
-def warn(photos, gray):
+def warn(photos: int, gray: int) -> None:
     if photos < FEW:
         print(
             f"warning: {photos:,} photos in colour are few for a prior: with fewer than {FEW:,} "
@@ -46,7 +49,7 @@ def warn(photos, gray):
         )
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int | None:
     args = vars(parser().parse_args(argv))
     del args["max_pixels"]  # it has been set
     counted = counting.count(Counting(**args))

@@ -8,13 +8,15 @@ They are the average of the weights, if the run kept one. How photos are coloure
 nothing else is asked for, is kept in the file.
 """
 
+import argparse
 import os
+from collections.abc import Sequence
 
 from cic.colorize import release, settings
 from cic.system import console
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "release")
     add = parser.add_argument
     add("source", help="checkpoint of a training run")
@@ -23,7 +25,7 @@ def parser():
     return parser
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     release.release(args.source, args.target, **settings.changes(args, more=True))
     print(f"{args.target}: {os.path.getsize(args.target) / 1e6:.1f} MB")

@@ -13,7 +13,9 @@ report_weight.png (how much of AuC's weight few photos hold) and report.npz (the
 with which cic compare sets a run against another).
 """
 
+import argparse
 import os
+from collections.abc import Sequence
 
 from cic.system import console
 from metric import heaviest, measuring, record
@@ -21,7 +23,7 @@ from metric.measuring import Folders
 from metric.pairs import Cut
 
 
-def parser(description=__doc__, command="report"):
+def parser(description: str = __doc__ or "", command: str = "report") -> argparse.ArgumentParser:
     parser = console.parser(description, command)
     add = parser.add_argument
     add("--imgs_dir", required=True, help="the true photos, searched at any depth")
@@ -41,7 +43,7 @@ def parser(description=__doc__, command="report"):
     return parser
 
 
-def run(args, key="figures"):
+def run(args: argparse.Namespace, key: str = "figures") -> None:
     """Measure with measuring.METRICS[key], write the files, print the table."""
     stem = os.path.join(args.save_path, "auc" if key == "auc" else "report")
     paths = [stem + ending for ending in measuring.ENDINGS]
@@ -64,5 +66,5 @@ def run(args, key="figures"):
     print(f"have a look at {stem}.png")
 
 
-def main(argv=None):
-    return run(parser().parse_args(argv))
+def main(argv: Sequence[str] | None = None) -> None:
+    run(parser().parse_args(argv))

@@ -5,13 +5,16 @@ cic test --image_dir photos/val --result_path result
 cic test --image_dir photos/val --result_path few --model_path model --max_samples 9
 """
 
+import argparse
+from collections.abc import Sequence
+
 import backends
 from cic.colorize import jobs, settings
 from cic.system import console
 from cic.training import runs
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "test")
     add = parser.add_argument
     add("--image_dir", required=True, help="folder of photos, searched at any depth")
@@ -25,7 +28,7 @@ def parser():
     return parser
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
     listing = jobs.find_set(args.image_dir, args.result_path, args.max_samples)
     weights = args.model_path and runs.checkpoint_path(args.model_path, args.load_model)

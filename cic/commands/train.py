@@ -9,7 +9,9 @@ The second trains a classifier: its photos lie in class folders.
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import MISSING, fields
+from typing import Any
 
 import backends
 from cic import networks
@@ -55,7 +57,7 @@ HELP = {
 }
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "train")
     add = parser.add_argument
     add("--image_dir", nargs="+", required=True, help="folders of photos and tar shards")
@@ -134,7 +136,7 @@ def parser():
     for field in fields(recipes.Recipe):
         if field.name in HELP:
             whole = console.natural if recipes.least_of(field) == 0 else console.positive
-            kind = {"type": whole if field.type is int else field.type}
+            kind: dict[str, Any] = {"type": whole if field.type is int else field.type}
             if field.type is bool:
                 kind = {"action": argparse.BooleanOptionalAction}
             shown = "" if field.default is MISSING else f" ({field.default})"
@@ -142,7 +144,7 @@ def parser():
     return parser
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     args = vars(parser().parse_args(argv))
     backend, options = args.pop("backend"), console.options(args.pop("option"))
     del args["max_pixels"]  # it has been set

@@ -151,7 +151,7 @@ def _between(least: float, most: float, text: str) -> float:
     return number
 
 
-def run(main: Callable[[], int]) -> NoReturn:
+def run(main: Callable[[], int | None]) -> NoReturn:
     """Exit with the status that `main()` returns: 0 if all went well, 1 if some or all failed.
 
     What a user can mend is one line (see `errors.is_expected`) and status 1, or 2 if the command
@@ -198,7 +198,7 @@ def print_anything() -> None:
     os.environ["PYTHONIOENCODING"] = f"{encoding}:{ESCAPED}"
 
 
-def _flushed(status: int) -> int:
+def _flushed(status: int | None) -> int:
     """The status once all is printed; 1 if standard output is full or nobody reads it any more."""
     try:
         sys.stdout.flush()
@@ -207,4 +207,4 @@ def _flushed(status: int) -> int:
         if not isinstance(error, BrokenPipeError):
             print(f"error: standard output: {error.strerror or error}", file=sys.stderr)
         return status or 1
-    return status
+    return status or 0
