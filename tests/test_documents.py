@@ -180,6 +180,9 @@ def test_paths_in_the_text_are_there(name):
 def test_commits_that_are_named_are_there():
     found = [s.split() for s in documents.spans(read("CONTRIBUTING.md")) if s[:9] == "git show "]
     assert len(found) == 6
+    known = [["git", "cat-file", "-e", f"{commit}^{{commit}}"] for _, _, commit, *_ in found]
+    if all(subprocess.run(ask, cwd=ROOT, stderr=subprocess.DEVNULL).returncode for ask in known):
+        pytest.skip("a clone without its history")
     for _, _, commit, *paths in found:
         show = ["git", "show", "--format=%H", "--name-only", commit, *paths]
         run = subprocess.run(show, cwd=ROOT, capture_output=True, text=True)
