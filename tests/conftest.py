@@ -14,6 +14,7 @@ from PIL import Image
 from skimage import data
 
 import backends
+from cic.system import defects
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
 settings.load_profile("untimed")
@@ -67,3 +68,8 @@ def photo_folder(tmp_path, photo_originals):
 def backend(request):
     """Each of the two backends; one that is missing fails, for nothing may go untested."""
     return backends.get(request.param)
+
+
+def pytest_runtest_setup(item):
+    """Forget the defects of the test before, which the commands of this one would tell."""
+    defects.taken()
