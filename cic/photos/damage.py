@@ -12,7 +12,7 @@ from cic.system.errors import Error
 from cic.system.text import said
 
 # What Pillow raises for files that are cut off, damaged or made up: seen in its code, and in
-# tests/test_fuzz.py.
+# tests/photos/test_fuzz_photos.py.
 DAMAGE = (
     OSError, ValueError, TypeError, SyntaxError, EOFError, MemoryError, struct.error,
     LookupError, RuntimeError,

@@ -1,0 +1,146 @@
+"""What commands do at their ends, whatever the streams that they print to."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from cic.colorize.work import colorize_files
+from cic.photos import images
+from cic.system.text import said
+from helpers import ROOT
+
+NAME = "Wölfe 狼 🐺 \udcff"
+START = "import sys; from cic.system import console\n"
+PRINTING = f"""
+def main():
+    name = {NAME!a}
+    print(name)
+    print(name, file=sys.stderr)
+    from tqdm import tqdm
+    tqdm.write(name)
+    import subprocess
+    command = "import sys; name = {ascii(NAME).replace(chr(92), 2 * chr(92))}; print(name)"
+    subprocess.run([sys.executable, "-c", command], check=True)
+    return 7
+console.run(main)
+"""
+
+
+def start(code, *, shell=None, **environment):
+    command = [sys.executable, "-c", START + code]
+    if shell:
+        command = ["sh", "-c", f'"$0" "$@" {shell}', *command]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run(command, env=environment, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1:strict", "cp437", "utf-8", None])
+def test_no_encoding_ends_anything_here_or_in_processes_that_are_started(encoding):
+    done = start(PRINTING, **({"PYTHONIOENCODING": encoding} if encoding else {}))
+    assert done.returncode == 7, done.stderr
+    codec = (encoding or "utf-8").partition(":")[0]
+    shown = NAME.encode(codec, "backslashreplace")
+    assert done.stdout.splitlines() == [shown] * 3
+    assert done.stderr.splitlines() == [shown]
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_stream_that_is_closed_takes_all(closed):
+    assert start(PRINTING, shell=closed).returncode == 7
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="of Linux")
+@pytest.mark.parametrize("length", [1, 100_000])
+def test_standard_output_that_is_full_is_one_line_and_status_1(length):
+    done = start(f"console.run(lambda: print('x' * {length}))", shell=">/dev/full")
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"error: ")
+    assert done.stderr.endswith(b"No space left on device\n")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_an_error_is_one_line_whatever_its_words():
+    code = "from cic import Error\n" r"def main(): raise Error('a\nb\x1b[31m\udcff')"
+    done = start(code + "\nconsole.run(main)")
+    assert (done.returncode, done.stderr) == (1, b"error: a\\nb\\x1b[31m\\udcff\n")
+    done = start("def main(): raise MemoryError\nconsole.run(main)")
+    assert (done.returncode, done.stderr) == (1, b"error: MemoryError\n")
+
+
+def test_a_kill_leaves_nothing_half_written(tmp_path):
+    code = f"""
+import os, signal
+from cic.system.files import replacing
+def main():
+    with replacing({str(tmp_path / "out")!r}):
+        print("begun", flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+console.run(main)
+"""
+    done = start(code)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stdout == b"begun\n"
+    assert os.listdir(tmp_path) == []
+
+
+def test_every_command_goes_through_run():
+    ends = {
+        path: re.search(r'__name__ == "__main__":\n(.*)', path.read_text(encoding="utf-8"))
+        for folder in ("tools", "metric", "cic", "backends")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    ends = {name: end[1].strip() for name, end in ends.items() if end}
+    # The one that makes the environment imports nothing that is not there yet.
+    assert ends.pop(ROOT / "tools" / "environment.py").startswith("if len(sys.argv)")
+    assert len(ends) >= 16
+    assert set(ends.values()) == {"console.run(main)"}
+
+
+class Nervous:
+    """A colorizer that fails in any way on photos of some widths."""
+
+    ERRORS: ClassVar = {
+        20: MemoryError(),
+        21: RuntimeError("a kernel\nfailed"),
+        22: UnicodeEncodeError("cp1252", "狼", 0, 1, "no such character"),
+        23: RecursionError("too deep"),
+        24: OSError(28, "No space left on device"),
+        25: ZeroDivisionError("division by zero"),
+    }
+
+    def memory(self, width, height):
+        return 0
+
+    def painting(self, photo):
+        if photo.rgb.width in self.ERRORS:
+            raise self.ERRORS[photo.rgb.width]
+        return np.asarray(photo.rgb)
+
+
+def test_nothing_about_one_photo_ends_the_others(tmp_path, photos, capsys):
+    jobs = []
+    for width in range(19, 27):
+        name = str(tmp_path / f"{width}\n.png")
+        images.write(name, np.ascontiguousarray(photos["coffee"][:30, :width]))
+        jobs.append((name, str(tmp_path / "out" / f"{width}.png")))
+    done, failed = colorize_files(Nervous(), jobs)
+    assert [os.path.basename(target) for _, target in done] == ["19.png", "26.png"]
+    assert failed == 6
+    assert sorted(os.listdir(tmp_path / "out")) == ["19.png", "26.png"]
+    lines = [line for line in capsys.readouterr().out.splitlines() if "failed: " in line]
+    assert len(lines) == 6
+    for line, (width, error) in zip(lines, Nervous.ERRORS.items()):
+        assert rf"{width}\n.png" in line
+        assert type(error).__name__ in line
+
+
+def test_text_that_says_nothing_is_named_by_its_type():
+    assert said(MemoryError()) == "MemoryError"
+    assert said(ValueError("a\tb")) == r"a\tb"

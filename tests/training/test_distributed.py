@@ -1,0 +1,311 @@
+"""Training in several processes, started as a user starts it, by each framework's own launcher."""
+
+import importlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cic.training.runs import checkpoint_path
+from cic.weights import checkpoint, reading
+from helpers import ROOT, started, tiny
+
+pytestmark = pytest.mark.slow
+
+TRAIN = ROOT / "tools" / "train.py"
+RANKS = ROOT / "tests" / "helpers" / "ranks.py"
+LAUNCHER = {
+    "torch": ("torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
+    "paddle": ("paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", "logs"),
+}
+SMALL = ("--option", "width=0.125", "--load_size", "64", "--crop_size", "56", "--no-check")
+ALONE = os.environ | {"OMP_NUM_THREADS": "1"}  # as torchrun has it: sums round alike
+
+
+def training(backend, photo_folder, model, *more, launched, script=TRAIN):
+    """The command of a training run, without what launches it."""
+    command = [script, "--image_dir", photo_folder, "--model_path", model, *SMALL]
+    command += [] if launched else ["--backend", backend.NAME]
+    command += ["--device", "cpu", "--batch_size", "4", "--loss_step", "1"]
+    return [*command, "--num_workers", "0", *more]
+
+
+@pytest.fixture
+def start(backend, photo_folder, tmp_path):
+    """Start a training run on the photo folder, in two processes or in one; the process."""
+
+    def run(model, *more, launched=True):
+        command = ["-m", *LAUNCHER[backend.NAME]] if launched else []
+        command += training(backend, photo_folder, model, *more, launched=launched)
+        return subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env=ALONE,
+        )
+
+    return run
+
+
+@pytest.fixture
+def train(backend, photo_folder, tmp_path, monkeypatch):
+    """Train on the photo folder in one process, or in two: "one" or "two", also the model's name.
+
+    What it wrote. It is as what `start` starts, in a tenth of the time: see started.py, ranks.py.
+    """
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def run(model, *more, **script):
+        two = model == "two"
+        command = [RANKS, backend.NAME] if two else []
+        command += training(backend, photo_folder, model, *more, launched=two, **script)
+        done = started.run(*command, cwd=tmp_path)
+        return done.stderr + done.stdout
+
+    return run
+
+
+def finish(process, timeout=120):
+    """What a process wrote until it ended."""
+    return process.communicate(timeout=timeout)[0]
+
+
+def figures_of(output):
+    """The JSON objects in a run's output: one, whatever the number of processes."""
+    [line] = [line for line in output.splitlines() if line.startswith("{")]
+    return json.loads(line)
+
+
+def log_of(folder, key):
+    with open(folder / "log.jsonl", encoding="utf-8") as file:
+        return [line[key] for line in map(json.loads, file) if key in line]
+
+
+@pytest.mark.parametrize(("precision", "near"), [("float64", 1e-7), ("float32", 1e-3)])
+def test_two_processes_train_as_one_does(start, train, photo_folder, tmp_path, precision, near):
+    """Six photos in batches of four: the second of every epoch is uneven."""
+    more = ("--max_steps", 10, "--precision", precision, "--val_dir", photo_folder)
+    more += ("--num_workers", 1, "--lr", 3e-5)
+    launch = train if precision == "float32" else lambda *command: finish(start(*command))
+    one, two = map(figures_of, (train("one", *more), launch("two", *more)))
+    assert two["validation_loss"] == pytest.approx(one["validation_loss"], rel=near)
+    losses = [log_of(tmp_path / model, "loss") for model in ("one", "two")]
+    assert len(losses[0]) == 10
+    np.testing.assert_allclose(*losses, rtol=near)
+    one, two = (reading.load_weights(checkpoint_path(tmp_path / m))[1] for m in ("one", "two"))
+    if precision == "float32":  # Adam's first steps make rounding noise of biases, 0 at first
+        one, two = ({"all": np.concatenate([a.ravel() for a in s.values()])} for s in (one, two))
+    for name, array in one.items():
+        distance = np.linalg.norm(two[name] - array) / np.linalg.norm(array)
+        assert distance < near, name
+
+
+def test_two_processes_train_on_top_of_an_encoder_as_one_does(train, photo_folder, tmp_path):
+    """With everything at once; the weights that are compared are the averages."""
+    more = ("--network", "tiny", "--option", "width=8", "--init", "plain", "--freeze", 1)
+    more += ("--optimizer", "adamw", "--encoder_lr", 0.3, "--average", 0.9, "--clip_norm", 0.1)
+    more += ("--lr", 1e-3, "--precision", "float64", "--max_steps", 5, "--val_dir", photo_folder)
+    one, two = (figures_of(train(model, *more, script=tiny.__file__)) for model in ("one", "two"))
+    for name in ("validation_loss", "validation_loss_average"):
+        assert two[name] == pytest.approx(one[name], rel=1e-7), name
+    one, two = (reading.load(checkpoint_path(tmp_path / m))[0] for m in ("one", "two"))
+    assert one.keys() == two.keys()
+    assert "optimizer/average/head.weight" in one
+    assert "optimizer/moment1/stem.weight" not in one
+    for name, array in one.items():
+        np.testing.assert_allclose(two[name], array, atol=1e-7, err_msg=name)
+
+
+def test_a_focal_loss_of_two_processes_is_that_of_one(train, photo_folder, tmp_path):
+    """Its largest error and the sum of its mask are those of the whole batch.
+
+    In the last batch of those to evaluate on, one process has no photo.
+    """
+    (photo_folder / "chelsea.webp").unlink()
+    more = ("--recipe", "dlimage-focal", "--max_steps", 6, "--precision", "float64")
+    more += ("--val_dir", photo_folder)
+    losses = []
+    for model in ("one", "two"):
+        figures = figures_of(train(model, *more))
+        losses.append(log_of(tmp_path / model, "loss"))
+        assert figures["steps"] == 6
+        losses[-1].append(figures["validation_loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-7)
+
+
+def test_a_photo_that_only_one_process_has_and_one_that_none_can_read(
+    train, photo_folder, tmp_path
+):
+    """Seven photos in batches of two: the last batch is one photo, then none at all."""
+    (photo_folder / "broken.jpg").write_bytes(b"nothing")
+    more = ("--batch_size", 2, "--max_steps", 8, "--precision", "float64")
+    one, two = (figures_of(train(model, *more)) for model in ("one", "two"))
+    assert one["skipped"] == two["skipped"] == 2
+    np.testing.assert_allclose(*(log_of(tmp_path / m, "loss") for m in ("one", "two")), rtol=1e-7)
+
+
+def wait_for_steps(folder, steps, process):
+    """Wait until a run has logged so many steps."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        if (folder / "log.jsonl").exists() and len(log_of(folder, "step")) >= steps:
+            return
+        time.sleep(0.1)
+    raise AssertionError(finish(process))
+
+
+def children(pid):
+    """Process numbers of the children of a process, in the order of their start."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return sorted(map(int, file.read().split()))
+
+
+def trainers(launcher):
+    """Process numbers of the ranks that a launcher started."""
+
+    def trains(pid):
+        return b"train.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+    return [pid for pid in children(launcher) if trains(pid)]
+
+
+def test_a_process_that_is_killed_ends_the_run_within_seconds(start, backend, tmp_path):
+    process = start("model", "--max_steps", 100_000, "--num_workers", 1)
+    wait_for_steps(tmp_path / "model", 3, process)
+    os.kill(trainers(process.pid)[1], signal.SIGKILL)
+    killed = time.monotonic()
+    output = finish(process)
+    assert time.monotonic() - killed < 120  # the frameworks' own limit is 1800
+    assert process.returncode != 0
+    # Where the engine of the other process aborts on the lost connection before it is ended,
+    # Paddle's launcher names that one: the first by number.
+    assert re.search(
+        {"torch": "SIGKILL", "paddle": "rank [01] status failed"}[backend.NAME], output
+    )
+
+
+@pytest.fixture
+def faulty(backend, photo_folder, tmp_path, monkeypatch):
+    """Run training in two processes, with Python code that only the second executes first."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(TRAIN.parent.parent))
+
+    def run(code, *more):
+        (tmp_path / "faulty.py").write_text(
+            "import os, runpy, sys\n"
+            "sys.argv = sys.argv[1:]\n"
+            "rank = os.environ.get('RANK', os.environ.get('PADDLE_TRAINER_ID'))\n"
+            f"if rank == '1': exec({code!r})\n"
+            "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        )
+        command = ["-m", *LAUNCHER[backend.NAME], tmp_path / "faulty.py", TRAIN]
+        command += ["--image_dir", "photos", "--model_path", "model", *SMALL, "--batch_size", 4]
+        command += ["--max_steps", 100_000, "--num_workers", 0, "--device", "cpu", *more]
+        return started.run(*command, cwd=tmp_path)
+
+    return run
+
+
+def test_what_ends_a_process_is_said_on_the_console(faulty):
+    run = faulty(
+        "def fail(*arguments):\n"
+        "    raise OSError('the disk of this process is on fire')\n"
+        "import cic.dataset.loader\n"
+        "cic.dataset.loader.make_batch = fail\n"
+    )
+    assert run.returncode != 0
+    assert "the disk of this process is on fire" in run.stdout + run.stderr
+
+
+def test_processes_that_see_different_photos_do_not_begin(faulty, tmp_path, photo_folder):
+    shutil.copytree(photo_folder, tmp_path / "others")
+    (tmp_path / "others" / "chelsea.webp").unlink()
+    run = faulty("sys.argv[sys.argv.index('photos')] = 'others'")
+    assert run.returncode != 0
+    output = run.stdout + run.stderr
+    output += "".join(path.read_text() for path in tmp_path.glob("logs/workerlog.*"))
+    for rank, photos in enumerate((6, 5)):
+        assert f"this run have different photos: process {rank} has {photos} of" in output
+    assert not (tmp_path / "model").exists()
+
+
+def test_processes_that_go_on_from_different_checkpoints_do_not_begin(faulty, train, tmp_path):
+    train("model", "--max_steps", 2)
+    state, meta = reading.load(checkpoint_path(tmp_path / "model"))
+    checkpoint.save(checkpoint_path(tmp_path / "other"), state, meta | {"step": 1})
+    run = faulty("sys.argv[sys.argv.index('model')] = 'other'", "--continue_train")
+    assert run.returncode != 0
+    output = run.stdout + run.stderr
+    assert "this run have different checkpoints: process 0 has one of step 2" in output
+    assert len(log_of(tmp_path / "model", "loss")) == 2
+
+
+def test_a_sum_that_fails_names_its_reason_and_want_of_memory_itself(backend, monkeypatch):
+    module = importlib.import_module(f"backends.{backend.NAME}.distributed")
+    monkeypatch.setattr(module, "GRACE", 0)
+
+    def fail_with(error):
+        def fail(*_):
+            raise error
+
+        monkeypatch.setattr(module.distributed, "all_reduce", fail)
+
+    for reason, said in (("", "RuntimeError"), ("\nlost\n", "lost")):
+        fail_with(RuntimeError(reason))
+        with pytest.raises(ConnectionError, match=f"has ended: {said}$"):
+            module._reduce_(None)
+    if backend.NAME == "torch":  # Paddle's is no RuntimeError
+        fail_with(torch.cuda.OutOfMemoryError("full"))
+        with pytest.raises(torch.cuda.OutOfMemoryError):
+            module._reduce_(None)
+
+
+def test_ctrl_c_stops_all_processes_and_the_run_goes_on_in_one(start, train, backend, tmp_path):
+    process = start("model", "--max_steps", 100_000, "--precision", "float64", "--num_workers", 1)
+    wait_for_steps(tmp_path / "model", 3, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    output = finish(process)
+    assert process.returncode != 0
+    if backend.NAME == "paddle":  # its launcher leaves the console at once
+        output = (tmp_path / "logs" / "workerlog.0").read_text(encoding="utf-8")
+    assert "--continue_train goes on" in output
+    _, meta = reading.load(checkpoint_path(tmp_path / "model"))
+    more = ("--precision", "float64", "--continue_train", "--max_steps", meta["step"] + 2)
+    assert figures_of(train("model", *more))["steps"] == meta["step"] + 2
+    steps = log_of(tmp_path / "model", "step")
+    assert steps == list(range(1, meta["step"] + 3))
+
+
+def test_a_scheduler_that_ends_all_processes_at_once_lets_them_save(start, tmp_path):
+    """A batch system sends SIGTERM to the ranks and their workers alike: here to these first."""
+    process = start("model", "--max_steps", 100_000, "--num_workers", 1, launched=False)
+    wait_for_steps(tmp_path / "model", 3, process)
+    for worker in children(process.pid):
+        os.kill(worker, signal.SIGTERM)
+    wait_for_steps(tmp_path / "model", 9, process)
+    os.killpg(process.pid, signal.SIGTERM)
+    output = finish(process)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "--continue_train goes on" in output
+    assert checkpoint.load_meta(checkpoint_path(tmp_path / "model"))["step"] >= 3
+
+
+def test_the_other_frameworks_launcher_is_refused(start, backend):
+    other = {"torch": "paddle", "paddle": "torch"}[backend.NAME]
+    process = start("model", "--max_steps", 1, "--backend", other)
+    output = finish(process)
+    assert process.returncode != 0
+    assert f"started by the launcher of {backend.NAME}" in output
+    assert "Traceback" not in output.split("error:")[0]
