@@ -69,6 +69,10 @@ def colorizer(
     `weights` is a checkpoint's path, by default the bundled weights; `backend` a name, by default
     an installed one; `device` "auto", "cpu" or "gpu". `changes` are settings to take in place of
     the weights' own, such as saturation=1.2 (see `settings.Settings.but`).
+
+    >>> import numpy as np
+    >>> colorizer()(np.full((40, 60), 120, np.uint8)).shape
+    (40, 60, 3)
     """
     network, state, meta = reading.load_weights(weights)
     name = reading.default_path() if weights is None else os.fspath(weights)

@@ -27,6 +27,9 @@ def pictures(photo: Bytes, donor: Bytes | None = None) -> dict[str, Bytes]:
 
     All keep the photo's lightness (see `recolor`); ab is 0; that of the donor, if there is
     one, stretched to the photo's size; and the photo's own.
+
+    >>> pictures(np.uint8([[[200, 100, 50]]]))["all gray"].tolist()
+    [[[128, 128, 128]]]
     """
     height, width = photo.shape[:2]
     made = {GRAY: recolor(photo, np.zeros((height, width, 2), np.float32))}

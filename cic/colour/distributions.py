@@ -63,6 +63,12 @@ def soft_encode(
     weight (..., K) float32 summing to 1: exp(-d^2 / 2 sigma^2), normalised (section 2.2: K = 5 and
     sigma = 5; the authors' released Caffe layer has K = 10).
     Raises ValueError for ab outside the range, K outside 1 to 313, or sigma below 0.001.
+
+    >>> index, weight = soft_encode([[30.0, 42.0]])
+    >>> AB[index[0]].astype(int).tolist()
+    [[30, 40], [30, 50], [20, 40], [40, 40], [30, 30]]
+    >>> print(weight.round(2))
+    [[0.61 0.18 0.08 0.08 0.04]]
     """
     ab = np.asarray(ab)
     if not 1 <= neighbors <= COUNT:
@@ -91,6 +97,11 @@ def decode(logits: ArrayLike, temperature: float = TEMPERATURE, axis: int = 1) -
     Softmax of logits / temperature, then the expectation over the bins (section 2.3, equation 5).
     Temperature 1 is the mean; towards 0 it approaches the mode, which 0 itself gives.
     Raises ValueError for another number of bins or a negative temperature.
+
+    >>> logits = np.full((1, 313), -20.0)
+    >>> logits[0, 100] = 0
+    >>> decode(logits).tolist() == AB[[100]].tolist()
+    True
     """
     logits = np.moveaxis(np.asarray(logits), axis, -1)
     logits = logits.astype(np.result_type(logits, np.float32), copy=False)

@@ -50,7 +50,11 @@ _TINY = 1e-12  # keeps the division by the distance to black or white finite at 
 
 
 def rgb_to_lab(rgb: ArrayLike) -> Floats:
-    """(..., 3) sRGB, uint8 or float in [0, 1] -> (..., 3) float32 Lab, L in [0, 100]."""
+    """(..., 3) sRGB, uint8 or float in [0, 1] -> (..., 3) float32 Lab, L in [0, 100].
+
+    >>> print(rgb_to_lab(np.uint8([255, 0, 0])).round(1))
+    [53.2 80.1 67.2]
+    """
     rgb = _checked(rgb, 3, "rgb", np.uint8, np.floating)
     lab = np.empty(rgb.shape, np.float32)
 
@@ -78,7 +82,11 @@ def lightness(rgb: ArrayLike) -> Floats:
 
 
 def lab_to_rgb(lab: ArrayLike) -> Floats:
-    """(..., 3) Lab -> (..., 3) float32 sRGB in [0, 1], each channel clipped on its own."""
+    """(..., 3) Lab -> (..., 3) float32 sRGB in [0, 1], each channel clipped on its own.
+
+    >>> print(lab_to_rgb([50.0, 0.0, 0.0]).round(3))
+    [0.466 0.466 0.466]
+    """
     lab = _checked(lab, 3, "lab", np.floating, np.signedinteger)
     rgb = np.empty(lab.shape, np.float32)
 
@@ -108,6 +116,10 @@ def recolor(photo: ArrayLike, ab: ArrayLike) -> Array:
     The result has the photo's dtype. Where the asked colour lies outside sRGB it moves, in linear
     light, straight towards the gray of the same luminance until it fits: less colourful, but
     neither lighter nor darker.
+
+    >>> gray = np.full((1, 1, 3), 119, np.uint8)
+    >>> recolor(gray, np.float32([[[30, 20]]])).tolist()
+    [[[175, 98, 87]]]
     """
     photo, ab = np.asarray(photo), _checked(ab, 2, "ab", np.floating)
     pixels = _pixels(photo, ab.shape[:-1], ab.shape)

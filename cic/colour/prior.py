@@ -27,6 +27,11 @@ class Prior:
     """Counts of bins over photos; mergeable.
 
     `pixels` (313,) int64 are those nearest to each bin, `photos` the number of photos they are of.
+
+    >>> prior = Prior()
+    >>> prior.update([[30.0, 40.0], [0.0, 0.0]])
+    >>> prior.photos, int(prior.pixels.sum()), prior.compute().shape
+    (1, 2, (313,))
     """
 
     def __init__(self, pixels: ArrayLike | None = None, photos: SupportsInt = 0) -> None:

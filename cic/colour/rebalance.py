@@ -37,6 +37,11 @@ def weights(prior: ArrayLike, gamma: float = 0.5) -> Floats:
     at 1, 0 is the bare inverse.
     Raises ValueError for a prior that does not sum to 1, a gamma outside 0 to 1, or an empty bin
     at gamma 0.
+
+    >>> from cic.colour import prior
+    >>> found = weights(prior.default())
+    >>> int(found.argmin()) == int(count([0.0, 0.0]).argmax())  # gray is the commonest
+    True
     """
     prior = np.asarray(prior, np.float64)
     if prior.shape != (COUNT,) or not (prior >= 0).all() or abs(prior.sum() - 1) > 1e-4:

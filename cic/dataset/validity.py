@@ -91,7 +91,11 @@ def blocks(image: Image.Image) -> Bytes:
 
 
 def judge(rgb: Bytes) -> Finding | None:
-    """(h, w, 3) uint8 sRGB of blocks -> Finding GRAY or SINGLE_HUE, or None if in colour."""
+    """(h, w, 3) uint8 sRGB of blocks -> Finding GRAY or SINGLE_HUE, or None if in colour.
+
+    >>> judge(np.full((8, 8, 3), 100, np.uint8)).kind
+    'gray'
+    """
     if _is_clear(rgb[::SAMPLE, ::SAMPLE]):
         return None
     lab, chroma = _lab_and_chroma(rgb)

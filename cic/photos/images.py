@@ -51,7 +51,11 @@ def open_rgb(source: Source, short: int | None = None, thorough: bool | None = N
 
 
 def shrink(image: Image.Image, short: int) -> Image.Image:
-    """Pillow image with its short side shrunk to `short` pixels, if it is longer."""
+    """Pillow image with its short side shrunk to `short` pixels, if it is longer.
+
+    >>> shrink(Image.new("RGB", (400, 300)), 150).size
+    (200, 150)
+    """
     if min(image.size) <= short:
         return image
     size = [round(n * short / min(image.size)) for n in image.size]
@@ -59,5 +63,10 @@ def shrink(image: Image.Image, short: int) -> Image.Image:
 
 
 def read(path: Source) -> Bytes:
-    """Photo as (H, W, 3) uint8 sRGB, upright; raises PhotoError, naming file and reason."""
+    """Photo as (H, W, 3) uint8 sRGB, upright; raises PhotoError, naming file and reason.
+
+    >>> notes = write("old.png", np.full((30, 40, 3), 120, np.uint8))
+    >>> read("old.png").shape
+    (30, 40, 3)
+    """
     return np.asarray(open_rgb(path))

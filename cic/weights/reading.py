@@ -33,6 +33,10 @@ def load_weights(path: StrPath | None = None) -> tuple[Network, State, dict[str,
     """(network, weights, meta) from a file or, by default, the bundled one; checked strictly.
 
     The weights are the average of a training run's, if it kept one.
+
+    >>> network, state, meta = load_weights()
+    >>> print(network, meta["colorize"]["statistic"])
+    fpn(version=2) median
     """
     path = default_path() if path is None else path
     state, meta = load(path)

@@ -40,6 +40,11 @@ class AuC:
     pixel is within 0, and a perfect picture has 1 - 1 / 300 = 99.67 %. Photos hardly have errors
     that are whole numbers but 0, so the two differ by the share of exact pixels / 300. Errors above
     198 stop Paddle-CIC; here they are above every threshold.
+
+    >>> area = AuC()
+    >>> area.update([[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [30.0, 40.0]])
+    >>> print(area.compute()["raw"])  # one pixel is right, the other 50 units off
+    83.5
     """
 
     COLUMNS = tuple(f"{name}_{what}" for name in NAMES for what in ("area", "weight"))
