@@ -1,6 +1,7 @@
 # make demo [PHOTO=path] [BACKEND=torch]   colorize real photos, or your own
 # make test                                lint and every test, on both backends
 # make quick                               the tests that take seconds, both backends: under 2 minutes
+# make matrix                              every test on other Pythons, frameworks and versions: an hour
 # make lint | format | bench | clean
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ has_python = command -v $(PYTHON) >/dev/null 2>&1 || { \
 # A test run starts hundreds of processes: compile the sources once, whatever the shell says.
 pytest = PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test quick lint format bench clean
+.PHONY: demo test quick matrix lint format bench clean
 
 demo: .venv-demo/$(BACKEND)
 	@.venv-demo/bin/python tools/demo.py --backend $(BACKEND) $${PHOTO:+"--photo=$$PHOTO"}
@@ -29,6 +30,9 @@ test: lint
 
 quick: .venv/ready
 	$(pytest) -m "not slow"
+
+matrix: .venv/ready
+	.venv/bin/nox
 
 lint: .venv/ready
 	.venv/bin/ruff check .

@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import ast
 import os
 import shutil
 
@@ -15,9 +16,57 @@ from skimage import data
 
 import backends
 from cic.system import defects
+from helpers import ROOT
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
 settings.load_profile("untimed")
+
+
+FRAMEWORKS = ("torch", "paddle")
+
+
+def pytest_addoption(parser):
+    text = "leave out what needs the other framework, which is not installed: see make matrix"
+    parser.addoption("--alone", choices=FRAMEWORKS, help=text)
+
+
+def absent(config):
+    """The framework that is to be done without, or None."""
+    alone = config.getoption("alone")
+    return next((name for name in FRAMEWORKS if alone and name != alone), None)
+
+
+def imported(path):
+    """The packages that a test file imports at its top, itself or by a helper."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "helpers":
+            helpers = (ROOT / "tests" / "helpers" / f"{alias.name}.py" for alias in node.names)
+            yield from (name for helper in helpers if helper.exists() for name in imported(helper))
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith("helpers."):
+            yield from imported(ROOT / "tests" / f"{node.module.replace('.', '/')}.py")
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.partition(".")[0]
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out the files that cannot be imported without the absent framework."""
+    if collection_path.suffix == ".py" and absent(config) in imported(collection_path):
+        return True
+    return None
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the tests that need the absent framework: marked `both`, or one of its own."""
+
+    def needs(item):
+        values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        return item.get_closest_marker("both") or absent(config) in map(str, values)
+
+    if absent(config):
+        config.hook.pytest_deselected(items=[item for item in items if needs(item)])
+        items[:] = [item for item in items if not needs(item)]
 
 
 @pytest.fixture(scope="session")
