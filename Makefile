@@ -1,7 +1,7 @@
 # make demo [PHOTO=path] [BACKEND=torch]   colorize real photos, or your own
 # make test                                lint and every test, on both backends
 # make quick                               the tests that take seconds, both backends: under 2 minutes
-# make matrix                              every test on other Pythons, frameworks and versions: an hour
+# make matrix                              every test on other Pythons, frameworks and versions: hours
 # make lint | format | bench | clean
 
 PYTHON ?= python3

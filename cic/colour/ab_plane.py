@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cic.colour.bins import AB, GRID
+from cic.colour.bins import AB, SPACING
 from cic.colour.lab import lab_to_rgb
 from cic.system.arrays import Array, Bytes
 
@@ -23,7 +23,7 @@ def draw(planes: Mapping[str, Array]) -> Bytes:
     A square's side grows with the logarithm of the share, so that rare colours show too. a runs to
     the right, b upwards.
     """
-    side = 2 * REACH // GRID * CELL + CELL
+    side = 2 * REACH // SPACING * CELL + CELL
     width = len(planes) * (side + MARGIN) + MARGIN
     picture = Image.new("RGB", (width, side + 2 * MARGIN), PAPER)
     canvas = ImageDraw.Draw(picture)
@@ -41,7 +41,7 @@ def _plane(canvas: ImageDraw.ImageDraw, x: float, y: float, shares: Array) -> No
     colours = np.rint(255 * lab_to_rgb(lab)).astype(int)
     decades = np.log10(np.maximum(shares, FAINTEST) / FAINTEST)
     sides = (CELL - 3) * decades / -np.log10(FAINTEST) + 2
-    for (a, b), colour, side in zip(AB * CELL / GRID, colours.tolist(), sides):
+    for (a, b), colour, side in zip(AB * CELL / SPACING, colours.tolist(), sides):
         _square(canvas, x + a, y - b, CELL - 1, GROUND)
         _square(canvas, x + a, y - b, side, tuple(colour))
 
@@ -54,7 +54,7 @@ def _square(
 
 def _axes(canvas: ImageDraw.ImageDraw, left: float, side: float) -> None:
     for value in range(-100, 101, 50):
-        shift = side / 2 + value * CELL / GRID
+        shift = side / 2 + value * CELL / SPACING
         _label(canvas, left + shift, MARGIN + side + 16, f"{value}", 16)
         _label(canvas, left - 20, MARGIN + side - shift, f"{value}", 16)
     _label(canvas, left + side / 2, MARGIN + side + 40, "a", 20)

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from cic.colour.lab import rgb_to_lab
 from cic.system.arrays import Array, Bytes, Doubles, Floats
 
-GRID = 10  # CIELAB units between neighbouring bins (paper, section 2.1)
+SPACING = 10  # CIELAB units between neighbouring bins (paper, section 2.1)
 
 
 def _saturated_colours() -> Bytes:
@@ -46,11 +46,11 @@ def bins_touching(hull: Array) -> Floats:
 
     A cell and a convex polygon are apart exactly if an edge normal of one of them separates them.
     """
-    low, high = np.floor(hull.min(0) / GRID), np.ceil(hull.max(0) / GRID)
+    low, high = np.floor(hull.min(0) / SPACING), np.ceil(hull.max(0) / SPACING)
     ranges = (np.arange(first, last) for first, last in zip(low, high))
     corner = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1)
     square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
-    cells = GRID * (corner.reshape(-1, 1, 2) + square)
+    cells = SPACING * (corner.reshape(-1, 1, 2) + square)
     edge = np.roll(hull, -1, axis=0) - hull
     outward = np.stack([edge[:, 1], -edge[:, 0]], axis=1)
     reach = (outward * hull).sum(1)

@@ -27,12 +27,12 @@ _WHITE = np.array([0.95047, 1.0, 1.08883])
 _WHITENED = (_XYZ_FROM_RGB / _WHITE[:, None]).astype(np.float32)
 _LUMINANCE = _WHITENED[1]
 _RGB_FROM_WHITENED = (np.linalg.inv(_XYZ_FROM_RGB) * _WHITE).astype(np.float32)
-_SHIFT_FROM_WHITENED = _RGB_FROM_WHITENED - np.float32([0, 1, 0])  # type: ignore[arg-type]  # the colour minus its gray, Y
+_SHIFT_FROM_WHITENED = _RGB_FROM_WHITENED - np.array([0, 1, 0], np.float32)  # less its gray, Y
 
 # CIE 15: L = 116 f(Y) - 16, a = 500 (f(X) - f(Y)), b = 200 (f(Y) - f(Z)); rows multiply from left.
-_LAB_FROM_F = np.float32([[0, 500, 0], [116, -500, 200], [0, 0, -200]])  # type: ignore[arg-type]
+_LAB_FROM_F = np.array([[0, 500, 0], [116, -500, 200], [0, 0, -200]], np.float32)
 _F_FROM_LAB = np.linalg.inv(_LAB_FROM_F.astype(np.float64)).astype(np.float32)
-_F_FROM_AB = np.float32([[1 / 500], [-1 / 200]])  # type: ignore[arg-type]
+_F_FROM_AB = np.array([[1 / 500], [-1 / 200]], np.float32)
 # CIE 15: f is the cube root above (6/29)**3 and a line of slope (29/6)**2 / 3 below.
 _F_KNEE = 6 / 29
 _F_SLOPE = (29 / 6) ** 2 / 3

@@ -53,7 +53,7 @@ def natural(text: str) -> int:
 
 
 def seed(text: str) -> int:
-    """argparse type: an integer from 0 to 2^64 - 1, as seeding.random_for takes it."""
+    """argparse type: an integer from 0 to 2^64 - 1, as randomness.random_for takes it."""
     number = natural(text)
     if number >= 2**64:
         raise argparse.ArgumentTypeError(f"{text} is above 2^64 - 1")

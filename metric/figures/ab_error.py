@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from skimage import color
 
-from cic.colour.bins import AB, COUNT, GRID
+from cic.colour.bins import AB, COUNT, SPACING
 from cic.colour.lab import rgb_to_lab
 from cic.system.arrays import Array, Bytes, Doubles, Floats
 
@@ -24,9 +24,9 @@ ERROR_ROUNDING = 6e-4
 # Two different colours of 8 bits are further apart in ab: the closest, two grays, by 1.19e-5.
 CLOSEST = 1e-5
 
-_LOWEST = AB.min(0).astype(int) // GRID
-_BIN = np.full(np.ptp(AB, axis=0).astype(int) // GRID + 1, -1, np.int16)
-_BIN[tuple((AB.astype(int) // GRID - _LOWEST).T)] = np.arange(COUNT)
+_LOWEST = AB.min(0).astype(int) // SPACING
+_BIN = np.full(np.ptp(AB, axis=0).astype(int) // SPACING + 1, -1, np.int16)
+_BIN[tuple((AB.astype(int) // SPACING - _LOWEST).T)] = np.arange(COUNT)
 
 
 class Block(NamedTuple):
@@ -67,14 +67,14 @@ def _of_block(photo: Bytes, result: Bytes) -> Block:
     whole = np.rint(error)
     doubtful = (np.abs(error - whole) < ERROR_ROUNDING) & (whole > 0)
     error = error.astype(np.float64)
-    tens = true / GRID
+    tens = true / SPACING
     nearest = np.rint(tens)
-    doubtful |= (np.abs(tens - nearest) > 0.5 - AB_ROUNDING / GRID).any(0)
+    doubtful |= (np.abs(tens - nearest) > 0.5 - AB_ROUNDING / SPACING).any(0)
     if doubtful.any():
         both = np.concatenate([photo[doubtful], result[doubtful]])
         exact = np.split(color.rgb2lab(both)[:, 1:].T, 2, axis=1)
         error[doubtful] = _distance(*exact)
-        nearest[:, doubtful] = np.rint(exact[0] / GRID)
+        nearest[:, doubtful] = np.rint(exact[0] / SPACING)
     red, green, blue = np.not_equal(photo, result).T
     np.maximum(error, CLOSEST, out=error)
     error *= red | green | blue

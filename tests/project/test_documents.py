@@ -210,3 +210,10 @@ def test_the_guide_names_what_each_format_keeps():
 def test_the_tables_of_formats_and_networks_are_complete(guide, module):
     first = " ".join(row[0] for row in documents.rows(read(guide)))
     assert set(re.findall(r"`([\w-]+)`", first)) >= set(importlib.import_module(module).names())
+
+
+def test_every_recipe_is_named_in_the_guide_of_training():
+    found = set(" ".join(documents.spans(read("docs/training.md"))).split())
+    families = tuple(span.removesuffix("...") for span in found if span.endswith("..."))
+    names = importlib.import_module("cic.training.recipes").names()
+    assert {name for name in names if not name.startswith(families)} <= found
