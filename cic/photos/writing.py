@@ -23,7 +23,8 @@ TIFF = (".tif", ".tiff")
 DEEP = frozenset((".png", *TIFF))  # extensions of the formats that are written at 16 bits a channel
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 _NO_DPI = (".webp", ".avif")  # those that have a place for it in EXIF alone
-_FAULTS = (OSError, ValueError, KeyError, struct.error)
+_FAULTS = (OSError, ValueError, struct.error)
+_NO_PICTURES = {"PDF", "EPS", "HDF5", "GRIB", "BUFR", "WMF"}  # that Pillow lists as well
 
 
 class AddPage(Protocol):
@@ -31,6 +32,15 @@ class AddPage(Protocol):
 
     def __call__(self, picture: Picture, photo: Photo | None = None) -> None:
         """Add it."""
+
+
+def check_ending(path: StrPath) -> None:
+    """Raise PhotoError unless a picture can be written to a file of that name."""
+    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
+    kind = Image.registered_extensions().get(suffix)
+    if kind not in Image.SAVE or kind in _NO_PICTURES:
+        name = repr(os.fspath(path))
+        raise PhotoError(f"{name}: cannot be written: no ending of a picture: call it .png or .jpg")
 
 
 def write(path: StrPath, picture: Picture, photo: Photo | None = None) -> list[str]:
@@ -42,6 +52,7 @@ def write(path: StrPath, picture: Picture, photo: Photo | None = None) -> list[s
     a place for.
     Raises PhotoError if the format is unknown or the file cannot be written.
     """
+    check_ending(path)
     suffix = os.path.splitext(os.fsdecode(path))[1].lower()
     room = carried.ROOM.get(suffix, ())
     alpha = photo.alpha if photo and "alpha" in room else None
@@ -91,8 +102,6 @@ def _written(path: StrPath) -> Iterator[str]:
         if isinstance(error, PhotoError):
             raise
         reason = getattr(error, "strerror", None) or error
-        if isinstance(error, KeyError):
-            reason = f"Pillow has no writer for {error.args[0]}"
         raise PhotoError(f"{os.fspath(path)!r}: cannot be written: {reason}") from None
 
 
