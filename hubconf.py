@@ -46,7 +46,7 @@ def cic(pretrained=False, weights=None, backend=None, device="cpu", **options):
         if str(weights).startswith("https://"):
             weights = published.fetch(weights)
         network, state, _ = reading.load_weights(weights)
-    return backends.get(backend or _asking()).build(network, state, device)
+    return backends.get(backend or _asking(), trains=True).build(network, state, device)
 
 
 def _asking():

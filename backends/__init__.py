@@ -1,10 +1,13 @@
-"""The two frameworks under one contract (see `base`), each imported only when asked for."""
+"""Two frameworks and a runner under one contract (see `base`), each imported only when asked for.
+
+PyTorch and PaddlePaddle train and run networks, ONNX Runtime runs them.
+"""
 
 import argparse
 import importlib
 import importlib.util
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from cic import networks
 from cic.colorize import settings
@@ -13,20 +16,32 @@ from cic.system.errors import InputError, MissingError, SettingError
 from cic.system.typing import StrPath
 from cic.weights import checkpoint, probe, reading
 
-# Backend: the module it needs, and what pip installs for it; in order of preference.
-_FRAMEWORKS = {"torch": ("torch", "torch"), "paddle": ("paddle", "paddlepaddle")}
+
+class _Kind(NamedTuple):
+    """The module that a backend needs, what pip installs for it, and whether it trains."""
+
+    module: str
+    package: str
+    trains: bool
+
+
+_KINDS = {  # in order of preference
+    "torch": _Kind("torch", "torch", True),
+    "paddle": _Kind("paddle", "paddlepaddle", True),
+    "onnx": _Kind("onnxruntime", "onnxruntime", False),
+}
 # What the frameworks' launchers set for each process that they start.
 _LAUNCHERS = {"TORCHELASTIC_RUN_ID": "torch", "PADDLE_TRAINERS_NUM": "paddle"}
 
 
-def names() -> tuple[str, ...]:
-    """Names that `get` knows, installed or not."""
-    return tuple(_FRAMEWORKS)
+def names(trains: bool = False) -> tuple[str, ...]:
+    """Names that `get` knows, installed or not; if `trains`, of those that train."""
+    return tuple(name for name, kind in _KINDS.items() if kind.trains or not trains)
 
 
-def available() -> tuple[str, ...]:
-    """Names of the backends whose framework is installed here, in order of preference."""
-    return tuple(name for name, (module, _) in _FRAMEWORKS.items() if _is_installed(module))
+def available(trains: bool = False) -> tuple[str, ...]:
+    """Names of the backends that are installed here, in order of preference; or that train."""
+    return tuple(name for name in names(trains) if _is_installed(_KINDS[name].module))
 
 
 def _is_installed(module: str) -> bool:
@@ -39,25 +54,31 @@ def launched() -> str | None:
     return next((name for key, name in _LAUNCHERS.items() if key in os.environ), None)
 
 
-# Any: a module, which has the names of base.Backend.
-def get(name: str | None = None) -> Any:
-    """The backend called "torch" or "paddle"; by default the launcher's, or the first available.
+# Any: a module, which has the names of base.Runner, and if it trains those of base.Backend.
+def get(name: str | None = None, trains: bool = False) -> Any:
+    """The backend called "torch", "paddle" or "onnx"; by default the launcher's, or the first.
 
-    Raises ValueError for an unknown name or one that is not the launcher's, ImportError, saying
-    what to install, if there is none.
+    If `trains`, it is one that trains. Raises ValueError for an unknown name, one that only runs
+    networks then, or one that is not the launcher's; ImportError, saying what to install, if there
+    is none.
     """
     if name is None:
-        name = launched() or next(iter(available()), None)
+        name = launched() or next(iter(available(trains)), None)
         if name is None:
-            packages = ", ".join(package for _, package in _FRAMEWORKS.values())
-            raise MissingError(f"no backend here: pip install one of {packages}")
-    if name not in _FRAMEWORKS:
+            packages = ", ".join(_KINDS[name].package for name in names(trains))
+            what = "framework" if trains else "backend"
+            raise MissingError(f"no {what} here: pip install one of {packages}")
+    if name not in _KINDS:
         raise SettingError(f"no backend is called {name!r}; there are {', '.join(names())}")
+    kind = _KINDS[name]
+    if trains and not kind.trains:
+        raise SettingError(
+            f"{name} runs networks and trains none: --backend {' or '.join(names(trains))}"
+        )
     if launched() not in (None, name):
         raise SettingError(f"started by the launcher of {launched()}, which cannot run {name}")
-    module, package = _FRAMEWORKS[name]
-    if not _is_installed(module):
-        raise MissingError(f"backend {name!r} is not installed: pip install {package}")
+    if not _is_installed(kind.module):
+        raise MissingError(f"backend {name!r} is not installed: pip install {kind.package}")
     return importlib.import_module(f"backends.{name}")
 
 
@@ -90,7 +111,8 @@ def colorizer(
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags with which every tool that runs a network lets the user choose where."""
+    order = ", else ".join(names())
     parser.add_argument(
-        "--backend", choices=names(), help="framework (torch if it is installed, else paddle)"
+        "--backend", choices=names(), help=f"what runs the network (the first installed: {order})"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu, gpu:1 (%(default)s)")

@@ -13,7 +13,18 @@ from cic.training.trainer import Trainer as Training
 
 
 class Runner(Protocol):
-    """Whatever can run a network; an inference engine need not be more than this."""
+    """Whatever can run a network: an inference engine has these names alone."""
+
+    NAME: str
+
+    def resolve_device(self, device: str = "auto") -> Any:
+        """The native device for "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:1"."""
+
+    def build(self, network: Network, state: State | None = None, device: str = "cpu") -> Any:
+        """A native network with `state`, by default that of `cic.networks.initialize`."""
+
+    def forward(self, net: Any, array: Array) -> Array:
+        """The output of `net` in evaluation mode for (N, C, H, W)."""
 
     def predictor(
         self, network: Network, state: State, device: str = "auto"
@@ -24,7 +35,6 @@ class Runner(Protocol):
 class Backend(Runner, Protocol):
     """A framework: builds a network from its spec, moves its state, trains it."""
 
-    NAME: str
     PRECISIONS: tuple[str, ...]
 
     def join(self, device: Any) -> Any:
@@ -39,9 +49,6 @@ class Backend(Runner, Protocol):
     def world_size(self) -> int:
         """How many processes train together."""
 
-    def resolve_device(self, device: str = "auto") -> Any:
-        """The native device for "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:1"."""
-
     def build(
         self,
         network: Network,
@@ -49,16 +56,13 @@ class Backend(Runner, Protocol):
         device: str = "cpu",
         dtype: str = "float32",
     ) -> Any:
-        """A native network with `state`, by default that of `cic.networks.initialize`."""
+        """As a Runner's, in a precision."""
 
     def import_state(self, net: Any, state: State) -> None:
         """Put `state` into `net`; raises CheckpointError unless every name and shape fits."""
 
     def export_state(self, net: Any) -> State:
         """The neutral state of `net`, in its own precision."""
-
-    def forward(self, net: Any, array: Array) -> Array:
-        """The output of `net` in evaluation mode for (N, C, H, W)."""
 
     def features(self, net: Any, array: Array, names: Sequence[str]) -> State:
         """{name: output of that layer} of `net` in evaluation mode for (N, C, H, W).

@@ -8,8 +8,6 @@ from cic.colorize import settings
 from cic.system.typing import StrPath
 from cic.weights import checkpoint, reading
 
-KEPT = ("recipe", "seed", "step", "prior_fingerprint", "bin_weights")
-
 
 def release(source: StrPath, target: StrPath, **changes: Any) -> None:
     """Write the weights of the checkpoint `source` to `target`: kernels in float16, no optimizer.
@@ -21,7 +19,7 @@ def release(source: StrPath, target: StrPath, **changes: Any) -> None:
     network, weights, meta = reading.load_weights(source)
     # Norms stay in float32: a running variance can exceed float16's 65504, and they are few.
     weights = {n: a.astype(np.float16) if a.ndim > 1 else a for n, a in weights.items()}
-    kept = {key: meta[key] for key in KEPT if key in meta}
+    kept = {key: meta[key] for key in checkpoint.RELEASED if key in meta}
     try:
         chosen = settings.of_weights(meta).but(**changes)
     except ValueError as error:

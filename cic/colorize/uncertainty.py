@@ -1,5 +1,7 @@
 """How unsure the network is of a photo's colours: the entropy of its distributions, and a map."""
 
+from importlib import resources
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -11,7 +13,7 @@ from cic.system.arrays import Array, Bytes, Floats
 MOST = float(np.log2(COUNT))  # bits of the uniform distribution: the network knows nothing
 LEGEND = 0.06  # height of the legend, of the photo's short side
 LOWEST = 24  # pixels of it; a photo narrower than 8 times the legend's height has none
-COLOURS = "viridis"  # perceptually uniform; lighter is less sure
+COLOURS = "viridis.npy"  # perceptually uniform; lighter is less sure
 
 
 def entropy(logits: Array) -> Floats:
@@ -45,9 +47,8 @@ def draw(bits: Floats, height: int, width: int, grid: Grid = EVERY_FOURTH) -> By
 
 def _colours() -> Bytes:
     """The colour of each level, (256, 3) uint8."""
-    from matplotlib import colormaps
-
-    return colormaps[COLOURS](np.arange(256), bytes=True)[:, :3].copy()
+    with resources.as_file(resources.files("cic") / "data" / COLOURS) as path:
+        return np.load(path)
 
 
 def _legend(width: int, short: int, colours: Bytes) -> Bytes:

@@ -127,7 +127,7 @@ def _median(share: Floats) -> Floats:
 
 def _newton(share: Floats, point: Floats) -> tuple[Floats, Floats]:
     """(gradient of the mean distance at points (2, n), step from there), (2, n) each."""
-    from_bins, sums, moments = _tables()
+    from_bins, sums, moments = tables()
     x, y = point
     squares = from_bins @ np.stack([x, y, x * x + y * y, np.ones_like(x)])
     near = share / np.sqrt(squares)
@@ -146,11 +146,11 @@ def _newton(share: Floats, point: Floats) -> tuple[Floats, Floats]:
 
 
 @cache
-def _tables() -> tuple[Floats, ...]:
-    """Products of these, float32, with a column a cell are sums over the bins.
+def tables() -> tuple[Floats, ...]:
+    """What a step of the search for a median multiplies by: products of these, float32.
 
-    (313, 4) by x, y, x^2 + y^2 and 1: squares of distances; (3, 313): a, b and 1; (6, 313): 1, a,
-    b, a^2, a b and b^2.
+    With a column a cell they are sums over the bins. (313, 4) by x, y, x^2 + y^2 and 1: squares of
+    distances; (3, 313): a, b and 1; (6, 313): 1, a, b, a^2, a b and b^2.
     """
     a, b = AB.T.astype(np.float64)
     one = np.ones(COUNT)

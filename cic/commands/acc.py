@@ -20,7 +20,7 @@ import sys
 from collections.abc import Sequence
 
 import backends
-from cic.system import console, files
+from cic.system import console, files, packages
 from metric import record
 from metric.recognition import Recognition
 
@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
+    packages.need(*packages.MEASURE)
     stem = os.path.join(args.save_path, "acc")
     files.check(f"{stem}.json")
     places = args.results_dir, args.imgs_dir, args.classes

@@ -27,7 +27,7 @@ import backends
 from cic.colorize import settings
 from cic.colorize.colorizer import Colorizer
 from cic.dataset.targets import read_classes
-from cic.system import console
+from cic.system import console, packages
 from cic.system.errors import InputError, SettingError
 from cic.weights import reading
 from metric import classification, evaluating, heaviest, measuring, record
@@ -209,6 +209,7 @@ def show(args: argparse.Namespace, found: Any) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
+    packages.need(*packages.MEASURE)
     check_outputs(args)
     measure = measure_classifiers if are_classifiers(args) else measure_colorizers
     complete = measure(args)

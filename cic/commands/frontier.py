@@ -16,7 +16,7 @@ import os
 from collections.abc import Sequence
 
 import backends
-from cic.system import console
+from cic.system import console, packages
 from metric import choosing, frontier, measuring, record
 from metric.choosing import Choice
 
@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
+    packages.need(*packages.MEASURE)
     paths = [os.path.join(args.save_path, name) for name in FILES]
     measuring.refuse_outputs(paths, [args.image_dir])
     colorizer = backends.colorizer(args.weights, args.backend, args.device, sizes=args.size)

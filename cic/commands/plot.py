@@ -13,7 +13,7 @@ average of the weights dotted.
 import argparse
 from collections.abc import Sequence
 
-from cic.system import console
+from cic.system import console, packages
 from cic.system.errors import InputError
 from cic.training import curves
 
@@ -43,6 +43,7 @@ def show(rows: Sequence[Sequence[str]]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
+    packages.need(*packages.MEASURE)
     logs, failed = {}, 0
     for run in args.runs:
         try:

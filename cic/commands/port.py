@@ -4,6 +4,7 @@ cic port colorization_release_v2-9b330a0b.pth authors.safetensors --verify
 cic port model/epoch_best_model.safetensors for_their_code.pth --to eccv16
 cic port vgg16-397923af.pth vgg16.pdparams
 cic port GrayVGG16_FC_BN_epoch120.pth gray.safetensors --fold --verify
+cic port model/epoch_best_model.safetensors model.onnx
 
 The format of SRC is found from what is in it. DST is written in the format that its ending or --to
 names. No code in a file is run, neither framework is needed, and every array is accounted for:
@@ -19,8 +20,9 @@ from collections.abc import Sequence
 
 import backends
 from cic import networks
+from cic.colorize import export
 from cic.system import console
-from cic.weights import formats, porting
+from cic.weights import porting
 from cic.weights.formats import verify
 from cic.weights.porting import Port
 
@@ -29,8 +31,12 @@ def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "port")
     add = parser.add_argument
     add("source", metavar="SRC", help="file of weights")
-    add("target", metavar="DST", help="file to write: .safetensors, .pth, .pt, .ckpt, .pdparams")
-    add("--to", choices=[f.name for f in formats.FORMATS if f.writes], help="format of DST")
+    add(
+        "target",
+        metavar="DST",
+        help="file to write: .safetensors, .onnx, .pth, .pt, .ckpt, .pdparams",
+    )
+    add("--to", choices=[f.name for f in export.FORMATS if f.writes], help="format of DST")
     add("--network", choices=networks.names(), help="refuse weights of any other network")
     add("--group", metavar="NAME", help="which of several networks in SRC to take: state_dict_ema")
     console.add_option(parser)
@@ -50,7 +56,7 @@ def introduce(source: str, fold: bool, port: Port) -> None:
     say("input", text + decoded)
     layers = {ours.rpartition(".")[0]: name for ours, name in found.names.items()}
     pairs = [f"{name.rpartition('.')[0]} -> {ours}" for ours, name in layers.items()]
-    same = found.form is formats.NEUTRAL
+    same = all(ours == name for ours, name in found.names.items())
     say("mapped", f"{len(found.names)} arrays: {'their own names' if same else ', '.join(pairs)}")
     for reason in dict.fromkeys(found.dropped.values()):
         names = [name for name, why in found.dropped.items() if why == reason]
@@ -72,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     options = console.options(args.option)
     wanted = {name: getattr(args, name) for name in ("to", "network", "group", "fold")}
-    port = Port.of(args.source, args.target, options=options, **wanted)
+    port = Port.of(args.source, args.target, options=options, among=export.FORMATS, **wanted)
     introduce(args.source, args.fold, port)
     installed = [backends.get(name) for name in backends.available()] if args.verify else None
     try:

@@ -17,7 +17,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from cic.system import console
+from cic.system import console, packages
 from metric import heaviest, measuring, record
 from metric.measuring import Folders
 from metric.pairs import Cut
@@ -45,6 +45,7 @@ def parser(description: str = __doc__ or "", command: str = "report") -> argpars
 
 def run(args: argparse.Namespace, key: str = "figures") -> None:
     """Measure with measuring.METRICS[key], write the files, print the table."""
+    packages.need(*packages.MEASURE)
     stem = os.path.join(args.save_path, "auc" if key == "auc" else "report")
     paths = [stem + ending for ending in measuring.ENDINGS]
     measuring.refuse_outputs(paths, [args.imgs_dir, args.results_dir])

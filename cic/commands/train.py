@@ -149,6 +149,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     backend, options = args.pop("backend"), console.options(args.pop("option"))
     del args["max_pixels"]  # it has been set
     run = Session(plan.plan(options=options, **args))
-    figures = run.train(backends.get(backend))
+    figures = run.train(backends.get(backend, trains=True))
     if figures is not None:
         print(json.dumps(figures, allow_nan=False))

@@ -19,7 +19,7 @@ HOW = (
     "This is a defect of the program, not a mistake of yours. Please report it to the project's "
     "issue tracker,\nwith all lines from the traceback on and the command that shows it:"
 )
-_VERSIONED = ("numpy", "PIL", "av", "torch", "paddle")  # named if they are imported
+_VERSIONED = ("numpy", "PIL", "av", "torch", "paddle", "onnxruntime")  # named if they are imported
 _noted: dict[str, str] = {}  # {place in the code: the first traceback from there}
 
 

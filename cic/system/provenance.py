@@ -8,6 +8,7 @@ import sys
 import time
 from array import array
 from datetime import datetime, timezone
+from importlib import import_module
 from typing import Protocol
 
 import numpy as np
@@ -18,11 +19,12 @@ import cic
 from cic.system.typing import Json
 
 SECONDS = 1  # git may take, in a large tree on a slow disk, before it is left out
+_MODULES = {"onnx": "onnxruntime"}  # of backends that are called otherwise
 SOURCES = os.path.dirname(os.path.dirname(os.path.abspath(cic.__file__)))
 
 
 def facts(*packages: str) -> dict[str, Json]:
-    """What a run was made with, a JSON object; `packages` are imported ones to add versions of.
+    """What a run was made with, a JSON object; `packages` are those to add versions of.
 
     No path is in it but those in the command's arguments.
     """
@@ -32,8 +34,9 @@ def facts(*packages: str) -> dict[str, Json]:
         "numpy": np.__version__,
         "pillow": PIL.__version__,
     }
+    modules = [_MODULES.get(name, name) for name in packages]
     return {
-        "versions": versions | {name: sys.modules[name].__version__ for name in packages},
+        "versions": versions | {name: import_module(name).__version__ for name in modules},
         "git": git_state(SOURCES),
         "command": [_program(), *sys.argv[1:]],
         "platform": platform.platform(),

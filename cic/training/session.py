@@ -3,7 +3,7 @@
 import backends
 from cic.training import session
 
-figures = session.train(backends.get(), "photos/train", recipe="compact", num_epochs=3)
+figures = session.train(backends.get(trains=True), "photos/train", recipe="compact", num_epochs=3)
 colorizer = backends.colorizer(figures["checkpoint"])
 """
 

@@ -38,6 +38,8 @@ COLORIZE: dict[str, tuple[Any, float, float]] = {
     "size": (int, 8, 2048),
     "temperature": (int | float, 0, 100),
 }
+# What of a run's metadata stays with weights that are handed out: nothing of a machine or a person.
+RELEASED = ("recipe", "seed", "step", "prior_fingerprint", "bin_weights")
 LONGEST = 1000  # letters of a message: names in a file may be of any length
 _KINDS = {"f": "F", "i": "I", "u": "U"}  # safetensors' names of NumPy's kinds of numbers
 

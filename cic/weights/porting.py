@@ -12,6 +12,7 @@ from cic.system.errors import Error, InputError
 from cic.system.typing import StrPath
 from cic.weights import formats
 from cic.weights.formats import verify
+from cic.weights.formats.layout import Layout
 
 
 class DiffersError(Error, ValueError):
@@ -40,12 +41,13 @@ class Port(NamedTuple):
         group: str | None = None,
         options: Mapping[str, Any] | None = None,
         fold: bool = False,
+        among: Sequence[Layout] = formats.FORMATS,
     ) -> "Port":
         """Port of the file `source`, whose format follows from what is in it.
 
-        The format of `target` is called `to`, or follows from its ending. Weights of another
-        network than the one called `network` are refused; `group` names one of several in the
-        source; `options` are the network's; `fold` divides kernels by their spectral norms.
+        The format of `target`, `among` these, is called `to`, or follows from its ending. Weights
+        of another network than the one called `network` are refused; `group` names one of several
+        in the source; `options` are the network's; `fold` divides kernels by their spectral norms.
         Raises CheckpointError or another ValueError, naming the file, OSError if the target cannot
         be written.
         """
@@ -58,7 +60,7 @@ class Port(NamedTuple):
         found = found.of(networks.get(own.name, **own.options | options), source)  # type: ignore[operator]
         found = found.folded() if fold else found
         suffix = os.path.splitext(target)[1].lower()
-        form = formats.get(to) if to else formats.suited(suffix, found.network)
+        form = formats.get(to, among) if to else formats.suited(suffix, found.network, among)
         form.check_holds(found.network)
         return cls(target, found, form)
 

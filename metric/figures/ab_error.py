@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from skimage import color
 
 from cic.colour.bins import AB, COUNT, SPACING
 from cic.colour.lab import rgb_to_lab
@@ -71,6 +70,8 @@ def _of_block(photo: Bytes, result: Bytes) -> Block:
     nearest = np.rint(tens)
     doubtful |= (np.abs(tens - nearest) > 0.5 - AB_ROUNDING / SPACING).any(0)
     if doubtful.any():
+        from skimage import color  # slow, and of the extra [measure]
+
         both = np.concatenate([photo[doubtful], result[doubtful]])
         exact = np.split(color.rgb2lab(both)[:, 1:].T, 2, axis=1)
         error[doubtful] = _distance(*exact)

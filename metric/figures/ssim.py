@@ -1,7 +1,6 @@
 """Structural similarity of sRGB."""
 
 import numpy as np
-from skimage.metrics import structural_similarity
 
 from cic.system.arrays import Bytes
 from metric.figures.sums import Sums, Values, ratio
@@ -20,6 +19,8 @@ class SSIM(Sums):
 
     def update(self, photo: Bytes, result: Bytes) -> None:
         """Add a picture: (H, W, 3) uint8 each."""
+        from skimage.metrics import structural_similarity  # slow, and of the extra [measure]
+
         similarity = structural_similarity(  # type: ignore[no-untyped-call]
             _as_large_as_window(photo),
             _as_large_as_window(result),

@@ -107,7 +107,7 @@ def loss(repeats, folder):
     dense = weight.itemsize * BATCH * bins.COUNT * TARGET**2
     sparse = index.nbytes + weight.nbytes
     rows = [compared(f"target of {BATCH} crops, dense", dense, sparse, megabytes, 20)]
-    for backend in backends.available():
+    for backend in backends.available(trains=True):
         values, times = fresh(compare_losses, backend, index, weight, repeats)
         apart = abs(values[0] - values[1]) / values[0]
         shown = (f"{value:.7f}" for value in values)

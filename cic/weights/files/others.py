@@ -10,11 +10,14 @@ from collections.abc import Iterable
 from cic.system.typing import StrPath
 
 START = 1024  # bytes that are looked at
-READ = "read are .safetensors, .pth, .pt and .ckpt of PyTorch, .pdparams of Paddle, .caffemodel"
+READ = (
+    "read are .safetensors, .pth, .pt and .ckpt of PyTorch, .pdparams of Paddle, .caffemodel, and "
+    "this project's .onnx"
+)
 FROM_TORCHSCRIPT = (
     "save its state_dict instead: torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
 )
-_EXPORT = f"a network exported for inference: get the weights that it was made from; {READ}"
+EXPORT = f"a network exported for inference: get the weights that it was made from; {READ}"
 _UNPACK = "unpack it first, and give the file of weights in it"
 _PICTURE = "a picture: photos are given without --weights"
 _PROTOTXT = "a description of a Caffe network, without weights: get the .caffemodel beside it"
@@ -25,9 +28,8 @@ _SIGNS = (
     (rb"\x89HDF\r\n\x1a\n", f"an HDF5 file, {_KERAS}"),
     (rb"\x93NUMPY", f"an array of NumPy (.npy), such as a prior; {READ}"),
     (rb"GGUF", f"a GGUF file, of a language model; {READ}"),
-    (rb"....TFL3", f"a TensorFlow Lite file, {_EXPORT}"),
-    (rb"\x08[\x01-\x20]([\x12\x1a\x22\x2a\x32\x3a\x42]|\x28.)", f"an ONNX file, {_EXPORT}"),
-    (rb"\0{16}.\0\0\0\x08.\x10", f"a .pdiparams of Paddle, {_EXPORT}"),
+    (rb"....TFL3", f"a TensorFlow Lite file, {EXPORT}"),
+    (rb"\0{16}.\0\0\0\x08.\x10", f"a .pdiparams of Paddle, {EXPORT}"),
     (rb"\x1f\x8b", f"a gzip archive: {_UNPACK}"),
     (rb"BZh", f"a bzip2 archive: {_UNPACK}"),
     (rb"\xfd7zXZ", f"an xz archive: {_UNPACK}"),
@@ -73,16 +75,16 @@ _REFUSED = re.compile(
 _FIRST_WORDS = re.compile(rb"[^\0-\x08\x0e-\x1f\x7f]{8,40}")  # of a text
 _ENDINGS = {
     **dict.fromkeys((".h5", ".hdf5", ".keras"), f"a file {_KERAS}"),
-    ".pdiparams": f"a .pdiparams of Paddle, {_EXPORT}",
-    ".pdmodel": f"a .pdmodel of Paddle, {_EXPORT}",
+    ".pdiparams": f"a .pdiparams of Paddle, {EXPORT}",
+    ".pdmodel": f"a .pdmodel of Paddle, {EXPORT}",
     ".pdopt": "an optimizer's state of Paddle: get the .pdparams beside it",
-    ".onnx": f"an ONNX file, {_EXPORT}",
-    ".tflite": f"a TensorFlow Lite file, {_EXPORT}",
-    ".pb": f"a TensorFlow file, {_EXPORT}",
+    ".onnx": f"an ONNX file, {EXPORT}",
+    ".tflite": f"a TensorFlow Lite file, {EXPORT}",
+    ".pb": f"a TensorFlow file, {EXPORT}",
     ".index": f"the index of a TensorFlow checkpoint: {_CONVERT}",
     ".prototxt": f"a prototxt, {_PROTOTXT}",
     ".solverstate": "a Caffe solver's state: get the .caffemodel beside it",
-    ".mlmodel": f"a Core ML file, {_EXPORT}",
+    ".mlmodel": f"a Core ML file, {EXPORT}",
     ".t7": f"a file of Torch 7 (Lua): {_CONVERT}",
     ".msgpack": f"a file of Flax: {_CONVERT}",
 }

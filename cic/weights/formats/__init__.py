@@ -17,7 +17,7 @@ from cic.system.invocation import named
 from cic.system.regular import open_regular
 from cic.system.typing import Json, StrPath
 from cic.weights.checkpoint import CheckpointError
-from cic.weights.files import others, read_frameworks, read_safetensors
+from cic.weights.files import onnx_file, others, read_frameworks, read_safetensors
 from cic.weights.files.groups import Group, listed, parts, plain
 from cic.weights.formats import (
     caffe,
@@ -27,6 +27,7 @@ from cic.weights.formats import (
     features,
     neutral,
     notes,
+    onnx,
     resnet,
     special_resnet,
     special_vgg,
@@ -34,14 +35,14 @@ from cic.weights.formats import (
 )
 from cic.weights.formats.layout import Found, Layout
 
-NEUTRAL = neutral.FORMAT
+NEUTRAL, ONNX = neutral.FORMAT, onnx.FORMAT
 Recognised: TypeAlias = tuple[Group, Layout]
 _PICKLED: tuple[Layout, ...] = (  # in files of PyTorch and Paddle
     eccv16.FORMAT, *features.FORMATS, dlimage.FORMAT, special_vgg.FORMAT, special_resnet.FORMAT,
     *vgg.FORMATS, *resnet.FORMATS, efficientnet.FORMAT,
 )  # fmt: skip
 MOST_PREFIXES = 4  # such as "model.module."
-FORMATS: tuple[Layout, ...] = (NEUTRAL, *_PICKLED, caffe.FORMAT)
+FORMATS: tuple[Layout, ...] = (NEUTRAL, ONNX, *_PICKLED, caffe.FORMAT)
 
 
 def names() -> tuple[str, ...]:
@@ -49,12 +50,13 @@ def names() -> tuple[str, ...]:
     return tuple(form.name for form in FORMATS)
 
 
-def get(name: str) -> Layout:
+def get(name: str, among: Sequence[Layout] = FORMATS) -> Layout:
     """The format of that name; raises ValueError for another."""
-    for form in FORMATS:
+    for form in among:
         if form.name == name:
             return form
-    raise SettingError(f"no format is called {name!r}; there are {', '.join(names())}")
+    names = ", ".join(form.name for form in among)
+    raise SettingError(f"no format is called {name!r}; there are {names}")
 
 
 def load(path: StrPath) -> tuple[Network, State]:
@@ -74,6 +76,8 @@ def read(
     if is_own(path):
         return NEUTRAL.read(path)
     kind = _kind(path)
+    if kind is onnx_file:
+        return ONNX.read(path)
     groups, note, problem = kind.read_groups(path)
     forms: tuple[Layout, ...] = (caffe.FORMAT,) if kind is caffe else _PICKLED
     found = [one for part in groups for one in _recognised(part, forms)]
@@ -160,6 +164,8 @@ def _kind(path: StrPath) -> ModuleType:
                 return read_safetensors
             if read_frameworks.is_one(start):
                 return read_frameworks
+            if onnx_file.is_one(start):
+                return onnx_file
             what = others.by_sign(start)
             if not what and caffe.is_one(file):
                 return caffe
@@ -172,10 +178,10 @@ def _kind(path: StrPath) -> ModuleType:
     raise CheckpointError(f"{path}: not a checkpoint: {what or others.by_text(start, path)}")
 
 
-def suited(suffix: str, network: Network) -> Layout:
+def suited(suffix: str, network: Network, among: Sequence[Layout] = FORMATS) -> Layout:
     """The format of files that end so, ".pth", which holds `network`; ValueError if none does."""
     reasons = []
-    for form in FORMATS:
+    for form in among:
         if suffix in form.suffixes and network.name in form.networks:
             try:
                 form.check_holds(network)

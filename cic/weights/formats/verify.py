@@ -14,6 +14,7 @@ from cic.colour import bins
 from cic.colour.distributions import decode, softmax
 from cic.networks import AB, Network
 from cic.networks.forward import forward
+from cic.system import packages
 from cic.system.arrays import Array, Floats, State
 from cic.weights.formats.layout import Found
 
@@ -37,6 +38,7 @@ class Comparison(NamedTuple):
 
 def golden(network: Network, side: int = SIDE) -> Floats:
     """Input of `network` for scikit-image's photo of an astronaut, (1, C, H, W) float32."""
+    packages.need("skimage")
     from skimage import data  # slow to import, and nothing else needs it
 
     side = network.size or side

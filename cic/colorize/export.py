@@ -1,0 +1,116 @@
+"""Colorizers as ONNX files that need nothing else: L in, ab out, decoded and enlarged.
+
+What `Decoder` and `enlarge` compute in NumPy, as operators behind the network. The colours are
+enlarged bilinearly, as the authors' and other programs do: along edges takes the photo itself.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cic.colorize import settings
+from cic.colorize.onnx_median import median
+from cic.colorize.settings import Settings
+from cic.colour.bins import AB
+from cic.colour.decoding import MEAN, Decoding
+from cic.colour.distributions import MODE_BELOW
+from cic.networks import BINS, Network
+from cic.system.arrays import State
+from cic.system.errors import SettingError
+from cic.system.typing import Json
+from cic.weights import formats
+from cic.weights.files.onnx_file import Graph
+from cic.weights.files.onnx_terms import Term
+from cic.weights.formats import onnx, onnx_pictures
+from cic.weights.formats.layout import Layout
+from cic.weights.formats.onnx_pictures import BATCH, HEIGHT, WIDTH
+
+OUTPUT = "ab"
+
+
+class Colours(onnx.Logits):
+    """The network with its decoding: L (N, 1, H, W), 0 to 100 -> ab (N, 2, H, W), CIELAB units."""
+
+    name = "onnx"
+    about = "ONNX, L in, ab of the same size out"
+
+    def check_holds(self, network: Network) -> None:
+        super().check_holds(network)
+        if network.is_classifier:
+            raise SettingError(
+                f"{self.name} holds networks that colorize, and {network.name} does not: "
+                f"--to {onnx.FORMAT.name}"
+            )
+
+    def facts(self, meta: Mapping[str, Json]) -> dict[str, str]:
+        chosen = settings.of_weights(meta)
+        return {"decoding": repr(chosen.decoding), "sizes": str(list(chosen.sizes))}
+
+    def graph(self, network: Network, state: State, meta: Mapping[str, Json]) -> Graph:
+        graph, chosen = Graph(), settings.of_weights(meta)
+        cells = self.output(graph, network, state)
+        height, width = onnx_pictures.sides(Term(graph, network.space))
+        ab = _ab(cells, network, chosen.decoding)
+        ab = onnx_pictures.cropped(_enlarged(ab, network.stride, chosen), height, width)
+        graph("Identity", ab.name, called=OUTPUT)
+        graph.give(OUTPUT, [BATCH, 2, HEIGHT, WIDTH])
+        return graph
+
+
+def _ab(output: Term, network: Network, decoding: Decoding) -> Term:
+    """ab (N, 2, h, w) of what a network puts out: see `Decoder.ab_of`."""
+    if network.predicts == BINS:
+        return _decoded(output, decoding)
+    return (output * network.out_scale + network.out_mean) * decoding.saturation
+
+
+def _decoded(logits: Term, decoding: Decoding) -> Term:
+    """ab (N, 2, h, w) of logits (N, 313, h, w), CIELAB units: see `Decoding`."""
+    if decoding.unweight:
+        taken = decoding.unweight * np.log(decoding.bin_weights)  # type: ignore[arg-type]
+        logits -= Term(logits.graph, logits.graph.constant(taken[:, None, None]))
+    if decoding.temperature < MODE_BELOW:
+        ab = _mode(logits)
+    else:
+        share = _softmax(logits * (1 / decoding.temperature))
+        ab = _mean(share) if decoding.statistic == MEAN else median(share)
+    return ab * decoding.saturation
+
+
+def _softmax(logits: Term) -> Term:
+    return Term(logits.graph, logits.graph("Softmax", logits.name, axis=1))
+
+
+def _mean(share: Term) -> Term:
+    """The expectation over the bins: a convolution of 1 x 1 with their ab."""
+    kernel = share.graph.constant(AB.T[:, :, None, None])
+    return Term(share.graph, share.graph("Conv", share.name, kernel))
+
+
+def _mode(logits: Term) -> Term:
+    graph = logits.graph
+    likeliest = graph("ArgMax", logits.name, axis=1, keepdims=0)
+    ab = graph("Gather", graph.constant(AB), likeliest, axis=0)
+    return Term(graph, graph("Transpose", ab, perm=[0, 3, 1, 2]))
+
+
+def _enlarged(cells: Term, stride: int, chosen: Settings) -> Term:
+    """(N, 2, h, w) -> (N, 2, stride h, stride w), bilinear: see `enlarge`.
+
+    A cell's value belongs to its first pixel, or with `target_mean` to its middle: which is what
+    ONNX calls asymmetric, and half_pixel.
+    """
+    if stride == 1:
+        return cells
+    graph = cells.graph
+    name = graph(
+        "Resize",
+        *(cells.name, "", graph.constant([1, 1, stride, stride])),
+        mode="linear",
+        coordinate_transformation_mode="half_pixel" if chosen.target_mean else "asymmetric",
+    )
+    return Term(graph, name)
+
+
+FORMAT = Colours()
+FORMATS: Sequence[Layout] = (FORMAT, *formats.FORMATS)  # what `cic port` writes

@@ -1,0 +1,268 @@
+"""ONNX: a graph of operators with its arrays, written and read without the package of that name.
+
+The messages are those of onnx/onnx.proto; of a file that is read, no more is looked at than its
+arrays, its metadata, and the names of what goes in and comes out.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+
+import cic
+from cic.system.arrays import Array, State
+from cic.system.errors import InputError
+from cic.system.files import replacing
+from cic.system.regular import open_regular
+from cic.system.typing import StrPath
+from cic.weights.files.protobuf import Message, Reader, Value
+
+PRODUCER = "cic"
+OPSET, IR = 17, 8  # of ONNX 1.12 (2022); every later runtime reads them
+LARGEST = 2**31 - 1  # bytes of a protocol buffer
+MOST_AXES = 32
+SHOWN = 6  # names that a message has
+DTYPES: dict[int, np.dtype[Any]] = {  # of a TensorProto's data_type
+    code: np.dtype(kind)
+    for code, kind in ((1, "<f4"), (7, "<i8"), (9, "?"), (10, "<f2"), (11, "<f8"))
+}
+_CODES = {dtype: code for code, dtype in DTYPES.items()}
+FLOAT, INTEGER, BOOL = 1, 7, 9
+Dimension: TypeAlias = int | str  # a size, or the name of one that is not fixed
+Attribute: TypeAlias = "int | float | str | Sequence[int] | Sequence[float] | Graph"
+
+
+class Graph:
+    """A graph that is being made: calls add nodes, and give the names of what these put out.
+
+    A graph inside another, the body of a loop, has its `outer` one's names and sees what it has.
+    """
+
+    def __init__(self, outer: "Graph | None" = None) -> None:
+        self.numbers: Iterator[int] = outer.numbers if outer else count()
+        self.nodes: list[Message] = []
+        self.tensors: list[Message] = []
+        self.inputs: list[Message] = []
+        self.outputs: list[Message] = []
+        self.constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+
+    def __call__(
+        self, operator: str, *inputs: str, called: str = "", **attributes: Attribute
+    ) -> str:
+        """Add a node of an `operator` on values; its output's name, `called` if it is given."""
+        [output] = self.many(operator, *inputs, outputs=[called or self._fresh()], **attributes)
+        return output
+
+    def many(
+        self, operator: str, *inputs: str, outputs: int | list[str], **attributes: Attribute
+    ) -> list[str]:
+        """Add a node of several `outputs`, their names or how many; their names."""
+        if isinstance(outputs, int):
+            outputs = [self._fresh() for _ in range(outputs)]
+        node = Message([(1, [*inputs]), (2, [*outputs]), (4, operator)])
+        for name, value in attributes.items():
+            node.add(5, _attribute(name, value))
+        self.nodes.append(node)
+        return outputs
+
+    def _fresh(self) -> str:
+        return f"/{next(self.numbers)}"
+
+    def constant(self, value: Any, dtype: str = "f4") -> str:
+        """The name of an array that is no weight; of equal ones there is one."""
+        array = np.asarray(value, dtype)
+        key = array.dtype.str, array.shape, array.tobytes()
+        if key not in self.constants:
+            self.constants[key] = self.array(self._fresh(), array)
+        return self.constants[key]
+
+    def whole(self, *values: int) -> str:
+        """The name of a list of whole numbers, (n,)."""
+        return self.constant(values, "i8")
+
+    def array(self, name: str, array: Array) -> str:
+        """Add an array under its name, which is given back."""
+        self.tensors.append(tensor(name, array))
+        return name
+
+    def take(self, name: str, shape: Sequence[Dimension], kind: int = FLOAT) -> str:
+        """Declare an input of that name and shape, which is given back."""
+        self.inputs.append(_value(name, shape, kind))
+        return name
+
+    def give(self, name: str, shape: Sequence[Dimension], kind: int = FLOAT) -> None:
+        """Declare the value of that name as an output."""
+        self.outputs.append(_value(name, shape, kind))
+
+    def message(self, name: str) -> Message:
+        """GraphProto."""
+        parts: list[tuple[int, Value]] = [(1, list(self.nodes)), (2, name)]
+        return Message([*parts, (5, [*self.tensors]), (11, [*self.inputs]), (12, [*self.outputs])])
+
+
+def tensor(name: str, array: Array) -> Message:
+    """TensorProto of an array."""
+    array = np.require(array, requirements="C")
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    if array.dtype not in _CODES:
+        raise InputError(f"{name}: ONNX files are not written with numbers of type {array.dtype}")
+    data = array.reshape(-1).view(np.uint8).data
+    return Message([(1, list(array.shape)), (2, _CODES[array.dtype]), (8, name), (9, data)])
+
+
+def _attribute(name: str, value: Attribute) -> Message:
+    if isinstance(value, int):
+        parts: list[tuple[int, Value]] = [(3, value), (20, 2)]
+    elif isinstance(value, float):
+        parts = [(2, value), (20, 1)]
+    elif isinstance(value, str):
+        parts = [(4, value), (20, 3)]
+    elif isinstance(value, Graph):
+        parts = [(6, value.message(name)), (20, 5)]
+    elif all(isinstance(one, int) for one in value):
+        parts = [(8, list(value)), (20, 7)]
+    else:
+        parts = [(7, list(map(float, value))), (20, 6)]
+    return Message([(1, name), *parts])
+
+
+def _value(name: str, shape: Sequence[Dimension], kind: int) -> Message:
+    """ValueInfoProto."""
+    sizes = [Message([(1 if isinstance(size, int) else 2, size)]) for size in shape]
+    array = Message([(1, kind), (2, Message([(1, list(sizes))]))])
+    return Message([(1, name), (2, Message([(1, array)]))])
+
+
+def model(graph: Graph, name: str, texts: Mapping[str, str], about: str = "") -> Message:
+    """ModelProto of a Graph with metadata; raises InputError if it is too large for one."""
+    opset = Message([(1, ""), (2, OPSET)])
+    parts: list[tuple[int, Value]] = [(1, IR), (2, PRODUCER), (3, cic.__version__), (6, about)]
+    entries: list[Value] = [Message([(1, key), (2, value)]) for key, value in texts.items()]
+    found = Message([*parts, (8, opset), (14, entries), (7, graph.message(name))])
+    if found.size > LARGEST:
+        raise InputError(f"{name}: {found.size:,} bytes; an ONNX file holds {LARGEST:,}")
+    return found
+
+
+def write(path: StrPath, made: Message) -> None:
+    """Write a ModelProto to `path`, atomically."""
+    with replacing(path) as fresh, open(fresh, "wb") as file:
+        for piece in made.pieces:
+            file.write(piece)
+
+
+@dataclass
+class Contents:
+    """What is read of a file: `texts` are its metadata, `arrays` views of its bytes.
+
+    `inputs` and `outputs` are names; `nodes` are counted, as are `stored`, all its arrays.
+    """
+
+    producer: str = ""
+    texts: dict[str, str] = field(default_factory=dict)
+    arrays: State = field(default_factory=dict)
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    nodes: int = 0
+    stored: int = 0
+
+    def __str__(self) -> str:
+        names = ", ".join([*self.inputs, *self.outputs][:SHOWN]) or "none"
+        maker = f" of {self.producer}" if self.producer else ""
+        return f"a graph{maker}, {self.nodes} nodes, {self.stored} arrays, in and out: {names}"
+
+
+_FIRST = (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72)  # tags of a ModelProto's other fields
+
+
+def is_one(start: bytes) -> bool:
+    """Whether a file that starts with these bytes may be one: a number, then fields of a model."""
+    return len(start) > 2 and start[0] == 8 and 0 < start[1] <= 32 and start[2] in _FIRST
+
+
+def read(path: StrPath, needed: str) -> Contents:
+    """Contents of a file; without its arrays unless its metadata has the text called `needed`.
+
+    Such a file, or another of this project, that is damaged raises ValueError; of any other there
+    is what could be read until then.
+    """
+    with open_regular(path) as file:
+        size = file.seek(0, 2)
+        if size > LARGEST:
+            raise ValueError(f"{size:,} bytes, more than an ONNX file can have")
+        file.seek(0)
+        data = memoryview(file.read())
+    found = Contents()
+    try:
+        _read_model(data, Reader(), found, needed)
+    except ValueError:
+        if needed in found.texts or found.producer == PRODUCER:
+            raise
+    return found
+
+
+def _read_model(data: memoryview, fields: Reader, found: Contents, needed: str) -> None:
+    graph = memoryview(b"")
+    for number, value in fields(data):
+        if number == 2:
+            found.producer = _text(value)
+        elif number == 14:
+            texts = {part: _text(text) for part, text in fields(_inner(value))}
+            found.texts[texts.get(1, "")] = texts.get(2, "")
+        elif number == 7:
+            graph = _inner(value)
+    _read_graph(graph, fields, found, needed in found.texts)
+
+
+def _read_graph(data: memoryview, fields: Reader, found: Contents, whole: bool) -> None:
+    for number, value in fields(data):
+        if number == 1:
+            found.nodes += 1
+        elif number == 5:
+            found.stored += 1
+            if whole:
+                name, array = _read_tensor(_inner(value), fields)
+                if name in found.arrays:
+                    raise ValueError(f"two arrays are called {name[:50]!r}")
+                found.arrays[name] = array
+        elif number in (11, 12):
+            names = [_text(part) for place, part in fields(_inner(value)) if place == 1]
+            (found.inputs if number == 11 else found.outputs).extend(names)
+
+
+def _read_tensor(data: memoryview, fields: Reader) -> tuple[str, Array]:
+    """(name, array) of a TensorProto."""
+    name, code = "", 0
+    shape: list[int] = []
+    raw = memoryview(b"")
+    for number, value in fields(data):
+        if number == 1 and isinstance(value, int):
+            shape.append(value)
+        elif number == 2 and isinstance(value, int):
+            code = value
+        elif number == 8:
+            name = _text(value)
+        elif number == 9:
+            raw = _inner(value)
+    if code not in DTYPES:
+        raise ValueError(f"{name[:50]!r} holds numbers of type {code}, which are not read here")
+    dtype = DTYPES[code]
+    possible = len(shape) <= MOST_AXES and max(shape, default=0) <= LARGEST
+    if not possible or prod(shape) * dtype.itemsize != len(raw):
+        raise ValueError(f"{name[:50]!r} has {len(raw):,} bytes, not those of its shape")
+    array = np.frombuffer(raw, dtype).reshape(shape)
+    return name, array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _inner(value: int | memoryview) -> memoryview:
+    """The bytes of a field that has a length; raises ValueError for a number."""
+    if isinstance(value, int):
+        raise ValueError("a number where a message should be")
+    return value
+
+
+def _text(value: int | memoryview) -> str:
+    return bytes(_inner(value)).decode(errors="replace")

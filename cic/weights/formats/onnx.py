@@ -1,0 +1,129 @@
+"""ONNX files of this project: a network as other programs run it, and weights to read back.
+
+A file is the network's graph from a picture of any size on, its weights under their neutral names
+and in their own precision, and what a checkpoint of ours says of them, as metadata. So it comes
+back bit by bit. What the graph does with them is not read: it follows from the network.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+import cic
+from cic import networks
+from cic.colour.bins import AB
+from cic.networks import BINS, Network
+from cic.system import bounded_json
+from cic.system.arrays import Array, State
+from cic.system.typing import Json, StrPath
+from cic.weights import checkpoint
+from cic.weights.checkpoint import CheckpointError
+from cic.weights.files import onnx_file, others
+from cic.weights.files.onnx_file import Graph
+from cic.weights.files.onnx_terms import Term
+from cic.weights.formats import onnx_layers, onnx_pictures
+from cic.weights.formats.layout import Found, Layout
+
+META, HASH = "cic", "weights_sha256"  # keys of the metadata
+KEPT = (*checkpoint.RELEASED, "colorize", "classes", "ported")  # of a checkpoint's meta
+LICENCE = "Apache-2.0 for the graph; the weights are under that of their source"
+
+
+class Logits(Layout):
+    """The network alone: the values of its space -> what it puts out."""
+
+    name = "onnx-logits"
+    about = "ONNX, L or RGB in, what the network puts out for it out"
+    suffixes = (".onnx",)
+    networks = networks.names()
+
+    def theirs(self, network: Network) -> Network:
+        return network
+
+    @property
+    def writes(self) -> bool:
+        return True
+
+    def read(self, path: StrPath) -> Found:
+        """Found of a file that any of these formats wrote; raises CheckpointError, naming it."""
+        try:
+            contents = onnx_file.read(path, META)
+            meta = bounded_json.loads(contents.texts.get(META, "{}"))
+            checkpoint.check_meta(meta)
+        except (OSError, ValueError, MemoryError) as error:
+            raise CheckpointError(
+                f"{path}: not a whole ONNX file: {error or 'too large'}"
+            ) from None
+        if not meta:
+            raise CheckpointError(
+                f"{path}: an ONNX file of another program ({contents}), {others.EXPORT}"
+            )
+        network = checkpoint.network_of(meta, path)
+        shapes = network.state_shapes
+        state = {n: a.copy() for n, a in contents.arrays.items() if n in shapes}
+        checkpoint.check(network, state, path)
+        if fingerprint(state) != contents.texts.get(HASH):
+            raise CheckpointError(f"{path}: damaged: its weights are not those that were written")
+        checkpoint.check_numbers(state, path)
+        return Found(self, state, network, network, state, meta, {n: n for n in state}, {})
+
+    def save(self, path: StrPath, network: Network, state: State, meta: dict[str, Json]) -> None:
+        self.check_holds(network)
+        kept = {key: meta[key] for key in KEPT if key in meta} | checkpoint.network_meta(network)
+        graph = self.graph(network, state, kept)
+        texts = facts(network, state, kept) | self.facts(kept)
+        onnx_file.write(path, onnx_file.model(graph, network.name, texts, self.about))
+
+    def facts(self, meta: Mapping[str, Json]) -> dict[str, str]:
+        """{key: text} of what the graph does behind the network, for people."""
+        return {"decoding": "none"}
+
+    def graph(self, network: Network, state: State, meta: Mapping[str, Json]) -> Graph:
+        """The Graph of a file."""
+        graph = Graph()
+        output = self.output(graph, network, state)
+        name = "logits" if network.predicts != networks.AB else "output"
+        graph("Identity", output.name, called=name)
+        graph.give(name, onnx_layers.output_shape(network))
+        return graph
+
+    def output(self, graph: Graph, network: Network, state: State) -> Term:
+        """Add a network to a Graph, from its input on: what it puts out, of a picture its cells."""
+        x = onnx_pictures.taken(graph, network)
+        if network.is_classifier:
+            return Term(graph, onnx_layers.through(graph, network, state, x.name))
+        rows, columns = (onnx_pictures.cells(s, network.stride) for s in onnx_pictures.sides(x))
+        x = onnx_pictures.padded(x, network.multiple)
+        output = Term(graph, onnx_layers.through(graph, network, state, x.name))
+        return onnx_pictures.cropped(output, rows, columns)
+
+
+def facts(network: Network, state: State, meta: Mapping[str, Json]) -> dict[str, str]:
+    """{key: text} of a file's metadata: META for us, the rest for other programs and for people."""
+    found = {
+        META: json.dumps(meta),
+        "network": network.name,
+        "options": json.dumps(network.options),
+        "version": cic.__version__,
+        "licence": LICENCE,
+        HASH: fingerprint(state),
+    }
+    if network.predicts == BINS:
+        found["bins"] = json.dumps(AB.astype(int).tolist())
+    return found
+
+
+def fingerprint(state: Mapping[str, Array]) -> str:
+    """SHA-256 of arrays, hexadecimal: their names, types, shapes and numbers."""
+    digest = hashlib.sha256()
+    for name, array in sorted(state.items()):
+        array = np.require(array, requirements="C")
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+FORMAT = Logits()
