@@ -119,6 +119,12 @@ def backend(request):
     return backends.get(request.param)
 
 
+@pytest.fixture(params=["torch", "paddle", "onnx"])
+def runner(request):
+    """Each of the three that run networks."""
+    return backends.get(request.param)
+
+
 def pytest_runtest_setup(item):
     """Forget the defects of the test before, which the commands of this one would tell."""
     defects.taken()

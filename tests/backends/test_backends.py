@@ -55,7 +55,8 @@ def as_tensor(name, array):
 
 
 def test_the_first_available_backend_is_the_default():
-    assert backends.available() == ("torch", "paddle")
+    assert backends.available() == ("torch", "paddle", "onnx")
+    assert backends.available(trains=True) == ("torch", "paddle")
     assert backends.get() is backends.get("torch")
 
 
@@ -76,7 +77,7 @@ def test_backends_have_every_name_of_the_protocol(backend):
     from backends.base import Backend
 
     names = [name for name in (*vars(Backend), *Backend.__annotations__) if name[0] != "_"]
-    assert {"build", "Trainer", "predictor", "NAME"} <= {*names, "predictor"}
+    assert {"build", "Trainer", "PRECISIONS"} <= {*names}
     assert not [name for name in names if not hasattr(backend, name)]
 
 
@@ -145,23 +146,23 @@ def test_the_extra_relu_changes_the_logits_of_a_trained_network(backend, trained
     assert np.abs(one - two).max() > 0.01 * np.abs(one).max()
 
 
-def test_the_predictor_equals_the_network_at_every_size(backend, photo_input):
-    net = backend.build(SMALL)
-    predict = backend.predictor(SMALL, initialize(SMALL), "cpu")
+def test_the_predictor_equals_the_network_at_every_size(runner, photo_input):
+    net = runner.build(SMALL)
+    predict = runner.predictor(SMALL, initialize(SMALL), "cpu")
     for array in (photo_input, photo_input[..., :64], photo_input[:, :, :8, :8], photo_input):
-        expected = backend.forward(net, np.ascontiguousarray(array))
+        expected = runner.forward(net, np.ascontiguousarray(array))
         np.testing.assert_allclose(predict(array), expected, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("device", ["abacus", "gpu:-1", "cuda:x", "meta", ""])
-def test_an_unknown_device_is_named(backend, device):
+def test_an_unknown_device_is_named(runner, device):
     with pytest.raises(ValueError, match=f"'{device}': it is auto, cpu, gpu or gpu:N"):
-        backend.resolve_device(device)
+        runner.resolve_device(device)
 
 
-def test_a_gpu_that_is_not_there_is_an_error(backend):
+def test_a_gpu_that_is_not_there_is_an_error(runner):
     with pytest.raises(ValueError, match="GPUs here"):
-        backend.resolve_device("gpu:99")
+        runner.resolve_device("gpu:99")
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e4])

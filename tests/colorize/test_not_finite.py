@@ -123,10 +123,10 @@ def exploding(tmp_path):
     return tmp_path / "exploding.safetensors"
 
 
-def test_weights_that_only_together_are_too_large_are_refused(backend, exploding):
+def test_weights_that_only_together_are_too_large_are_refused(runner, exploding):
     """Before any photo: Paddle makes one colour of it, as its ReLU makes 0 of NaN."""
     with pytest.raises(CheckpointError, match=r"exploding\.safetensors: .* not finite: its num"):
-        backends.colorizer(exploding, backend.NAME, "cpu")
+        backends.colorizer(exploding, runner.NAME, "cpu")
 
 
 COLORIZERS = [
@@ -137,19 +137,19 @@ COLORIZERS = [
 
 
 @pytest.mark.parametrize("network", COLORIZERS, ids=str)
-def test_what_is_no_number_inside_a_network_is_none_in_what_it_puts_out(backend, network):
+def test_what_is_no_number_inside_a_network_is_none_in_what_it_puts_out(runner, network):
     """Wherever it comes up, and however the network is run: no picture is made of it."""
     inputs = network.inputs(probe.picture(2 * network.multiple))[None].astype(np.float32)
-    state, net = initialize(network), backend.build(network)
+    state = initialize(network)
     names = [n for n in state if n.endswith(".weight") and state[n].ndim == 4]
     for name in (names[0], names[len(names) // 2], names[-2]):
         changed = state | {
             name: np.where(np.arange(len(state[name])) == 0, np.nan, state[name].T).T
         }
-        backend.import_state(net, changed)
-        assert not np.isfinite(backend.forward(net, inputs)).all(), name
+        net = runner.build(network, changed)
+        assert not np.isfinite(runner.forward(net, inputs)).all(), name
     assert not np.isfinite(forward(network, changed, inputs)).all()
-    assert not np.isfinite(backend.predictor(network, changed, "cpu")(inputs)).all()
+    assert not np.isfinite(runner.predictor(network, changed, "cpu")(inputs)).all()
 
 
 def overflows_on_white():
@@ -165,7 +165,7 @@ def overflows_on_white():
 
 
 def test_the_one_photo_for_which_numbers_overflow_is_named_and_not_written(
-    backend, photos, tmp_path, capsys
+    runner, photos, tmp_path, capsys
 ):
     network, state = overflows_on_white()
     checkpoint.save(tmp_path / "w.safetensors", state, checkpoint.network_meta(network))
@@ -174,12 +174,12 @@ def test_the_one_photo_for_which_numbers_overflow_is_named_and_not_written(
     for name, array in (("white", white), ("other", photos["coffee"][:64, :64] // 2)):
         images.write(tmp_path / f"{name}.png", array)
     jobs = [(str(tmp_path / f"{n}.png"), str(tmp_path / f"o/{n}.png")) for n in ("white", "other")]
-    colorizer = backends.colorizer(tmp_path / "w.safetensors", backend.NAME, "cpu")
+    colorizer = backends.colorizer(tmp_path / "w.safetensors", runner.NAME, "cpu")
     assert colorize_files(colorizer, jobs) == ([jobs[1]], 1)
     assert f"{jobs[0][0]!r}: {tmp_path / 'w.safetensors'}: " in capsys.readouterr().out
-    net = backend.build(network, state)
+    net = runner.build(network, state)
     inputs = network.inputs(white)[None].astype(np.float32)
-    assert not np.isfinite(backend.forward(net, inputs)).all()
+    assert not np.isfinite(runner.forward(net, inputs)).all()
 
 
 def test_a_bound_holds_for_every_photo(photos):

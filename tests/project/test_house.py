@@ -13,16 +13,18 @@ from cic.system import invocation
 from helpers import ROOT
 
 FRAMEWORKS = {"torch", "paddle"}
+RUNTIMES = {"onnx", "onnxruntime"}
 FLOORS = (  # of cic, from the ground: each imports from those before it alone
     *("system", "photos", "colour", "films", "networks", "dataset", "weights", "colorize"),
     *("training", "commands"),
 )
 FORBIDDEN = {
-    "cic": FRAMEWORKS | {"backends", "metric", "tools"},
-    "cic/commands": FRAMEWORKS | {"tools"},
-    "metric": FRAMEWORKS | {"backends", "tools", "cic.commands"},
-    "backends/torch": {"paddle", "metric", "tools", "backends.paddle"},
-    "backends/paddle": {"torch", "metric", "tools", "backends.torch"},
+    "cic": FRAMEWORKS | RUNTIMES | {"backends", "metric", "tools"},
+    "cic/commands": FRAMEWORKS | RUNTIMES | {"tools"},
+    "metric": FRAMEWORKS | RUNTIMES | {"backends", "tools", "cic.commands"},
+    "backends/torch": {"paddle", "metric", "tools", "backends.paddle", "backends.onnx"},
+    "backends/paddle": {"torch", "metric", "tools", "backends.torch", "backends.onnx"},
+    "backends/onnx": {"torch", "paddle", "metric", "tools", "backends.torch", "backends.paddle"},
 }
 
 
@@ -122,7 +124,7 @@ def test_importing_the_packages_imports_no_framework():
     code += "import sys; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert not FRAMEWORKS & set(run.stdout.split())
+    assert not (FRAMEWORKS | RUNTIMES) & set(run.stdout.split())
 
 
 def test_both_frameworks_import_here():

@@ -90,7 +90,7 @@ CASES = [
     ("x.pth", picture("PDF"), "a PDF"),
     ("x.h5", b"\x89HDF\r\n\x1a\n", "an HDF5 file.*Keras.*read are"),
     ("x.pth", b"\x89HDF\r\n\x1a\n", "an HDF5 file.*Keras.*read are"),
-    ("x.onnx", ONNX, "an ONNX file.*exported for inference.*read are"),
+    ("x.onnx", ONNX, "an ONNX file of another program.*of pytorch.*exported for inf.*read are"),
     ("x.pth", ONNX, "an ONNX file"),
     ("x.caffemodel", b"\x08\x03:\x05graph", "an ONNX file"),
     ("x.prototxt", b'name: "LtoAB"\nlayer {\n', r"a prototxt.*get the \.caffemodel"),

@@ -294,7 +294,7 @@ def test_the_wrong_relu_fails_the_verification_and_writes_nothing(tmp_path, file
     for name, wrong in (("paddle-cic", "false"), ("eccv16", "true")):
         done = run(files[name], target, "--verify", "--option", f"extra_relu={wrong}")
         assert done.returncode == 1
-        assert done.stdout.count("FAILS") == 4
+        assert done.stdout.count("FAILS") == 5
         assert done.stderr.startswith("error: not written: ")
         assert not list(tmp_path.iterdir())
 
@@ -313,7 +313,7 @@ def test_the_tool_refuses_in_one_line(tmp_path, files):
     for arguments, message in (
         ((files["eccv16"], tmp_path / "x.safetensors", "--network", "vgg16"), "not of vgg16"),
         ((files["eccv16"], tmp_path / "x.pdparams"), "after conv5_3norm it has Conv"),
-        ((files["eccv16"], tmp_path / "x.onnx"), "ends in '.onnx'"),
+        ((files["eccv16"], tmp_path / "x.npy"), "ends in '.npy'"),
         ((tmp_path / "text.pth", tmp_path / "x.safetensors"), "text.pth: not a checkpoint: a text"),
         ((tmp_path / "none.pth", tmp_path / "x.safetensors"), "there is no such file"),
         ((tmp_path, tmp_path / "x.safetensors"), "a folder"),

@@ -61,8 +61,8 @@ class Logits(Layout):
                 f"{path}: an ONNX file of another program ({contents}), {others.EXPORT}"
             )
         network = checkpoint.network_of(meta, path)
-        shapes = network.state_shapes
-        state = {n: a.copy() for n, a in contents.arrays.items() if n in shapes}
+        arrays = contents.arrays
+        state = {n: arrays[n].copy() for n in network.state_shapes if n in arrays}
         checkpoint.check(network, state, path)
         if fingerprint(state) != contents.texts.get(HASH):
             raise CheckpointError(f"{path}: damaged: its weights are not those that were written")

@@ -1,0 +1,150 @@
+"""Colorizers as ONNX files: L in, and the ab that ours would put on a picture out."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from PIL import Image
+
+import backends
+from cic import networks
+from cic.colorize import export, settings
+from cic.colorize.colorizer import Decoder
+from cic.colorize.enlarge import in_strips
+from cic.colour.lab import lightness
+from cic.networks.forward import forward
+from cic.networks.initialize import initialize
+from cic.weights import checkpoint, formats, reading
+from cic.weights.porting import Port
+from helpers import ROOT, started
+from helpers.ported import random_state, same
+
+SIZES = [(1, 64, 96), (2, 37, 50), (1, 5, 70), (1, 1, 1)]  # photos, rows, columns
+SMALL = networks.get("cic", width=0.05)
+
+
+def ab_of(network, state, meta, light):
+    """ab (N, 2, H, W) of L (N, 1, H, W), by NumPy."""
+    decoder, (height, width) = Decoder(network, settings.of_weights(meta)), light.shape[2:]
+    spare = [(0, -side % network.multiple) for side in (height, width)]
+    inputs = np.pad(network.prepare(light), ((0, 0), (0, 0), *spare), "reflect")
+    outputs = forward(network, state, inputs.astype(np.float32))
+    rows, columns = (-(-side // network.stride) for side in (height, width))
+    cells = [decoder.ab_of(output) for output in outputs[:, :, :rows, :columns]]
+    return np.stack([enlarged(one, decoder.grid)[:, :height, :width] for one in cells])
+
+
+def enlarged(cells, grid):
+    """ab (h, w, 2) of cells on a grid -> (2, H, W), as they are put on a picture."""
+    height, width = (side * grid.stride for side in cells.shape[:2])
+    large = np.empty((2, height, width), np.float32)
+
+    def take(rows, values):
+        large[:, rows] = values
+
+    in_strips(cells, height, width, grid, take)
+    return large
+
+
+def compared(path, network, state, meta, photo):
+    """Compare a file with NumPy, on pictures of several sizes; the largest ab that there were.
+
+    To 0.01 CIELAB units of 100; the search for a median ends within 0.005.
+    """
+    export.FORMAT.save(path, network, state, meta)
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    largest = 0.0
+    for count, height, width in SIZES:
+        parts = [photo[top : top + height, 150 : 150 + width] for top in range(100, 100 + count)]
+        light = np.stack([lightness(part)[None] for part in parts])
+        expected = ab_of(network, state, meta, light)
+        [output] = session.run(["ab"], {"L": light})
+        assert output.shape == (count, 2, height, width)
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(output, expected, rtol=0, atol=0.01 * max(1, scale / 100))
+        largest = max(largest, scale)
+    return largest
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"statistic": "mean", "temperature": 0.38},
+        {"statistic": "mean", "temperature": 0, "unweight": 0},
+        {"temperature": 0.5, "unweight": 0.0, "saturation": 0.8, "target_mean": False},
+    ],
+    ids=str,
+)
+def test_the_bundled_colorizer_decodes_as_numpy_does(tmp_path, photos, changes):
+    network, state, meta = reading.load_weights()
+    meta = meta | {"colorize": meta["colorize"] | changes}
+    assert compared(tmp_path / "x.onnx", network, state, meta, photos["coffee"]) > 5
+
+
+@pytest.mark.parametrize("name", ["cic", "regression"])
+@pytest.mark.parametrize("mean", [False, True])
+def test_so_do_others(tmp_path, photos, name, mean):
+    network = networks.get(name, width=0.05)
+    meta = checkpoint.network_meta(network) | {"recipe": {"target_mean": mean}}
+    state = random_state(network)
+    assert compared(tmp_path / "x.onnx", network, state, meta, photos["coffee"]) > 5
+
+
+def test_a_real_photo_gets_the_colours_that_the_colorizer_gives_it(tmp_path, photos):
+    """Enlarged bilinearly, seen at one size: what the file cannot do is not asked of it."""
+    network, state, meta = reading.load_weights()
+    export.FORMAT.save(tmp_path / "x.onnx", network, state, meta)
+    session = onnxruntime.InferenceSession(tmp_path / "x.onnx")
+    photo = np.asarray(Image.fromarray(photos["coffee"]).resize((384, 256)))
+    [ab] = session.run(None, {"L": lightness(photo)[None, None]})
+    ours = backends.colorizer(backend="onnx", size=256, edges="bilinear")
+    expected = enlarged(ours.ab(Image.fromarray(photo)), ours.grid)
+    np.testing.assert_allclose(ab[0], expected, rtol=0, atol=0.01)
+    assert np.abs(expected).max() > 20
+
+
+def test_a_file_names_its_decoding_and_comes_back(tmp_path):
+    state, meta = reading.load(reading.default_path())
+    network, *_ = reading.load_weights()
+    export.FORMAT.save(tmp_path / "x.onnx", network, state, meta)
+    model = onnx.load(tmp_path / "x.onnx")
+    texts = {entry.key: entry.value for entry in model.metadata_props}
+    assert "temperature=0.9" in texts["decoding"]
+    assert "median" in texts["decoding"]
+    assert json.loads(texts["sizes"]) == meta["colorize"]["sizes"]
+    assert "L in, ab" in model.doc_string
+    back, again = reading.load(tmp_path / "x.onnx")
+    assert same(back, state)
+    assert again == meta
+
+
+def test_the_ending_names_the_format_that_fits(tmp_path):
+    colorizer, classifier = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    other = networks.get("efficientnet_lite", classes=5, size=64)
+    for path, network in ((colorizer, SMALL), (classifier, other)):
+        checkpoint.save(path, initialize(network), checkpoint.network_meta(network))
+    target = str(tmp_path / "x.onnx")
+    for source, name in ((colorizer, "onnx"), (classifier, "onnx-logits")):
+        port = Port.of(source, target, among=export.FORMATS)
+        assert port.form.name == name
+    assert Port.of(colorizer, target, to="onnx-logits", among=export.FORMATS).form is formats.ONNX
+    with pytest.raises(ValueError, match="efficientnet_lite does not: --to onnx-logits"):
+        Port.of(classifier, target, to="onnx", among=export.FORMATS)
+
+
+@pytest.mark.slow
+def test_porting_there_and_back_as_a_user_does(tmp_path):
+    tool = ROOT / "tools" / "port_weights.py"
+    run = started.run(tool, reading.default_path(), "x.onnx", "--verify", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("passes") == 4  # NumPy, and all that run networks here
+    run = started.run(tool, "x.onnx", "back.safetensors", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert "158 arrays: their own names" in run.stdout
+    one, two = (reading.load(p) for p in (reading.default_path(), tmp_path / "back.safetensors"))
+    assert same(one[0], two[0])
+    assert one[1] == two[1]
