@@ -4,8 +4,8 @@ python tools/demo.py
 python tools/demo.py --photo album/
 python tools/demo.py --photo old.jpg --output tried --backend torch
 
-Those that are here are four of scikit-image, and four of 1905 to 1915 that were taken in colour, on
-three plates each.
+Those that are here (tools/photographs) are four of today, and four of 1905 to 1915 that were taken
+in colour, on three plates each.
 """
 
 import os
@@ -14,7 +14,6 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np
-from skimage import data
 
 import backends
 from cic.colorize import jobs
@@ -23,8 +22,7 @@ from cic.photos import images, sources
 from cic.photos.sheet import contact_sheet
 from cic.system import console
 
-SAMPLES = ("astronaut", "chelsea", "coffee", "rocket")  # scikit-image's
-OLD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "photographs")
+SAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "photographs")
 CAPTIONS = ("gray", "colorized", "original")
 ROWS = 20  # a sheet of more photos is too long to look at
 WIDE = 480  # pixels of a picture on the sheet
@@ -47,10 +45,8 @@ def to_gray(photo):
 
 def samples():
     """Yield (name, photo (H, W, 3) uint8) of the photographs that are here."""
-    for path in sources.find(OLD):
-        yield os.path.splitext(path)[0], np.asarray(images.open_rgb(os.path.join(OLD, path)))
-    for name in SAMPLES:
-        yield name, getattr(data, name)()
+    for path in sources.find(SAMPLES):
+        yield os.path.splitext(path)[0], np.asarray(images.open_rgb(os.path.join(SAMPLES, path)))
 
 
 def write_samples(output):
@@ -74,9 +70,9 @@ def main():
     colorized = os.path.join(args.output, "colorized")
     if args.photo and os.path.isdir(args.photo):
         colorized = os.path.join(colorized, os.path.basename(os.path.abspath(args.photo)))
-    what = args.photo or f"{len(SAMPLES)} photographs, made gray,"
+    what = args.photo or f"{len(sources.find(SAMPLES))} photographs, made gray,"
     print(f"colours {what} and writes them to {colorized}, and a sheet of all beside it")
-    print("1 of 3: the framework and the bundled weights", flush=True)
+    print("1 of 3: the bundled weights", flush=True)
     colorizer = backends.colorizer(backend=args.backend, device=args.device)
     print("2 of 3: the photos", flush=True)
     source = args.photo or write_samples(args.output)

@@ -1,6 +1,6 @@
 """Make the environment that `make demo` runs in; say what is done, and what mends what fails.
 
-python3 tools/environment.py .venv-demo paddlepaddle==3.3.1
+python3 tools/environment.py .venv-demo "onnxruntime>=1.19"
 python3 tools/environment.py .venv-demo torch==2.13.0
 python3.12 tools/environment.py /tmp/try-cic paddlepaddle==3.3.1
 
@@ -8,14 +8,19 @@ It needs nothing but Python, of whatever version, so that it can say which one t
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 OLDEST = (3, 10)  # as setup.cfg has it
-# GB to download and GB on the disk: Paddle's CPU build with all it needs; Torch's build of PyPI,
-# which on Linux brings CUDA along, about.
-SIZES = {"paddlepaddle": (0.3, 1.3), "torch": (3.0, 8.0)}
+# GB to download, GB on the disk, and how long it takes, with all that each needs: Paddle's is its
+# CPU build, Torch's that of PyPI, which on Linux brings CUDA along.
+SIZES = {
+    "onnxruntime": (0.06, 0.25, "half a minute or so"),
+    "paddlepaddle": (0.3, 1.3, "two minutes or so"),
+    "torch": (3.0, 8.0, "some minutes"),
+}
 # Words in what pip or venv says -> what is wrong, and the one command that mends it.
 MENDS = (
     (
@@ -57,9 +62,9 @@ MENDS = (
 
 def main(folder, framework):
     """Make the environment in `folder`; the exit status."""
-    download, disk = SIZES[framework.partition("==")[0]]
+    download, disk, time = SIZES[name_of(framework)]
     say(f"installs {framework} and what it needs into {folder}, once:")
-    say(f"about {download} GB to download, {disk} GB of disk, two minutes or so")
+    say(f"about {download} GB to download, {disk} GB of disk, {time}")
     problem = obstacle(disk)
     if problem:
         return fail(problem)
@@ -77,6 +82,11 @@ def main(folder, framework):
             sys.stderr.write(said)
             return fail(mend(said))
     return 0
+
+
+def name_of(framework):
+    """The package of a requirement, "torch" of "torch==2.13.0"."""
+    return re.match(r"[\w-]*", framework).group()
 
 
 def obstacle(disk):
@@ -116,7 +126,7 @@ def fail(line):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[2].partition("==")[0] not in SIZES:
+    if len(sys.argv) != 3 or name_of(sys.argv[2]) not in SIZES:
         print(f"{__doc__.strip()}\n\nusage: environment.py FOLDER FRAMEWORK==VERSION")
         sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
     sys.exit(main(*sys.argv[1:]))

@@ -132,4 +132,4 @@ def test_make_demo_without_python_or_with_another_backend_says_what_to_do(tmp_pa
     assert "error: there is no python-of-nobody: sudo apt-get install" in done.stderr
     done = make("BACKEND=jax")
     assert done.returncode
-    assert "BACKEND is torch or paddle, not jax" in done.stderr
+    assert "BACKEND is onnx, torch or paddle, not jax" in done.stderr
