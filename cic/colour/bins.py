@@ -1,11 +1,14 @@
 """The 313 ab bins: the 10-unit grid points that the sRGB gamut reaches (paper, section 2.1)."""
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cic.colour.lab import rgb_to_lab
 from cic.system.arrays import Array, Bytes, Doubles, Floats
 
+Point: TypeAlias = tuple[float, float]
 SPACING = 10  # CIELAB units between neighbouring bins (paper, section 2.1)
 
 
@@ -29,16 +32,30 @@ def _saturated_colours() -> Bytes:
 def convex_hull(points: ArrayLike) -> Doubles:
     """Corners of the convex hull of (N, 2) points, counter-clockwise (Andrew's monotone chain)."""
 
-    def chain(ordered: Doubles) -> list[Doubles]:
-        hull: list[Doubles] = []
+    def chain(ordered: list[Point]) -> list[Point]:
+        hull: list[Point] = []
         for point in ordered:
-            while len(hull) > 1 and np.linalg.det([hull[-1] - hull[-2], point - hull[-2]]) <= 0:
+            while len(hull) > 1 and _turn(hull[-2], hull[-1], point) <= 0:
                 hull.pop()
             hull.append(point)
         return hull[:-1]
 
-    ordered = np.unique(np.asarray(points, np.float64), axis=0)
+    ordered = _sorted(np.asarray(points, np.float64))
     return np.array(chain(ordered) + chain(ordered[::-1]))
+
+
+def _sorted(points: Array) -> list[Point]:
+    """(N, 2) points, each once, by the first number, then the second.
+
+    np.unique would import numpy.ma, which takes longer than all the rest of this file.
+    """
+    return sorted(set(map(tuple, points.tolist())))
+
+
+def _turn(before: Point, at: Point, after: Point) -> float:
+    """Above 0 if the way from point to point turns left `at` the second."""
+    (x, y), (x1, y1), (x2, y2) = before, at, after
+    return (x1 - x) * (y2 - y) - (y1 - y) * (x2 - x)
 
 
 def bins_touching(hull: Array) -> Floats:
@@ -55,7 +72,7 @@ def bins_touching(hull: Array) -> Floats:
     outward = np.stack([edge[:, 1], -edge[:, 0]], axis=1)
     reach = (outward * hull).sum(1)
     touched = ((cells @ outward.T).min(1) <= reach).all(1)
-    return np.unique(cells[touched].reshape(-1, 2), axis=0).astype(np.float32)
+    return np.array(_sorted(cells[touched].reshape(-1, 2)), np.float32)
 
 
 AB = bins_touching(convex_hull(rgb_to_lab(_saturated_colours())[..., 1:]))
