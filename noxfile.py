@@ -12,7 +12,16 @@ import nox
 
 nox.options.error_on_missing_interpreters = False
 PYTHONS = ("3.10", "3.13")  # the oldest and the newest that both frameworks publish wheels for
-OPTIONAL = ("caffe", "completion", "heif", "torch", "paddle", "video")  # extras of the lowest run
+OPTIONAL = (
+    "caffe",
+    "completion",
+    "heif",
+    "measure",
+    "onnx",
+    "torch",
+    "paddle",
+    "video",
+)  # extras of the lowest run
 
 
 def pinned():

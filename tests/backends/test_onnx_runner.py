@@ -11,6 +11,7 @@ from PIL import Image
 import backends
 from backends.onnx import network as onnx_network
 from cic import networks
+from cic.networks.forward import forward
 from cic.networks.initialize import initialize
 from cic.photos import images
 from cic.system.errors import MissingError, SettingError
@@ -110,8 +111,8 @@ def test_without_onnxruntime_the_command_that_installs_it_is_named(monkeypatch):
         backends.get(trains=True)
 
 
-def test_a_colorizer_gives_the_pictures_of_pytorch(photos):
-    one, two = (backends.colorizer(backend=name) for name in ("onnx", "torch"))
+def test_a_colorizer_gives_the_pictures_of_the_frameworks(photos, backend):
+    one, two = (backends.colorizer(backend=name) for name in ("onnx", backend.NAME))
     for photo in (photos["coffee"], photos["rocket"][:33, :517], photos["chelsea"][:7, :5]):
         change = np.abs(one(photo).astype(int) - two(photo))
         assert change.max() <= 2
@@ -123,10 +124,11 @@ def test_every_kind_of_network_runs_in_batches(name):
     options = {"regression": {"width": 0.05}}.get(name, {"classes": 5, "size": 64})
     network = networks.get(name, **options)
     state, side = initialize(network), network.size or 40
+    predict = backends.get("onnx").predictor(network, state, "cpu")
     shape = (3, network.channels, side, side)
     inputs = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    one, two = (backends.get(n).predictor(network, state, "cpu")(inputs) for n in ("onnx", "torch"))
-    np.testing.assert_allclose(one, two, rtol=0, atol=1e-4 * np.abs(two).max())
+    output, expected = predict(inputs), forward(network, state, inputs)
+    np.testing.assert_allclose(output, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 def test_a_state_that_does_not_fit_is_refused_by_name():

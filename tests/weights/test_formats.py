@@ -218,7 +218,7 @@ def test_between_the_zoos_and_their_own_code_loads_it_strictly(tmp_path, saved, 
         tool = ROOT / "tools" / "port_weights.py"
         done = started.run(tool, source, target, "--verify", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.count("passes") == 3
+        assert done.stdout.count("passes") == 4
     other = zoo.PaddleVGG()
     assert other.set_state_dict(paddle.load(str(theirs))) == ([], [])
     other.eval()

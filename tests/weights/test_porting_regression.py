@@ -137,7 +137,7 @@ def test_the_tool_proves_it_both_ways(tmp_path, saved):
     for source, target in ((saved, own), (own, back)):
         done = run(source, target, "--verify")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.count("passes") == 4
+        assert done.stdout.count("passes") == 5
         assert "scaled to ab" in done.stdout
     assert "the same arrays a second time, under lin" in " ".join(run(back, own).stdout.split())
     done = run(saved, tmp_path / "x.pth", "--to", "eccv16")

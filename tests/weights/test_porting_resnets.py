@@ -137,7 +137,7 @@ def test_from_one_zoo_to_the_other_and_back_by_the_tool(tmp_path):
     for source, target in ((first, theirs), (theirs, back)):
         done = run(source, target, "--verify")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.count("passes") == 3
+        assert done.stdout.count("passes") == 4
     expected, found = net.state_dict(), torch.load(back, weights_only=True)
     assert expected.keys() == found.keys()
     for name, array in expected.items():

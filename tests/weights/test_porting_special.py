@@ -284,11 +284,11 @@ def test_the_tool_asks_for_the_space_and_proves_it(tmp_path):
     assert "give option space=Lab" in done.stderr
     done = run(source, target, "--option", "space=Lab", "--verify")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("passes") == 3
+    assert done.stdout.count("passes") == 4
     assert reading.load_weights(target)[0] == network
     done = run(whole, tmp_path / "wrong.safetensors", "--option", "space=RGB", "--verify")
     assert done.returncode == 1
-    assert done.stdout.count("FAILS") == 3
+    assert done.stdout.count("FAILS") == 4
     assert not (tmp_path / "wrong.safetensors").exists()
 
 
@@ -300,7 +300,7 @@ def test_spectral_norms_are_folded_and_proved(tmp_path, backend, photos):
     done = run(source, target, "--fold", "--verify")
     assert done.returncode == 0, done.stderr
     assert "folded" in done.stdout
-    assert done.stdout.count("passes") == 3
+    assert done.stdout.count("passes") == 4
     plain, state, _ = reading.load_weights(target)
     assert plain == networks.get(network.name, **network.options | {"spectral": False})
     inputs, expected = seen(net, network, photos)
