@@ -147,7 +147,7 @@ def test_threads_are_those_that_the_frameworks_would_take(monkeypatch, asked, th
 
 
 @pytest.mark.slow
-def test_a_film_a_test_set_and_measuring(photo_folder, tmp_path):
+def test_a_test_set_and_measuring(photo_folder, tmp_path):
     for name in ("evaluate", "test"):
         result = "--save_path" if name == "evaluate" else "--result_path"
         where = ("--image_dir", photo_folder, result, name, "--size", 64, "--backend", "onnx")

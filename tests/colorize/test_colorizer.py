@@ -299,8 +299,8 @@ def test_a_painting_is_what_the_colorizer_gives(
     np.testing.assert_array_equal(np.concatenate(list(painting.strips())), whole)
 
 
-def test_bundled_weights_colour_real_photos(backend, photos):
-    colorizer = backends.colorizer(backend=backend.NAME)
+def test_bundled_weights_colour_real_photos(runner, photos):
+    colorizer = backends.colorizer(backend=runner.NAME)
     for photo in photos.values():
         gray = lightness(photo)
         rgb = np.repeat((gray * 2.55).astype(np.uint8)[..., None], 3, axis=2)
@@ -385,9 +385,9 @@ def test_results_are_never_taken_for_photos_and_it_is_said(photos, tmp_path, cap
         listed(tmp_path, "album", output="out")
 
 
-def test_one_colorizer_serves_several_threads(backend, photos):
+def test_one_colorizer_serves_several_threads(runner, photos):
     network, state, _ = reading.load_weights()
-    predict = backend.predictor(network, state, "cpu")
+    predict = runner.predictor(network, state, "cpu")
     side = network.multiple
     lights = [np.full((1, 1, side * n, side), 10 * n, np.float32) for n in range(1, 9)]
     arrays = [network.prepare(light) for light in lights]

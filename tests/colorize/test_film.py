@@ -168,7 +168,7 @@ def tool(tmp_path):
     return run
 
 
-def test_photos_and_films_of_a_folder_as_a_user_has_them(photos, frames, backend, tool, tmp_path):
+def test_photos_and_films_of_a_folder_as_a_user_has_them(photos, frames, runner, tool, tmp_path):
     album = tmp_path / "album"
     images.write(album / "a.jpg", photos["coffee"][:60, :80])
     few = [f.astype(np.uint8) for f in frames[SHOT - 4 : SHOT + 4]]
@@ -179,7 +179,7 @@ def test_photos_and_films_of_a_folder_as_a_user_has_them(photos, frames, backend
     (album / "my film.mpg").write_bytes(again)  # its result would have the other's name
     (album / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     (album / "empty.mkv").touch()
-    run = tool("album", "-o", "out", "--backend", backend.NAME, "--size", 64)
+    run = tool("album", "-o", "out", "--backend", runner.NAME, "--size", 64)
     assert run.returncode == 1
     failures = [line for line in run.stdout.splitlines() if line.startswith("failed: ")]
     for failure, named in zip(failures, ("cut.mp4", "empty.mkv", "my film.mpg"), strict=True):

@@ -167,7 +167,7 @@ def test_a_killed_run_leaves_no_worker_behind(photo_folder, tmp_path):
     process.communicate(timeout=30)
 
 
-def test_colorizing_awkward_files_and_folders(backend, tool, photos, tmp_path):
+def test_colorizing_awkward_files_and_folders(runner, tool, photos, tmp_path):
     folder = tmp_path / "my album"
     names = ["a b.jpg", 'it\'s "one".png', "-dash.png", "new\nline.png", "sub/x.jpg/y.png"]
     for name in names:
@@ -175,7 +175,7 @@ def test_colorizing_awkward_files_and_folders(backend, tool, photos, tmp_path):
     Image.fromarray(photos["coffee"][:50, :70]).convert("CMYK").save(folder / "cmyk.jpg")
     (folder / "broken.jpg").write_bytes((folder / "a b.jpg").read_bytes()[:300])
     (folder / "empty.png").write_bytes(b"")
-    run = tool("colorize", folder, "-o", "out", "--backend", backend.NAME)
+    run = tool("colorize", folder, "-o", "out", "--backend", runner.NAME)
     assert run.returncode == 1, run.stderr
     failures = [line for line in (run.stdout + run.stderr).splitlines() if "failed:" in line]
     assert [next(n for n in ("broken", "empty") if n in line) for line in failures] == [
