@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from cic.networks import Network
 from cic.system.arrays import Array, State
+from cic.system.typing import StrPath
 from cic.training.recipes import Recipe
 from cic.training.trainer import Trainer as Training
 
@@ -30,6 +31,13 @@ class Runner(Protocol):
         self, network: Network, state: State, device: str = "auto"
     ) -> Callable[[Array], Array]:
         """The fastest way to run `network` on `device`: (N, C, H, W) float32 -> the output."""
+
+
+class Engine(Runner, Protocol):
+    """A runner that takes files of networks as they are, too."""
+
+    def run_file(self, path: StrPath, array: Array, device: str = "cpu") -> Array:
+        """What a file of one input and one output puts out for an array."""
 
 
 class Backend(Runner, Protocol):

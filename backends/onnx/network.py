@@ -27,10 +27,21 @@ def build(network, state=None, device="cpu"):
     state = initialize(network) if state is None else state
     check(network, state)
     model = bytes(onnx_file.model(onnx_layers.plain(network, state), network.name, {}))
+    return Net(network, _session(model, provider))
+
+
+def run_file(path, array, device="cpu"):
+    """What an ONNX file of one input and one output puts out for an array."""
+    session = _session(os.fspath(path), resolve_device(device))
+    return session.run(None, {session.get_inputs()[0].name: array})[0]
+
+
+def _session(model, provider):
+    """A session of a model, its bytes or the name of its file."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = _threads()
     options.log_severity_level = _FATAL
-    return Net(network, onnxruntime.InferenceSession(model, options, [provider]))
+    return onnxruntime.InferenceSession(model, options, [provider])
 
 
 def _threads():

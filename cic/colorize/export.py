@@ -9,20 +9,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from cic.colorize import settings
+from cic.colorize.colorizer import Decoder
+from cic.colorize.enlarge import in_strips
 from cic.colorize.onnx_median import median
 from cic.colorize.settings import Settings
 from cic.colour.bins import AB
 from cic.colour.decoding import MEAN, Decoding
 from cic.colour.distributions import MODE_BELOW
+from cic.colour.grid import Grid
 from cic.networks import BINS, Network
-from cic.system.arrays import State
+from cic.system.arrays import Array, Floats, State
 from cic.system.errors import SettingError
 from cic.system.typing import Json
 from cic.weights import formats
 from cic.weights.files.onnx_file import Graph
 from cic.weights.files.onnx_terms import Term
 from cic.weights.formats import onnx, onnx_pictures
-from cic.weights.formats.layout import Layout
+from cic.weights.formats.layout import Found, Layout
 from cic.weights.formats.onnx_pictures import BATCH, HEIGHT, WIDTH
 
 OUTPUT = "ab"
@@ -42,6 +45,10 @@ class Colours(onnx.Logits):
                 f"--to {onnx.FORMAT.name}"
             )
 
+    def wanted(self, found: Found) -> Array:
+        decoder = Decoder(found.network, settings.of_weights(found.meta))
+        return enlarged(decoder.ab_of(super().wanted(found)[0]), decoder.grid)[None]
+
     def facts(self, meta: Mapping[str, Json]) -> dict[str, str]:
         chosen = settings.of_weights(meta)
         return {"decoding": repr(chosen.decoding), "sizes": str(list(chosen.sizes))}
@@ -55,6 +62,18 @@ class Colours(onnx.Logits):
         graph("Identity", ab.name, called=OUTPUT)
         graph.give(OUTPUT, [BATCH, 2, HEIGHT, WIDTH])
         return graph
+
+
+def enlarged(cells: Floats, grid: Grid) -> Floats:
+    """ab (h, w, 2) of cells -> (2, H, W) float32 of the pixels that they are of, bilinear."""
+    height, width = (side * grid.stride for side in cells.shape[:2])
+    large = np.empty((2, height, width), np.float32)
+
+    def take(rows: slice, values: Floats) -> None:
+        large[:, rows] = values
+
+    in_strips(cells, height, width, grid, take)
+    return large
 
 
 def _ab(output: Term, network: Network, decoding: Decoding) -> Term:

@@ -74,8 +74,10 @@ class Port(NamedTuple):
         with files.replacing(self.target) as fresh:
             self.form.save(fresh, self.found.network, self.found.state, self.found.meta)
             if backends is not None:
+                backends = list(backends)
                 runners = {backend.NAME: _runner(backend) for backend in backends}
                 rows = verify.compare(self.found, formats.read(fresh), runners)
+                rows += verify.run(self.form.runs(fresh, self.found, backends))
                 if not all(row.passes for row in rows):
                     raise DiffersError(rows)
         return rows

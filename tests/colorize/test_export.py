@@ -12,7 +12,7 @@ import backends
 from cic import networks
 from cic.colorize import export, settings
 from cic.colorize.colorizer import Decoder
-from cic.colorize.enlarge import in_strips
+from cic.colorize.export import enlarged
 from cic.colour.lab import lightness
 from cic.networks.forward import forward
 from cic.networks.initialize import initialize
@@ -34,18 +34,6 @@ def ab_of(network, state, meta, light):
     rows, columns = (-(-side // network.stride) for side in (height, width))
     cells = [decoder.ab_of(output) for output in outputs[:, :, :rows, :columns]]
     return np.stack([enlarged(one, decoder.grid)[:, :height, :width] for one in cells])
-
-
-def enlarged(cells, grid):
-    """ab (h, w, 2) of cells on a grid -> (2, H, W), as they are put on a picture."""
-    height, width = (side * grid.stride for side in cells.shape[:2])
-    large = np.empty((2, height, width), np.float32)
-
-    def take(rows, values):
-        large[:, rows] = values
-
-    in_strips(cells, height, width, grid, take)
-    return large
 
 
 def compared(path, network, state, meta, photo):
@@ -141,7 +129,7 @@ def test_porting_there_and_back_as_a_user_does(tmp_path):
     tool = ROOT / "tools" / "port_weights.py"
     run = started.run(tool, reading.default_path(), "x.onnx", "--verify", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.count("passes") == 4  # NumPy, and all that run networks here
+    assert run.stdout.count("passes") == 5  # NumPy, all that run networks here, and the file itself
     run = started.run(tool, "x.onnx", "back.safetensors", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert "158 arrays: their own names" in run.stdout

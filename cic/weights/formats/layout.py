@@ -1,6 +1,6 @@
 """What a format is: a project's network under that project's names, renamed to ours and back."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -197,6 +197,15 @@ class Layout:
             array = state[ours].astype(np.float32, copy=False)  # Paddle loads nothing else
             arrays[self.key(name)] = array * np.float32(factors[ours]) if ours in factors else array
         return arrays | self.extras(theirs, arrays)
+
+    def runs(
+        self, path: StrPath, found: Found, backends: Iterable[Any]
+    ) -> Iterator[tuple[str, Array, Array]]:
+        """Yield (what ran, its output, the output wanted) of running a file that was written.
+
+        Only of a format whose files are programs, on those of the backends that run them (`backends.base.Engine`).
+        """
+        return iter(())
 
     def save(self, path: StrPath, network: Network, state: State, meta: dict[str, Json]) -> None:
         """Write a file that their own code loads; raises ValueError if it would mean another."""

@@ -7,14 +7,17 @@ back bit by bit. What the graph does with them is not read: it follows from the 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 import cic
 from cic import networks
+from cic.colour import spaces
 from cic.colour.bins import AB
 from cic.networks import BINS, Network
+from cic.networks.forward import forward
 from cic.system import bounded_json
 from cic.system.arrays import Array, State
 from cic.system.typing import Json, StrPath
@@ -23,7 +26,7 @@ from cic.weights.checkpoint import CheckpointError
 from cic.weights.files import onnx_file, others
 from cic.weights.files.onnx_file import Graph
 from cic.weights.files.onnx_terms import Term
-from cic.weights.formats import onnx_layers, onnx_pictures
+from cic.weights.formats import onnx_layers, onnx_pictures, verify
 from cic.weights.formats.layout import Found, Layout
 
 META, HASH = "cic", "weights_sha256"  # keys of the metadata
@@ -75,6 +78,21 @@ class Logits(Layout):
         graph = self.graph(network, state, kept)
         texts = facts(network, state, kept) | self.facts(kept)
         onnx_file.write(path, onnx_file.model(graph, network.name, texts, self.about))
+
+    def runs(
+        self, path: StrPath, found: Found, backends: Iterable[Any]
+    ) -> Iterator[tuple[str, Array, Array]]:
+        photo = verify.golden_photo(found.network)
+        values = np.moveaxis(spaces.READ[found.network.space](photo), -1, 0)[None]
+        for backend in backends:
+            if hasattr(backend, "run_file"):
+                output = backend.run_file(path, values.astype(np.float32))
+                yield f"the file itself, {backend.NAME}", output, self.wanted(found)
+
+    def wanted(self, found: Found) -> Array:
+        """What a file with these weights puts out for the photo of `verify`, by NumPy."""
+        network = found.network
+        return forward(network, found.state, verify.golden(network))
 
     def facts(self, meta: Mapping[str, Json]) -> dict[str, str]:
         """{key: text} of what the graph does behind the network, for people."""

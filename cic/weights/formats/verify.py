@@ -4,7 +4,7 @@ The source is computed in NumPy from the file's own arrays, by its project's own
 input and decoding; what came of it is read back from the file that was written.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +15,12 @@ from cic.colour.distributions import decode, softmax
 from cic.networks import AB, Network
 from cic.networks.forward import forward
 from cic.system import packages
-from cic.system.arrays import Array, Floats, State
+from cic.system.arrays import Array, Bytes, Floats, State
 from cic.weights.formats.layout import Found
 
 TOLERANCE = 1e-4  # of the output's largest number
 AB_TOLERANCE = 0.05  # CIELAB units: what that is after a softmax at the temperatures in use
+FILE_TOLERANCE = 1e-3  # of the output's largest number: ab, decoded, are no nearer
 SIDE = 64  # pixels of the photo, unless a network takes one size only
 
 
@@ -37,13 +38,18 @@ class Comparison(NamedTuple):
 
 
 def golden(network: Network, side: int = SIDE) -> Floats:
-    """Input of `network` for scikit-image's photo of an astronaut, (1, C, H, W) float32."""
+    """Input of `network` for a photo, (1, C, H, W) float32."""
+    return network.inputs(golden_photo(network, side))[None].astype(np.float32)
+
+
+def golden_photo(network: Network, side: int = SIDE) -> Bytes:
+    """scikit-image's photo of an astronaut, as large as `network` takes it, (H, W, 3) uint8."""
     packages.need("skimage")
     from skimage import data  # slow to import, and nothing else needs it
 
     side = network.size or side
     image = Image.fromarray(data.astronaut()).resize((side, side), Image.Resampling.BICUBIC)  # type: ignore[no-untyped-call]
-    return network.inputs(np.asarray(image))[None].astype(np.float32)
+    return np.asarray(image)
 
 
 def compare(
@@ -75,6 +81,15 @@ def compare(
     if theirs.predicts == AB:
         apart = own.unscale_ab(output) - theirs.unscale_ab(wanted)
         rows.append(Comparison("scaled to ab", float(np.abs(apart).max()), AB_TOLERANCE, "ab"))
+    return rows
+
+
+def run(runs: Iterable[tuple[str, Array, Array]]) -> list[Comparison]:
+    """Comparisons of what files put out with what is wanted: see `Layout.runs`."""
+    rows: list[Comparison] = []
+    for what, output, wanted in runs:
+        apart = float(np.abs(output - wanted).max()) / float(np.abs(wanted).max() or np.nan)
+        rows.append(Comparison(what, apart, FILE_TOLERANCE, "of scale"))
     return rows
 
 
