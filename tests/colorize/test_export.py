@@ -129,7 +129,8 @@ def test_porting_there_and_back_as_a_user_does(tmp_path):
     tool = ROOT / "tools" / "port_weights.py"
     run = started.run(tool, reading.default_path(), "x.onnx", "--verify", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.count("passes") == 5  # NumPy, all that run networks here, and the file itself
+    # NumPy, all that run networks here, and the file itself
+    assert run.stdout.count("passes") == 2 + len(backends.available())
     run = started.run(tool, "x.onnx", "back.safetensors", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert "158 arrays: their own names" in run.stdout
