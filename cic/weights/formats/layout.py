@@ -203,7 +203,8 @@ class Layout:
     ) -> Iterator[tuple[str, Array, Array]]:
         """Yield (what ran, its output, the output wanted) of running a file that was written.
 
-        Only of a format whose files are programs, on those of the backends that run them (`backends.base.Engine`).
+        Only of a format whose files are programs, on those of the backends that run them
+        (`backends.base.Engine`).
         """
         return iter(())
 
