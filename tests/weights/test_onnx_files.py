@@ -251,6 +251,28 @@ def test_what_would_cost_too_much_or_mean_nothing_is_refused(tmp_path, fields, r
         formats.read(tmp_path / "x")
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.AveragePool(3, 2, 1),
+        layers.MaxPool(3, 2, 1),
+        layers.Upsample(3, mode="bilinear"),
+        layers.Upsample(2),
+        layers.Sigmoid(),
+        layers.Dropout("drop"),
+    ],
+    ids=str,
+)
+def test_layers_in_ways_that_no_network_has(layer):
+    network = replace(SMALL, layers=(layer,))
+    session = onnxruntime.InferenceSession(
+        bytes(onnx_file.model(onnx_layers.plain(network, {}), "layer", {}))
+    )
+    inputs = np.random.default_rng(0).standard_normal((2, 1, 15, 22)).astype(np.float32)
+    [output] = session.run(None, {onnx_layers.INPUT: inputs})
+    close(output, forward(network, {}, inputs))
+
+
 def test_a_layer_without_an_operator_is_refused_by_name():
     class Sine(layers.ReLU):
         """Of a network of somebody's own."""
