@@ -35,7 +35,7 @@ class Colours(onnx.Logits):
     """The network with its decoding: L (N, 1, H, W), 0 to 100 -> ab (N, 2, H, W), CIELAB units."""
 
     name = "onnx"
-    about = "ONNX, L in, ab of the same size out"
+    about = "ONNX: L in, ab of the same size out"
 
     def check_holds(self, network: Network) -> None:
         super().check_holds(network)

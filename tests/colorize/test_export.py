@@ -13,10 +13,15 @@ from cic import networks
 from cic.colorize import export, settings
 from cic.colorize.colorizer import Decoder
 from cic.colorize.export import enlarged
+from cic.colorize.onnx_median import median
+from cic.colour import decoding
 from cic.colour.lab import lightness
 from cic.networks.forward import forward
 from cic.networks.initialize import initialize
 from cic.weights import checkpoint, formats, reading
+from cic.weights.files import onnx_file
+from cic.weights.files.onnx_file import Graph
+from cic.weights.files.onnx_terms import Term
 from cic.weights.porting import Port
 from helpers import ROOT, started
 from helpers.ported import random_state, same
@@ -80,6 +85,20 @@ def test_so_do_others(tmp_path, photos, name, mean):
     meta = checkpoint.network_meta(network) | {"recipe": {"target_mean": mean}}
     state = random_state(network)
     assert compared(tmp_path / "x.onnx", network, state, meta, photos["coffee"]) > 5
+
+
+def test_medians_of_any_distributions_are_those_of_numpy():
+    """Of one bin, of a few far apart, of all: where a search is longest."""
+    graph = Graph()
+    share = Term(graph, graph.take("share", ["batch", 313, "rows", "columns"]))
+    graph.give(graph("Identity", median(share).name, called="ab"), ["batch", 2, "rows", "columns"])
+    session = onnxruntime.InferenceSession(bytes(onnx_file.model(graph, "median", {})))
+    drawn = np.random.default_rng(0)
+    shares = [drawn.dirichlet(np.full(313, spread), 300) for spread in (0.003, 0.03, 1.0)]
+    shares = np.concatenate(shares).astype(np.float32).T.reshape(1, 313, 30, 30)
+    [found] = session.run(None, {"share": shares})
+    apart = np.hypot(*(found[0] - decoding.median(np.log(np.maximum(shares[0], 1e-30)))))
+    assert apart.max() < 0.05, np.sort(apart.ravel())[-5:]
 
 
 def test_a_real_photo_gets_the_colours_that_the_colorizer_gives_it(tmp_path, photos):

@@ -125,10 +125,10 @@ def test_a_start_imports_nothing_that_is_not_needed():
     assert run.returncode == 0, run.stderr
     bare, listed, helped = (line.split() for line in run.stdout.splitlines()[-3:])
     assert float(bare.pop(0)) < 0.15
-    assert not {"numpy", "PIL", "matplotlib", "torch", "paddle"} & set(bare)
-    assert not {"numpy", "matplotlib", "torch", "paddle", "backends"} & set(listed)
+    assert not {"numpy", "PIL", "matplotlib", "torch", "paddle", "onnxruntime"} & set(bare)
+    assert not {"numpy", "matplotlib", "torch", "paddle", "onnxruntime", "backends"} & set(listed)
     assert not {name for name in listed if name.startswith("cic.commands.")}
-    assert not {"matplotlib", "torch", "paddle"} & set(helped)
+    assert not {"matplotlib", "torch", "paddle", "onnxruntime"} & set(helped)
     assert [n for n in helped if n.startswith("cic.commands.")] == ["cic.commands.release"]
 
 

@@ -38,7 +38,7 @@ class Logits(Layout):
     """The network alone: the values of its space -> what it puts out."""
 
     name = "onnx-logits"
-    about = "ONNX, L or RGB in, what the network puts out for it out"
+    about = "ONNX: what the network itself puts out, of a picture of any size"
     suffixes = (".onnx",)
     networks = networks.names()
 
