@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from math import nan
 from typing import Any, NoReturn
 
-from cic.system import defects, errors, invocation, limits
+from cic.system import defects, errors, invocation, limits, shares
 from cic.system.errors import SettingError
 from cic.system.text import said
 from cic.system.typing import Json
@@ -88,6 +88,24 @@ def add_num_workers(parser: argparse.ArgumentParser) -> None:
         default=os.cpu_count(),
         help="processes that read photos; 0: only this one (%(default)s)",
     )
+
+
+def add_share(parser: argparse.ArgumentParser) -> None:
+    """The flag with which tools that read many photos take one share of them: see `shares`."""
+    parser.add_argument(
+        "--share",
+        type=part,
+        metavar="R/N",
+        help="take share R of N of the photos, R from 0 to N - 1 (the launcher's; else all)",
+    )
+
+
+def part(text: str) -> shares.Share:
+    """argparse type: a share of a list, "0/4"."""
+    try:
+        return shares.read(text)
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_max_pixels(parser: argparse.ArgumentParser) -> None:

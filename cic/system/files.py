@@ -69,14 +69,12 @@ def remove_stale(path: StrPath) -> None:
     What another process writes just now is locked, and stays.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    if not fcntl or not os.path.isdir(folder):
+    if not os.path.isdir(folder):
         return
     mine = _hidden(name)
     for other in os.listdir(folder):
         if other.startswith(mine) and is_leftover(other):
-            with suppress(OSError), open(os.path.join(folder, other), "r+b") as left:
-                _lock(left.fileno())
-                os.unlink(left.name)
+            _remove_unlocked(os.path.join(folder, other))
 
 
 def _hidden(name: str) -> str:
@@ -125,12 +123,25 @@ def is_leftover(name: str) -> bool:
     return bool(_LEFTOVER.fullmatch(name))
 
 
-def remove_leftovers(folder: StrPath, deep: bool = True) -> None:
+def remove_leftovers(folder: StrPath, deep: bool = True, alone: bool = True) -> None:
     """Remove what `replacing` left in `folder` when it was killed; nobody may write there.
 
+    If this process is not `alone`, others may: what they write just now is locked, and stays.
     Folders in it are entered if `deep`; never hidden ones: nothing is written in them.
     """
     for root, folders, names in os.walk(folder):
         folders[:] = (name for name in folders if deep and not name.startswith("."))
-        for name in filter(is_leftover, names):
-            os.unlink(os.path.join(root, name))
+        for path in (os.path.join(root, name) for name in names if is_leftover(name)):
+            if alone:
+                os.unlink(path)
+            else:
+                _remove_unlocked(path)
+
+
+def _remove_unlocked(path: str) -> None:
+    """Remove what `replacing` left, unless another process writes it just now."""
+    if not fcntl:
+        return
+    with suppress(OSError), open(path, "r+b") as left:
+        _lock(left.fileno())
+        os.unlink(path)
