@@ -5,12 +5,13 @@ import stat
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias, overload
 
 import numpy as np
 
-from cic.system.shares import Share, dealt
+from cic.system.shares import Share, dealt, size_of_file
 
 Job: TypeAlias = tuple[str, str]  # source, target
 
@@ -114,13 +115,12 @@ class Places:
 
     def find(self, path: str) -> Found:
         """Look at a file; its real path is that of os.path.realpath."""
-        try:
+        size, is_link = 0, False
+        with suppress(OSError):
             state = os.lstat(path)
-            size = state.st_size
-            if stat.S_ISLNK(state.st_mode):
-                return Found(path, os.path.realpath(path), os.stat(path).st_size)
-        except OSError:
-            size = 0
+            size, is_link = state.st_size, stat.S_ISLNK(state.st_mode)
+        if is_link:
+            return Found(path, os.path.realpath(path), size_of_file(path))
         cut = path.rfind(os.sep) + 1
         if path[:cut] != self.folder:
             self.folder = path[:cut]

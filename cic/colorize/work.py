@@ -154,7 +154,8 @@ class _Work:
 
     def do(self, task: _Task) -> None:
         """Colorize a file; whatever its photo, or the network, brings out, is a failure."""
-        if self._is_there(task.target):
+        if self._is_there(task.target) and not self._owner(os.path.realpath(task.target)):
+            self._take(task, task.target)
             task.is_there = True
             return
         try:
@@ -229,14 +230,10 @@ class _Work:
     def _refuse_taken(self, task: _Task, names: Iterable[str]) -> None:
         """Raise PhotoError if a file to write is taken."""
         for name in names:
-            real = os.path.realpath(name)
-            if self.relations.is_source(real):
-                reason = "would overwrite a photo to colorize"
-            elif real in self.taken:
-                reason = f"is the result of {self.taken[real]!r} already"
-            elif name != task.target and self._is_of_another_share(name):
+            reason = self._owner(os.path.realpath(name))
+            if not reason and name != task.target and self._is_of_another_share(name):
                 reason = "is the result of another photo"
-            else:
+            if not reason:
                 continue
             known = writer.target_name(name) if sources.is_film(task.source) else name
             stem, extension = os.path.splitext(known)
@@ -245,6 +242,14 @@ class _Work:
                 f"{task.source!r}: {name!r} {reason}: colorize it by itself, "
                 f"-o {stem + '-' + kind + extension!r}"
             )
+
+    def _owner(self, real: str) -> str | None:
+        """Why a file, by its real path, is not to be written; None if it may be."""
+        if self.relations.is_source(real):
+            return "would overwrite a photo to colorize"
+        if real in self.taken:
+            return f"is the result of {self.taken[real]!r} already"
+        return None
 
     def _is_of_another_share(self, name: str) -> bool:
         return not self.part.share.is_whole and self.relations.is_target(name)

@@ -76,7 +76,7 @@ def test_one_of_one_is_all_and_nothing_is_said(monkeypatch, capsys):
 def test_a_flag_of_another_division_than_the_launchers_is_refused(monkeypatch):
     monkeypatch.setenv("PMI_RANK", "1")
     monkeypatch.setenv("PMI_SIZE", "2")
-    with pytest.raises(SettingError, match="--share 0/3: there are 2 shares here.*PMI_SIZE"):
+    with pytest.raises(SettingError, match=r"--share 0/3: there are 2 shares here.*PMI_SIZE"):
         shares.chosen(Share(0, 3))
 
 
@@ -84,7 +84,9 @@ def test_a_flag_of_another_division_than_the_launchers_is_refused(monkeypatch):
 def test_variables_that_are_no_share_are_named(number, count, monkeypatch):
     monkeypatch.setenv("OMPI_COMM_WORLD_RANK", number)
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", count)
-    with pytest.raises(SettingError, match=f"OMPI_COMM_WORLD_RANK={number}, .*no share of Open MPI"):
+    with pytest.raises(
+        SettingError, match=f"OMPI_COMM_WORLD_RANK={number}, .*no share of Open MPI"
+    ):
         shares.chosen(None)
 
 
