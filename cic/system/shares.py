@@ -6,15 +6,18 @@ nothing is forgotten.
 
 import os
 import re
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from array import array
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cic.system.errors import SettingError
 from cic.system.progress import Callback, tell
+from cic.system.typing import StrPath
 
+Thing = TypeVar("Thing")
 _FORM = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 # Who starts several processes, and the variables with each one's number and their count. What runs
 # inside of another comes first: `mpirun` in a job of Slurm, `torchrun` in either.
@@ -56,6 +59,13 @@ class Share(NamedTuple):
     def of_sizes(self, sizes: ArrayLike) -> NDArray[np.int64]:
         """Indices of this share, ascending, of things of these sizes: see `dealt`."""
         return np.flatnonzero(dealt(sizes, self.of) == self.number)
+
+    def of_list(self, things: Sequence[Thing], size: Callable[[Thing], int]) -> Sequence[int]:
+        """The same of a list, by `size(thing)`, which is not asked if the share is all."""
+        if self.is_whole:
+            return range(len(things))
+        sizes = np.fromiter(map(size, things), np.int64, len(things))
+        return array("q", self.of_sizes(sizes).tobytes())
 
 
 WHOLE = Share()
@@ -123,14 +133,7 @@ def chosen(flag: Share | None, progress: Callback | None = None) -> Share:
     return share
 
 
-def of_things(share: Share, things: Any, size: Callable[[Any], int]) -> Any:
-    """Indices of this share of some things, by `size(thing)`; all without asking, if it is all."""
-    if share.is_whole:
-        return range(len(things))
-    return share.of_sizes(np.fromiter(map(size, things), np.int64, len(things)))
-
-
-def size_of_file(path: str | os.PathLike[str]) -> int:
+def size_of_file(path: StrPath) -> int:
     """Bytes of a file; 0 of one that cannot be looked at."""
     try:
         return os.stat(path).st_size
