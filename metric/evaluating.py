@@ -62,8 +62,8 @@ class Study:
     compared. A `gallery` shows up to so many of the best and of the worst photos of the first
     colorizer, a `comparison` so many by all; in them `alternatives` of each and, with
     `uncertainty`, a map of it. `num_workers` processes read and measure, 0 is this one alone. Of
-    one of several `share`s only the sums are written, for `joining.merge`: temperatures and pictures
-    are of all photos.
+    one of several `share`s only the sums are written, for `joining.merge`: temperatures and
+    pictures are of all photos.
     """
 
     image_dir: str

@@ -11,6 +11,7 @@ from paddle import inference
 from backends.paddle.device import resolve_device
 from backends.paddle.network import build, forward
 from cic.networks import bounds
+from cic.system import threads
 
 
 def predictor(network, state, device="auto"):
@@ -46,7 +47,5 @@ def _engine(net):
         config = inference.Config(model, path + ".pdiparams")
         config.disable_glog_info()
         config.enable_mkldnn()
-        config.set_cpu_math_library_num_threads(
-            int(os.environ["OMP_NUM_THREADS"].partition(",")[0])
-        )
+        config.set_cpu_math_library_num_threads(threads.count())
         return inference.create_predictor(config)

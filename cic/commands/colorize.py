@@ -76,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
         help="file to add a line to for each photo: its result, seconds, error",
     )
     console.add_share(parser)
+    console.add_threads(parser)
     console.add_max_pixels(parser)
     return parser
 

@@ -102,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
     )
     console.add_share(parser)
     console.add_num_workers(parser)
+    console.add_threads(parser)
     console.add_max_pixels(parser)
     return parser
 

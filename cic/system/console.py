@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from math import nan
 from typing import Any, NoReturn
 
-from cic.system import defects, errors, invocation, limits, shares
+from cic.system import defects, errors, invocation, limits, shares, threads
 from cic.system.errors import SettingError
 from cic.system.text import said
 from cic.system.typing import Json
@@ -85,9 +85,31 @@ def add_num_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num_workers",
         type=natural,
-        default=os.cpu_count(),
+        default=threads.total(),
         help="processes that read photos; 0: only this one (%(default)s)",
     )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """The flag with which tools that run a network choose how many threads compute."""
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        action=_LimitThreads,
+        help="threads that compute at once (OMP_NUM_THREADS, or the cores that are free)",
+    )
+
+
+class _LimitThreads(argparse.Action):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        value: Any,
+        option_string: str | None = None,
+    ) -> None:
+        threads.limit(value)
+        setattr(namespace, self.dest, value)
 
 
 def add_share(parser: argparse.ArgumentParser) -> None:
