@@ -12,6 +12,7 @@ from cic.colour.grid import Grid
 from cic.colour.lab import rgb_to_lab
 from cic.colour.rebalance import is_gray
 from cic.photos import images
+from cic.system import threads
 from cic.system.arrays import Array, Bytes, Floats
 from cic.system.parallel import Pool
 from cic.system.progress import Callback, told
@@ -174,6 +175,7 @@ def measure(
     jobs = _predicted(paths, lenders, colorizers, protocol)
     with (
         Pool(workers, _measure_photo, protocol) as pool,
+        threads.divided(workers + 1),
         told(progress, "photo", len(paths), desc="measuring") as bar,
     ):
         for number, (measured, views, noted) in enumerate(bar.each(pool.map(jobs))):

@@ -13,7 +13,7 @@ def predictor(network, state, device="auto"):
     net = build(network, state, device)
 
     def predict(array):
-        with _computing(threads.count()):
+        with _computing(threads.of_network()):
             return forward(net, array)
 
     return predict

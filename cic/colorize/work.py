@@ -1,10 +1,12 @@
-"""Files of photos and films -> files: one after the other, whatever becomes of each."""
+"""Files of photos and films -> files, several photos at once, whatever becomes of each."""
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from cic.colorize import manifest
@@ -12,13 +14,17 @@ from cic.colorize.colorizer import MAP, SHEET, Colorizer, Kind, NotFinite
 from cic.colorize.joblist import Done, Job, Relations
 from cic.colorize.manifest import Line
 from cic.films import writer
-from cic.photos import images, sources
+from cic.photos import budget, images, sources
 from cic.photos.damage import failed_on
 from cic.photos.images import Photo
 from cic.photos.photo import Pages
 from cic.photos.strips import Picture
-from cic.system.progress import Callback, told
+from cic.system import pipeline, threads
+from cic.system.pipeline import Gate
+from cic.system.progress import Callback, Told, told
 from cic.system.shares import WHOLE, Share
+
+PIXEL = 12  # bytes a pixel that most photos take at their peak, see `budget`
 
 
 @dataclass(frozen=True)
@@ -97,10 +103,9 @@ def colorize_files(
         bar = stack.enter_context(told(progress, total=len(numbers)))
         work = _Work(colorizer, pictures, film, relations, part)
         done, failed = Done(jobs), 0
-        for number in bar.each(numbers):
-            task = _Task(*jobs[number], bar.say)
-            work.do(task)
-            done.add(number, task.made)
+        tasks = stack.enter_context(closing(work.on(numbers, bar)))
+        for task in bar.each(tasks):
+            done.add(task.number, task.made)
             done.there += task.is_untouched
             failed += len(task.errors)
             if lines and not (task.is_untouched and lines.has(task.target)):
@@ -112,13 +117,15 @@ def colorize_files(
 class _Task:
     """A file on its way: what was made of it, what failed, how long it took."""
 
+    number: int
     source: str
     target: str
     say: Callable[[str], object]
+    take: Callable[[float], object]  # waits until so many bytes of memory are free
     made: list[str] = field(default_factory=list)  # targets: of each page that has its own file
     errors: list[str] = field(default_factory=list)
     is_there: bool = False  # a result of it, from before
-    begin: float = field(default_factory=time.perf_counter)
+    seconds: float | None = None
 
     def fail(self, line: str) -> None:
         """Count a failure, and name it."""
@@ -132,9 +139,8 @@ class _Task:
 
     def line(self) -> Line:
         """Its line of a manifest."""
-        seconds = None if self.is_untouched else round(time.perf_counter() - self.begin, 3)
         result = self.target if self.made or self.is_there else None
-        return Line(self.source, result, seconds, "; ".join(self.errors) or None)
+        return Line(self.source, result, self.seconds, "; ".join(self.errors) or None)
 
 
 class _Work:
@@ -151,6 +157,38 @@ class _Work:
         self.colorizer, self.wanted, self.film = colorizer, wanted, film
         self.relations, self.part = relations, part
         self.taken: dict[str, str] = {}  # of results that another job may want to write as well
+        self.gate = Gate(min(budget.room(), budget.available() / 2))
+
+    def on(self, numbers: Sequence[int], bar: Told) -> Generator[_Task]:
+        """Yield the tasks of these jobs, done, in order; what they say is told before."""
+        jobs, gate = self.relations.jobs, self.gate
+        workers = max(1, min(threads.total(), len(numbers)))
+        if self.wanted.several or self.wanted.all_pages:
+            workers = 1  # of these pictures there may be any number: see _refuse_taken
+        said: dict[int, list[str]] = {}
+
+        def do(number: int) -> _Task:
+            is_alone = workers == 1 or self._is_alone(number)
+            say = bar.say if is_alone else said.setdefault(number, []).append
+            with gate.entered() as take:
+                task = _Task(number, *jobs[number], say, take)
+                self.do(task)
+            return task
+
+        with threads.divided(workers), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # see opening.photo_errors
+            alone = (lambda number: True) if workers == 1 else self._is_alone
+            for task in pipeline.ordered(do, numbers, workers, gate, alone):
+                for line in said.pop(task.number, ()):
+                    bar.say(line)
+                yield task
+
+    def _is_alone(self, number: int) -> bool:
+        """Whether a job is done alone: a film, which takes all cores, or one of several that would
+        write the same file, of which the first is to do it.
+        """
+        source, target = self.relations.jobs[number]
+        return target in self.relations.shared or bool(self.film and sources.is_film(source))
 
     def do(self, task: _Task) -> None:
         """Colorize a file; whatever its photo, or the network, brings out, is a failure."""
@@ -158,11 +196,13 @@ class _Work:
             self._take(task, task.target)
             task.is_there = True
             return
+        begin = time.perf_counter()
         try:
             self._colorize(task)
         except Exception as error:  # one photo never ends the others
             named = f"{task.source!r}: " if isinstance(error, NotFinite) else ""
             task.fail(f"{named}{failed_on(task.source, error)}")
+        task.seconds = round(time.perf_counter() - begin, 3)
 
     def _is_there(self, target: str) -> bool:
         """Whether the pictures of a photo are to be left alone: the last to be written is there."""
@@ -178,11 +218,13 @@ class _Work:
         source, target = task.source, task.target
         if self.film and sources.is_film(source):
             self._refuse_taken(task, [target])
-            self.film(source, target)
+            with threads.divided(None):
+                self.film(source, target)
             self._take(task, target)
             task.made.append(target)
             return
-        with images.open_pages(source, self.wanted.stretched, self._memory) as pages:
+        memory = partial(self._memory, task)
+        with images.open_pages(source, self.wanted.stretched, memory) as pages:
             if self._is_tiff_of_pages(pages, target):
                 self._refuse_taken(task, [target])
                 self._write_pages(pages, task)
@@ -195,6 +237,7 @@ class _Work:
     def _colorize_photo(self, photo: Photo, task: _Task, target: str) -> None:
         names = self._names(target)
         self._refuse_taken(task, names.values())
+        self.gate.check()
         if self.wanted.several:
             count, with_map = self.wanted.alternatives, self.wanted.uncertainty
             pictures: Iterable[tuple[Kind, Picture]] = self.colorizer.pictures(
@@ -206,14 +249,16 @@ class _Work:
             self._take(task, name)
         task.made.append(target)
 
-    def _memory(self, width: int, height: int) -> float:
-        """Bytes that are needed beside a photo that is coloured.
+    def _memory(self, task: _Task, width: int, height: int) -> float:
+        """Bytes that are needed beside a photo that is coloured, once there is room for all of it.
 
         Of one picture, that is the network's; of several also arrays of the photo and of a result,
         and the image that is written.
         """
         more = 3 + 3 + 4 if self.wanted.several else 0
-        return self.colorizer.memory(width, height) + more * width * height
+        need = self.colorizer.memory(width, height) + more * width * height
+        task.take(need + PIXEL * width * height)
+        return need
 
     def _is_tiff_of_pages(self, pages: Pages, target: str) -> bool:
         """Whether the pages are those of a TIFF, and are to become one."""
@@ -281,6 +326,7 @@ class _Work:
         """Write (kind, picture) of a Photo, one in memory at a time; yield each file's name."""
         missing = dict(names)
         for kind, picture in pictures:
+            self.gate.check()
             name = missing.pop(kind)
             notes = images.write(name, picture, None if kind in (SHEET, MAP) else photo)
             _say(task, repr(name), notes or ())

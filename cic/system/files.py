@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -16,6 +17,7 @@ except ImportError:  # not on Windows
 
 LONGEST_NAME = 255  # bytes: NAME_MAX of Linux, and no more elsewhere
 _MARK = ".partial"
+_turn = threading.Lock()  # there is one umask
 _LEFTOVER = re.compile(rf"\..*\.[a-z0-9_]{{8}}\{_MARK}(\.[^.]*)?", re.DOTALL)  # mkstemp's names
 
 
@@ -28,7 +30,8 @@ def replacing(path: StrPath) -> Iterator[str]:
     """
     path = os.path.abspath(os.fspath(path))
     folder, name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
+    with _turn:  # or another thread's `_umask` might open it to all
+        os.makedirs(folder, exist_ok=True)
     suffix = os.path.splitext(name)[1]
     try:
         handle, fresh = tempfile.mkstemp(_MARK + suffix, _hidden(name), folder)
@@ -43,9 +46,7 @@ def replacing(path: StrPath) -> Iterator[str]:
         yield fresh
         with open(fresh, "r+b") as written:
             os.fsync(written.fileno())
-        umask = os.umask(0)  # it can only be read by setting it
-        os.umask(umask)
-        os.chmod(fresh, 0o666 & ~umask)  # mkstemp's files are private
+        os.chmod(fresh, 0o666 & ~_umask())  # mkstemp's files are private
         os.replace(fresh, path)
     except BaseException as error:
         os.unlink(fresh)
@@ -56,6 +57,13 @@ def replacing(path: StrPath) -> Iterator[str]:
     finally:
         if fcntl:
             os.close(handle)
+
+
+def _umask() -> int:
+    with _turn:
+        umask = os.umask(0)  # it can only be read by setting it
+        os.umask(umask)
+    return umask
 
 
 def _lock(handle: int) -> None:

@@ -4,6 +4,9 @@ OMP_NUM_THREADS or --threads wins. Else it is the cores that this process may us
 its control groups' quota; a single computation takes no more of them than other processes leave
 free. For threads that wait for each other at every layer of a network are as slow as the slowest:
 on two cores, one of them busy, two threads take three times as long as one.
+
+What a network says differs in its last bits with the number of its threads. So many photos are
+worked on at once, each with one (`divided`): results do not depend on the machine or its load.
 """
 
 import os
@@ -22,7 +25,7 @@ _BESIDE = ("LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
 
 _asked: int | None = None  # by --threads
 _given = os.environ.get(_VARIABLE, "")  # before a framework sets it
-_parts = 1  # computations at once
+_parts: int | None = None  # of a batch that is `divided`
 
 
 def limit(count: int | None) -> None:
@@ -32,8 +35,8 @@ def limit(count: int | None) -> None:
 
 
 @contextmanager
-def divided(parts: int) -> Iterator[None]:
-    """A context in which `parts` threads compute at once, each with its part of `count`."""
+def divided(parts: int | None) -> Iterator[None]:
+    """A context in which a batch is worked on in so many parts at once; None: there is no batch."""
     global _parts
     before, _parts = _parts, parts
     try:
@@ -48,8 +51,13 @@ def total() -> int:
 
 
 def count() -> int:
-    """Threads that one computation should take now."""
-    return max(1, (asked() or _free()) // _parts)
+    """Threads that a computation should take whose result does not depend on their number."""
+    return max(1, (asked() or _free()) // (_parts or 1))
+
+
+def of_network() -> int:
+    """Threads that a network should take: of a batch, one."""
+    return 1 if _parts else count()
 
 
 def asked() -> int | None:

@@ -101,6 +101,8 @@ def test_a_computation_takes_what_others_leave_free(machine, monkeypatch, busy, 
     assert threads.count() == count  # not looked at again so soon
     with threads.divided(4):
         assert threads.count() == max(1, count // 4)
+        assert threads.of_network() == 1
+    assert threads.of_network() == count
     assert threads.total() == len(allowed)
 
 
@@ -136,7 +138,7 @@ def test_the_variable_wins_and_the_flag_over_it(monkeypatch, given, asked):
 
 def test_the_runners_take_that_many_threads_and_give_the_rest_back(backend, monkeypatch):
     network, seen = networks.get("cic", width=0.125), []
-    monkeypatch.setattr(threads, "count", lambda: seen.append(1) or 2)
+    monkeypatch.setattr(threads, "of_network", lambda: seen.append(1) or 2)
     predict = backend.predictor(network, initialize(network), "cpu")
     before = torch.get_num_threads()
     predict(np.zeros((1, 1, 32, 32), np.float32))
