@@ -63,7 +63,7 @@ def test_files_lines_and_steps_are_those_of_one_after_the_other(backend, album, 
 
 def test_photos_are_worked_on_at_once(album, tmp_path, at_once):
     both = threading.Barrier(2, timeout=100)
-    colorizer = backends.colorizer(backend="torch", size=32)
+    colorizer = backends.colorizer(size=32)
     predict = colorizer.predict
     colorizer.predict = lambda array: (both.wait(), predict(array))[1]
     at_once(2)
@@ -73,7 +73,7 @@ def test_photos_are_worked_on_at_once(album, tmp_path, at_once):
 
 
 def test_photos_that_need_much_memory_are_alone(tmp_path, at_once, monkeypatch, photo):
-    colorizer = backends.colorizer(backend="torch", size=32)
+    colorizer = backends.colorizer(size=32)
     monkeypatch.setattr("cic.colorize.work.Gate", lambda room: Gate(1.0))
     inside, most, predict = [], [], colorizer.predict
 
@@ -100,7 +100,7 @@ from cic.system import console, threads
 threads.limit(2)
 def main():
     found = jobs.find([sys.argv[1]], sys.argv[2])
-    colorizer = backends.colorizer(backend="torch")
+    colorizer = backends.colorizer()
     found.colorize(colorizer, progress=lambda event: print(event.done, flush=True))
 console.run(main)
 """
@@ -108,7 +108,7 @@ console.run(main)
 
 @pytest.mark.slow
 def test_ctrl_c_stops_at_once_and_leaves_nothing_half_written(tmp_path, photos):
-    for number in range(200):
+    for number in range(100):
         images.write(tmp_path / "in" / f"{number:03}.png", np.roll(photos["coffee"], number, 0))
     process = subprocess.Popen(
         [sys.executable, "-c", CODE, str(tmp_path / "in"), str(tmp_path / "out")],

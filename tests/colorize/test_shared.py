@@ -210,7 +210,8 @@ def test_links_are_known_by_what_they_lead_to(tmp_path):
 
 
 @pytest.mark.slow
-def test_torchrun_and_variables_give_each_process_its_share(photo_folder, tmp_path):
+@pytest.mark.parametrize("framework", ["torch"])
+def test_torchrun_and_variables_give_each_process_its_share(framework, photo_folder, tmp_path):
     def start(*command, **variables):
         return subprocess.run(
             [sys.executable, *map(str, command)],
@@ -234,7 +235,7 @@ def test_torchrun_and_variables_give_each_process_its_share(photo_folder, tmp_pa
     for number in range(2):
         assert f"share {number} of 2 (torchrun: RANK, WORLD_SIZE)" in run.stdout
         assert len(lines_of(tmp_path / f"out.{number}-of-2.jsonl")) == 3
-    run = start("-m", "cic", "colorize", "photos", "-o", "one", "--backend", "torch")
+    run = start("-m", "cic", "colorize", "photos", "-o", "one", "--backend", framework)
     assert run.returncode == 0, run.stderr
     assert tree(tmp_path / "two") == tree(tmp_path / "one")
     assert len(tree(tmp_path / "one")) == 6

@@ -17,7 +17,7 @@ SAME = ("photos", "figures", "intervals", "less_gray", "heaviest_photo")
 
 @pytest.fixture(scope="module")
 def colorizers():
-    return {"ours": backends.colorizer(backend="torch", size=32)}
+    return {"ours": backends.colorizer(size=32)}
 
 
 def measured(folder, colorizers, share=None):
@@ -71,7 +71,7 @@ def test_what_are_not_all_the_shares_of_one_run_is_refused(photo_folder, coloriz
     ):
         with pytest.raises(InputError, match=words):
             joining.merge(given)
-    other = {"ours": backends.colorizer(backend="torch", size=64)}
+    other = {"ours": backends.colorizer(size=64)}
     [(_, data)] = measured(photo_folder, other, Share(1, 2)).items()
     (tmp_path / "evaluation.1-of-2.npz").write_bytes(data)
     with pytest.raises(InputError, match="measured differently"):
