@@ -28,6 +28,11 @@ LAUNCHERS = (
     ("PMI", "PMI_RANK", "PMI_SIZE"),
     ("Slurm", "SLURM_PROCID", "SLURM_NTASKS"),
 )
+# The variables with the number of a process among those on its machine.
+_PLACES = (
+    *("LOCAL_RANK", "PADDLE_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID"),
+    "SLURM_LOCALID",
+)
 # In a batch script Slurm sets the variables of its first task; `srun` alone sets one of these.
 _STEP = ("SLURM_STEP_ID", "SLURM_STEPID")
 
@@ -111,6 +116,12 @@ def launched() -> tuple[Share, str] | None:
             ) from None
         return share, f"{name}: {', '.join(keys)}"
     return None
+
+
+def place() -> int:
+    """Number of this process, from 0, among those of its launch on this machine."""
+    found = (os.environ.get(key, "") for key in _PLACES)
+    return next((int(text) for text in found if text.isdecimal()), 0)
 
 
 def chosen(flag: Share | None, progress: Callback | None = None) -> Share:
