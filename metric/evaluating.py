@@ -17,8 +17,9 @@ from cic.photos import kinds, sources
 from cic.photos.sheet import contact_sheet
 from cic.system import contents
 from cic.system.arrays import Array, Bytes, Floats
-from cic.system.errors import InputError
+from cic.system.errors import InputError, SettingError
 from cic.system.progress import Callback, tell
+from cic.system.shares import WHOLE, Share, size_of_file
 from cic.system.typing import Json
 from cic.weights import download
 from metric import (
@@ -29,7 +30,9 @@ from metric import (
     evaluation,
     gallery,
     heaviest,
+    joining,
     ledger,
+    lending,
     measuring,
     pairs,
     protocol,
@@ -42,6 +45,7 @@ from metric.figures import calibration, temperature
 from metric.gallery import printable
 from metric.heaviest import Heaviest
 from metric.ledger import Ledger
+from metric.lending import Readable
 from metric.runner import Runner
 from metric.summary import Summary
 
@@ -57,7 +61,9 @@ class Study:
     within a threshold as Paddle-CIC does; `seed` is that of the random baseline; `temperatures` are
     compared. A `gallery` shows up to so many of the best and of the worst photos of the first
     colorizer, a `comparison` so many by all; in them `alternatives` of each and, with
-    `uncertainty`, a map of it. `num_workers` processes read and measure, 0 is this one alone.
+    `uncertainty`, a map of it. `num_workers` processes read and measure, 0 is this one alone. Of
+    one of several `share`s only the sums are written, for `joining.merge`: temperatures and
+    pictures are of all photos.
     """
 
     image_dir: str
@@ -72,6 +78,12 @@ class Study:
     alternatives: int = 1
     uncertainty: bool = False
     num_workers: int = 0
+    share: Share = WHOLE
+
+    def __post_init__(self) -> None:
+        whole = [name for name in ("temperatures", "gallery", "comparison") if getattr(self, name)]
+        if whole and not self.share.is_whole:
+            raise SettingError(f"{', '.join(whole)} of a share: these need all photos: in one run")
 
     @cached_property
     def names(self) -> list[str]:
@@ -150,17 +162,20 @@ def _class_lines(study: Study, names: Sequence[str], recognisers: Recognisers) -
             return
 
 
-def _read_all(study: Study, progress: Callback | None) -> tuple[list[str], list[str]]:
-    """(names of those photos of a Study that can be read, messages of the others)."""
+def _read_all(study: Study, progress: Callback | None) -> Readable:
+    """The Readable photos of a Study's share; raises ValueError if there is none."""
     paths = list(map(study.path, study.names))
-    problems = evaluation.problems(paths, study.cut, study.num_workers, progress)
-    names = [name for name, problem in zip(study.names, problems) if not problem]
-    problems = list(filter(None, problems))
-    for problem in problems:
+    own = study.share.of_list(paths, size_of_file)
+    look_at = partial(
+        evaluation.problems, cut=study.cut, workers=study.num_workers, progress=progress
+    )
+    found = lending.readable(paths, own, study.seed, look_at)
+    for problem in found.problems:
         tell(f"skipped: {problem}", progress, sys.stderr)
-    if not names:
-        raise InputError(f"{study.image_dir}: no photo in there that can be read")
-    return names, problems  # type: ignore[return-value]
+    if not found.numbers:
+        whose = "" if study.share.is_whole else f" of share {study.share}"
+        raise InputError(f"{study.image_dir}: no photo{whose} in there that can be read")
+    return found
 
 
 def _card(
@@ -299,18 +314,21 @@ def evaluate(
     that cannot be measured.
     """
     shares = measuring.read_prior(study.prior) if study.prior else prior.default()
-    names, problems = _read_all(study, progress)
+    numbers, lenders, problems = _read_all(study, progress)
+    names = [study.names[i] for i in numbers]
     paths = list(map(study.path, names))
     sides = tuple({one.side for one in recognisers.classifiers.values()})
     grid = tuple(study.temperatures)
     how = evaluation.Protocol(shares, study.strict, study.cut, grid, sides, study.seed)
     before = list(map(contents.state, paths))
     measured = how, study.num_workers, recognisers.classifiers, progress
-    rows, notes = evaluation.measure(paths, colorizers, *measured)
+    rows, notes = evaluation.measure(paths, colorizers, *measured, lenders)
     ledger.name_from(rows, study.image_dir)
     card = _card(study, len(names), colorizers, frameworks, device)
     card |= {"classifiers": dict(recognisers.facts), "skipped": problems}
     card |= {name: len(noted) for name, noted in notes.items()}
+    if not study.share.is_whole:
+        return Evaluated(*joining.of_share(study.share, rows, card), {}, [], not problems)
     found, text, written = _draw_figures(rows, colorizers, card)
     kept = still_there(paths, before, progress)
     if kept:

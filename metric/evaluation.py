@@ -12,6 +12,7 @@ from cic.colour.grid import Grid
 from cic.colour.lab import rgb_to_lab
 from cic.colour.rebalance import is_gray
 from cic.photos import images
+from cic.system import threads
 from cic.system.arrays import Array, Bytes, Floats
 from cic.system.parallel import Pool
 from cic.system.progress import Callback, told
@@ -156,19 +157,25 @@ def measure(
     workers: int = 0,
     classifiers: Mapping[str, Classifier] = NO_CLASSIFIER,
     progress: Callback | None = None,
+    lenders: Sequence[str | None] | None = None,
 ) -> tuple[dict[str, Ledger], dict[str, list[str]]]:
     """({name: Ledger of Row}, {note: paths}) of {name: colorizer} and the baselines.
 
     Networks run in this process, pictures are made and measured in `workers`; the figures do not
     depend on their number. Photos are named by their paths. `classifiers` are {name: Classifier},
-    of the protocol's sides; the notes are measuring.NOTES. Steps are told to `progress`, see
+    of the protocol's sides; the notes are measuring.NOTES. `lenders` are the paths of the photos
+    that lend each its colours, by default of these photos. Steps are told to `progress`, see
     `cic.system.progress`; by default a bar is shown. Raises images.PhotoError.
     """
     rows: dict[str, Ledger] = {}
     notes: dict[str, list[str]] = {name: [] for name in NOTES}
-    jobs = _predicted(paths, colorizers, protocol)
+    if lenders is None:
+        donors = baselines.donors(len(paths), protocol.seed)
+        lenders = [None if donor is None else paths[donor] for donor in donors]
+    jobs = _predicted(paths, lenders, colorizers, protocol)
     with (
         Pool(workers, _measure_photo, protocol) as pool,
+        threads.divided(workers + 1),
         told(progress, "photo", len(paths), desc="measuring") as bar,
     ):
         for number, (measured, views, noted) in enumerate(bar.each(pool.map(jobs))):
@@ -185,16 +192,17 @@ def measure(
 
 
 def _predicted(
-    paths: Sequence[str], colorizers: Mapping[str, Colorizer], protocol: Protocol
+    paths: Sequence[str],
+    lenders: Sequence[str | None],
+    colorizers: Mapping[str, Colorizer],
+    protocol: Protocol,
 ) -> Iterator[Job]:
     """Yield the job of each photo: its path, that of the photo that lends it colours, and a
     Prediction of each colorizer.
     """
-    donors = baselines.donors(len(paths), protocol.seed)
-    for path, donor in zip(paths, donors):
+    for path, lender in zip(paths, lenders):
         image = Image.fromarray(protocol.cut.read(path)[0])
-        predictions = _predictions(path, image, colorizers)
-        yield path, None if donor is None else paths[donor], predictions
+        yield path, lender, _predictions(path, image, colorizers)
 
 
 def _predictions(

@@ -83,7 +83,8 @@ def pack(ledgers: Mapping[str, Ledger], conditions: Json) -> bytes:
     """Bytes of an .npz file of {row: Ledger} of the same photos, for `unpack`.
 
     It holds "sums" (rows, photos, columns) float64, NaN where a row has no such column, the names
-    of all three, and "conditions", a JSON object that two runs must agree on to be compared."""
+    of all three, and "conditions", a JSON object that two runs must agree on to be compared.
+    """
     columns = list(dict.fromkeys(name for one in ledgers.values() for name in one.columns()))
     columns = [name for name in columns if not place_of(name)]  # without those by temperature
     photos = next(iter(ledgers.values())).names()
@@ -120,6 +121,23 @@ def unpack(path: StrPath, kind: type) -> tuple[dict[str, Ledger], Json]:
             f"{path}: not the sums of a measured run: give the .npz beside its JSON file"
         ) from None
     return ledgers, conditions
+
+
+def joined(parts: Sequence[Mapping[str, Ledger]]) -> dict[str, Ledger]:
+    """{row: Ledger} of several with the same rows, as `unpack` gives them, of different photos.
+
+    Raises ValueError for other rows, or a photo that two have.
+    """
+    found: dict[str, Ledger] = {}
+    for part in parts:
+        if found and found.keys() != part.keys():
+            raise InputError(f"rows {', '.join(found)} in one, {', '.join(part)} in another")
+        for row, ledger in part.items():
+            mine = found.setdefault(row, Ledger(ledger.total))
+            if both := mine.photos.keys() & ledger.photos.keys():
+                raise InputError(f"{min(both)!r}: this photo is in two of them")
+            mine.photos |= ledger.photos
+    return found
 
 
 def _opened(kind: type, photos: Sequence[str], columns: Sequence[str], table: Array) -> Ledger:

@@ -3,16 +3,18 @@
 import paddle
 
 from cic.system.errors import SettingError
+from cic.system.shares import place
 
 
 def resolve_device(device="auto"):
     """Paddle's name of the device for "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:1".
 
-    Raises ValueError for another name or a GPU that is not there.
+    Of "auto", processes of one launch take the GPUs of their machine in turn. Raises ValueError for
+    another name or a GPU that is not there.
     """
     gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
     if device == "auto":
-        device = "gpu" if gpus else "cpu"
+        device = f"gpu:{place() % gpus}" if gpus else "cpu"
     kind, _, index = str(device).replace("cuda", "gpu").partition(":")
     if kind == "cpu":
         return "cpu"

@@ -3,16 +3,18 @@
 import torch
 
 from cic.system.errors import SettingError
+from cic.system.shares import place
 
 
 def resolve_device(device="auto"):
     """torch.device for "auto" (a GPU if there is one), "cpu", "gpu", "gpu:1" or "cuda:1".
 
-    Raises ValueError for another name or a GPU that is not there.
+    Of "auto", processes of one launch take the GPUs of their machine in turn. Raises ValueError for
+    another name or a GPU that is not there.
     """
     gpus = torch.cuda.device_count()
     if device == "auto":
-        device = "gpu" if gpus else "cpu"
+        device = f"gpu:{place() % gpus}" if gpus else "cpu"
     kind, _, index = str(device).replace("cuda", "gpu").partition(":")
     if kind == "cpu":
         return torch.device("cpu")

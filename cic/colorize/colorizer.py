@@ -28,7 +28,6 @@ LONGEST = 32  # times `size`: the most that any side may have
 COLUMN = 480  # pixels: width of a picture on the sheet of alternatives
 AnyPhoto: TypeAlias = Array | Image.Image | images.Photo  # what a Colorizer takes
 Kind: TypeAlias = int | str  # 1, 2 ..., SHEET or MAP
-Job: TypeAlias = tuple[str, str]  # source, target
 SHEET, MAP = "sheet", "map"  # kinds of pictures of a photo beside its colourings, 1, 2 ...
 
 

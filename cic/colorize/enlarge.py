@@ -1,6 +1,5 @@
 """What the network says of its cells, at every pixel of the photo, a strip of rows at a time."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from cic.colour.grid import Grid
+from cic.system import threads
 from cic.system.arrays import Array, Floats
 
 Made = TypeVar("Made")
@@ -44,7 +44,7 @@ def ordered(
         rows = slice(top, min(top + step, height))
         return make(rows, _enlarged(planes, row[rows], down[rows], column, across))
 
-    workers = max(1, (os.cpu_count() or 1) * STRIP // max(STRIP, width))  # of long rows, fewer
+    workers = max(1, threads.count() * STRIP // max(STRIP, width))  # of long rows, fewer
     ahead = 2 * workers
     with ThreadPoolExecutor(workers) as pool:
         pending: deque[Future[Made]] = deque()

@@ -1,12 +1,14 @@
 """Which files a command colours, and where each result goes."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import NamedTuple
 
-from cic.colorize.colorizer import Colorizer, Job
-from cic.colorize.work import ONE, Outcome, Pictures, colorize_files
+from cic.colorize.colorizer import Colorizer
+from cic.colorize.joblist import Job, Jobs, Places
+from cic.colorize.work import ALL, ONE, Outcome, Part, Pictures, colorize_files
 from cic.films import writer
 from cic.photos import kinds, sources
 from cic.photos.images import PhotoError
@@ -14,6 +16,7 @@ from cic.system import locks
 from cic.system.errors import InputError
 from cic.system.files import lies_in, remove_stale
 from cic.system.progress import Callback, tell
+from cic.system.shares import WHOLE, Share
 
 # Formats that results keep; others become PNG.
 KEPT = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp"}
@@ -25,7 +28,7 @@ def list_jobs(
     films: bool = False,
     left_out: kinds.LeftOut | None = None,
     progress: Callback | None = None,
-) -> tuple[list[Job], list[PhotoError]]:
+) -> tuple[Jobs, list[PhotoError]]:
     """([(source, target), ...], problems) of every photo, and of folders that cannot be read.
 
     Folders keep their inner layout, photos their format if it is common. With one photo and an
@@ -38,29 +41,29 @@ def list_jobs(
     extensions = (*sources.EXTENSIONS, *(sources.FILMS if films else ()))
     names_a_file = os.path.splitext(output)[1].lower() in extensions
     if names_a_file and len(paths) == 1 and not any(map(os.path.isdir, (paths[0], output))):
-        return [(paths[0], output)], []
-    jobs: list[Job] = []
+        jobs = Jobs(lambda name, source: output)
+        jobs.add(*os.path.split(paths[0]), Places().find(paths[0]))
+        return jobs, []
+    jobs = Jobs(partial(_target, output, films))
     problems: list[PhotoError] = []
-    results = 0
+    results, places = 0, Places()
     inside = os.path.join(os.path.realpath(output), "")
     for path in paths:
         if os.path.realpath(path) == os.path.realpath(output):
             raise InputError(f"{path}: the output folder is the input folder: name another with -o")
-        folder, names = os.path.dirname(path), [os.path.basename(path)]
+        folder, only = os.path.split(path)
+        found: Iterable[str] = [only]
         if os.path.isdir(path):
-            folder, names = path, sources.walk(path, extensions, problems.append, left_out)  # type: ignore[assignment]
-        for name in names:
-            source = os.path.join(folder, name)
-            if films and sources.is_film(source):
-                target = os.path.join(output, writer.target_name(name))
-            else:
-                target = os.path.join(output, _target_name(name, source))
-            if _is_in(path, inside):
-                _refuse_among(path, target)
-            elif _is_in(source, inside):
+            folder, found = path, sources.walk(path, extensions, problems.append, left_out)
+        is_named_in_there = _is_in(path, inside)
+        for name in found:
+            file = places.find(os.path.join(folder, name))
+            if is_named_in_there:
+                _refuse_among(path, jobs.target(name, file.path))
+            elif file.real.startswith(inside):
                 results += 1
                 continue
-            jobs.append((source, target))
+            jobs.add(folder, name, file)
     if results and not jobs:
         raise InputError(
             f"{', '.join(paths)}: all {results:,} photos in there lie in the output folder "
@@ -70,6 +73,15 @@ def list_jobs(
         line = f"{output}: {results:,} photos in this output folder are results, and left out"
         tell(line, progress)
     return jobs, problems
+
+
+def _target(output: str, films: bool, name: str, source: str) -> str:
+    """The target of a file `name` of a folder, in the folder `output`."""
+    if os.path.splitext(name)[1].lower() in KEPT:
+        return os.path.join(output, name)
+    if films and sources.is_film(source):
+        return os.path.join(output, writer.target_name(name))
+    return os.path.join(output, _target_name(name, source))
 
 
 def _is_in(path: str, inside: str) -> bool:
@@ -82,15 +94,15 @@ def _refuse_among(path: str, target: str) -> None:
         raise InputError(f"{path}: {target!r} would lie among its photos: name another -o")
 
 
-def locked(output: str, jobs: Sequence[Job]) -> AbstractContextManager[None]:
+def locked(output: str, jobs: Sequence[Job], share: Share = WHOLE) -> AbstractContextManager[None]:
     """A context in which no other run writes into the folder `output` of jobs of `list_jobs`.
 
-    A single file needs none: it is replaced whole.
+    Other shares of the same run may. A single file needs none: it is replaced whole.
     """
-    if [target for _, target in jobs] == [output]:
+    if len(jobs) == 1 and jobs[0][1] == output:
         remove_stale(output)
         return nullcontext()
-    return locks.cleaned(output)
+    return locks.cleaned(output, share)
 
 
 def _target_name(name: str, source: str) -> str:
@@ -114,7 +126,7 @@ class Listing(NamedTuple):
     """
 
     output: str
-    jobs: list[Job]
+    jobs: Sequence[Job]
     problems: list[PhotoError]
     left_out: list[str]
 
@@ -124,14 +136,16 @@ class Listing(NamedTuple):
         pictures: Pictures = ONE,
         film: Callable[[str, str], object] | None = None,
         progress: Callback | None = None,
+        part: Part = ALL,
     ) -> Outcome:
         """Colour all of them, alone in the output folder: an Outcome that counts the problems, too.
 
-        For `pictures`, `film` and `progress` see `colorize_files`.
+        For `pictures`, `film`, `progress` and `part` see `colorize_files`. Of several shares the
+        first counts the problems.
         """
-        with locked(self.output, self.jobs):
-            done, failed = colorize_files(colorizer, self.jobs, pictures, film, progress)
-        return Outcome(done, failed + len(self.problems))
+        with locked(self.output, self.jobs, part.share):
+            done, failed = colorize_files(colorizer, self.jobs, pictures, film, progress, part)
+        return Outcome(done, failed + len(self.problems) * part.share.is_first)
 
 
 def find(

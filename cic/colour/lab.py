@@ -6,13 +6,13 @@ vectorised on few processors and some ten times slower than `_cbrt` on the other
 """
 
 import functools
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cic.system import threads
 from cic.system.arrays import Array, Bytes, Floats, Shape
 
 # Linear sRGB -> XYZ with Y of white = 1: the rounded matrix of skimage.color.xyz_from_rgb,
@@ -211,7 +211,7 @@ def _for_blocks(convert: Callable[..., None], *arrays: Array) -> None:
         for start in starts:
             convert_block(start)
         return
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads.count()) as pool:
         for _ in pool.map(convert_block, starts):
             pass  # raises what a block raised
 

@@ -24,9 +24,9 @@ import backends
 from cic.colorize import film, jobs, settings
 from cic.colorize.colorizer import Colorizer
 from cic.colorize.smoothing import SMOOTHING
-from cic.colorize.work import Pictures
+from cic.colorize.work import Part, Pictures
 from cic.photos import sources
-from cic.system import console
+from cic.system import console, shares
 from cic.system.errors import InputError
 from metric.figures.flicker import FilmFigures
 
@@ -65,6 +65,18 @@ def parser() -> argparse.ArgumentParser:
         help="weight of a film's frames before in its colours, 0 (none) to 0.99 (%(default)s)",
     )
     add("--deinterlace", action="store_true", help="make whole pictures of a tape's fields (bwdif)")
+    add(
+        "--skip_existing",
+        action="store_true",
+        help="leave results alone that are there: a run that was stopped goes on",
+    )
+    add(
+        "--manifest",
+        metavar="JSONL",
+        help="file to add a line to for each photo: its result, seconds, error",
+    )
+    console.add_share(parser)
+    console.add_threads(parser)
     console.add_max_pixels(parser)
     return parser
 
@@ -91,6 +103,7 @@ def colorize_film(
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
+    part = Part(shares.chosen(args.share), args.skip_existing, args.manifest)
     listing = jobs.find(args.paths, args.output, films=True)
     if args.deinterlace and not any(sources.is_film(source) for source, _ in listing.jobs):
         raise InputError("--deinterlace: there is no film among them")
@@ -102,8 +115,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         lambda source, target: colorize_film(
             colorizer, source, target, args.smoothing, args.deinterlace
         ),
+        part=part,
     )
-    for line in listing.left_out:
+    for line in listing.left_out if part.share.is_first else ():
         print(line)
     print(f"{args.output}: {outcome}")
     return int(outcome.failed > 0)

@@ -27,10 +27,10 @@ import backends
 from cic.colorize import settings
 from cic.colorize.colorizer import Colorizer
 from cic.dataset.targets import read_classes
-from cic.system import console, packages
+from cic.system import console, packages, shares
 from cic.system.errors import InputError, SettingError
 from cic.weights import reading
-from metric import classification, evaluating, heaviest, measuring, record
+from metric import classification, evaluating, heaviest, joining, measuring, record
 from metric.evaluating import TAKEN, Study
 from metric.figures import temperature
 from metric.pairs import Cut
@@ -50,7 +50,11 @@ IDLE += ("seed_compatible", "classifier", "gallery", "uncertainty", "compare")
 def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "evaluate")
     add = parser.add_argument
-    add("--image_dir", required=True, help="folder of photos, searched at any depth")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--image_dir", help="folder of photos, searched at any depth")
+    what.add_argument(
+        "--merge", nargs="+", metavar="NPZ", help="put the files of all shares together"
+    )
     add("--save_path", required=True, help="folder for the figures")
     add("--weights", nargs="+", default=[None], help="checkpoints (the bundled one)")
     add("--names", nargs="+", help="their names in the table (those of the files)")
@@ -96,7 +100,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="T",
         help="figures by temperature, and the best for each aim (a range of them)",
     )
+    console.add_share(parser)
     console.add_num_workers(parser)
+    console.add_threads(parser)
     console.add_max_pixels(parser)
     return parser
 
@@ -167,6 +173,7 @@ def study_of(args: argparse.Namespace) -> Study:
         alternatives=args.alternatives,
         uncertainty=args.uncertainty,
         num_workers=args.num_workers,
+        share=args.share,
     )
 
 
@@ -193,12 +200,28 @@ def measure_classifiers(args: argparse.Namespace) -> bool:
     idle = [name for name in IDLE if getattr(args, name) not in (None, False)]
     if idle := [f"--{name}".replace("--sizes", "--size") for name in idle]:
         raise InputError(f"{', '.join(idle)}: of no effect on classifiers")
+    if not args.share.is_whole:
+        raise SettingError(f"share {args.share}: classifiers are measured in one run")
     classes = args.classes and read_classes(args.classes)
     rows = {row: (weights, backends.get(name)) for row, (weights, name) in rows_of(args).items()}
     photos = classification.Labelled(args.image_dir, classes, args.resize, args.max_samples)
     found = classification.evaluate(photos, rows, args.device, args.num_workers)
     show(args, found)
     return found.complete
+
+
+def merge(args: argparse.Namespace) -> int:
+    """Put the files of shares together; write and print it."""
+    used = ("help", "merge", "save_path")
+    given = [a for a in parser()._actions if a.dest not in used]
+    if idle := [a.option_strings[0] for a in given if getattr(args, a.dest) != a.default]:
+        raise SettingError(f"{', '.join(idle)}: of no effect on --merge")
+    names = [f"evaluation{ending}" for ending in measuring.ENDINGS if ending != ".png"]
+    measuring.refuse_outputs([os.path.join(args.save_path, name) for name in names], [])
+    found = joining.merge(args.merge)
+    show(args, found)
+    heaviest.warn_of(found.heaviest)
+    return int(not found.complete)
 
 
 def show(args: argparse.Namespace, found: Any) -> None:
@@ -210,6 +233,9 @@ def show(args: argparse.Namespace, found: Any) -> None:
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
     packages.need(*packages.MEASURE)
+    if args.merge:
+        return merge(args)
+    args.share = shares.chosen(args.share)
     check_outputs(args)
     measure = measure_classifiers if are_classifiers(args) else measure_colorizers
     complete = measure(args)

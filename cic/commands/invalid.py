@@ -25,6 +25,10 @@ The report lies beside the script, remove_invalid.jsonl. Each line is one photo,
   size     bytes of the file that was judged, or null
   sha256   its SHA-256, by which a later step can tell that it is still the same, or null
   reason   a sentence
+
+With --share, or under a launcher, each share writes files of its own, remove_invalid.0-of-2.sh and
+so on. Together they say what one run says: run each script; for cic prepare --invalid put the
+reports into one, cat remove_invalid.*-of-2.jsonl > remove_invalid.jsonl.
 """
 
 import argparse
@@ -34,7 +38,7 @@ from typing import Any
 
 from cic.dataset import invalid, validity
 from cic.dataset.invalid import SHOWN, Search
-from cic.system import console
+from cic.system import console, shares
 from cic.system.text import printable
 
 
@@ -55,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
         default=validity.MIN_SIZE,
         help="pixels of the short side, below which a photo is too small (%(default)s)",
     )
+    console.add_share(parser)
     console.add_num_workers(parser)
     console.add_max_pixels(parser)
     return parser
@@ -83,6 +88,7 @@ def summarize(search: Any, result: Any) -> None:
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = vars(parser().parse_args(argv))
     del args["max_pixels"]  # it has been set
+    args["share"] = shares.chosen(args["share"])
     search = Search(**args)
     result = invalid.find(search)
     summarize(search, result)

@@ -28,6 +28,9 @@ again, unless a photo has changed since, and the result is the same to the byte.
 are named and left out. A shard that is there keeps its photos: one that failed when it was made is
 named with its reason, which photos-000000.failed.json keeps, but not tried again; delete the shard
 to have it made anew. With --invalid, a photo that is no longer the one that was judged is taken.
+
+With --share, or under a launcher, several processes or machines fill one folder: each makes its
+share of the photos, or of the shards. All together make what one run makes, to the byte.
 """
 
 import argparse
@@ -36,7 +39,7 @@ from collections.abc import Sequence
 
 from cic.dataset import preparation, prepare
 from cic.dataset.preparation import Preparation
-from cic.system import console, invocation
+from cic.system import console, invocation, shares
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
         help="of the JPEG files, 1 to 100 (%(default)s)",
     )
     add("--invalid", metavar="REPORT", help="leave out what cic invalid found, its .jsonl")
+    console.add_share(parser)
     console.add_num_workers(parser)
     console.add_max_pixels(parser)
     return parser
@@ -66,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = vars(parser().parse_args(argv))
     del args["max_pixels"]  # it has been set
+    args["share"] = shares.chosen(args["share"])
     found = preparation.prepare_photos(Preparation(**args))
     print(
         f"{args['output']}: {found.photos:,} photos, {found.bytes / 1e6:,.1f} MB; "

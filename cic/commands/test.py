@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     add("--max_samples", type=console.positive, help="stop after so many photos")
     backends.add_flags(parser)
     settings.add_flags(parser)
+    console.add_threads(parser)
     console.add_max_pixels(parser)
     return parser
 

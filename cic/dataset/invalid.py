@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TextIO, TypeAlias
@@ -21,6 +21,7 @@ from cic.system.errors import InputError, SettingError
 from cic.system.files import check, check_outside, lies_in, replacing
 from cic.system.parallel import Pool
 from cic.system.progress import Callback, told
+from cic.system.shares import WHOLE, Share
 from cic.system.text import printable
 
 CHUNK = 16  # photos that travel to a worker together
@@ -36,7 +37,8 @@ class Search:
     `output` is the removal script, a .sh file, beside which the report lies; `preview` a picture of
     what was found, or None. A short side below `min_size`, pixels, is too small; with
     `remove_single_hue` the script removes those, too. `num_workers` processes look at photos, 0 for
-    this one alone. Raises ValueError for an output of another ending.
+    this one alone. One of several `share`s has outputs of its own, named for it; their lines are
+    those of one run. Raises ValueError for an output of another ending.
     """
 
     image_dir: str
@@ -45,6 +47,7 @@ class Search:
     remove_single_hue: bool = False
     min_size: int = validity.MIN_SIZE
     num_workers: int = 0
+    share: Share = WHOLE
 
     def __post_init__(self) -> None:
         for name in ("image_dir", "output", "preview"):
@@ -54,6 +57,8 @@ class Search:
             raise SettingError(
                 f"{self.output}: the script is a .sh file: call it remove_invalid.sh, say"
             )
+        for name in filter(lambda name: getattr(self, name), ("output", "preview")):
+            object.__setattr__(self, name, self.share.own(getattr(self, name)))
 
     @property
     def report(self) -> str:
@@ -139,7 +144,7 @@ def examine_all(
         Pool(search.num_workers, examine, place, search.min_size) as pool,
         told(progress) as bar,
     ):
-        photos = sources.photos([place], problem, result.left_out)
+        photos = _photos(search, problem, result.left_out)
         for photo, finding, content in bar.each(pool.map(photos, CHUNK)):
             result.counts[finding and finding.kind] += 1
             if finding is None:
@@ -156,6 +161,26 @@ def examine_all(
             if visible and len(result.shown) < SHOWN:
                 result.shown.append((photo, finding, remove))
     return result
+
+
+def _photos(
+    search: Search, problem: Callable[[object], object], left_out: kinds.LeftOut
+) -> Iterable[PhotoFile]:
+    """The photos of the share; the first share tells of `problem`s, and of what is left out."""
+    if search.share.is_whole:
+        return sources.photos([search.image_dir], problem, left_out)
+    found = sources.PhotoList([search.image_dir])
+    if not found:
+        raise _nothing(search, found.kinds)
+    if search.share.is_first:
+        for reason in found.problems:
+            problem(reason)
+        left_out.update(found.kinds)
+    return (found[i] for i in search.share.of_list(found, sources.size))
+
+
+def _nothing(search: Search, left_out: kinds.LeftOut) -> InputError:
+    return InputError(f"{printable(search.image_dir)}: no photo in there{left_out.said()}")
 
 
 def _line(path: str, finding: Finding, removed: bool, content: contents.Content | None) -> str:
@@ -202,10 +227,8 @@ def find(search: Search, progress: Callback | None = None) -> Result:
         report_file = stack.enter_context(open(paths[1], "w", encoding="ascii"))
         script = removal.Script(script_file, folder)
         result = examine_all(search, script, report_file, progress)
-        if not result.counts:
-            raise InputError(
-                f"{printable(search.image_dir)}: no photo in there{result.left_out.said()}"
-            )
+        if not result.counts and search.share.is_whole:
+            raise _nothing(search, result.left_out)
         script.end()
     if search.preview and result.shown:
         images.write(search.preview, draw(result.shown))

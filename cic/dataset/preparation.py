@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from cic.dataset import prepare
-from cic.photos import images
+from cic.photos import images, sources
 from cic.photos.sources import PhotoFile, PhotoList, report_name
 from cic.system import bounded_json, contents, limits, locks
 from cic.system.errors import InputError
 from cic.system.files import is_leftover, remove_leftovers, replacing
 from cic.system.parallel import Pool
 from cic.system.progress import Callback, tell, told
+from cic.system.shares import WHOLE, Share
 from cic.system.typing import Json
 
 SETTINGS = "prepared.json"
@@ -29,7 +30,8 @@ class Preparation:
 
     Their short side becomes at most `load_size`, pixels. `shards` is the number of photos in each
     shard, None for folders of files; `quality` that of the JPEG files, 1 to 100; `invalid` a report
-    whose photos are left out. `num_workers` processes read them, 0 for this one alone.
+    whose photos are left out. `num_workers` processes read them, 0 for this one alone. A `share` is
+    one of the photos or, of shards, of these; all shares together make what one run makes.
     Raises ValueError for a quality that cannot be.
     """
 
@@ -40,6 +42,7 @@ class Preparation:
     quality: int = prepare.QUALITY
     invalid: str | None = None
     num_workers: int = 0
+    share: Share = WHOLE
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
@@ -81,7 +84,7 @@ def _refuse_output(settings: Preparation) -> None:
     if os.path.lexists(settings.output) and not os.path.isdir(settings.output):
         raise InputError(f"{settings.output}: is not a folder")
     names = os.listdir(settings.output) if os.path.isdir(settings.output) else []
-    names = [name for name in names if name != locks.NAME]
+    names = [name for name in names if name not in (locks.NAME, locks.SHARES)]
     if SETTINGS not in names and not all(map(is_leftover, names)):
         raise InputError(
             f"{settings.output}: is not empty, nor of an earlier run: choose another --output"
@@ -132,7 +135,7 @@ def _choose(photos: PhotoList, settings: Preparation, progress: Callback | None)
     return chosen
 
 
-def _begin(facts: dict[str, Json], output: str) -> None:
+def _begin(facts: dict[str, Json], output: str, share: Share) -> None:
     """Note the facts in `output`; raises ValueError if it was begun with others."""
     path = os.path.join(output, SETTINGS)
     if os.path.exists(path):
@@ -154,23 +157,20 @@ def _begin(facts: dict[str, Json], output: str) -> None:
     else:
         with replacing(path) as fresh, open(fresh, "w", encoding="utf-8") as file:
             json.dump(facts, file, indent=1)
-    remove_leftovers(output)
+    remove_leftovers(output, alone=share.is_whole)
 
 
 def _make_shards(
     pool: Pool[prepare.Made],
     photos: PhotoList,
-    chosen: Sequence[int],
-    settings: Preparation,
+    parts: Sequence[tuple[str, Sequence[int]]],
     say: Callable[[str], object],
 ) -> Iterator[prepare.Made]:
-    """Yield Made of each photo, in order, while the shards that are not there are written."""
+    """Yield Made of each photo, in order, while the shards that are not there are written.
+
+    `parts` are each shard's path and the numbers of its photos.
+    """
     begin = time.time_ns()
-    output, length = settings.output, settings.shards
-    parts = [
-        (os.path.join(output, f"photos-{number:06}.tar"), chosen[start : start + length])  # type: ignore[operator]
-        for number, start in enumerate(range(0, len(chosen), length))  # type: ignore[arg-type]
-    ]
     there = [prepare.is_whole(path, (photos[i] for i in part), say) for path, part in parts]
     todo = (part for (_, part), done in zip(parts, there) if not done)
     results = pool.map(chain.from_iterable(todo), CHUNK)
@@ -182,20 +182,43 @@ def _make_shards(
             yield from prepare.write_shard(path, names, islice(results, len(part)), begin)
 
 
+def _own_parts(
+    settings: Preparation, photos: PhotoList, chosen: Sequence[int]
+) -> list[tuple[str, Sequence[int]]]:
+    """(path, numbers of its photos) of each shard that is of the share."""
+    length = settings.shards or 1
+    parts = [
+        (os.path.join(settings.output, f"photos-{number:06}.tar"), chosen[start : start + length])
+        for number, start in enumerate(range(0, len(chosen), length))
+    ]
+
+    def size(part: tuple[str, Sequence[int]]) -> int:
+        return sum(sources.size(photos[i]) for i in part[1])
+
+    return [parts[n] for n in settings.share.of_list(parts, size)]
+
+
 def _work(
     settings: Preparation, photos: PhotoList, chosen: Sequence[int], progress: Callback | None
 ) -> Prepared:
-    """Prepared of all the chosen photos, but for what is known before."""
+    """Prepared of all the chosen photos of the share, but for what is known before."""
     output = None if settings.shards else settings.output
     job = prepare.Job(photos, settings.load_size, settings.quality, output)
     found, start = Prepared(), time.perf_counter()
+    parts: list[tuple[str, Sequence[int]]] = []
+    if settings.shards:
+        parts = _own_parts(settings, photos, chosen)
+        chosen = array("q", chain.from_iterable(numbers for _, numbers in parts))
+    elif not settings.share.is_whole:
+        own = settings.share.of_list(chosen, lambda i: sources.size(photos[i]))
+        chosen = array("q", (chosen[n] for n in own))
     with (
         Pool(settings.num_workers, prepare.make, job) as pool,
         told(progress, total=len(chosen)) as bar,
     ):
         results = pool.map(chosen, CHUNK)
         if settings.shards:
-            results = _make_shards(pool, photos, chosen, settings, bar.say)
+            results = _make_shards(pool, photos, parts, bar.say)
         for made, i in bar.each(zip(results, chosen)):
             if made.again:
                 bar.say(f"made anew: {str(photos[i])!r} has changed since")
@@ -219,7 +242,7 @@ def prepare_photos(settings: Preparation, progress: Callback | None = None) -> P
     """
     _refuse_output(settings)
     photos = PhotoList(settings.image_dir)
-    for problem in photos.problems:
+    for problem in photos.problems if settings.share.is_first else ():
         tell(f"failed: {problem}", progress)
     chosen = _choose(photos, settings, progress)
     if not chosen:
@@ -229,8 +252,9 @@ def prepare_photos(settings: Preparation, progress: Callback | None = None) -> P
     facts["max_pixels"] = limits.pixel_limit()
     facts["subsampling"], facts["photos"] = prepare.SUBSAMPLING, len(chosen)
     facts["fingerprint"] = prepare.fingerprint(photos, chosen)
-    with locks.held(settings.output):
-        _begin(facts, settings.output)
+    with locks.held(settings.output, settings.share):
+        _begin(facts, settings.output, settings.share)
         found = _work(settings, photos, chosen, progress)
-    found.unread, found.left_out = len(photos.problems), photos.left_out
+    if settings.share.is_first:  # it tells what concerns all
+        found.unread, found.left_out = len(photos.problems), photos.left_out
     return found

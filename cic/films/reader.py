@@ -1,7 +1,6 @@
 """Films through PyAV, read: their frames upright and in sRGB, their other tracks as packets."""
 
 import math
-import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import NamedTuple, TypeAlias
@@ -13,6 +12,7 @@ from cic.films.pyav import Codec, Graph, Packet, Pyav, VideoFrame
 from cic.films.survey import DAY, Survey, Track, is_end, is_header, named, opened, ticks_long
 from cic.photos import images
 from cic.photos.images import PhotoError
+from cic.system import threads as computing
 from cic.system.arrays import Bytes
 
 _LIMITED, _UNTAGGED = 1, 2  # libavutil's AVCOL_RANGE_MPEG; ITU-T H.273's matrix of no name
@@ -261,7 +261,7 @@ def _display_matrix(image: VideoFrame) -> Matrix:
 
 def threads(pixels: int) -> int:
     """How many threads may work on frames of that many pixels."""
-    return max(1, min(os.cpu_count() or 1, _IN_WORK // max(1, pixels)))
+    return max(1, min(computing.total(), _IN_WORK // max(1, pixels)))
 
 
 def is_sideways(matrix: Matrix) -> bool:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from cic.photos import metadata
 from cic.photos.damage import Unsupported
+from cic.system import groups
 from cic.system.arrays import Shape
 from cic.system.limits import PIXELS, pixel_limit
 
@@ -159,7 +160,7 @@ def available() -> float:
 
 
 def _machine() -> int | None:
-    for line in _lines("/proc/meminfo"):
+    for line in groups.lines("/proc/meminfo"):
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return None
@@ -172,7 +173,7 @@ def _address_space() -> int | None:
     except ImportError:  # not on Windows
         return None
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    taken = "".join(_lines("/proc/self/statm")).split()
+    taken = "".join(groups.lines("/proc/self/statm")).split()
     if limit == resource.RLIM_INFINITY or not taken:
         return None
     return max(0, limit - int(taken[0]) * resource.getpagesize())
@@ -192,31 +193,19 @@ _GROUPS = (
 
 def _groups() -> Iterator[int]:
     """What each control group that this process is in leaves, bytes."""
-    lines = (line.strip().split(":", 2) for line in _lines("/proc/self/cgroup"))
-    own = (parts for parts in lines if len(parts) == 3)
-    paths = {path.strip("/") for _, kinds, path in own if not kinds or "memory" in kinds} | {""}
-    for root, limit, usage, cached in _GROUPS:
-        for path in paths:
-            folder = os.path.normpath(os.path.join(root, path))
-            while folder.startswith(root):
-                free = _left(folder, limit, usage, cached)
-                if free is not None:
-                    yield free
-                folder = os.path.dirname(folder)
+    for root, *names in _GROUPS:
+        for folder in groups.folders(root, "memory"):
+            free = _left(folder, *names)
+            if free is not None:
+                yield free
 
 
 def _left(folder: str, limit: str, usage: str, cached: str) -> int | None:
     try:
-        most, taken = (int("".join(_lines(os.path.join(folder, name)))) for name in (limit, usage))
+        most, taken = (
+            int("".join(groups.lines(os.path.join(folder, name)))) for name in (limit, usage)
+        )
     except ValueError:  # "max", or there is none
         return None
-    stat = dict(line.split() for line in _lines(os.path.join(folder, "memory.stat")))
+    stat = dict(line.split() for line in groups.lines(os.path.join(folder, "memory.stat")))
     return max(0, most - taken + int(stat.get(cached, 0)))
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        with open(path, encoding="ascii") as file:
-            return file.readlines()
-    except OSError:
-        return []

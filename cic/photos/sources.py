@@ -8,6 +8,7 @@ from typing import NamedTuple, NoReturn, TypeAlias
 
 from cic.photos import kinds, shards
 from cic.photos.images import PhotoError
+from cic.system.shares import size_of_file
 from cic.system.typing import StrPath
 
 EXTENSIONS = (
@@ -166,6 +167,11 @@ def _members(shard: str, onerror: Callable[[PhotoError], object]) -> Iterator[sh
     yield from (member for member in found if is_photo(member.name))
 
 
+def size(photo: PhotoFile) -> int:
+    """Bytes of a photo; 0 of a file that cannot be looked at."""
+    return photo.size if isinstance(photo, shards.Member) else size_of_file(photo)
+
+
 def report_name(photo: PhotoFile, places: Iterable[str]) -> str:
     """Name that reports have for a photo of `places`: relative to them, a member's in its shard."""
     if isinstance(photo, File):
@@ -181,9 +187,9 @@ class PhotoList(Sequence[PhotoFile]):
 
     Only those that are `wanted`, a function of the photo, all by default. `problems` has a message
     for each folder or shard that could not be read, or not to its end, `left_out` a line for each
-    kind of photos that is not read here; `searched` are the places. `groups` are the numbers of
-    photos of each place: those of a place come one after the other, and a place that is named twice
-    is there twice.
+    kind of photos that is not read here, of which `kinds` are the counts; `searched` are the
+    places. `groups` are the numbers of photos of each place: those of a place come one after the
+    other, and a place that is named twice is there twice.
     """
 
     def __init__(
@@ -210,7 +216,8 @@ class PhotoList(Sequence[PhotoFile]):
                 self.size.append(size)
             self.groups.append(len(names) - before)
         self.places, self.names = list(numbers), b"".join(names)
-        self.problems, self.left_out = list(map(str, problems)), left_out.lines()
+        self.problems, self.kinds = list(map(str, problems)), left_out
+        self.left_out = left_out.lines()
 
     def __len__(self) -> int:
         return len(self.end)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from math import nan
 from typing import Any, NoReturn
 
-from cic.system import defects, errors, invocation, limits
+from cic.system import defects, errors, invocation, limits, shares, threads
 from cic.system.errors import SettingError
 from cic.system.text import said
 from cic.system.typing import Json
@@ -85,9 +85,49 @@ def add_num_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num_workers",
         type=natural,
-        default=os.cpu_count(),
+        default=threads.total(),
         help="processes that read photos; 0: only this one (%(default)s)",
     )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """The flag with which tools that run a network choose how many threads compute."""
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        action=_LimitThreads,
+        help="threads that compute at once (OMP_NUM_THREADS, or the cores that are free)",
+    )
+
+
+class _LimitThreads(argparse.Action):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        value: Any,
+        option_string: str | None = None,
+    ) -> None:
+        threads.limit(value)
+        setattr(namespace, self.dest, value)
+
+
+def add_share(parser: argparse.ArgumentParser) -> None:
+    """The flag with which tools that read many photos take one share of them: see `shares`."""
+    parser.add_argument(
+        "--share",
+        type=part,
+        metavar="R/N",
+        help="take share R of N of the photos, R from 0 to N - 1 (the launcher's; else all)",
+    )
+
+
+def part(text: str) -> shares.Share:
+    """argparse type: a share of a list, "0/4"."""
+    try:
+        return shares.read(text)
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_max_pixels(parser: argparse.ArgumentParser) -> None:

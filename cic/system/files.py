@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -16,6 +17,7 @@ except ImportError:  # not on Windows
 
 LONGEST_NAME = 255  # bytes: NAME_MAX of Linux, and no more elsewhere
 _MARK = ".partial"
+_turn = threading.Lock()  # there is one umask
 _LEFTOVER = re.compile(rf"\..*\.[a-z0-9_]{{8}}\{_MARK}(\.[^.]*)?", re.DOTALL)  # mkstemp's names
 
 
@@ -28,7 +30,8 @@ def replacing(path: StrPath) -> Iterator[str]:
     """
     path = os.path.abspath(os.fspath(path))
     folder, name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
+    with _turn:  # or another thread's `_umask` might open it to all
+        os.makedirs(folder, exist_ok=True)
     suffix = os.path.splitext(name)[1]
     try:
         handle, fresh = tempfile.mkstemp(_MARK + suffix, _hidden(name), folder)
@@ -43,9 +46,7 @@ def replacing(path: StrPath) -> Iterator[str]:
         yield fresh
         with open(fresh, "r+b") as written:
             os.fsync(written.fileno())
-        umask = os.umask(0)  # it can only be read by setting it
-        os.umask(umask)
-        os.chmod(fresh, 0o666 & ~umask)  # mkstemp's files are private
+        os.chmod(fresh, 0o666 & ~_umask())  # mkstemp's files are private
         os.replace(fresh, path)
     except BaseException as error:
         os.unlink(fresh)
@@ -56,6 +57,13 @@ def replacing(path: StrPath) -> Iterator[str]:
     finally:
         if fcntl:
             os.close(handle)
+
+
+def _umask() -> int:
+    with _turn:
+        umask = os.umask(0)  # it can only be read by setting it
+        os.umask(umask)
+    return umask
 
 
 def _lock(handle: int) -> None:
@@ -69,14 +77,12 @@ def remove_stale(path: StrPath) -> None:
     What another process writes just now is locked, and stays.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    if not fcntl or not os.path.isdir(folder):
+    if not os.path.isdir(folder):
         return
     mine = _hidden(name)
     for other in os.listdir(folder):
         if other.startswith(mine) and is_leftover(other):
-            with suppress(OSError), open(os.path.join(folder, other), "r+b") as left:
-                _lock(left.fileno())
-                os.unlink(left.name)
+            _remove_unlocked(os.path.join(folder, other))
 
 
 def _hidden(name: str) -> str:
@@ -125,12 +131,25 @@ def is_leftover(name: str) -> bool:
     return bool(_LEFTOVER.fullmatch(name))
 
 
-def remove_leftovers(folder: StrPath, deep: bool = True) -> None:
+def remove_leftovers(folder: StrPath, deep: bool = True, alone: bool = True) -> None:
     """Remove what `replacing` left in `folder` when it was killed; nobody may write there.
 
+    If this process is not `alone`, others may: what they write just now is locked, and stays.
     Folders in it are entered if `deep`; never hidden ones: nothing is written in them.
     """
     for root, folders, names in os.walk(folder):
         folders[:] = (name for name in folders if deep and not name.startswith("."))
-        for name in filter(is_leftover, names):
-            os.unlink(os.path.join(root, name))
+        for path in (os.path.join(root, name) for name in names if is_leftover(name)):
+            if alone:
+                os.unlink(path)
+            else:
+                _remove_unlocked(path)
+
+
+def _remove_unlocked(path: str) -> None:
+    """Remove what `replacing` left, unless another process writes it just now."""
+    if not fcntl:
+        return
+    with suppress(OSError), open(path, "r+b") as left:
+        _lock(left.fileno())
+        os.unlink(path)

@@ -4,6 +4,9 @@ The lock is the kernel's, on a file in the folder (flock), which ends with the p
 it, however that ends; on NFS the server keeps it for all hosts. The file says who the owner is: a
 file without an owner that is alive is what a kill left, and is taken over. Where flock is local to
 a host, or does not work, the file's time tells: its owner sets it every BEAT seconds.
+
+Shares of one run work beside each other, each under a lock of its own; a run that takes all, and a
+share of another division, are refused meanwhile.
 """
 
 import json
@@ -19,6 +22,7 @@ from contextlib import contextmanager, suppress
 
 from cic.system.errors import Error, FileError
 from cic.system.files import remove_leftovers
+from cic.system.shares import WHOLE, Share
 from cic.system.typing import Json, StrPath
 
 try:
@@ -27,8 +31,10 @@ except ImportError:  # of Unix
     fcntl = None  # type: ignore[assignment]
 
 NAME = ".cic-lock"
+SHARES = ".cic-shares"  # the folder of the shares' locks, "0-of-2" and so on
 BEAT = 30  # seconds between signs of life
 SILENT = 150  # seconds without one, after which an owner on another machine is taken for dead
+GLANCE = 1.0  # seconds that another share may take to look at a lock, and remove it
 
 
 class LockedError(Error, OSError):
@@ -36,27 +42,29 @@ class LockedError(Error, OSError):
 
 
 @contextmanager
-def held(folder: StrPath) -> Iterator[bool]:
+def held(folder: StrPath, share: Share = WHOLE) -> Iterator[bool]:
     """A context in which no other run that asks writes into `folder`, which is made if need be.
 
-    Gives whether an earlier run was killed in it. The file is removed at the end, and so is the
-    folder if it was made here and is empty. Of several processes of one run, the first alone asks.
-    Raises LockedError if another run is at work, OSError if the folder cannot be written to.
+    Other shares of the same division as `share` may. Gives whether an earlier run was killed in it.
+    The file is removed at the end, and so is the folder if it was made here and is empty. Of
+    several processes of one run, the first alone asks. Raises LockedError if another run is at
+    work, OSError if the folder cannot be written to.
     """
     made = _missing(folder)
-    path = os.path.join(folder, NAME)
+    path = _path(folder, share)
     try:
         file, before = _take(path, folder)
         ended = threading.Event()
         threading.Thread(target=_beat, args=(path, ended), daemon=True).start()
         try:
-            yield before is not None
+            others = [_free(other, folder) for other in _others(folder, share)]
+            yield before is not None or any(others)
         finally:
             ended.set()
-            with suppress(OSError):
-                if os.path.samestat(os.stat(path), os.fstat(file)):
-                    os.unlink(path)
-            os.close(file)
+            _remove(path, file)
+            if not share.is_whole:
+                with suppress(OSError):  # not empty
+                    os.rmdir(os.path.dirname(path))
     finally:
         for place in made:
             with suppress(OSError):  # not empty
@@ -64,12 +72,64 @@ def held(folder: StrPath) -> Iterator[bool]:
 
 
 @contextmanager
-def cleaned(folder: StrPath) -> Iterator[None]:
+def cleaned(folder: StrPath, share: Share = WHOLE) -> Iterator[None]:
     """As `held`; what a run that was killed left half-written in the folder is removed first."""
-    with held(folder) as was_killed:
+    with held(folder, share) as was_killed:
         if was_killed:
-            remove_leftovers(folder)
+            remove_leftovers(folder, alone=share.is_whole)
         yield
+
+
+def _path(folder: StrPath, share: Share) -> str:
+    if share.is_whole:
+        return os.path.join(folder, NAME)
+    return os.path.join(folder, SHARES, f"{share.number}-of-{share.of}")
+
+
+def _others(folder: StrPath, share: Share) -> Iterator[str]:
+    """Paths of the locks whose owners may not work beside this one: it is there by now, so that of
+    two that come at once one sees the other.
+    """
+    if not share.is_whole:
+        yield _path(folder, WHOLE)
+    with suppress(FileNotFoundError):
+        for name in os.listdir(os.path.join(folder, SHARES)):
+            if not name.endswith(f"-of-{share.of}"):
+                yield os.path.join(folder, SHARES, name)
+
+
+def _free(path: str, folder: StrPath) -> bool:
+    """Remove the lock of another run that was killed: whether there was one.
+
+    Raises LockedError if that run is at work.
+    """
+    until = time.monotonic() + GLANCE
+    while True:
+        try:
+            file = _open(path, folder, 0)
+        except FileNotFoundError:
+            return False
+        if (is_ours := _lock(file)) is not None or time.monotonic() > until:
+            break
+        os.close(file)
+        time.sleep(GLANCE / 20)
+    try:
+        _refuse_living(file, folder, is_ours)
+    except BaseException:
+        os.close(file)
+        raise
+    _remove(path, file)
+    with suppress(OSError):  # not empty, or not of shares
+        os.rmdir(os.path.dirname(path))
+    return True
+
+
+def _remove(path: str, file: int) -> None:
+    """Remove a lock whose open file is `file`, and let go of it."""
+    with suppress(OSError):
+        if os.path.samestat(os.stat(path), os.fstat(file)):
+            os.unlink(path)
+    os.close(file)
 
 
 def _missing(folder: StrPath) -> list[str]:
@@ -86,7 +146,7 @@ def _missing(folder: StrPath) -> list[str]:
 def _take(path: str, folder: StrPath) -> tuple[int, dict[str, Json] | None]:
     """(file descriptor that holds the lock, the dead owner whose file it was, or None)."""
     while True:
-        os.makedirs(folder, exist_ok=True)  # the run that made it may have removed it
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # another run may have removed it
         try:
             file = _open(path, folder)
         except FileNotFoundError:
@@ -120,8 +180,8 @@ def _refuse_living(file: int, folder: StrPath, is_ours: bool | None) -> dict[str
     return owner
 
 
-def _open(path: str, folder: StrPath) -> int:
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+def _open(path: str, folder: StrPath, more: int = os.O_CREAT) -> int:
+    flags = os.O_RDWR | more | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         file = os.open(path, flags, 0o666)
     except OSError as error:  # it names a file that nobody knows

@@ -3,7 +3,6 @@
 Each finding says what was measured, how bad that is, and what to do about it.
 """
 
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from cic.dataset.batches import Batch, PhotoDataset
 from cic.dataset.loader import Loader
 from cic.networks import BINS, Network, layers
 from cic.networks.encoder import trained
+from cic.system import threads
 from cic.system.arrays import Array
 from cic.system.invocation import named
 from cic.training import survey
@@ -79,7 +79,7 @@ def checkup(
     batch, rate = _load(loader, start, brief)  # first, so that its workers have started
     most = (BRIEF_PHOTOS, BRIEF_SECONDS) if brief else (PHOTOS, inf)
     seen = survey.take(dataset, *most, loader.order.odds())
-    rate = rate or max(1, seen.photos) / seen.seconds * min(max(1, loader.workers), _cores())
+    rate = rate or max(1, seen.photos) / seen.seconds * min(max(1, loader.workers), threads.cores())
     found = survey.findings(seen, dataset, shares)
     if held_out:
         found += survey.held_out(survey.take(held_out, *most), held_out)
@@ -161,11 +161,6 @@ def _memory(trainer: Trainer, recipe: Recipe, loader: Loader) -> Remark:
     return Remark("memory", measured, verdict, advice if verdict != OK else "")
 
 
-def _cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _load(loader: Loader, start: int, brief: bool) -> tuple[Batch, float | None]:
     """(the Batch of step `start`, photos a second of this process's loader, None if brief)."""
     workers = max(1, loader.workers)
@@ -214,7 +209,7 @@ def _loader(speed: Speed, seen: Sample, loader: Loader) -> Remark:
     verdict = BAD if worst else WARN if speed.starved > STARVED[0] else OK
     if verdict == OK:
         return Remark("loader", measured)
-    advice = f"more --num_workers than {loader.workers}; there are {_cores()} cores"
+    advice = f"more --num_workers than {loader.workers}; there are {threads.cores()} cores"
     if seen.large > seen.photos / 2:
         advice = f"shrink the photos once with {named('prepare')}; {advice}"
     return Remark("loader", measured, verdict, advice)

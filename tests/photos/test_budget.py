@@ -15,6 +15,7 @@ from cic import networks
 from cic.dataset import validity
 from cic.photos import budget, images
 from cic.photos.damage import Unsupported
+from cic.system import groups
 from cic.weights import reading
 from helpers import ROOT
 
@@ -198,7 +199,7 @@ def test_what_a_network_takes_grows_with_its_input(size):
 
 
 def files(monkeypatch, contents):
-    monkeypatch.setattr(budget, "_lines", lambda path: contents.get(path, "").splitlines(True))
+    monkeypatch.setattr(groups, "lines", lambda path: contents.get(path, "").splitlines(True))
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,9 @@ CLASSES = {
     DownloadError: OSError,
     LockedError: OSError,
 }
-INTERNAL = {"Refused"}  # never leaves cic.weights.files: its reason becomes a CheckpointError
+# Refused never leaves cic.weights.files: its reason becomes a CheckpointError. Stopped never leaves
+# the threads of cic.system.pipeline.
+INTERNAL = {"Refused", "Stopped"}
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)

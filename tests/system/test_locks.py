@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 
 from cic.photos import images
 from cic.system import errors, files, locks
+from cic.system.shares import WHOLE, Share
 from helpers import ROOT, started
 
 pytestmark = pytest.mark.slow
@@ -247,3 +248,68 @@ def test_a_file_that_is_in_the_way_of_the_folder_is_named(tmp_path):
     for folder in ("file", "file/a", "file/a/b"):
         with pytest.raises(errors.FileError, match=named), locks.held(tmp_path / folder):
             pass
+
+
+@contextmanager
+def refused():
+    with pytest.raises(locks.LockedError, match="is writing into this folder"):
+        yield
+
+
+def test_shares_of_one_division_work_beside_each_other_and_nobody_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "GLANCE", 0.1)
+    out = tmp_path / "out"
+    with locks.held(out, Share(0, 2)), locks.held(out, Share(1, 2)):
+        for other in (WHOLE, Share(0, 2), Share(0, 3)):
+            with refused(), locks.held(out, other):
+                pass
+        assert sorted(os.listdir(out / locks.SHARES)) == ["0-of-2", "1-of-2"]
+    assert not out.exists()
+    with locks.held(out), refused(), locks.held(out, Share(0, 2)):
+        pass
+    assert not out.exists()
+
+
+def test_what_a_killed_share_left_goes_but_not_what_another_share_is_writing(tmp_path):
+    (tmp_path / locks.SHARES).mkdir()
+    claim(tmp_path / locks.SHARES, machine=locks._machine()).rename(
+        tmp_path / locks.SHARES / "1-of-2"
+    )
+    half = tmp_path / ".a.abcdefg1.partial.png"
+    half.touch()
+    with (
+        locks.held(tmp_path, Share(0, 2)),
+        files.replacing(tmp_path / "b.png") as fresh,
+        locks.cleaned(tmp_path, Share(1, 2)),
+    ):
+        assert not half.exists()
+        assert os.path.exists(fresh)
+    assert sorted(os.listdir(tmp_path)) == ["b.png"]
+
+
+@pytest.mark.parametrize("next_run", [WHOLE, Share(0, 3)])
+def test_a_killed_share_locks_no_run_of_another_division_out(tmp_path, next_run):
+    (tmp_path / locks.SHARES).mkdir()
+    claim(tmp_path / locks.SHARES, machine=locks._machine()).rename(
+        tmp_path / locks.SHARES / "1-of-2"
+    )
+    with locks.held(tmp_path, next_run) as was_killed:
+        assert was_killed
+    assert not list(tmp_path.iterdir())
+
+
+def test_several_shares_find_a_killed_run_at_once(tmp_path):
+    claim(tmp_path, machine=locks._machine())
+    code = """
+import sys
+from cic.system import locks
+from cic.system.shares import Share
+with locks.held(sys.argv[1], Share(int(sys.argv[2]), 3)):
+    print("in", flush=True)
+    sys.stdin.read()
+"""
+    runs = [start(code, tmp_path, number) for number in range(3)]
+    assert [run.stdout.readline() for run in runs] == ["in\n"] * 3
+    for run in runs:
+        assert run.communicate("", timeout=60)[1] == ""
+    assert not list(tmp_path.iterdir())

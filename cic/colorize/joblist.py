@@ -1,0 +1,193 @@
+"""A list of files to colour, however long: a few bytes a file, and what they are to each other."""
+
+import os
+import stat
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from typing import NamedTuple, TypeAlias, overload
+
+import numpy as np
+
+from cic.system.shares import Share, dealt, size_of_file
+
+Job: TypeAlias = tuple[str, str]  # source, target
+
+
+class Seen(NamedTuple):
+    """What is known of jobs, by their numbers: eight bytes each."""
+
+    sources: "array[int]"  # hashes of the sources' real paths
+    targets: "array[int]"  # hashes of the targets
+    sizes: "array[int]"  # bytes of the sources
+
+
+class Jobs(Sequence[Job]):
+    """(source, target) of photos and films, by number; targets are made when asked for.
+
+    `target(name, source)` is the target of the file `source`, called `name` in its folder.
+    """
+
+    def __init__(self, target: Callable[[str, str], str]) -> None:
+        self.target = target
+        self.folders: list[str] = []
+        self.folder, self.end, self.names = array("i"), array("q"), bytearray()
+        self.seen = Seen(array("q"), array("q"), array("q"))
+
+    def add(self, folder: str, name: str, found: "Found") -> None:
+        """Add the file `name` of a folder, which was Found."""
+        if not self.folders or self.folders[-1] != folder:
+            self.folders.append(folder)
+        self.folder.append(len(self.folders) - 1)
+        self.names += os.fsencode(name)
+        self.end.append(len(self.names))
+        self.seen.sources.append(hash(found.real))
+        self.seen.targets.append(hash(self.target(name, found.path)))
+        self.seen.sizes.append(found.size)
+
+    def __len__(self) -> int:
+        return len(self.end)
+
+    @overload
+    def __getitem__(self, i: int) -> Job: ...
+    @overload
+    def __getitem__(self, i: slice) -> list[Job]: ...
+    def __getitem__(self, i: int | slice) -> Job | list[Job]:
+        if isinstance(i, slice):
+            return [self[n] for n in range(*i.indices(len(self)))]
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"job {i} of {len(self)}")
+        i %= len(self)
+        name = os.fsdecode(bytes(self.names[self.end[i - 1] if i else 0 : self.end[i]]))
+        source = os.path.join(self.folders[self.folder[i]], name)
+        return source, self.target(name, source)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+
+class Done(Sequence[Job]):
+    """(source, target) of the pictures that were made of jobs; the photos of `there` had theirs."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs, self.numbers, self.there = jobs, array("q"), 0
+        self.parts: dict[int, str] = {}  # targets that are not the job's own, as of pages
+
+    def add(self, number: int, targets: Iterable[str]) -> None:
+        """Add the pictures `targets` of job `number`."""
+        for target in targets:
+            if target != self.jobs[number][1]:
+                self.parts[len(self)] = target
+            self.numbers.append(number)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, i: int) -> Job: ...
+    @overload
+    def __getitem__(self, i: slice) -> list[Job]: ...
+    def __getitem__(self, i: int | slice) -> Job | list[Job]:
+        if isinstance(i, slice):
+            return [self[n] for n in range(*i.indices(len(self)))]
+        source, target = self.jobs[self.numbers[i]]
+        return source, self.parts.get(i % len(self), target)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+
+class Found(NamedTuple):
+    """A file: its path, its real path, and its size in bytes, 0 if it cannot be looked at."""
+
+    path: str
+    real: str
+    size: int
+
+
+class Places:
+    """Files looked at, each folder once as long as its files come together."""
+
+    def __init__(self) -> None:
+        self.folder, self.real = "", os.path.join(os.path.realpath(""), "")
+
+    def find(self, path: str) -> Found:
+        """Look at a file; its real path is that of os.path.realpath."""
+        size, is_link = 0, False
+        with suppress(OSError):
+            state = os.lstat(path)
+            size, is_link = state.st_size, stat.S_ISLNK(state.st_mode)
+        if is_link:
+            return Found(path, os.path.realpath(path), size_of_file(path))
+        cut = path.rfind(os.sep) + 1
+        if path[:cut] != self.folder:
+            self.folder = path[:cut]
+            self.real = os.path.join(os.path.realpath(self.folder), "")
+        return Found(path, self.real + path[cut:], size)
+
+
+def seen(jobs: Iterable[Job]) -> Seen:
+    """What is Seen of any jobs."""
+    places, known = Places(), Seen(array("q"), array("q"), array("q"))
+    for source, target in jobs:
+        found = places.find(source)
+        known.sources.append(hash(found.real))
+        known.targets.append(hash(target))
+        known.sizes.append(found.size)
+    return known
+
+
+class Relations:
+    """What jobs are to each other: whose target is a source, and which have one target.
+
+    Eight bytes a path: paths are known by hashes, and looked at only where these are equal.
+    """
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
+        known = jobs.seen if isinstance(jobs, Jobs) else seen(jobs)
+        self.sizes, targets = known.sizes, known.targets
+        self._sources, self._targets = _sorted(known.sources), _sorted(targets)
+        doubtful = {one for one, other in pairwise(self._targets) if one == other}
+        first: dict[str, int] = {}
+        self.first = {  # job: the first job of the same target, of those that share one
+            i: first.setdefault(jobs[i][1], i)
+            for i, target in enumerate(targets)
+            if doubtful and target in doubtful
+        }
+        self.shared = first.keys()
+
+    def is_source(self, real: str) -> bool:
+        """Whether the real path of a file is that of a source."""
+        return _has(self._sources, hash(real)) and any(
+            os.path.realpath(source) == real for source, _ in self.jobs
+        )
+
+    def is_target(self, path: str) -> bool:
+        """Whether a path is the target of a job."""
+        return _has(self._targets, hash(path)) and any(path == target for _, target in self.jobs)
+
+    def of_share(self, share: Share) -> Sequence[int]:
+        """Numbers of the jobs of a share, balanced by size; those of one target stay together."""
+        if share.is_whole:
+            return range(len(self.jobs))
+        sizes = np.array(self.sizes)
+        for i, first in self.first.items():
+            if i != first:
+                sizes[first] += sizes[i]
+                sizes[i] = 0
+        shares = dealt(sizes, share.of)
+        for i, first in self.first.items():
+            shares[i] = shares[first]
+        return array("q", np.flatnonzero(shares == share.number).tolist())
+
+
+def _sorted(hashes: "array[int]") -> "array[int]":
+    return array("q", np.sort(np.asarray(hashes)).tobytes())
+
+
+def _has(hashes: "array[int]", one: int) -> bool:
+    place = bisect_left(hashes, one)
+    return place < len(hashes) and hashes[place] == one

@@ -1,0 +1,80 @@
+"""A manifest of a batch: a line of JSON for each photo, added as soon as it is done."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from typing import NamedTuple
+
+from cic.system import bounded_json
+from cic.system.errors import FileError, InputError
+from cic.system.files import check
+from cic.system.regular import open_regular
+
+FIELDS = ("source", "result", "seconds", "error")
+
+
+class Line(NamedTuple):
+    """What became of a photo: its result, or an error; seconds are None of one made earlier."""
+
+    source: str
+    result: str | None
+    seconds: float | None
+    error: str | None
+
+
+class Manifest:
+    """A file of Lines; those of earlier runs stay."""
+
+    def __init__(self, path: str, file: FileIO, known: frozenset[int]) -> None:
+        self.path, self.file, self.known = path, file, known
+
+    def add(self, line: Line) -> None:
+        """Add a line, in one piece; raises FileError if the disk is full."""
+        data = json.dumps(line._asdict()).encode("ascii") + b"\n"
+        try:
+            whole = self.file.write(data) == len(data)
+        except OSError as error:
+            raise FileError(f"{self.path}: cannot be written: {error.strerror}") from None
+        if not whole:
+            raise FileError(f"{self.path}: cannot be written: the disk is full")
+
+    def has(self, result: str) -> bool:
+        """Whether an earlier run wrote that it made this result."""
+        return hash(result) in self.known
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Manifest]:
+    """The Manifest at `path`, new or of an earlier run; what a kill left of a line is removed.
+
+    Raises InputError if another file is there, FileError if it cannot be written.
+    """
+    check(path)
+    known, size = _read(path) if os.path.lexists(path) else (frozenset(), 0)
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path, "ab", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size > size:
+            file.truncate(size)
+        yield Manifest(path, file, known)
+
+
+def _read(path: str) -> tuple[frozenset[int], int]:
+    """(hashes of the results that are said to be made, bytes of whole lines)."""
+    known, size = set(), 0
+    with open_regular(path) as file:
+        for line in file:
+            if not line.endswith(b"\n") and line.startswith(b'{"source": '):
+                break  # of a run that was stopped by a full disk
+            try:
+                entry = bounded_json.loads(line)
+                _, result, _, error = (entry[field] for field in FIELDS)
+            except (ValueError, LookupError, TypeError, RecursionError):
+                raise InputError(
+                    f"{path}: is there, and no manifest: choose another --manifest"
+                ) from None
+            size += len(line)
+            if result is not None and error is None:
+                known.add(hash(result))
+    return frozenset(known), size

@@ -1,0 +1,73 @@
+"""A run in shares: what each leaves, and all of it put together."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from cic.system.errors import InputError
+from cic.system.shares import Share
+from cic.system.typing import Json
+from metric import heaviest, ledger, measuring, protocol, record, summary
+from metric.evaluation import Row
+from metric.heaviest import Heaviest
+from metric.ledger import Ledger
+
+
+class Joined(NamedTuple):
+    """{file name: content}, the tables as text, the heaviest photos, and whether no photo was left
+    out.
+    """
+
+    contents: dict[str, str | bytes]
+    text: str
+    heaviest: dict[str, Heaviest]
+    complete: bool
+
+
+def of_share(
+    share: Share, rows: Mapping[str, Ledger], card: Mapping[str, Json]
+) -> tuple[dict[str, str | bytes], str]:
+    """({file name: content}, a line) of what a share measured, for `merge`; `card` says how."""
+    file = share.own("evaluation.npz")
+    line = f"{card['count']:,} photos of share {share} measured: {file}\n"
+    return {file: ledger.pack(rows, {"share": share, "card": card})}, line
+
+
+def merge(paths: Sequence[str]) -> Joined:
+    """Joined of all shares' files: what one run over all their photos gives, to the last bit.
+
+    But for what is drawn of single pixels or cells: curves and reliability. Raises ValueError,
+    naming the files, unless these are all the shares of one run.
+    """
+    parts = [ledger.unpack(path, Row) for path in paths]
+    all_of_them = ", ".join(paths)
+    try:
+        found = [Share(*held["share"]) for _, held in parts]
+        cards = [held["card"] for _, held in parts]
+        terms = [protocol.conditions(card) | {"rows": card["rows"]} for card in cards]
+    except (KeyError, TypeError):
+        raise InputError(
+            f"{all_of_them}: not all of them are of shares: give those alone"
+        ) from None
+    if sorted(found) != [Share(number, len(found)) for number in range(found[0].of)]:
+        there = ", ".join(map(str, sorted(found)))
+        raise InputError(f"{all_of_them}: shares {there}: give each of one run's once")
+    if any(one != terms[0] for one in terms):
+        raise InputError(f"{all_of_them}: measured differently: measure all shares alike")
+    rows = ledger.joined([part for part, _ in parts])
+    card = _joined(cards)
+    summed = summary.summarize(rows)
+    facts = {"photos": card["count"], "figures": summed.figures, **summed.facts()}
+    files: dict[str, str | bytes] = {
+        "evaluation.json": record.dumps(facts | {"protocol": card}),
+        "evaluation.txt": summed.text(),
+        "evaluation_weight.png": heaviest.png(next(iter(rows.values()))),
+        "evaluation.npz": ledger.pack(rows, protocol.conditions(card)),
+    }
+    return Joined(files, summed.text(), summed.heaviest, not card["skipped"])
+
+
+def _joined(cards: Sequence[dict[str, Json]]) -> dict[str, Json]:
+    """The card of all shares: counts are summed."""
+    counts = {name: sum(card[name] for card in cards) for name in ("count", *measuring.NOTES)}
+    skipped = sorted(problem for card in cards for problem in card["skipped"])
+    return cards[0] | counts | {"skipped": skipped}
