@@ -5,9 +5,11 @@ Packets -> `Clock.note`, all of them once -> `Clock.settle` -> `Clock.set_time`,
 
 import math
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from cic.films.counted import Count
 from cic.films.pyav import Packet
 
 PAUSE = 10.0  # seconds without any packet that are still a pause: dts_delta_threshold of FFmpeg
@@ -21,14 +23,19 @@ class Guesses:
     """Callable: packet of PyAV, whose times are put right where libavformat guesses across a joint.
 
     Where a format stores one of the two times it guesses the other by the packets around, and no
-    decoder waits for seconds: MPEG has the time of decoding, Matroska that of showing.
+    decoder waits for seconds: MPEG has the time of decoding, Matroska that of showing. `counts` are
+    of tracks that count otherwise than they say: see `counted`.
     """
 
-    def __init__(self, jumps: bool) -> None:
-        self.jumps = jumps
+    def __init__(self, jumps: bool, counts: Mapping[int, Count]) -> None:
+        self.jumps, self.counts = jumps, counts
+        self.numbers = dict.fromkeys(counts, -1)
         self.waits: dict[int, int] = {}
 
     def __call__(self, packet: Packet) -> None:
+        if count := self.counts.get(packet.stream_index):
+            self.numbers[packet.stream_index] += 1
+            count(packet, self.numbers[packet.stream_index])
         if packet.pts is None or packet.dts is None:
             return
         number, wait = packet.stream_index, packet.pts - packet.dts

@@ -7,7 +7,6 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from cic.films.clock import Guesses
 from cic.films.pyav import Codec, Graph, Packet, Pyav, VideoFrame
 from cic.films.survey import DAY, Survey, Track, is_end, is_header, named, opened, ticks_long
 from cic.photos import images
@@ -54,7 +53,7 @@ class Film:
         self.costs, self.most = costs, limit and limit / costs
         self.index, self.count = track.index, track.count
         self.weave = _Deinterlacer(av) if deinterlace else None
-        self.guesses = Guesses(survey.jumps)
+        self.guesses = survey.new_guesses()
         self.counts: dict[int, int] = {}
         self.repeats: list[Frame] = []
         self.shown: Frame | None = None

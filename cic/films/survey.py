@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
+from cic.films import counted
 from cic.films.clock import Clock, Guesses
 from cic.films.pyav import Codec, Container, Form, Packet, Pyav, Stream
 from cic.photos import images
@@ -128,7 +129,8 @@ class Survey:
     def _look(self) -> None:
         formats = set(self.container.format.name.split(","))
         self.jumps = bool(formats & _JUMPING)
-        self.clock, self.guesses = Clock(self.jumps, "ogg" in formats), Guesses(self.jumps)
+        self.counts = self._counts() if "avi" in formats else {}
+        self.clock, self.guesses = Clock(self.jumps, "ogg" in formats), self.new_guesses()
         self.stated, self.read = formats & _STATED, 0
         ending = bool(formats & _ENDING)
         with named(self.av, self.path, "cut off or damaged: "):
@@ -155,13 +157,24 @@ class Survey:
             rest = self.file.size - self.read
             self.rest = rest if ending and rest > max(_LEAST, _REST * self.file.size) else 0
 
+    def _counts(self) -> dict[int, counted.Count]:
+        with named(self.av, self.path, "cut off or damaged: "), opened(self.av, self.path) as trial:
+            sound = trial.streams.audio
+            packets = trial.demux(sound) if sound else ()
+            return counted.counts(self.av, sound, (p for p in packets if not is_end(p)))
+
+    def new_guesses(self) -> Guesses:
+        """Guesses for one reading of the film."""
+        return Guesses(self.jumps, self.counts)
+
     def _note(self, packet: Packet, steady: Collection[int]) -> None:
         if is_end(packet):
             return
-        track, tick = self.tracks[packet.stream_index], float(packet.time_base or 0)
+        track = self.tracks[packet.stream_index]
         if is_header(track.stream, packet):
             return
         self.guesses(packet)
+        tick = float(packet.time_base or 0)
         self.read = max(self.read, (packet.pos or 0) + packet.size)
         length = ticks_long(packet) * tick
         times = packet.dts, packet.pts

@@ -15,7 +15,7 @@ from cic.system.text import said
 # tests/photos/test_fuzz_photos.py.
 DAMAGE = (
     OSError, ValueError, TypeError, SyntaxError, EOFError, MemoryError, struct.error,
-    LookupError, RuntimeError,
+    LookupError, RuntimeError, ArithmeticError,
 )  # fmt: skip
 # Starts of files, formats, and what is found within how many last bytes if nothing is missing.
 _SIGNS = (
@@ -104,6 +104,8 @@ def diagnosis(
     if _LIMITS.search(str(error)) or _may_be_sound(name, known, file, image):
         detail = f": {error}" if known and str(error) else ""
         return "refused", f"a {name or 'file'} of a kind that Pillow cannot read{detail}"
+    if isinstance(error, ArithmeticError):
+        return "damaged", f"damaged: {error}"
     if known:
         return "damaged", str(error) or type(error).__name__
     if name:

@@ -18,10 +18,11 @@ _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # lengths of its second heade
 HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}  # ISO 23008-12
 AVIF = {b"avif", b"avis"}
 
-# Films: Matroska, MPEG, Flash, ASF, MXF (SMPTE ST 377-1, 6.5), Real, and QuickTime without `ftyp`.
+# Films: Matroska, MPEG, Flash, ASF, Real, MXF (SMPTE ST 377-1, 6.5), NUT. QuickTime has boxes.
 _FILMS = (
     *(b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"FLV\1", b"0&\xb2u\x8ef\xcf\x11", b".RMF"),
     b"\x06\x0e+4\2\5\1\1\r\1\2\1\1\2",
+    b"nut/multimedia container\0",
 )
 _BOXES = {b"ftyp", b"moov", b"mdat", b"wide"}
 _NO_FILMS = {b"crx ", b"M4A ", b"M4B ", *HEIC, *AVIF}
@@ -69,7 +70,7 @@ _OTHERS = frozenset(
         ".txt", ".json", ".jsonl", ".xml", ".csv", ".tsv", ".md", ".htm", ".html", ".yaml",
         ".yml", ".npy", ".npz", ".pkl", ".pth", ".pt", ".pdparams", ".safetensors", ".tar",
         ".zip", ".gz", ".xz", ".7z", ".py", ".sh", ".log", ".ini", ".xmp", ".aae", ".db",
-        ".mat", ".h5", ".lmdb", ".mp3", ".wav", ".m4a", ".flac", ".ogg", ".srt", ".cls",
+        ".mat", ".h5", ".lmdb", ".mp3", ".wav", ".m4a", ".flac", ".srt", ".cls",
     )
 )  # fmt: skip
 

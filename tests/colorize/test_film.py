@@ -301,13 +301,14 @@ def test_films_are_no_photos_for_others(tmp_path):
         *(("mp4", "libx264"), ("mov", "mpeg4"), ("mkv", "libx264"), ("webm", "libvpx-vp9")),
         *(("avi", "mpeg4"), ("mpg", "mpeg1video"), ("vob", "mpeg2video"), ("wmv", "msmpeg4v3")),
         *(("flv", "flv"), ("mxf", "mpeg2video"), ("ogv", "libvpx"), ("m2v", "mpeg2video")),
+        ("nut", "mpeg4"),
     ],
 )
 def test_a_film_without_a_known_ending_is_found_by_its_content(photos, tmp_path, kind, codec):
     frames = films.pan(photos["coffee"], 4, (48, 64))
     whole = films.write(tmp_path / f"a.{kind}", frames, None, codec=codec, options={})
     (tmp_path / "in").mkdir()
-    for name in ("tape", "tape.2"):
+    for name in ("tape", "tape.2", "tape.ogg"):  # mostly the ending of sound
         source = str(whole.rename(tmp_path / "in" / name))
         assert list_jobs([str(tmp_path / "in")], "out", films=True) == (
             [(source, os.path.join("out", f"{name}.mp4"))],

@@ -197,6 +197,17 @@ def test_a_photo_is_read_though_its_exif_is_damaged(tmp_path, photo):
     assert np.array_equal(read(tmp_path / "damaged.jpg"), expected)
 
 
+def test_an_animation_of_no_time_is_named(tmp_path):
+    image, path = Image.new("RGB", (32, 32)), tmp_path / "a.avif"
+    image.save(path, save_all=True, append_images=[image.rotate(90)])
+    data = bytearray(path.read_bytes())
+    place = data.index(b"mdhd") + 4
+    assert data[place] == 1  # 64 bits for its times, so the ticks of a second come 20 bytes later
+    data[place + 20 : place + 24] = bytes(4)
+    path.write_bytes(data)
+    assert error_of(path) == f"{str(path)!r}: damaged: division by zero"
+
+
 def test_a_tiff_whose_offsets_are_no_numbers_is_named(tmp_path):
     Image.fromarray(SIXTEEN_BIT).save(tmp_path / "x.tif")
     data = (tmp_path / "x.tif").read_bytes()

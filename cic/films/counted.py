@@ -1,0 +1,83 @@
+"""Sound that an AVI counts in other units than it says: its packets get the time they are heard.
+
+An AVI has no times. Its sound is counted, in blocks or in bytes, and a header says how long one of
+them is. FFmpeg's muxer says that of a block for G.722, G.726, E-AC-3, AMR, DFPWM, and its demuxer
+counts their bytes: a second of G.726 would last 786. Bytes of Vorbis last as long as they like.
+What the packets decode to tells; as AVI knows no gaps, it is the time of the next one as well.
+"""
+
+import contextlib
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from cic.films.pyav import Packet, Pyav, Stream
+
+_TRIAL = 32  # packets of a track that are decoded to see whether its times are right
+_SLACK = 4  # packets that a decoder may be behind
+_TICK = Fraction(1, 1_000_000)
+
+
+@dataclass
+class Count:
+    """Callable: packet of a track, the first one to the last, gets its true time and length."""
+
+    ends: Sequence[int]  # ticks at which each packet ends
+
+    def __call__(self, packet: Packet, number: int) -> None:
+        """Set the times of packet `number` of the track."""
+        begin, end = (self.ends[min(max(0, n), len(self.ends) - 1)] for n in (number, number + 1))
+        packet.time_base = _TICK
+        packet.pts = packet.dts = begin
+        packet.duration = end - begin
+
+
+@dataclass
+class _Heard:
+    """What was heard of a track: `ends` has its beginning and the end of each packet, ticks."""
+
+    tick: Fraction
+    ends: "array[int]" = field(default_factory=lambda: array("q"))
+    seconds: Fraction = Fraction(0)
+    longest: Fraction = Fraction(0)
+    is_wrong: bool = False
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the times of the trial were those that are heard."""
+        return len(self.ends) > _TRIAL and not self.is_wrong
+
+    def add(self, packet: Packet, seconds: Fraction) -> None:
+        """Add the next packet, which lasts for `seconds`."""
+        said = (packet.dts or 0) * self.tick
+        if not self.ends:
+            self.seconds = said
+            self.ends.append(round(said / _TICK))
+        self.longest = max(self.longest, seconds)
+        if packet.dts is not None and abs(said - self.seconds) > _SLACK * self.longest:
+            self.is_wrong |= bool(self.longest)
+        self.seconds += seconds
+        self.ends.append(round(self.seconds / _TICK))
+
+
+def counts(av: Pyav, tracks: Sequence[Stream], packets: Iterable[Packet]) -> dict[int, Count]:
+    """{index: Count} of those `tracks` of sound whose packets, in the order of the file, lie."""
+    heard = {s.index: _Heard(s.time_base or Fraction(0)) for s in tracks if s.codec_context}
+    for packet in packets:
+        track = heard.get(packet.stream_index)
+        if track and not track.is_right:
+            track.add(packet, _seconds(av, packet))
+            if all(track.is_right for track in heard.values()):
+                break
+    return {index: Count(track.ends) for index, track in heard.items() if track.is_wrong}
+
+
+def _seconds(av: Pyav, packet: Packet) -> Fraction:
+    """How long the sound of a packet is; 0 of a damaged one."""
+    with contextlib.suppress(av.FFmpegError):
+        return sum(
+            (Fraction(f.samples, f.sample_rate) for f in packet.decode() if f.sample_rate),
+            Fraction(0),
+        )
+    return Fraction(0)
