@@ -17,6 +17,11 @@ def _is_odd(c: str) -> bool:
     return unicodedata.category(c) in _ODD or unicodedata.bidirectional(c) in _TURNING
 
 
+def shortened(text: str, most: int = 200) -> str:
+    """`text`, or its beginning if it has more than `most` characters: some quote whole files."""
+    return text if len(text) <= most else f"{text[:most]} ..."
+
+
 def said(error: BaseException) -> str:
     """What an exception says, on one line; its type's name if it says nothing."""
     return printable(str(error)) or type(error).__name__

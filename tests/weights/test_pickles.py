@@ -200,6 +200,12 @@ def test_nonsense_is_damage(code):
         unpickle.load(io.BytesIO(code), read_frameworks.KNOWN)
 
 
+def test_damage_is_not_quoted_at_length():
+    with pytest.raises(ValueError, match=r"^a damaged pickle: could not convert") as caught:
+        unpickle.load(io.BytesIO(b"F" + b"x" * 60_000 + b"\n."), read_frameworks.KNOWN)
+    assert len(str(caught.value)) < 300
+
+
 def test_absurd_lengths_and_memo_keys_take_no_memory(tmp_path):
     """A memo of 2^32 places, bytes of 2^32: the C unpickler and a file's read allot them."""
     for code in (b"}r\xff\xff\xff\xfe.", b"\x8e\0\0\0\0\1\0\0\0."):

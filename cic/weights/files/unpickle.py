@@ -11,6 +11,8 @@ import pickletools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
+from cic.system.text import shortened
+
 _VALUES = {  # operations that push their argument
     "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
     "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINSTRING", "SHORT_BINSTRING",
@@ -72,7 +74,7 @@ def load(
     except Refused:
         raise
     except _DAMAGE as error:
-        raise ValueError(f"a damaged pickle: {error}") from None
+        raise ValueError(f"a damaged pickle: {shortened(str(error))}") from None
 
 
 def dictionary(items: Iterable[tuple[Thing, Thing]] = ()) -> dict[Thing, Thing]:
