@@ -6,7 +6,6 @@ counts their bytes: a second of G.726 would last 786. Bytes of Vorbis last as lo
 What the packets decode to tells; as AVI knows no gaps, it is the time of the next one as well.
 """
 
-import contextlib
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +40,7 @@ class _Heard:
     ends: "array[int]" = field(default_factory=lambda: array("q"))
     seconds: Fraction = Fraction(0)
     longest: Fraction = Fraction(0)
+    is_lost: bool = False  # nothing was heard yet, for damage
     is_wrong: bool = False
 
     @property
@@ -48,12 +48,14 @@ class _Heard:
         """Whether the times of the trial were those that are heard."""
         return len(self.ends) > _TRIAL and not self.is_wrong
 
-    def add(self, packet: Packet, seconds: Fraction) -> None:
-        """Add the next packet, which lasts for `seconds`."""
+    def add(self, packet: Packet, seconds: Fraction | None) -> None:
+        """Add the next packet, which lasts for `seconds`; None: it is damaged."""
         said = (packet.dts or 0) * self.tick
-        if not self.ends:
+        if not self.ends or self.is_lost:
             self.seconds = said
-            self.ends.append(round(said / _TICK))
+            self.ends[-1:] = array("q", [round(said / _TICK)])
+        self.is_lost = seconds is None and not self.longest
+        seconds = self.longest if seconds is None else seconds
         self.longest = max(self.longest, seconds)
         if packet.dts is not None and abs(said - self.seconds) > _SLACK * self.longest:
             self.is_wrong |= bool(self.longest)
@@ -73,11 +75,10 @@ def counts(av: Pyav, tracks: Sequence[Stream], packets: Iterable[Packet]) -> dic
     return {index: Count(track.ends) for index, track in heard.items() if track.is_wrong}
 
 
-def _seconds(av: Pyav, packet: Packet) -> Fraction:
-    """How long the sound of a packet is; 0 of a damaged one."""
-    with contextlib.suppress(av.FFmpegError):
-        return sum(
-            (Fraction(f.samples, f.sample_rate) for f in packet.decode() if f.sample_rate),
-            Fraction(0),
-        )
-    return Fraction(0)
+def _seconds(av: Pyav, packet: Packet) -> Fraction | None:
+    """How long the sound of a packet is; None of a damaged one."""
+    try:
+        frames = packet.decode()
+    except av.FFmpegError:
+        return None
+    return sum((Fraction(f.samples, f.sample_rate) for f in frames if f.sample_rate), Fraction(0))

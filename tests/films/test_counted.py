@@ -83,14 +83,26 @@ def test_times_that_are_right_stay(frames, tmp_path, codec):
         assert survey.counts == {}
 
 
-def test_damaged_packets_of_such_sound_end_nothing(frames, tmp_path):
-    source = write(tmp_path / "a.avi", frames, "eac3", *WRONG["eac3"])
+def damage(source, packets):
+    """Zero these packets of a film's sound."""
     data = bytearray(source.read_bytes())
     with av.open(str(source)) as container:
         places = [p.pos for p in container.demux(audio=0) if p.size]
-    for place in places[10:20]:
+    for place in places[packets]:
         data[place + 8 : place + 40] = bytes(32)  # behind the name and the size
     source.write_bytes(data)
+
+
+def test_damage_at_the_beginning_says_nothing_of_times(frames, tmp_path):
+    source = write(tmp_path / "a.avi", frames, "libmp3lame", *RIGHT["libmp3lame"])
+    damage(source, slice(10))
+    with Survey(av, str(source)) as survey:
+        assert survey.counts == {}
+
+
+def test_damaged_packets_of_such_sound_end_nothing(frames, tmp_path):
+    source = write(tmp_path / "a.avi", frames, "eac3", *WRONG["eac3"])
+    damage(source, slice(10, 20))
     assert rewrite.rewrite(str(source), str(tmp_path / "b.mp4"), keep) == len(frames)
     new = films.read(tmp_path / "b.mp4")
     assert SECONDS - 0.5 < new.duration / av.time_base < SECONDS + 0.1
