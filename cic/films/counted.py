@@ -14,7 +14,7 @@ from fractions import Fraction
 from cic.films.pyav import Packet, Pyav, Stream
 
 _TRIAL = 32  # packets of a track that are decoded to see whether its times are right
-_SLACK = 4  # packets that a decoder may be behind
+_NEAR = Fraction(1, 8)  # of a packet's length, that the next may come too early or too late
 _TICK = Fraction(1, 1_000_000)
 
 
@@ -39,9 +39,15 @@ class _Heard:
     tick: Fraction
     ends: "array[int]" = field(default_factory=lambda: array("q"))
     seconds: Fraction = Fraction(0)
+    last: tuple[Fraction, Fraction] | None = None  # when a packet begins as it says, and its length
     longest: Fraction = Fraction(0)
-    is_lost: bool = False  # nothing was heard yet, for damage
-    is_wrong: bool = False
+    steps: int = 0
+    wrong: int = 0  # of the steps from a packet to the next
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether most of its times are wrong, and not a few for damage."""
+        return 2 * self.wrong > self.steps
 
     @property
     def is_right(self) -> bool:
@@ -51,15 +57,16 @@ class _Heard:
     def add(self, packet: Packet, seconds: Fraction | None) -> None:
         """Add the next packet, which lasts for `seconds`; None: it is damaged."""
         said = (packet.dts or 0) * self.tick
-        if not self.ends or self.is_lost:
+        if not self.ends:
             self.seconds = said
-            self.ends[-1:] = array("q", [round(said / _TICK)])
-        self.is_lost = seconds is None and not self.longest
-        seconds = self.longest if seconds is None else seconds
-        self.longest = max(self.longest, seconds)
-        if packet.dts is not None and abs(said - self.seconds) > _SLACK * self.longest:
-            self.is_wrong |= bool(self.longest)
-        self.seconds += seconds
+            self.ends.append(round(said / _TICK))
+        if self.last and packet.dts is not None:
+            begin, length = self.last
+            self.steps += 1
+            self.wrong += abs(said - begin - length) > _NEAR * length
+        self.last = (said, seconds) if seconds and packet.dts is not None else None
+        self.longest = max(self.longest, seconds or Fraction(0))
+        self.seconds += self.longest if seconds is None else seconds
         self.ends.append(round(self.seconds / _TICK))
 
 

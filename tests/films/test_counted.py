@@ -87,9 +87,10 @@ def damage(source, packets):
     """Zero these packets of a film's sound."""
     data = bytearray(source.read_bytes())
     with av.open(str(source)) as container:
-        places = [p.pos for p in container.demux(audio=0) if p.size]
-    for place in places[packets]:
-        data[place + 8 : place + 40] = bytes(32)  # behind the name and the size
+        places = [(p.pos, bytes(p)) for p in container.demux(audio=0) if p.size]
+    for position, packet in places[packets]:
+        place = data.index(packet, position)
+        data[place : place + len(packet)] = bytes(len(packet))
     source.write_bytes(data)
 
 
