@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from cic.colorize.colorizer import Colorizer
-from cic.colorize.joblist import Job, Jobs, Places
+from cic.colorize.joblist import Found, Job, Jobs, Places
 from cic.colorize.work import ALL, ONE, Outcome, Part, Pictures, colorize_files
 from cic.films import writer
 from cic.photos import kinds, sources
@@ -59,7 +59,12 @@ def list_jobs(
         for name in found:
             file = places.find(os.path.join(folder, name))
             if is_named_in_there:
-                _refuse_among(path, jobs.target(name, file.path))
+                target = jobs.target(name, file.path)
+                _refuse_among(path, target)
+                if _is_in_the_way(target, file):
+                    line = f"{path!r}: {target!r} is there, and may not be of it: name another -o"
+                    problems.append(PhotoError(line))
+                    continue
             elif file.real.startswith(inside):
                 results += 1
                 continue
@@ -86,6 +91,13 @@ def _target(output: str, films: bool, name: str, source: str) -> str:
 
 def _is_in(path: str, inside: str) -> bool:
     return os.path.realpath(path).startswith(inside)
+
+
+def _is_in_the_way(target: str, file: Found) -> bool:
+    """Whether another file of a source's own folder has the name of its result."""
+    real = os.path.realpath(target)
+    beside = os.path.dirname(real) == os.path.dirname(file.real) and real != file.real
+    return beside and os.path.lexists(target)
 
 
 def _refuse_among(path: str, target: str) -> None:

@@ -666,3 +666,13 @@ def test_the_tool_writes_alternatives_and_the_map(photos, tmp_path):
         *("new-uncertainty.png", "new.png", "old.png"),
     ]
     assert images.read(tmp_path / "new-alternative-3.png").shape == (64, 220, 3)
+
+
+def test_in_a_files_own_folder_nothing_is_replaced(tmp_path, photo):
+    for name in ("old.ppm", "old.png"):
+        write(tmp_path / name, photo)
+    found, problems = list_jobs([str(tmp_path / "old.ppm")], str(tmp_path))
+    assert not found
+    assert "old.png' is there, and may not be of it: name another -o" in str(problems[0])
+    named = str(tmp_path / "old.png")
+    assert list_jobs([str(tmp_path / "old.ppm")], named) == ([(str(tmp_path / "old.ppm"), named)], [])
