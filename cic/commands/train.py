@@ -90,7 +90,14 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--prior", help="prior of the ab bins, .npy (the bundled one)")
     add("--max_steps", type=console.positive, help="make so many steps instead of epochs")
-    add("--continue_train", action="store_true", help="go on from a checkpoint in --model_path")
+    add(
+        "--continue_train",
+        nargs="?",
+        const=True,
+        default=False,
+        choices=[plan.AUTO],
+        help="go on from a checkpoint in --model_path; auto: begin, if there is none",
+    )
     add(
         "--which_epoch",
         default=runs.LATEST,

@@ -110,6 +110,7 @@ class Session:
     """
 
     def __init__(self, plan: RunPlan, progress: Callback | None = None) -> None:
+        self.is_auto, plan = plan.is_auto, plan.decided()
         self.plan, self.progress = plan, progress
         classes = plan.classes and targets.read_classes(plan.classes)
         known = frozenset(classes or ())
@@ -177,6 +178,10 @@ class Session:
                 self._lock(stack)
             trainer, checkpoints, step = self._start(backend, device, steps)
             self._agree(backend, trainer, checkpoints)
+            if self.is_auto and step >= steps:
+                if first:
+                    self._say(f"all {steps:,} steps are made: nothing is left to do")
+                return loop.nothing_left(trainer, checkpoints)
             if first:
                 self._name_problems()
                 self._introduce(backend, trainer, checkpoints, step, steps)
@@ -255,6 +260,7 @@ class Session:
         facts["photos"] = f"{facts['photos']:,} of fingerprint {facts.pop('fingerprint')}"
         held_out = self.held_out and provenance.fingerprint(self.held_out.photos)
         facts["photos to evaluate on"] = held_out
+        facts["checkpoints"] = "none"
         if before := checkpoints.before:
             time = before.get("provenance", {}).get("time")
             facts["checkpoints"] = f"one of step {before['step']:,}, of a start at {time}"
