@@ -7,6 +7,7 @@ from uuid import uuid4
 import torch
 from torch import distributed
 
+from cic.system import launchers
 from cic.system.errors import ProcessError
 
 GRACE = 5  # seconds in which the launcher notices, and shows, which process ended first
@@ -16,21 +17,22 @@ PATIENCE = 600  # seconds in which all processes of a launch have to come
 def join(device):
     """Join the other processes of a launch, if this is one of several; the device to train on.
 
-    torchrun says who they are. With GPUs the process takes the one of its local rank (NCCL), else
-    they meet over gloo.
+    torchrun, srun or mpirun says who they are. With GPUs the process takes the one of its local
+    rank (NCCL), else they meet over gloo.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or distributed.is_initialized():
+    launch = launchers.found()
+    if launch is None or distributed.is_initialized():
         return device
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        device = torch.device("cuda", launch.local)
         torch.cuda.set_device(device)
-    place = {}
+    host, port = launchers.meeting(launch)
+    where = {"init_method": f"tcp://{host}:{port}"}
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
-        rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        agent = distributed.TCPStore(*address, size, is_master=False)
-        place = {"store": _unused(agent, rank, size), "rank": rank, "world_size": size}
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", **place)
+        agent = distributed.TCPStore(host, port, launch.size, is_master=False)
+        where = {"store": _unused(agent, launch.rank, launch.size)}
+    where |= {"rank": launch.rank, "world_size": launch.size}
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", **where)
     return device
 
 

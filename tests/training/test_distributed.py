@@ -391,6 +391,40 @@ def test_a_scheduler_that_ends_all_processes_at_once_lets_them_save(start, tmp_p
     assert checkpoint.load_meta(checkpoint_path(tmp_path / "model"))["step"] >= 3
 
 
+def test_copies_that_srun_or_mpirun_starts_train_together(
+    backend, photo_folder, tmp_path, train, monkeypatch
+):
+    number, name, count, more = {
+        "torch": ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", {"SLURM_STEP_ID": "0"}),
+        "paddle": (
+            "OMPI_COMM_WORLD_RANK",
+            "OMPI_COMM_WORLD_LOCAL_RANK",
+            "OMPI_COMM_WORLD_SIZE",
+            {"OMPI_COMM_WORLD_LOCAL_SIZE": "2"},
+        ),
+    }[backend.NAME]
+    more |= {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost", count: "2"}
+    settings = ("--max_steps", 2, "--precision", "float64", "--lr", 3e-5)
+    command = training(backend, photo_folder, "two", *settings, launched=False)
+    copies = [
+        subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=ALONE | more | {number: str(rank), name: str(rank)},
+        )
+        for rank in range(2)
+    ]
+    output = "".join(map(finish, copies))
+    assert "in 2 processes" in output, output
+    figures_of(output)  # of one alone
+    train("one", *settings)
+    losses = [log_of(tmp_path / model, "loss") for model in ("one", "two")]
+    np.testing.assert_allclose(*losses, rtol=1e-7)
+
+
 def test_the_other_frameworks_launcher_is_refused(start, backend):
     other = {"torch": "paddle", "paddle": "torch"}[backend.NAME]
     process = start("model", "--max_steps", 1, "--backend", other)
