@@ -8,7 +8,7 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from backends.paddle import distributed
-from backends.paddle.device import resolve_device
+from backends.paddle.device import allow_tf32, resolve_device
 from cic.networks import layers
 from cic.networks.initialize import initialize
 from cic.networks.spectral import EPSILON
@@ -306,6 +306,7 @@ class Net(Sequence):
 def build(network, state=None, device="cpu", dtype="float32"):
     """Net of `network` with `state`, by default `initialize(network)`, in evaluation mode."""
     paddle.set_device(resolve_device(device))
+    allow_tf32(False)
     net = Net(network).to(dtype=dtype)
     import_state(net, initialize(network) if state is None else state)
     net.eval()

@@ -6,7 +6,7 @@ import paddle
 
 from backends.paddle import distributed
 from backends.paddle.average import Average
-from backends.paddle.device import resolve_device
+from backends.paddle.device import allow_tf32, has_tf32, resolve_device
 from backends.paddle.losses import loss
 from backends.paddle.network import build, export_state, import_state, tensors
 from backends.paddle.optimizers import optimizer
@@ -15,7 +15,7 @@ from cic.system.errors import SettingError
 from cic.training.loss_scale import LossScale
 from cic.training.skips import Skips
 
-PRECISIONS = ("float32", "bf16", "fp16", "float64")
+PRECISIONS = ("float32", "tf32", "bf16", "fp16", "float64")
 _AUTOCAST = {"bf16": "bfloat16", "fp16": "float16"}
 
 
@@ -26,6 +26,8 @@ class Trainer:
         if precision not in PRECISIONS:
             raise SettingError(f"precision is {precision!r}; there are {', '.join(PRECISIONS)}")
         self.device = resolve_device(device)
+        if precision == "tf32" and not has_tf32(self.device):
+            raise SettingError("precision tf32 needs an NVIDIA GPU from Ampere on: take float32")
         if precision in _AUTOCAST and self.device == "cpu":
             raise SettingError(
                 f"precision {precision} needs a GPU under Paddle; on the CPU take float32"
@@ -61,6 +63,7 @@ class Trainer:
             module.eval()
 
     def _output(self, inputs):
+        allow_tf32(self.precision == "tf32")  # it is the process's, whoever set it last
         paddle.set_device(self.device)  # Paddle's is the process's, whoever set it last
         inputs = paddle.to_tensor(inputs, dtype=self.dtype, place=self.device)
         low = _AUTOCAST.get(self.precision)

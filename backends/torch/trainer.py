@@ -6,7 +6,7 @@ import torch
 
 from backends.torch import distributed
 from backends.torch.average import Average
-from backends.torch.device import resolve_device
+from backends.torch.device import allow_tf32, has_tf32, resolve_device
 from backends.torch.losses import loss
 from backends.torch.network import build, export_state, import_state, tensors
 from backends.torch.optimizers import optimizer
@@ -15,7 +15,7 @@ from cic.system.errors import SettingError
 from cic.training.loss_scale import LossScale
 from cic.training.skips import Skips
 
-PRECISIONS = ("float32", "bf16", "fp16", "float64")
+PRECISIONS = ("float32", "tf32", "bf16", "fp16", "float64")
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -26,6 +26,8 @@ class Trainer:
         if precision not in PRECISIONS:
             raise SettingError(f"precision is {precision!r}; there are {', '.join(PRECISIONS)}")
         self.device = resolve_device(device)
+        if precision == "tf32" and not has_tf32(self.device):
+            raise SettingError("precision tf32 needs an NVIDIA GPU from Ampere on: take float32")
         self.recipe, self.precision = recipe, precision
         self.dtype = torch.float64 if precision == "float64" else torch.float32
         self.net = build(network, state, device, str(self.dtype).removeprefix("torch."))
@@ -57,6 +59,7 @@ class Trainer:
             module.eval()
 
     def _output(self, inputs):
+        allow_tf32(self.precision == "tf32")  # it is the process's, whoever set it last
         inputs = torch.from_numpy(inputs).to(self.device, self.dtype)
         low = _AUTOCAST.get(self.precision)
         with torch.autocast(self.device.type, low, enabled=low is not None):

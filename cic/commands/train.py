@@ -129,7 +129,7 @@ def parser() -> argparse.ArgumentParser:
     )
     backends.add_flags(parser)
     console.add_max_pixels(parser)
-    add("--precision", default="float32", help="float32, bf16, fp16 or float64 (%(default)s)")
+    add("--precision", default="float32", help="float32, tf32, bf16, fp16 or float64 (%(default)s)")
     add(
         "--num_workers",
         type=console.natural,

@@ -34,7 +34,7 @@ KEPT = 1.15
 FULL, TOO_FULL = 0.8, 1.25  # shares of the memory that, by such an estimate, may not and do not fit
 STARVED = (0.1, 0.5)  # shares of the device's time worth a change, and bad
 LONG = 30 * 86400  # seconds
-_BYTES = {"float64": 8, "float32": 4, "bf16": 2, "fp16": 2}
+_BYTES = {"float64": 8, "float32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
 _UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 

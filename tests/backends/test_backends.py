@@ -1,5 +1,6 @@
 """Both backends against the NumPy oracle and against each other, on real photographs."""
 
+import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -375,6 +376,48 @@ def test_the_loss_falls(name_and_precision, batches):
 def test_paddle_has_no_low_precision_on_the_cpu_and_says_so(precision):
     with pytest.raises(ValueError, match=f"{precision} needs a GPU"):
         backends.get("paddle").Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", precision)
+
+
+def tf32_of(backend):
+    """Whether a process's float32 is TF32 in {matrix products, convolutions}."""
+    if backend.NAME == "torch":
+        import torch
+
+        return {torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32}
+    from paddle.base import core
+
+    return {core.get_cublas_switch(), core.get_cudnn_switch()}
+
+
+def test_float32_is_no_tf32_but_where_that_is_asked_for(backend, batches, monkeypatch):
+    device = importlib.import_module(f"backends.{backend.NAME}.device")
+    trainer_file = importlib.import_module(f"backends.{backend.NAME}.trainer")
+    device.allow_tf32(True)
+    backend.build(SMALL)
+    assert tf32_of(backend) == {False}
+    with pytest.raises(ValueError, match="tf32 needs an NVIDIA GPU from Ampere on"):
+        backend.Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", "tf32")
+    monkeypatch.setattr(trainer_file, "has_tf32", lambda device: True)
+    exact, fast = (
+        backend.Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", precision)
+        for precision in ("float32", "tf32")
+    )
+    for trainer, expected in ((fast, True), (exact, False), (fast, True)):
+        trainer.step(batches[0], 1e-4)
+        assert tf32_of(backend) == {expected}
+    device.allow_tf32(False)
+
+
+@pytest.mark.parametrize(("capability", "there"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_gpus_have_tf32_from_ampere_on(backend, capability, there, monkeypatch):
+    device = importlib.import_module(f"backends.{backend.NAME}.device")
+    cuda = device.torch.cuda if backend.NAME == "torch" else device.paddle.device.cuda
+    monkeypatch.setattr(cuda, "get_device_capability", lambda _: capability)
+    gpu = device.torch.device("cuda") if backend.NAME == "torch" else "gpu:0"
+    assert device.has_tf32(gpu) == there
+    if backend.NAME == "paddle":
+        monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+        assert not device.has_tf32(gpu)
 
 
 def test_an_unknown_precision_is_named(backend):
