@@ -16,7 +16,7 @@ from cic.training.loss_scale import LossScale
 from cic.training.skips import Skips
 
 PRECISIONS = ("float32", "tf32", "bf16", "fp16", "float64")
-_AUTOCAST = {"bf16": "bfloat16", "fp16": "float16"}
+_LOW = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 class Trainer:
@@ -28,7 +28,7 @@ class Trainer:
         self.device = resolve_device(device)
         if precision == "tf32" and not has_tf32(self.device):
             raise SettingError("precision tf32 needs an NVIDIA GPU from Ampere on: take float32")
-        if precision in _AUTOCAST and self.device == "cpu":
+        if precision in _LOW and self.device == "cpu":
             raise SettingError(
                 f"precision {precision} needs a GPU under Paddle; on the CPU take float32"
             )
@@ -65,10 +65,8 @@ class Trainer:
     def _output(self, inputs):
         allow_tf32(self.precision == "tf32")  # it is the process's, whoever set it last
         paddle.set_device(self.device)  # Paddle's is the process's, whoever set it last
-        inputs = paddle.to_tensor(inputs, dtype=self.dtype, place=self.device)
-        low = _AUTOCAST.get(self.precision)
-        with paddle.amp.auto_cast(low is not None, dtype=low or "bfloat16"):
-            return self.net(inputs)
+        low = _LOW.get(self.precision, self.dtype)
+        return self.net(paddle.to_tensor(inputs, dtype=low, place=self.device))
 
     def _loss(self, batch):
         """(total, count) of the loss of this process's batch: see `cic.training.losses`."""
