@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from cic import networks
@@ -22,7 +23,7 @@ from cic.dataset.loader import Loader
 from cic.networks.initialize import initialize
 from cic.photos import images
 from cic.system import files
-from cic.system.errors import InputError, SettingError
+from cic.system.errors import InputError, SettingError, is_expected
 from cic.training import loop, plan, recipes, runs, session
 from cic.training.log import Log, TrainingError
 from cic.weights import checkpoint, reading
@@ -482,6 +483,30 @@ def test_auto_begins_goes_on_and_is_content_with_what_is_done(
     assert "all 3 steps are made: nothing is left to do" in capsys.readouterr().err
     with pytest.raises(TrainingError, match="raise --num_epochs"):
         train(3, continue_train=True)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("ResourceExhaustedError"), torch.OutOfMemoryError("CUDA out of memory")]
+)
+def test_want_of_memory_is_one_line_that_says_what_takes_less(
+    backend, photo_folder, tmp_path, monkeypatch, error
+):
+    """Paddle raises a MemoryError, PyTorch a class of its own."""
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(backend.Trainer, "step", fail)
+    settings = {"batch_size": 4, "load_size": 64, "crop_size": 56, "options": {"width": 0.125}}
+    settings |= {"device": "cpu", "check": False, "num_workers": 0, "model_path": tmp_path / "m"}
+    with pytest.raises(MemoryError) as caught:
+        session.train(backend, photo_folder, accumulate=2, **settings)
+    said = str(caught.value)
+    assert said.startswith("out of memory on cpu: ")
+    for word in ("2 photos at a time of a batch of 4", "crops of 56", "float32", "--accumulate 4"):
+        assert word in said
+    assert "\n" not in said
+    assert is_expected(caught.value)
 
 
 def test_a_continue_train_that_says_two_things_is_refused():
