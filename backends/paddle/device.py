@@ -1,6 +1,9 @@
 """Which device to run on."""
 
+import os
+
 import paddle
+from paddle.base import core
 
 from cic.system.errors import SettingError
 from cic.system.shares import place
@@ -23,3 +26,19 @@ def resolve_device(device="auto"):
     if int(index or 0) >= gpus:
         raise SettingError(f"device {device!r}: PaddlePaddle sees {gpus} GPUs here")
     return f"gpu:{int(index or 0)}"
+
+
+def has_tf32(device):
+    """Whether a native device can multiply float32 rounded to 10 bits: NVIDIA's from Ampere on.
+
+    The variable of NVIDIA's libraries turns it off on any.
+    """
+    if device == "cpu" or os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+        return False
+    return tuple(paddle.device.cuda.get_device_capability(device)) >= (8, 0)
+
+
+def allow_tf32(allowed):
+    """Let this process's float32 be TF32 on a GPU, or not: it is by default."""
+    core.set_cublas_switch(allowed)
+    core.set_cudnn_switch(allowed)

@@ -7,6 +7,7 @@ import paddle
 from paddle import distributed
 from paddle.autograd import PyLayer
 
+from cic.system import launchers
 from cic.system.errors import ProcessError
 
 GRACE = 5  # seconds in which the launcher notices, and shows, which process ended first
@@ -15,16 +16,34 @@ GRACE = 5  # seconds in which the launcher notices, and shows, which process end
 def join(device):
     """Join the other processes of a launch, if this is one of several; the device to train on.
 
-    paddle.distributed.launch says who they are. With GPUs the process takes the one that it was
-    given (NCCL), else they meet over gloo.
+    paddle.distributed.launch, srun or mpirun says who they are. With GPUs the process takes the one
+    that it was given (NCCL), else they meet over gloo.
     """
-    if int(os.environ.get("PADDLE_TRAINERS_NUM", 1)) == 1 or distributed.is_initialized():
+    launch = launchers.found()
+    if launch is None or distributed.is_initialized():
         return device
+    if "PADDLE_TRAINERS_NUM" not in os.environ:
+        os.environ |= _variables(launch)
+    os.environ["PADDLE_DISTRI_BACKEND"] = "gloo" if device == "cpu" else "nccl"
     if device != "cpu":
         device = f"gpu:{distributed.ParallelEnv().device_id}"
     paddle.set_device(device)
     distributed.init_parallel_env()
     return device
+
+
+def _variables(launch):
+    """What Paddle's own launcher would have set for this process."""
+    host, port = launchers.meeting(launch)
+    return {
+        "PADDLE_TRAINER_ID": str(launch.rank),
+        "PADDLE_TRAINERS_NUM": str(launch.size),
+        "PADDLE_CURRENT_ENDPOINT": f"{host}:{port}",
+        "PADDLE_TRAINER_ENDPOINTS": f"{host}:{port}",  # of which the first alone is read
+        "MASTER_ADDR": host,
+        "MASTER_PORT": str(port),
+        "FLAGS_selected_gpus": str(launch.local),
+    }
 
 
 def rank():

@@ -8,7 +8,7 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from backends.paddle import distributed
-from backends.paddle.device import resolve_device
+from backends.paddle.device import allow_tf32, resolve_device
 from cic.networks import layers
 from cic.networks.initialize import initialize
 from cic.networks.spectral import EPSILON
@@ -19,12 +19,43 @@ _ZERO = paddle.ParamAttr(initializer=nn.initializer.Constant(0.0))  # import_sta
 _NEUTRAL_NAMES = {"_mean": "running_mean", "_variance": "running_var"}
 
 
+def _like(parameter, x):
+    """A parameter, or None, in the precision of what it meets.
+
+    Paddle's autocast leaves activations in float32: it casts a convolution, adds a float32 bias to
+    it, and promotes. So a network computes in the precision of its input, whatever its own.
+    """
+    alike = parameter is None or parameter.dtype == x.dtype
+    return parameter if alike else parameter.astype(x.dtype)
+
+
+class _Conv2D(nn.Conv2D):
+    """Convolution in the precision of its input."""
+
+    def forward(self, x):
+        if self.weight.dtype == x.dtype:
+            return super().forward(x)
+        weight, bias = _like(self.weight, x), _like(self.bias, x)
+        return F.conv2d(x, weight, bias, self._stride, self._padding, self._dilation, self._groups)
+
+
+class _Conv2DTranspose(nn.Conv2DTranspose):
+    """Transposed convolution in the precision of its input."""
+
+    def forward(self, x):
+        if self.weight.dtype == x.dtype:
+            return super().forward(x)
+        weight, bias = _like(self.weight, x), _like(self.bias, x)
+        return F.conv2d_transpose(x, weight, bias, self._stride, self._padding)
+
+
 class BatchNorm2D(nn.BatchNorm2D):
     """Batch norm whose statistics are those of all processes' photos together.
 
     The running variance takes the unbiased variance, as PyTorch's and Caffe's. The kernel's own
     momentum is float32 and its running variance biased, so it only gives the batch's statistics
-    here (momentum 0) and the running ones are updated in the net's precision.
+    here (momentum 0) and the running ones are updated in the net's precision. It takes pictures of
+    16 bits with float32 statistics.
     """
 
     def forward(self, x):
@@ -124,11 +155,9 @@ class SpectralConv2D(nn.Conv2D):
         if self.training:
             self._iterate(matrix)
         u, v = self.weight_u.clone(), self.weight_v.clone()  # another pass changes them in place
-        with paddle.amp.auto_cast(False):  # the norm in full precision
-            weight = self.weight / paddle.dot(u, paddle.mv(matrix, v))
-        return F.conv2d(
-            x, weight, self.bias, self._stride, self._padding, self._dilation, self._groups
-        )
+        weight = self.weight / paddle.dot(u, paddle.mv(matrix, v))  # in full precision
+        weight, bias = _like(weight, x), _like(self.bias, x)
+        return F.conv2d(x, weight, bias, self._stride, self._padding, self._dilation, self._groups)
 
     @paddle.no_grad()
     def _iterate(self, matrix):
@@ -187,7 +216,7 @@ class _Linear(nn.Layer):
         self.bias = self.create_parameter([layer.outputs], is_bias=True)
 
     def forward(self, x):
-        return paddle.matmul(x, self.weight, transpose_y=True) + self.bias
+        return paddle.matmul(x, _like(self.weight, x), transpose_y=True) + _like(self.bias, x)
 
 
 class Branches(nn.Layer):
@@ -222,7 +251,7 @@ class Sequence(nn.Sequential):
 
 
 def _convolution(layer):
-    return (SpectralConv2D if layer.spectral else nn.Conv2D)(
+    return (SpectralConv2D if layer.spectral else _Conv2D)(
         layer.inputs,
         layer.outputs,
         layer.kernel,
@@ -243,7 +272,7 @@ def _upsample(layer):
 
 _BUILD = {
     layers.Conv: _convolution,
-    layers.ConvTranspose: lambda layer: nn.Conv2DTranspose(
+    layers.ConvTranspose: lambda layer: _Conv2DTranspose(
         layer.inputs,
         layer.outputs,
         layer.kernel,
@@ -306,6 +335,7 @@ class Net(Sequence):
 def build(network, state=None, device="cpu", dtype="float32"):
     """Net of `network` with `state`, by default `initialize(network)`, in evaluation mode."""
     paddle.set_device(resolve_device(device))
+    allow_tf32(False)
     net = Net(network).to(dtype=dtype)
     import_state(net, initialize(network) if state is None else state)
     net.eval()

@@ -1,22 +1,22 @@
 """One training step: forward, loss, backward, optimizer; over all processes."""
 
-import math
 from contextlib import nullcontext
 
 import paddle
 
 from backends.paddle import distributed
 from backends.paddle.average import Average
-from backends.paddle.device import resolve_device
+from backends.paddle.device import allow_tf32, has_tf32, resolve_device
 from backends.paddle.losses import loss
 from backends.paddle.network import build, export_state, import_state, tensors
 from backends.paddle.optimizers import optimizer
 from cic.networks import encoder
 from cic.system.errors import SettingError
 from cic.training.loss_scale import LossScale
+from cic.training.skips import Skips
 
-PRECISIONS = ("float32", "bf16", "fp16", "float64")
-_AUTOCAST = {"bf16": "bfloat16", "fp16": "float16"}
+PRECISIONS = ("float32", "tf32", "bf16", "fp16", "float64")
+_LOW = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 class Trainer:
@@ -26,7 +26,9 @@ class Trainer:
         if precision not in PRECISIONS:
             raise SettingError(f"precision is {precision!r}; there are {', '.join(PRECISIONS)}")
         self.device = resolve_device(device)
-        if precision in _AUTOCAST and self.device == "cpu":
+        if precision == "tf32" and not has_tf32(self.device):
+            raise SettingError("precision tf32 needs an NVIDIA GPU from Ampere on: take float32")
+        if precision in _LOW and self.device == "cpu":
             raise SettingError(
                 f"precision {precision} needs a GPU under Paddle; on the CPU take float32"
             )
@@ -36,8 +38,9 @@ class Trainer:
         own = tensors(self.net)
         rates = encoder.rates(network, recipe)
         self.parameters = {name: own[name] for name in rates}
+        self.statistics = [own[name] for name in own.keys() - network.parameters.keys()]
         self._freeze(network, recipe.freeze)
-        self.scale = LossScale(precision == "fp16")
+        self.scale, self.skips = LossScale(precision == "fp16"), Skips()
         self.loss, self.optimizer = loss(recipe.loss), optimizer(recipe, self.parameters, rates)
         self.average = None
         if recipe.average:
@@ -60,11 +63,10 @@ class Trainer:
             module.eval()
 
     def _output(self, inputs):
+        allow_tf32(self.precision == "tf32")  # it is the process's, whoever set it last
         paddle.set_device(self.device)  # Paddle's is the process's, whoever set it last
-        inputs = paddle.to_tensor(inputs, dtype=self.dtype, place=self.device)
-        low = _AUTOCAST.get(self.precision)
-        with paddle.amp.auto_cast(low is not None, dtype=low or "bfloat16"):
-            return self.net(inputs)
+        low = _LOW.get(self.precision, self.dtype)
+        return self.net(paddle.to_tensor(inputs, dtype=low, place=self.device))
 
     def _loss(self, batch):
         """(total, count) of the loss of this process's batch: see `cic.training.losses`."""
@@ -76,9 +78,11 @@ class Trainer:
         """One step at learning rate `lr` on this process's part of a batch: (loss, photos, stop).
 
         All three are of all processes: the loss, a 0-d tensor, the number of photos, without which
-        no step is made, and whether any process asks to stop, its `stop` not being empty.
+        no step is made, and whether any process asks to stop, its `stop` not being empty. A step
+        whose loss or gradients are not finite changes nothing but `skips`.
         """
         self._train()
+        statistics = [tensor.clone() for tensor in self.statistics]
         for parameter in self.parameters.values():
             parameter.clear_gradient(set_to_zero=False)
         total, count = paddle.zeros([], self.dtype), 0
@@ -96,26 +100,44 @@ class Trainer:
             distributed.all_reduce_([*(p.grad for p in self.parameters.values()), total, counts])
             count, photos, stop = counts.tolist()
         if photos:
-            self._update(lr, self.recipe.batch_size / (float(count) * self.scale.value))
+            self._update(lr, self.recipe.batch_size / (float(count) * self.scale.value), total)
+            if self.skips.latest:
+                self._set_statistics(statistics)
         return total / (float(count) or 1), int(photos), bool(stop)
 
     @paddle.no_grad()
-    def _update(self, lr, factor):
-        """The optimizer's step with the gradients, which are to be multiplied with `factor`."""
-        parameters = self.parameters.values()
+    def _update(self, lr, factor, loss):
+        """The optimizer's step with the gradients, which are to be multiplied with `factor`.
+
+        The sums of all processes, gradients and loss, are the same in each: so is what it decides.
+        """
+        parameters = list(self.parameters.values())
         if factor != 1:
             for parameter in parameters:
                 parameter.grad.scale_(factor)
-        if self.scale.enabled or self.recipe.clip_norm:
-            limit = self.recipe.clip_norm or math.inf
-            norm = paddle.nn.utils.clip_grad_norm_(list(parameters), limit)
-            if self.scale.enabled:
-                self.scale.update(finite := math.isfinite(norm.item()))
-                if not finite:
-                    return
+        norm = self._norm(parameters)
+        finite = bool(paddle.isfinite(norm + loss))
+        self.skips.note(finite, counts=self.scale.value == 1)
+        if self.scale.enabled:
+            self.scale.update(finite)
+        if not finite:
+            return
         self.optimizer.step(lr)
         if self.average:
             self.average.update(self.optimizer.steps - 1)
+
+    def _norm(self, parameters):
+        """Norm of all gradients together before they are clipped, 0-d; inf if a square is."""
+        if self.recipe.clip_norm:
+            return paddle.nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
+        flat = [parameter.grad.flatten() for parameter in parameters]
+        return paddle.stack([paddle.dot(gradient, gradient) for gradient in flat]).sum().sqrt()
+
+    @paddle.no_grad()
+    def _set_statistics(self, values):
+        """Put back what the forward pass has changed: running statistics, power iterations."""
+        for tensor, value in zip(self.statistics, values):
+            tensor.copy_(value, True)
 
     @paddle.no_grad()
     def evaluate(self, batch):
@@ -157,14 +179,16 @@ class Trainer:
         return total - paddle.device.cuda.memory_allocated(self.device)
 
     def state(self):
-        """(weights, optimizer): what the optimizer keeps, its steps, loss scale and average."""
+        """(weights, optimizer): what the optimizer keeps, steps, skips, loss scale, average."""
         average = self.average.state() if self.average else {}
-        return export_state(self.net), self.scale.state() | self.optimizer.state() | average
+        kept = self.scale.state() | self.skips.state() | self.optimizer.state()
+        return export_state(self.net), kept | average
 
     def load(self, weights, optimizer):
         """Go on from what `state` gave, whichever backend gave it."""
         import_state(self.net, weights)
         self.scale.load(optimizer)
+        self.skips.load(optimizer)
         if "steps" in optimizer:
             self.optimizer.load(optimizer)
         if self.average:

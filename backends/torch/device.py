@@ -23,3 +23,13 @@ def resolve_device(device="auto"):
     if int(index or 0) >= gpus:
         raise SettingError(f"device {device!r}: PyTorch sees {gpus} GPUs here")
     return torch.device("cuda", int(index or 0))
+
+
+def has_tf32(device):
+    """Whether a native device can multiply float32 rounded to 10 bits: NVIDIA's from Ampere on."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def allow_tf32(allowed):
+    """Let this process's float32 be TF32 on a GPU, or not: convolutions are by default."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed

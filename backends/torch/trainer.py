@@ -1,21 +1,21 @@
 """One training step: forward, loss, backward, optimizer; over all processes."""
 
-import math
 from contextlib import nullcontext
 
 import torch
 
 from backends.torch import distributed
 from backends.torch.average import Average
-from backends.torch.device import resolve_device
+from backends.torch.device import allow_tf32, has_tf32, resolve_device
 from backends.torch.losses import loss
 from backends.torch.network import build, export_state, import_state, tensors
 from backends.torch.optimizers import optimizer
 from cic.networks import encoder
 from cic.system.errors import SettingError
 from cic.training.loss_scale import LossScale
+from cic.training.skips import Skips
 
-PRECISIONS = ("float32", "bf16", "fp16", "float64")
+PRECISIONS = ("float32", "tf32", "bf16", "fp16", "float64")
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -26,14 +26,17 @@ class Trainer:
         if precision not in PRECISIONS:
             raise SettingError(f"precision is {precision!r}; there are {', '.join(PRECISIONS)}")
         self.device = resolve_device(device)
+        if precision == "tf32" and not has_tf32(self.device):
+            raise SettingError("precision tf32 needs an NVIDIA GPU from Ampere on: take float32")
         self.recipe, self.precision = recipe, precision
         self.dtype = torch.float64 if precision == "float64" else torch.float32
         self.net = build(network, state, device, str(self.dtype).removeprefix("torch."))
         own = tensors(self.net)
         rates = encoder.rates(network, recipe)
         self.parameters = {name: own[name] for name in rates}
+        self.statistics = [own[name] for name in own.keys() - network.parameters.keys()]
         self._freeze(network, recipe.freeze)
-        self.scale = LossScale(precision == "fp16")
+        self.scale, self.skips = LossScale(precision == "fp16"), Skips()
         self.loss, self.optimizer = loss(recipe.loss), optimizer(recipe, self.parameters, rates)
         self.average = None
         if recipe.average:
@@ -56,6 +59,7 @@ class Trainer:
             module.eval()
 
     def _output(self, inputs):
+        allow_tf32(self.precision == "tf32")  # it is the process's, whoever set it last
         inputs = torch.from_numpy(inputs).to(self.device, self.dtype)
         low = _AUTOCAST.get(self.precision)
         with torch.autocast(self.device.type, low, enabled=low is not None):
@@ -71,9 +75,11 @@ class Trainer:
         """One step at learning rate `lr` on this process's part of a batch: (loss, photos, stop).
 
         All three are of all processes: the loss, a 0-d tensor, the number of photos, without which
-        no step is made, and whether any process asks to stop, its `stop` not being empty.
+        no step is made, and whether any process asks to stop, its `stop` not being empty. A step
+        whose loss or gradients are not finite changes nothing but `skips`.
         """
         self._train()
+        statistics = [tensor.clone() for tensor in self.statistics]
         for parameter in self.parameters.values():
             parameter.grad = None
         total, count = torch.zeros((), dtype=self.dtype, device=self.device), 0
@@ -90,25 +96,42 @@ class Trainer:
             distributed.all_reduce_([*(p.grad for p in self.parameters.values()), total, counts])
             count, photos, stop = counts.tolist()
         if photos:
-            self._update(lr, self.recipe.batch_size / (float(count) * self.scale.value))
+            self._update(lr, self.recipe.batch_size / (float(count) * self.scale.value), total)
+            if self.skips.latest:
+                self._set_statistics(statistics)
         return total / (float(count) or 1), int(photos), bool(stop)
 
     @torch.no_grad()
-    def _update(self, lr, factor):
-        """The optimizer's step with the gradients, which are to be multiplied with `factor`."""
+    def _update(self, lr, factor, loss):
+        """The optimizer's step with the gradients, which are to be multiplied with `factor`.
+
+        The sums of all processes, gradients and loss, are the same in each: so is what it decides.
+        """
         parameters = self.parameters.values()
         if factor != 1:
             torch._foreach_mul_([parameter.grad for parameter in parameters], factor)
-        if self.scale.enabled or self.recipe.clip_norm:
-            limit = self.recipe.clip_norm or math.inf
-            norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
-            if self.scale.enabled:
-                self.scale.update(finite := math.isfinite(norm.item()))
-                if not finite:
-                    return
+        norm = self._norm(parameters)
+        finite = bool((norm + loss).isfinite())
+        self.skips.note(finite, counts=self.scale.value == 1)
+        if self.scale.enabled:
+            self.scale.update(finite)
+        if not finite:
+            return
         self.optimizer.step(lr)
         if self.average:
             self.average.update(self.optimizer.steps - 1)
+
+    def _norm(self, parameters):
+        """Norm of all gradients together before they are clipped, 0-d; inf if a square is."""
+        if self.recipe.clip_norm:
+            return torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
+        return torch.stack(torch._foreach_norm([p.grad for p in parameters])).norm()
+
+    @torch.no_grad()
+    def _set_statistics(self, values):
+        """Put back what the forward pass has changed: running statistics, power iterations."""
+        for tensor, value in zip(self.statistics, values):
+            tensor.copy_(value)
 
     @torch.no_grad()
     def evaluate(self, batch):
@@ -147,14 +170,16 @@ class Trainer:
         return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
 
     def state(self):
-        """(weights, optimizer): what the optimizer keeps, its steps, loss scale and average."""
+        """(weights, optimizer): what the optimizer keeps, steps, skips, loss scale, average."""
         average = self.average.state() if self.average else {}
-        return export_state(self.net), self.scale.state() | self.optimizer.state() | average
+        kept = self.scale.state() | self.skips.state() | self.optimizer.state()
+        return export_state(self.net), kept | average
 
     def load(self, weights, optimizer):
         """Go on from what `state` gave, whichever backend gave it."""
         import_state(self.net, weights)
         self.scale.load(optimizer)
+        self.skips.load(optimizer)
         if "steps" in optimizer:
             self.optimizer.load(optimizer)
         if self.average:

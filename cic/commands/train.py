@@ -90,7 +90,14 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--prior", help="prior of the ab bins, .npy (the bundled one)")
     add("--max_steps", type=console.positive, help="make so many steps instead of epochs")
-    add("--continue_train", action="store_true", help="go on from a checkpoint in --model_path")
+    add(
+        "--continue_train",
+        nargs="?",
+        const=True,
+        default=False,
+        choices=[plan.AUTO],
+        help="go on from a checkpoint in --model_path; auto: begin, if there is none",
+    )
     add(
         "--which_epoch",
         default=runs.LATEST,
@@ -122,7 +129,7 @@ def parser() -> argparse.ArgumentParser:
     )
     backends.add_flags(parser)
     console.add_max_pixels(parser)
-    add("--precision", default="float32", help="float32, bf16, fp16 or float64 (%(default)s)")
+    add("--precision", default="float32", help="float32, tf32, bf16, fp16 or float64 (%(default)s)")
     add(
         "--num_workers",
         type=console.natural,

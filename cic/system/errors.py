@@ -50,11 +50,19 @@ class ProcessError(Error, ConnectionError):
     """Another process of this command has ended, so that this one cannot go on."""
 
 
+class OutOfMemory(Error, MemoryError):
+    """There is too little memory; the message says what needs less."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that there is too little memory, here or on a device."""
+    of_framework = isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))
+    return isinstance(error, MemoryError) or bool(of_framework)
+
+
 def is_expected(error: BaseException) -> bool:
     """Whether an exception is the user's or the machine's, and no defect of this program."""
     if isinstance(error, OSError):
         named = error.filename is not None or error.errno in _OF_THE_MACHINE
         return named or isinstance(error, Error)
-    if isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error)):
-        return True
-    return isinstance(error, (Error, MemoryError))
+    return isinstance(error, Error) or is_out_of_memory(error)

@@ -1,4 +1,4 @@
-"""Ctrl-C and a kill's SIGTERM, put off to where they do no harm."""
+"""Ctrl-C, a kill's SIGTERM and a scheduler's SIGUSR1, put off to where they do no harm."""
 
 import signal
 import threading
@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
+
+# What asks a program to end: Ctrl-C, a scheduler's warning (where there is one), a kill.
+STOPS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGUSR1", "SIGTERM") if hasattr(signal, name)
+)
 
 
 @contextmanager
@@ -31,7 +36,7 @@ def ignored() -> Iterator[None]:
 
 @contextmanager
 def noted() -> Iterator[list[int]]:
-    """A list that Ctrl-C and SIGTERM add their numbers to; a second Ctrl-C is KeyboardInterrupt.
+    """A list that STOPS add their numbers to; a second Ctrl-C is KeyboardInterrupt.
 
     Launchers pass Ctrl-C on, and repeat SIGTERM: what comes within a second, or is no Ctrl-C, is
     no second one.
@@ -47,7 +52,7 @@ def noted() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         came.append(number)
 
-    with _handled(note, signal.SIGINT, signal.SIGTERM):
+    with _handled(note, *STOPS):
         yield came
 
 

@@ -29,7 +29,7 @@ def _start_worker(
     global _call
     _call = lambda item: function(*state, item)  # noqa: E731 - it closes over both
     limits.limit_pixels(pixels)
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes; the main one decides
+    for number in interrupts.STOPS:  # sent to all processes; the main one decides
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     ready.wait()

@@ -24,17 +24,20 @@ from cic.training.trainer import Trainer
 from cic.training.watch import constant_loss, mean_target
 
 PHOTOS, BRIEF_PHOTOS = 512, 64
-BRIEF_SECONDS = 1.0  # for looking at photos
-REPEATS = 3  # timed steps after the first, which is slower
+BRIEF_SECONDS = 1.0  # for looking at photos, and for further timed steps after a second
+REPEATS = 3  # timed steps after the first, which is slower: 6 s before 12 ms on a GPU
 ROUNDS = 2  # batches a worker makes while the loader is timed
 # Bytes kept of what the layers put out, as a multiple of them all. With it the peak of two steps on
 # the CPU, 127 to 849 MB, is estimated within -22 to +34 %: PyTorch 2.13.0 and PaddlePaddle 3.3.1,
 # widths 0.25 to 1, crops of 56 to 176, batches of 8 to 40, float32.
 KEPT = 1.15
+# The same on a GPU, which has no copies in other layouts: for the paper's network at 176 pixels
+# autograd keeps 0.53 (PyTorch 2.13.0, bf16, counted); the largest layers' gradients come on top.
+KEPT_ON_GPU = 0.65
 FULL, TOO_FULL = 0.8, 1.25  # shares of the memory that, by such an estimate, may not and do not fit
 STARVED = (0.1, 0.5)  # shares of the device's time worth a change, and bad
 LONG = 30 * 86400  # seconds
-_BYTES = {"float64": 8, "float32": 4, "bf16": 2, "fp16": 2}
+_BYTES = {"float64": 8, "float32": 4, "tf32": 4, "bf16": 2, "fp16": 2}
 _UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
@@ -72,8 +75,8 @@ def checkup(
     """Remarks about training from step `start` to `steps`; all processes call it together.
 
     `shares` (313,) is the prior in use, `held_out` the dataset to evaluate on, if there is one. The
-    trainer is left as it was. `brief` looks at fewer photos, for about a second, and makes a single
-    step.
+    trainer is left as it was. `brief` looks at fewer photos, for about a second, and makes fewer
+    steps where they are slow.
     """
     dataset = loader.dataset
     batch, rate = _load(loader, start, brief)  # first, so that its workers have started
@@ -90,7 +93,7 @@ def checkup(
     if trainer.total(len(batch.inputs))[0] == 0:
         return [*found, Remark("step", "not tried: no photo of a batch can be read", BAD)]
     lr = learning_rate(recipe, start, steps, loader.order.steps_per_epoch)
-    loss, photos, seconds = _try(trainer, batch, lr, 0 if brief else REPEATS)
+    loss, photos, seconds = _try(trainer, batch, lr, BRIEF_SECONDS if brief else inf)
     speed = Speed(*trainer.total(rate), photos / seconds, loader.workers)  # type: ignore[arg-type, call-arg]
     found += [_step(loss, batch, seconds, dataset.network), _loader(speed, seen, loader)]
     return [*found, _time((steps - start) * recipe.batch_size / speed.together, speed)]
@@ -118,8 +121,9 @@ def memory_needed(
     precision: str = "float32",
     averages: bool = False,
     freeze: int = 0,
+    kept: float = KEPT,
 ) -> int:
-    """Estimate of the bytes that training takes, of which KEPT says how good it is.
+    """Estimate of the bytes that training takes; KEPT, by default `kept`, says how good it is.
 
     Of each parameter: its value and a copy in 16 bits; of each that is trained: gradient, two more
     for the optimizer, and the average; of each of the photos computed at once: what all layers put
@@ -132,7 +136,20 @@ def memory_needed(
     names = trained(network, freeze)
     count = sum(prod(network.parameters.get(name, (0,))) for name in names)
     weights = network.parameter_count * each + count * more
-    return weights + int(KEPT * outputs * photos * size)
+    return weights + int(kept * outputs * photos * size)
+
+
+def photos_at_once(recipe: Recipe, size: int) -> int:
+    """Photos that each of `size` processes computes at once."""
+    return ceil(recipe.batch_size / size / recipe.accumulate)
+
+
+def estimate(network: Network, recipe: Recipe, size: int, precision: str, device: object) -> int:
+    """`memory_needed` by a process of a run of `size` on a native device, bytes."""
+    photos, crop = photos_at_once(recipe, size), recipe.crop_size
+    kept = KEPT if str(device) == "cpu" else KEPT_ON_GPU
+    averages = recipe.average > 0
+    return memory_needed(network, crop, photos, precision, averages, recipe.freeze, kept)
 
 
 def host_memory() -> int | None:
@@ -147,9 +164,8 @@ def host_memory() -> int | None:
 
 def _memory(trainer: Trainer, recipe: Recipe, loader: Loader) -> Remark:
     network, order = loader.dataset.network, loader.order
-    photos = ceil(recipe.batch_size / order.world / recipe.accumulate)
-    settings = trainer.precision, recipe.average > 0, recipe.freeze
-    needed = memory_needed(network, recipe.crop_size, photos, *settings)
+    photos = photos_at_once(recipe, order.world)
+    needed = estimate(network, recipe, order.world, trainer.precision, trainer.device)
     there = host_memory() if str(trainer.device) == "cpu" else trainer.memory()
     measured = f"about {needed / 1e9:.1f} GB for {photos} photos at a time"
     if there is None:
@@ -176,17 +192,24 @@ def _load(loader: Loader, start: int, brief: bool) -> tuple[Batch, float | None]
     return first, max(1, photos) / (time.perf_counter() - begin)
 
 
-def _try(trainer: Trainer, batch: Batch, lr: float, repeats: int) -> tuple[float, int, float]:
-    """(loss of a first step, photos of all processes, seconds of a step); changes nothing."""
+def _try(trainer: Trainer, batch: Batch, lr: float, limit: float) -> tuple[float, int, float]:
+    """(loss of a first step, photos of all processes, seconds of a later one); changes nothing.
+
+    No further step is timed once those that were took `limit` seconds, on average.
+    """
     before = trainer.state()
-    losses, seconds = [], []
-    for _ in range(1 + repeats):
+    losses: list[float] = []
+    seconds: list[float] = []
+    processes = trainer.total(1)[0]
+    while len(seconds) < 2 or (
+        len(seconds) <= REPEATS and trainer.total(sum(seconds[1:]))[0] < limit * processes
+    ):
         begin = time.perf_counter()
         loss, photos, _ = trainer.step(batch, lr)
         losses.append(loss.item())
         seconds.append(time.perf_counter() - begin)
     trainer.load(*before)
-    return losses[0], photos, float(np.median(seconds[1:] or seconds))
+    return losses[0], photos, float(np.median(seconds[1:]))
 
 
 def _step(loss: float, batch: Batch, seconds: float, network: Network) -> Remark:

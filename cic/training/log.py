@@ -16,6 +16,7 @@ from cic.system.errors import Error
 from cic.system.progress import Callback, Event, Told, told
 from cic.system.typing import Json
 from cic.training.board import Board
+from cic.training.skips import Skips
 
 Item = TypeVar("Item")
 RECENT = 50  # steps that the shown and the final loss are the mean of
@@ -128,16 +129,29 @@ class Log:
             self.say(f"watch: {message}")
             self._write_line({"step": step, "watch": message})
 
+    def skip(self, step: int, skips: Skips) -> None:
+        """Write that a step was skipped, and tell it if the one before was not."""
+        if skips.in_a_row == 1:
+            so_far = f"{skips.total:,} so far"
+            self.say(f"step {step + 1} is skipped: a gradient is not finite ({so_far})")
+        self._write_line({"step": step + 1, "skipped_steps": skips.total})
+
     def step(self, step: int, loss: Any, images: int, lr: float) -> None:
-        """Note one step; raises TrainingError once the loss is no longer a number."""
-        self.losses.append(loss)
+        """Note one step; raises TrainingError once the loss is no longer a number.
+
+        The loss of a step that was skipped is None.
+        """
+        if loss is not None:
+            self.losses.append(loss)
         self.images += images
         self.steps += 1
         self.told.step(step + 1 - self.told.done)  # those without a photo, too
         if (step + 1) % self.every and step + 1 < self.total:
             return
         mean, rate = self.check(step), self.images_per_second
-        self.told.show(loss=mean, lr=lr, images_per_second=rate)  # type: ignore[arg-type]
+        if mean is None:
+            return
+        self.told.show(loss=mean, lr=lr, images_per_second=rate)
         self.write(step=step + 1, loss=mean, lr=lr, images_per_second=rate, waiting=self.waiting)
 
     def check(self, step: int) -> float | None:

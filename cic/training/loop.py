@@ -22,6 +22,7 @@ from cic.training.losses import class_entropy
 from cic.training.preview import Preview
 from cic.training.recipes import learning_rate
 from cic.training.runs import AVERAGE, Checkpoints
+from cic.training.skips import LIMIT
 from cic.training.trainer import Trainer
 
 _ALL_GRAY = (
@@ -136,6 +137,26 @@ def _validate(
     return figures
 
 
+def _note_skip(trainer: Trainer, log: Log, step: int) -> bool:
+    """Whether the trainer skipped the step; raises TrainingError if it has skipped too many."""
+    skips = trainer.skips
+    if skips.latest and skips.in_a_row:
+        log.skip(step, skips)
+    if skips.in_a_row == LIMIT:
+        other = "" if trainer.precision in ("float32", "float64") else ", or --precision float32"
+        raise TrainingError(
+            f"{LIMIT} steps in a row up to step {step + 1} have gradients that are not finite: "
+            f"try a lower --lr{other}"
+        )
+    return skips.latest
+
+
+def _reason(trainer: Trainer, signals: Sequence[int]) -> int:
+    """The signal that all processes end with, whichever of them it reached first."""
+    votes = trainer.total(*(list(signals[:1]) == [number] for number in interrupts.STOPS))
+    return next((n for n, count in zip(interrupts.STOPS, votes) if count), signal.SIGTERM)
+
+
 @dataclass
 class Records:
     """What a run leaves behind: `checkpoints`, the latest of them every `save_latest` steps.
@@ -149,6 +170,21 @@ class Records:
     preview: Preview | None = None
 
 
+def nothing_left(trainer: Trainer, checkpoints: Checkpoints) -> dict[str, Any]:
+    """Figures, as `train` gives them, of a run that was resumed after its last step."""
+    before = checkpoints.before
+    figures = {key: before[key] for key in before if key.startswith(("validation_loss", "top"))}
+    return figures | {
+        "loss": None,
+        "images_per_second": 0.0,
+        "steps": before["step"],
+        "waiting": 0.0,
+        "skipped": 0,
+        "skipped_steps": trainer.skips.total,
+        "checkpoint": checkpoints.path(),
+    }
+
+
 def train(
     trainer: Trainer,
     loader: Loader,
@@ -160,10 +196,10 @@ def train(
     """Train from step `start` to `steps` by the recipe of the checkpoints; the figures as a dict.
 
     A checkpoint is written after every epoch, now and then (see Records), at the end and when asked
-    to stop: Ctrl-C then raises KeyboardInterrupt, SIGTERM SystemExit. `validation` is a Loader
-    whose loss is logged after every epoch; an epoch at whose end the run is stopped goes without.
-    Of several processes, only the first writes. Raises TrainingError if no photo of a whole epoch
-    can be read.
+    to stop: Ctrl-C then raises KeyboardInterrupt, SIGTERM or SIGUSR1 SystemExit. `validation` is a
+    Loader whose loss is logged after every epoch; an epoch at whose end the run is stopped goes
+    without. Of several processes, only the first writes. Raises TrainingError if no photo of a
+    whole epoch can be read, or too many steps in a row had to be skipped.
     """
     if start >= steps:
         raise TrainingError(
@@ -183,9 +219,10 @@ def train(
             unread = 0 if photos else unread + 1
             if unread == min(epoch_steps, steps):
                 raise TrainingError(f"not one photo of {unread:,} steps could be read")
+            is_skipped = bool(photos) and _note_skip(trainer, log, step)
             if photos:
-                log.step(step, loss, photos, lr)
-            if photos and guard:
+                log.step(step, None if is_skipped else loss, photos, lr)
+            if photos and guard and not is_skipped:
                 guard.note(loss, batch)
             done = step + 1
             if guard and first and len(batch.inputs) and done % watch.EVERY == 0:
@@ -209,7 +246,7 @@ def train(
             if stops:
                 rest = "" if last else ": the same command with --continue_train goes on"
                 log.say(f"stopped after step {done}, saved in {checkpoints.path()}{rest}")
-                interrupts.stop(signals[0] if signals else signal.SIGTERM)
+                interrupts.stop(_reason(trainer, signals))
         skipped = int(*trainer.total(log.skipped))
         if skipped > log.skipped:
             log.say(
@@ -221,5 +258,6 @@ def train(
             "steps": steps,
             "waiting": round(log.waiting, 4),
             "skipped": skipped,
+            "skipped_steps": trainer.skips.total,
             "checkpoint": checkpoints.path(),
         }

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from cic import networks
@@ -12,6 +12,7 @@ from cic.training import recipes, runs
 from cic.training.recipes import Recipe
 
 LISTS = ("image_dir", "val_dir")
+AUTO = "auto"  # continue_train where there is something to go on with
 PATHS = ("model_path", "log_path", "board", "weights", "encoder", "classes", "prior")
 
 
@@ -29,7 +30,8 @@ class RunPlan:
     `weights` and `encoder` are files to start from; `classes` is a file of the class folders to
     tell apart, `prior` an .npy file of the prior of the ab bins. The run ends after `max_steps`, if
     that is sooner than the recipe's epochs, or those were not asked for. With `continue_train` it
-    goes on from the checkpoint `which_epoch`. `seed` is that of the first weights, the order and
+    goes on from the checkpoint `which_epoch`; with "auto" from the latest, if there is one, and one
+    that has all its steps is no error. `seed` is that of the first weights, the order and
     the crops; `device`, `precision` and `num_workers`, processes that read photos, are this
     machine's.
     """
@@ -47,7 +49,7 @@ class RunPlan:
     classes: str | None = None
     prior: str | None = None
     max_steps: int | None = None
-    continue_train: bool = False
+    continue_train: bool | str = False
     which_epoch: str = runs.LATEST
     save_latest: int = 2000
     keep: int = 5
@@ -65,14 +67,29 @@ class RunPlan:
         for name in PATHS:
             if (path := getattr(self, name)) is not None:
                 object.__setattr__(self, name, os.fspath(path))
-        if self.which_epoch != runs.LATEST and not self.continue_train:
-            raise SettingError(
-                f"--which_epoch {self.which_epoch}: add --continue_train to go on from it"
-            )
+        if self.continue_train not in (False, True, AUTO):
+            raise SettingError(f"--continue_train {self.continue_train}: it is {AUTO}, or nothing")
+        if self.which_epoch != runs.LATEST and self.continue_train is not True:
+            add = "add --continue_train to go on from it"
+            if self.continue_train:
+                add = f"--continue_train {AUTO} goes on from the latest: leave one away"
+            raise SettingError(f"--which_epoch {self.which_epoch}: {add}")
 
     def asked_for(self, *names: str) -> list[str]:
         """Flags of those settings of the recipe that were asked for, and are not off."""
         return [f"--{n}" for n in names if n in self.asked and getattr(self.recipe, n)]
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether it begins or goes on, as there is a checkpoint or not."""
+        return self.continue_train == AUTO
+
+    def decided(self) -> "RunPlan":
+        """The plan with `continue_train` as its folder now has it."""
+        if not self.is_auto:
+            return self
+        there = os.path.exists(runs.checkpoint_path(self.model_path))
+        return replace(self, continue_train=there)
 
     def steps(self, steps_per_epoch: int) -> int:
         """How many steps the run has in all."""

@@ -24,7 +24,7 @@ from cic.networks.initialize import initialize, scale_to_data
 from cic.photos.sources import PhotoList
 from cic.system import files, locks, provenance
 from cic.system.arrays import State
-from cic.system.errors import InputError, SettingError
+from cic.system.errors import InputError, OutOfMemory, SettingError, is_out_of_memory
 from cic.system.progress import Callback, tell
 from cic.system.typing import Json
 from cic.training import checkup, loop, runs
@@ -110,6 +110,7 @@ class Session:
     """
 
     def __init__(self, plan: RunPlan, progress: Callback | None = None) -> None:
+        self.is_auto, plan = plan.is_auto, plan.decided()
         self.plan, self.progress = plan, progress
         classes = plan.classes and targets.read_classes(plan.classes)
         known = frozenset(classes or ())
@@ -165,6 +166,10 @@ class Session:
         try:
             figures = self._train(backend, device)
             return figures if backend.rank() == 0 else None
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise self._too_large(backend.world_size(), device) from None
         finally:
             backend.leave()
 
@@ -177,6 +182,10 @@ class Session:
                 self._lock(stack)
             trainer, checkpoints, step = self._start(backend, device, steps)
             self._agree(backend, trainer, checkpoints)
+            if self.is_auto and step >= steps:
+                if first:
+                    self._say(f"all {steps:,} steps are made: nothing is left to do")
+                return loop.nothing_left(trainer, checkpoints)
             if first:
                 self._name_problems()
                 self._introduce(backend, trainer, checkpoints, step, steps)
@@ -192,6 +201,19 @@ class Session:
                 stack.enter_context(validation)
             records = self._records(stack, checkpoints, first, step)
             return loop.train(trainer, loader, steps, records, step, validation)
+
+    def _too_large(self, size: int, device: Any) -> OutOfMemory:
+        """What to say of a run of `size` processes that runs out of memory."""
+        recipe, precision = self.plan.recipe, self.plan.precision
+        needed = checkup.estimate(self.dataset.network, recipe, size, precision, device)
+        at_once = checkup.photos_at_once(recipe, size)
+        lower = "" if precision in ("bf16", "fp16") else ", or --precision bf16"
+        return OutOfMemory(
+            f"out of memory on {device}: {at_once} photos at a time of a batch of "
+            f"{recipe.batch_size}, crops of {recipe.crop_size}, {precision}: about "
+            f"{needed / 1e9:.1f} GB; compute the batch in parts with --accumulate "
+            f"{2 * recipe.accumulate}, or take a smaller --batch_size or --crop_size{lower}"
+        )
 
     def _order(self, backend: Framework, held_out: bool = False) -> Order:
         """Order in which this process sees the photos of all, or those to evaluate on."""
@@ -255,6 +277,7 @@ class Session:
         facts["photos"] = f"{facts['photos']:,} of fingerprint {facts.pop('fingerprint')}"
         held_out = self.held_out and provenance.fingerprint(self.held_out.photos)
         facts["photos to evaluate on"] = held_out
+        facts["checkpoints"] = "none"
         if before := checkpoints.before:
             time = before.get("provenance", {}).get("time")
             facts["checkpoints"] = f"one of step {before['step']:,}, of a start at {time}"

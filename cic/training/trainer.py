@@ -11,6 +11,7 @@ from cic.dataset.batches import Batch
 from cic.networks import Network
 from cic.system.arrays import Array, State
 from cic.training.recipes import Recipe
+from cic.training.skips import Skips
 
 
 class Trainer(Protocol):
@@ -18,12 +19,14 @@ class Trainer(Protocol):
 
     precision: str
     device: Any  # native
+    skips: Skips
 
     def step(self, batch: Batch, lr: float, stop: Sequence[Any] = ()) -> tuple[Any, int, bool]:
         """One step at learning rate `lr` on this process's part of a batch: (loss, photos, stop).
 
         All of all processes: the loss as a native scalar that has `item()`, the number of photos,
-        and whether any process asks to stop, its `stop` being no longer empty.
+        and whether any process asks to stop, its `stop` being no longer empty. A step whose loss or
+        gradients are not finite changes nothing but `skips`, in all processes alike.
         """
 
     def agree(self) -> None:

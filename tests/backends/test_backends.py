@@ -1,5 +1,6 @@
 """Both backends against the NumPy oracle and against each other, on real photographs."""
 
+import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from cic.colour.rebalance import weights
 from cic.dataset.batches import Batch, Order, PhotoDataset, make_batch
 from cic.networks import layers
 from cic.networks.initialize import initialize
+from cic.networks.network import Network
 from cic.training import losses, recipes
 from cic.weights import checkpoint, reading
 
@@ -372,10 +374,117 @@ def test_the_loss_falls(name_and_precision, batches):
     assert losses[-1] < 0.8 * losses[0]
 
 
+LAYERS = (
+    *(layers.Conv("plain", 1, 8), layers.BatchNorm("norm", 8), layers.ReLU()),
+    *(layers.Conv("spectral", 8, 8, spectral=True), layers.LeakyReLU(), layers.InstanceNorm()),
+    *(layers.ConvTranspose("up", 8, 8), layers.ReLU6(), layers.MaxPool(), layers.AveragePool()),
+    layers.Sum("sum", ((layers.Conv("branch", 8, 8),), ())),
+    layers.Product("product", ((layers.Conv("gate", 8, 8), layers.Sigmoid()), ())),
+    *(layers.GlobalContext(), layers.Upsample(2, mode="bilinear"), layers.GlobalAverage()),
+    *(layers.Dropout("drop"), layers.Linear("head", 8, 5)),
+)
+
+
+@pytest.fixture
+def mixed_batch_norm(monkeypatch):
+    """Paddle's batch norm, on the CPU of float32 and float64 as on a GPU of 16 bits and float32."""
+    import paddle
+    from paddle.nn import functional as F
+
+    own = F.batch_norm
+
+    def mixed(x, mean, *others, **more):
+        return own(x.astype(mean.dtype), mean, *others, **more).astype(x.dtype)
+
+    monkeypatch.setattr(F, "batch_norm", mixed)
+    monkeypatch.setattr(paddle.nn.layer.norm, "batch_norm", mixed)  # of evaluation
+
+
+def test_every_layer_of_paddle_computes_in_the_precision_of_its_input(mixed_batch_norm):
+    """Float32 inputs of float64 parameters stand for those of 16 bits, which the CPU cannot do."""
+    network = Network("any", LAYERS)
+    net = backends.get("paddle").build(network, initialize(network), dtype="float64")
+    seen = []
+    for module in net.sublayers():
+        if hasattr(module, "spec"):
+            module.register_forward_post_hook(
+                lambda module, _, y: seen.append((type(module.spec), str(y.dtype)))
+            )
+    x = np.random.default_rng(0).normal(size=(2, 1, 16, 16)).astype(np.float32)
+    for training in (True, False):
+        seen.clear()
+        net.train() if training else net.eval()
+        net.set_noise(np.arange(2))
+        y = net(as_tensor("paddle", x))
+        assert {kind for kind, _ in seen} >= {type(layer) for layer in LAYERS}
+        assert {dtype for _, dtype in seen} == {"paddle.float32"}
+    y.sum().backward()
+    trained = [p for p in net.parameters() if not p.stop_gradient]
+    assert {str(p.grad.dtype) for p in trained} == {"paddle.float64"}
+
+
+def test_paddle_trains_in_a_lower_precision_than_that_of_its_weights(
+    batches, mixed_batch_norm, monkeypatch
+):
+    backend = backends.get("paddle")
+    whole, low = (
+        backend.Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", "float64") for _ in range(2)
+    )
+    expected = [whole.step(batch, 1e-5)[0].item() for batch in batches[:3]]
+    trainer = importlib.import_module("backends.paddle.trainer")
+    monkeypatch.setattr(trainer, "_LOW", {"float64": "float32"})
+    found = [low.step(batch, 1e-5)[0].item() for batch in batches[:3]]
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert found != pytest.approx(expected, rel=1e-12)
+    assert {array.dtype for array in low.state()[0].values()} == {np.dtype("float64")}
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_paddle_has_no_low_precision_on_the_cpu_and_says_so(precision):
     with pytest.raises(ValueError, match=f"{precision} needs a GPU"):
         backends.get("paddle").Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", precision)
+
+
+def tf32_of(backend):
+    """Whether a process's float32 is TF32 in {matrix products, convolutions}."""
+    if backend.NAME == "torch":
+        import torch
+
+        return {torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32}
+    from paddle.base import core
+
+    return {core.get_cublas_switch(), core.get_cudnn_switch()}
+
+
+def test_float32_is_no_tf32_but_where_that_is_asked_for(backend, batches, monkeypatch):
+    device = importlib.import_module(f"backends.{backend.NAME}.device")
+    trainer_file = importlib.import_module(f"backends.{backend.NAME}.trainer")
+    device.allow_tf32(True)
+    backend.build(SMALL)
+    assert tf32_of(backend) == {False}
+    with pytest.raises(ValueError, match="tf32 needs an NVIDIA GPU from Ampere on"):
+        backend.Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", "tf32")
+    monkeypatch.setattr(trainer_file, "has_tf32", lambda device: True)
+    exact, fast = (
+        backend.Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", precision)
+        for precision in ("float32", "tf32")
+    )
+    for trainer, expected in ((fast, True), (exact, False), (fast, True)):
+        trainer.step(batches[0], 1e-4)
+        assert tf32_of(backend) == {expected}
+    device.allow_tf32(False)
+
+
+@pytest.mark.parametrize(("capability", "there"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_gpus_have_tf32_from_ampere_on(backend, capability, there, monkeypatch):
+    device = importlib.import_module(f"backends.{backend.NAME}.device")
+    cuda = device.torch.cuda if backend.NAME == "torch" else device.paddle.device.cuda
+    monkeypatch.setattr(cuda, "get_device_capability", lambda _: capability)
+    gpu = device.torch.device("cuda") if backend.NAME == "torch" else "gpu:0"
+    assert device.has_tf32(gpu) == there
+    if backend.NAME == "paddle":
+        monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+        assert not device.has_tf32(gpu)
 
 
 def test_an_unknown_precision_is_named(backend):

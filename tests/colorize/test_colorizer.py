@@ -670,7 +670,7 @@ def test_the_tool_writes_alternatives_and_the_map(photos, tmp_path):
 
 def test_in_a_files_own_folder_nothing_is_replaced(tmp_path, photo):
     for name in ("old.ppm", "old.png"):
-        write(tmp_path / name, photo)
+        images.write(tmp_path / name, photo)
     found, problems = list_jobs([str(tmp_path / "old.ppm")], str(tmp_path))
     assert not found
     assert "old.png' is there, and may not be of it: name another -o" in str(problems[0])

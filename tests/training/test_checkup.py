@@ -1,11 +1,14 @@
 """The checkup before training: what it finds, and that it leaves no trace."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import backends
 from cic import networks
 from cic.colour import prior, rebalance
 from cic.dataset.batches import Order, PhotoDataset, make_batch
@@ -219,6 +222,54 @@ def test_memory_grows_with_photos_and_precision_and_is_near_what_was_measured():
         needed = checkup.memory_needed(network, crop, photos, precision) / 1e6
         assert 0.75 < needed / measured < 1.4
     assert checkup.host_memory() is None or checkup.host_memory() < 1e15
+
+
+def test_the_estimate_for_a_gpu_is_a_little_more_than_autograd_keeps():
+    """Counted on the CPU under autocast, as a GPU keeps it; the weights stand apart."""
+    network, kept = networks.get("cic", width=0.25), {}
+    net = backends.get("torch").build(network).train()
+    own = {parameter.untyped_storage().data_ptr() for parameter in net.parameters()}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own and len(tensor.shape) == 4 and len(tensor) == 2:
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)  # so that none takes its place
+        return tensor
+
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with hooks, torch.autocast("cpu", torch.bfloat16):
+        net(torch.randn(2, 1, 176, 176))
+    counted = sum(size for size, _ in kept.values())
+    needed = [
+        checkup.memory_needed(network, 176, photos, "bf16", kept=checkup.KEPT_ON_GPU)
+        for photos in (2, 0)
+    ]
+    assert 1.0 < (needed[0] - needed[1]) / counted < 1.5
+
+
+class Slow:
+    """A trainer whose steps take these seconds, the last of them from then on."""
+
+    def __init__(self, *seconds):
+        self.seconds, self.steps = seconds, 0
+        self.state, self.load = tuple, lambda *_: None
+        self.total = lambda *values: list(values)
+
+    def step(self, batch, lr):
+        time.sleep(self.seconds[min(self.steps, len(self.seconds) - 1)])
+        self.steps += 1
+        return np.float64(1), 2, False
+
+
+@pytest.mark.parametrize(
+    ("limit", "seconds", "steps"),
+    [(1.0, (0.5, 0.01), 4), (0.2, (0.5, 0.25), 2), (np.inf, (0.5, 0.25), 4)],
+)
+def test_the_first_step_which_is_slow_is_not_what_a_step_takes(limit, seconds, steps):
+    trainer = Slow(*seconds)
+    found = checkup._try(trainer, None, 0.1, limit)[2]
+    assert trainer.steps == steps
+    assert seconds[-1] <= found < seconds[-1] + 0.2
 
 
 def test_the_table_is_aligned_with_advice_below():

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +44,9 @@ def training(backend, photo_folder, model, *more, launched, script=TRAIN):
 def start(backend, photo_folder, tmp_path):
     """Start a training run on the photo folder, in two processes or in one; the process."""
 
-    def run(model, *more, launched=True):
+    def run(model, *more, launched=True, restarts=0):
         command = ["-m", *LAUNCHER[backend.NAME]] if launched else []
+        command += ["--max-restarts", restarts] if restarts else []
         command += training(backend, photo_folder, model, *more, launched=launched)
         return subprocess.Popen(
             [sys.executable, *map(str, command)],
@@ -156,6 +158,41 @@ def test_a_photo_that_only_one_process_has_and_one_that_none_can_read(
     np.testing.assert_allclose(*(log_of(tmp_path / m, "loss") for m in ("one", "two")), rtol=1e-7)
 
 
+SICK = """
+import os, runpy, sys
+sys.path[0] = {root!r}
+from backends.{name}.trainer import Trainer
+own, calls = Trainer._loss, []
+
+def sick(self, batch):
+    total, count = own(self, batch)
+    calls.append(1)
+    rank = os.environ.get("RANK", os.environ.get("PADDLE_TRAINER_ID"))
+    if len(calls) == 2 and rank in (None, "1"):
+        total = total + (total * 0).sqrt()  # finite, its gradient is not
+    return total, count
+
+Trainer._loss = sick
+sys.argv[0] = {train!r}
+runpy.run_path({train!r}, run_name="__main__")
+"""
+
+
+def test_a_gradient_that_is_not_finite_in_one_process_is_skipped_in_both(train, backend, tmp_path):
+    script = tmp_path / "sick.py"
+    script.write_text(SICK.format(root=str(ROOT), name=backend.NAME, train=str(TRAIN)))
+    more = ("--max_steps", 4, "--precision", "float64", "--lr", 3e-5)
+    for model in ("one", "two"):
+        figures = figures_of(train(model, *more, script=script))
+        assert figures["skipped_steps"] == 1
+        assert log_of(tmp_path / model, "skipped_steps") == [1]
+    one, two = (reading.load(checkpoint_path(tmp_path / m))[0] for m in ("one", "two"))
+    assert one["optimizer/steps"] == two["optimizer/steps"] == 3
+    for name, array in one.items():
+        distance = np.linalg.norm(two[name] - array)
+        assert distance <= 1e-7 * np.linalg.norm(array), name
+
+
 def wait_for_steps(folder, steps, process):
     """Wait until a run has logged so many steps."""
     end = time.monotonic() + 60
@@ -194,6 +231,57 @@ def test_a_process_that_is_killed_ends_the_run_within_seconds(start, backend, tm
     assert re.search(
         {"torch": "SIGKILL", "paddle": "rank [01] status failed"}[backend.NAME], output
     )
+
+
+def test_a_run_whose_process_is_killed_goes_on_to_the_same_bits(start, train, backend, tmp_path):
+    """torchrun starts all anew; Paddle's launcher does with etcd alone: here the same command."""
+    more = ("--max_steps", 16, "--precision", "float64", "--save_latest", 5)
+    more += ("--num_workers", 0, "--continue_train", "auto")
+    restarts = int(backend.NAME == "torch")
+    process = start("broken", *more, restarts=restarts)
+    wait_for_steps(tmp_path / "broken", 7, process)
+    os.kill(trainers(process.pid)[1], signal.SIGKILL)
+    output = finish(process)
+    if not restarts:
+        assert process.returncode != 0
+        process = start("broken", *more)
+        output = finish(process)
+    assert process.returncode == 0, output
+    steps = log_of(tmp_path / "broken", "step")
+    assert steps[0] == 1
+    assert steps[-1] == 16
+    train("two", *more)
+    one, two = (reading.load(checkpoint_path(tmp_path / m))[0] for m in ("two", "broken"))
+    assert one.keys() == two.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(two[name], array, name)
+
+
+def test_processes_that_are_started_again_leave_what_was_written_alone():
+    from backends.torch import distributed
+
+    store = torch.distributed.HashStore()
+
+    def meet():
+        with ThreadPoolExecutor(3) as pool:
+            ranks = [pool.submit(distributed._unused, store, rank, 3) for rank in (1, 2, 0)]
+            first, *others = (done.result(timeout=30) for done in ranks)
+        first.set("who", "here")
+        assert [other.get("who") for other in others] == [b"here"] * 2
+        return first
+
+    before, now = meet(), meet()
+    before.set("old", "")
+    assert now.check(["who"])
+    assert not now.check(["old"])
+
+
+def test_a_process_that_does_not_come_is_not_waited_for_for_ever(monkeypatch):
+    from backends.torch import distributed
+
+    monkeypatch.setattr(distributed, "PATIENCE", 0.1)
+    with pytest.raises(ConnectionError, match="not all 2 processes of this run came"):
+        distributed._unused(torch.distributed.HashStore(), 1, 2)
 
 
 @pytest.fixture
@@ -288,18 +376,53 @@ def test_ctrl_c_stops_all_processes_and_the_run_goes_on_in_one(start, train, bac
     assert steps == list(range(1, meta["step"] + 3))
 
 
-def test_a_scheduler_that_ends_all_processes_at_once_lets_them_save(start, tmp_path):
-    """A batch system sends SIGTERM to the ranks and their workers alike: here to these first."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_scheduler_that_ends_all_processes_at_once_lets_them_save(start, tmp_path, number):
+    """A batch system sends a signal to the ranks and their workers alike: here to these first."""
     process = start("model", "--max_steps", 100_000, "--num_workers", 1, launched=False)
     wait_for_steps(tmp_path / "model", 3, process)
     for worker in children(process.pid):
-        os.kill(worker, signal.SIGTERM)
+        os.kill(worker, number)
     wait_for_steps(tmp_path / "model", 9, process)
-    os.killpg(process.pid, signal.SIGTERM)
+    os.killpg(process.pid, number)
     output = finish(process)
-    assert process.returncode == 128 + signal.SIGTERM
+    assert process.returncode == 128 + number
     assert "--continue_train goes on" in output
     assert checkpoint.load_meta(checkpoint_path(tmp_path / "model"))["step"] >= 3
+
+
+def test_copies_that_srun_or_mpirun_starts_train_together(
+    backend, photo_folder, tmp_path, train, monkeypatch
+):
+    number, name, count, more = {
+        "torch": ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", {"SLURM_STEP_ID": "0"}),
+        "paddle": (
+            "OMPI_COMM_WORLD_RANK",
+            "OMPI_COMM_WORLD_LOCAL_RANK",
+            "OMPI_COMM_WORLD_SIZE",
+            {"OMPI_COMM_WORLD_LOCAL_SIZE": "2"},
+        ),
+    }[backend.NAME]
+    more |= {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost", count: "2"}
+    settings = ("--max_steps", 2, "--precision", "float64", "--lr", 3e-5)
+    command = training(backend, photo_folder, "two", *settings, launched=False)
+    copies = [
+        subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=ALONE | more | {number: str(rank), name: str(rank)},
+        )
+        for rank in range(2)
+    ]
+    output = "".join(map(finish, copies))
+    assert "in 2 processes" in output, output
+    figures_of(output)  # of one alone
+    train("one", *settings)
+    losses = [log_of(tmp_path / model, "loss") for model in ("one", "two")]
+    np.testing.assert_allclose(*losses, rtol=1e-7)
 
 
 def test_the_other_frameworks_launcher_is_refused(start, backend):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from cic import networks
@@ -22,7 +23,8 @@ from cic.dataset.loader import Loader
 from cic.networks.initialize import initialize
 from cic.photos import images
 from cic.system import files
-from cic.training import loop, recipes, runs
+from cic.system.errors import InputError, SettingError, is_expected
+from cic.training import loop, plan, recipes, runs, session
 from cic.training.log import Log, TrainingError
 from cic.weights import checkpoint, reading
 from helpers import ROOT
@@ -410,17 +412,18 @@ def test_moments_that_do_not_fit_are_named(run, damage):
         run.checkpoints.resume(run.trainer)
 
 
-def test_sigterm_saves_and_tells(run, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_kill_and_a_schedulers_warning_save_and_tell(run, monkeypatch, number):
     step = run.trainer.step
 
     def killed(*arguments):
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         return step(*arguments)
 
     monkeypatch.setattr(run.trainer, "step", killed)
     with pytest.raises(SystemExit) as stop:
         run.train(9)
-    assert stop.value.code == 128 + signal.SIGTERM
+    assert stop.value.code == 128 + number
     assert run.checkpoints.resume(run.trainer) == 1
 
 
@@ -449,6 +452,68 @@ def test_a_stop_while_evaluating_ends_it_and_keeps_the_epoch(
     shown = capsys.readouterr().err
     assert "stopped after step 3" in shown
     assert ("--continue_train" in shown) == (steps == 6)
+
+
+def test_a_signal_to_another_process_is_what_all_end_with(run, monkeypatch):
+    monkeypatch.setattr(run.trainer, "total", lambda *votes: [3.0 * vote for vote in votes])
+    assert loop._reason(run.trainer, [signal.SIGUSR1, signal.SIGTERM]) == signal.SIGUSR1
+    monkeypatch.setattr(run.trainer, "total", lambda *votes: [0.0, 1.0, 1.0])
+    assert loop._reason(run.trainer, []) == signal.SIGUSR1
+    monkeypatch.setattr(run.trainer, "total", lambda *votes: [0.0] * 3)
+    assert loop._reason(run.trainer, []) == signal.SIGTERM
+
+
+def test_auto_begins_goes_on_and_is_content_with_what_is_done(
+    backend, photo_folder, tmp_path, capsys
+):
+    settings = {"batch_size": 4, "load_size": 64, "crop_size": 56, "options": {"width": 0.125}}
+    settings |= {"device": "cpu", "check": False, "num_workers": 0, "model_path": tmp_path / "m"}
+
+    def train(steps, **more):
+        more |= settings | {"max_steps": steps}
+        return session.train(backend, photo_folder, progress=None, **more)
+
+    assert train(2, continue_train="auto")["steps"] == 2
+    with pytest.raises(InputError, match="holds a run: add --continue_train"):
+        train(3)
+    assert train(3, continue_train="auto")["loss"] > 0
+    assert "steps 2 to 3" in capsys.readouterr().err
+    figures = train(3, continue_train="auto")
+    assert (figures["steps"], figures["loss"]) == (3, None)
+    assert "all 3 steps are made: nothing is left to do" in capsys.readouterr().err
+    with pytest.raises(TrainingError, match="raise --num_epochs"):
+        train(3, continue_train=True)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("ResourceExhaustedError"), torch.OutOfMemoryError("CUDA out of memory")]
+)
+def test_want_of_memory_is_one_line_that_says_what_takes_less(
+    backend, photo_folder, tmp_path, monkeypatch, error
+):
+    """Paddle raises a MemoryError, PyTorch a class of its own."""
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(backend.Trainer, "step", fail)
+    settings = {"batch_size": 4, "load_size": 64, "crop_size": 56, "options": {"width": 0.125}}
+    settings |= {"device": "cpu", "check": False, "num_workers": 0, "model_path": tmp_path / "m"}
+    with pytest.raises(MemoryError) as caught:
+        session.train(backend, photo_folder, accumulate=2, **settings)
+    said = str(caught.value)
+    assert said.startswith("out of memory on cpu: ")
+    for word in ("2 photos at a time of a batch of 4", "crops of 56", "float32", "--accumulate 4"):
+        assert word in said
+    assert "\n" not in said
+    assert is_expected(caught.value)
+
+
+def test_a_continue_train_that_says_two_things_is_refused():
+    with pytest.raises(SettingError, match="auto goes on from the latest: leave one away"):
+        plan.plan("photos", continue_train="auto", which_epoch="2")
+    with pytest.raises(SettingError, match="--continue_train always: it is auto, or nothing"):
+        plan.plan("photos", continue_train="always")
 
 
 def test_a_stop_in_an_epochs_last_step_is_not_kept_waiting(run, monkeypatch):
