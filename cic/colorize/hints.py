@@ -1,0 +1,181 @@
+"""Colours that a person chose at places of a photo, and how they spread to what belongs together.
+
+The ab of the cells are taken for a Gaussian process (Rasmussen and Williams 2006, section 2.2): its
+mean is what the network says, and two cells x and y are as correlated as they are alike,
+
+    covariance(x, y) = s(x) s(y) exp(-|f(x) - f(y)|),
+
+where f is the place, the lightness and the predicted ab of a cell, and s tells how unsure the
+network is of it: the square root of the spread of its distribution. A hint is a measurement, and
+the other cells follow by regression. So a hint moves what is near, as light and of a like colour,
+and moves it the more the less the network knows. O(cells x hints).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import NamedTuple
+
+import numpy as np
+
+from cic.colour.bins import AB
+from cic.colour.distributions import softmax
+from cic.colour.lab import ab_distance, lab_to_rgb, rgb_to_lab
+from cic.system import bounded_json
+from cic.system.arrays import Array, Floats
+from cic.system.errors import InputError, SettingError
+from cic.system.typing import Json, StrPath
+
+# Distances at which the correlation falls to 1 / e. Chosen with UNSURE's power on 60 training
+# photographs with 1 to 50 hints each (docs/measurements.md, "Hints").
+PLACE, LIGHT, COLOUR = 1.6, 60.0, 40.0  # short sides, L, CIELAB units of ab
+NOISE = 0.01  # variance of a hint's error, of that of the network's
+SPREAD = 1.0  # CIELAB units: the least of a distribution
+MOST = 1000  # hints of a photo
+APART = 18.0  # CIELAB units between two of `choices`
+
+
+@dataclass(frozen=True)
+class Hint:
+    """A colour at a place: pixel (x, y) of the upright photo, from its top left corner.
+
+    Of `color`, sRGB as "#3a5f9e", the ab are taken: the lightness stays the photo's. It holds for
+    all places within `radius` pixels. Raises ValueError for any that cannot be.
+    """
+
+    x: float
+    y: float
+    color: str
+    radius: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("x", "y", "radius"):
+            value = getattr(self, name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not isfinite(value) or value < 0:
+                raise SettingError(f"{name} is {value!r}: it must be a number from 0 on")
+        if not (isinstance(self.color, str) and re.fullmatch("#[0-9a-fA-F]{6}", self.color)):
+            raise SettingError(f'color is {self.color!r}: it must be like "#3a5f9e"')
+
+    @property
+    def ab(self) -> Floats:
+        """ab (2,) float32 of the colour, CIELAB units."""
+        return rgb_to_lab(np.frombuffer(bytes.fromhex(self.color[1:]), np.uint8))[1:]
+
+
+def read(path: StrPath) -> tuple[Hint, ...]:
+    """The hints of a JSON file, a list of {"x": 120, "y": 80, "color": "#3a5f9e"}.
+
+    "radius" may stand beside them. Raises InputError, naming file and hint.
+    """
+    try:
+        found = bounded_json.load(path)
+    except ValueError as error:
+        raise InputError(f"{path}: no JSON: {error}") from None
+    if not isinstance(found, list) or len(found) > MOST:
+        raise InputError(f'{path}: not a list of up to {MOST} {{"x": 1, "y": 2, "color": "#..."}}')
+    return tuple(_hint(entry, f"{path}: hint {n}") for n, entry in enumerate(found, start=1))
+
+
+def _hint(entry: Json, name: str) -> Hint:
+    known = Hint.__dataclass_fields__.keys()
+    if not isinstance(entry, dict) or not {"x", "y", "color"} <= entry.keys() <= known:
+        raise InputError(f'{name} must have "x", "y" and "color", may have "radius", and no more')
+    try:
+        return Hint(**entry)
+    except ValueError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def follow(
+    ab: Floats,
+    hints: Sequence[Hint],
+    sides: tuple[int, int],
+    light: Floats,
+    logits: Floats | None = None,
+) -> Floats:
+    """ab (h, w, 2) of a photo's cells as `hints` want them, float32, CIELAB units.
+
+    `sides` are the height and width of the photo, `light` (h, w) the L of the cells, and `logits`
+    (313, h, w) what the network said; without them it is as unsure of all. Raises InputError for a
+    hint outside of the photo.
+    """
+    if not hints:
+        return ab
+    place, wanted = _measured(hints, sides, light.shape)
+    features = _features(ab, light)
+    unsure = np.ones(light.size) if logits is None else _unsure(logits)
+    likeness = _likeness(features, features[place]) * unsure[place]  # s(x) comes last
+    between = likeness[place] * unsure[place, None]
+    between[np.diag_indices(len(place))] *= 1 + NOISE
+    missing = wanted - ab.reshape(-1, 2)[place]
+    moved = likeness @ np.linalg.solve(between, missing) * unsure[:, None]
+    return (ab + moved.reshape(ab.shape)).astype(np.float32)
+
+
+def _measured(
+    hints: Sequence[Hint], sides: tuple[int, int], shape: tuple[int, ...]
+) -> tuple[Array, Array]:
+    """(cells (n,), ab (n, 2)) that the hints speak of; of a cell with several the mean."""
+    cell = np.array(sides) / shape
+    row, column = np.indices(shape)
+    found: dict[int, list[Floats]] = {}
+    for number, hint in enumerate(hints, start=1):
+        if hint.y >= sides[0] or hint.x >= sides[1]:
+            where = f"({hint.x:g}, {hint.y:g})"
+            size = f"{sides[1]} x {sides[0]}"
+            raise InputError(f"hint {number} at {where} lies outside of the photo of {size} pixels")
+        away = np.hypot((row + 0.5) * cell[0] - hint.y, (column + 0.5) * cell[1] - hint.x)
+        here = int(hint.y / cell[0]) * shape[1] + int(hint.x / cell[1])
+        for place in {here, *np.flatnonzero(away <= hint.radius).tolist()}:
+            found.setdefault(place, []).append(hint.ab)
+    return np.array(list(found)), np.array([np.mean(ab, 0) for ab in found.values()], float)
+
+
+def _features(ab: Floats, light: Floats) -> Array:
+    """f (h * w, 5) of the cells."""
+    short = min(light.shape)
+    row, column = np.indices(light.shape) / (short * PLACE)
+    parts = (row, column, light / LIGHT, *np.moveaxis(ab, -1, 0) / COLOUR)
+    return np.stack(parts, axis=-1).reshape(-1, 5)
+
+
+def _unsure(logits: Floats) -> Array:
+    """s (h * w,) of logits (313, h, w), the square root of the standard deviation."""
+    share = softmax(logits.reshape(len(AB), -1), axis=0).T
+    mean = share @ AB
+    variance = share @ np.square(AB).sum(-1) - np.square(mean).sum(-1)
+    return np.sqrt(np.maximum(variance, SPREAD**2)) ** 0.5
+
+
+def _likeness(one: Array, other: Array) -> Array:
+    """exp(-|f - g|) of features (n, 5) and (m, 5): (n, m)."""
+    square = np.square(one).sum(1)[:, None] + np.square(other).sum(1) - 2 * one @ other.T
+    return np.exp(-np.sqrt(np.maximum(square, 0)))
+
+
+class Choice(NamedTuple):
+    """A colour that is possible at a place: "#rrggbb" at its lightness, and its probability."""
+
+    color: str
+    probability: float
+
+
+def choices(logits: Floats, light: float, count: int = 6) -> list[Choice]:
+    """Up to `count` Choices of logits (313,) of a place of that L, the most probable first.
+
+    Each stands for the bins around the most probable one that no other has taken; the probabilities
+    sum to 1 or, where more colours are possible, less.
+    """
+    share = softmax(logits[None], axis=1)[0].astype(float)
+    near = ab_distance(AB[:, None], AB) < APART
+    found: list[Choice] = []
+    while len(found) < count and share.sum() > 0.01:
+        around = near[(near @ share).argmax()]
+        mass = share[around].sum()
+        ab = share[around] @ AB[around] / mass
+        rgb = np.rint(lab_to_rgb(np.array([light, *ab])) * 255).astype(int)
+        found.append(Choice("#{:02x}{:02x}{:02x}".format(*rgb), float(mass)))
+        share[around] = 0
+    return found
