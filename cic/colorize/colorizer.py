@@ -13,6 +13,7 @@ from PIL import Image
 
 from cic.colorize import alternatives, uncertainty
 from cic.colorize.enlarge import in_strips, resample
+from cic.colorize.hints import Choice, Hint, cell_of, follow, likely
 from cic.colorize.painting import Painting, along_edges
 from cic.colorize.settings import DEFAULTS, GUIDED, Settings
 from cic.colour.grid import EVERY_FOURTH, STRIDE, Grid
@@ -99,9 +100,9 @@ class Colorizer(Decoder):
         super().__init__(network, settings)
         self.predict, self.weights = predict, weights
 
-    def __call__(self, photo: AnyPhoto) -> Array:
+    def __call__(self, photo: AnyPhoto, hints: Sequence[Hint] = ()) -> Array:
         pixels, image = self._opened(photo)
-        return add_colour(pixels, self.ab(image), self.grid, self.guide(image))
+        return add_colour(pixels, self.ab(image, hints), self.grid, self.guide(image))
 
     def pictures(
         self, photo: AnyPhoto, count: int = 1, with_map: bool = False
@@ -115,11 +116,7 @@ class Colorizer(Decoder):
         if count == 1 and not with_map:
             yield 1, self(photo)
             return
-        if not self.has_distribution:
-            raise InputError(
-                f"{self.network} gives one colour a pixel: alternatives and uncertainty need a "
-                "network of 313 probabilities"
-            )
+        self._need_distribution("alternatives and uncertainty")
         pixels, image = self._opened(photo)
         logits, grid, guide = self.output(image), self.grid, self.guide(image)
         found = alternatives.most_likely(logits, count, self.settings.decoding)
@@ -131,10 +128,29 @@ class Colorizer(Decoder):
             bits = uncertainty.entropy(logits)
             yield MAP, uncertainty.draw(bits, image.height, image.width, grid)
 
-    def painting(self, photo: images.Photo) -> Painting:
+    def painting(self, photo: images.Photo, hints: Sequence[Hint] = ()) -> Painting:
         """The picture of an images.Photo, which it uses up: the colours, but no pixels yet."""
         image = photo.base
-        return Painting(photo, self.ab(image), self.grid, self.guide(image))
+        return Painting(photo, self.ab(image, hints), self.grid, self.guide(image))
+
+    def choices(self, photo: AnyPhoto, x: float, y: float, count: int = 6) -> list[Choice]:
+        """The most probable colours of pixel (x, y) of a photo, see `hints.likely`.
+
+        Raises hints.Outside for a place outside of the photo, InputError for a network that knows
+        one colour.
+        """
+        self._need_distribution("choices")
+        _, image = self._opened(photo)
+        logits, light = self.output(image), self.light(image)
+        row, column = cell_of(x, y, (image.height, image.width), light.shape)
+        return likely(logits[:, row, column], float(light[row, column]), count)
+
+    def _need_distribution(self, what: str) -> None:
+        if not self.has_distribution:
+            raise InputError(
+                f"{self.network} gives one colour a pixel: {what} need a network of 313 "
+                "probabilities"
+            )
 
     def memory(self, width: int, height: int) -> float:
         """Bytes that it takes to run the network on a photo of that size, pixels."""
@@ -211,9 +227,18 @@ class Colorizer(Decoder):
         output = finite(self.predict(self.network_input(image, size))[0], self.weights)
         return output[:, : height // self.stride, : width // self.stride]
 
-    def ab(self, image: Image.Image) -> Floats:
-        """Predicted ab of a Pillow image of mode RGB, (h', w', 2) float32, CIELAB units."""
-        return self.ab_of(self.output(image))
+    def ab(self, image: Image.Image, hints: Sequence[Hint] = ()) -> Floats:
+        """Predicted ab of a Pillow image of mode RGB, (h', w', 2) float32, CIELAB units.
+
+        `hints` are colours that somebody chose: they spread, see `hints.follow`.
+        """
+        output = self.output(image)
+        ab = self.ab_of(output)
+        if not hints:
+            return ab
+        logits = output if self.has_distribution else None
+        sides = image.height, image.width
+        return follow(ab, hints, sides, self.light(image), logits)
 
 
 def add_colour(

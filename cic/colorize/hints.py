@@ -22,6 +22,7 @@ import numpy as np
 from cic.colour.bins import AB
 from cic.colour.distributions import softmax
 from cic.colour.lab import ab_distance, lab_to_rgb, rgb_to_lab
+from cic.photos.damage import PhotoError
 from cic.system import bounded_json
 from cic.system.arrays import Array, Floats
 from cic.system.errors import InputError, SettingError
@@ -33,7 +34,7 @@ PLACE, LIGHT, COLOUR = 1.6, 60.0, 40.0  # short sides, L, CIELAB units of ab
 NOISE = 0.01  # variance of a hint's error, of that of the network's
 SPREAD = 1.0  # CIELAB units: the least of a distribution
 MOST = 1000  # hints of a photo
-APART = 18.0  # CIELAB units between two of `choices`
+APART = 18.0  # CIELAB units between two of `likely`
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,10 @@ class Hint:
     def ab(self) -> Floats:
         """ab (2,) float32 of the colour, CIELAB units."""
         return rgb_to_lab(np.frombuffer(bytes.fromhex(self.color[1:]), np.uint8))[1:]
+
+
+class Outside(PhotoError):
+    """A place that is no pixel of the photo."""
 
 
 def read(path: StrPath) -> tuple[Hint, ...]:
@@ -98,8 +103,8 @@ def follow(
     """ab (h, w, 2) of a photo's cells as `hints` want them, float32, CIELAB units.
 
     `sides` are the height and width of the photo, `light` (h, w) the L of the cells, and `logits`
-    (313, h, w) what the network said; without them it is as unsure of all. Raises InputError for a
-    hint outside of the photo.
+    (313, h, w) what the network said; without them it is as unsure of all. Raises Outside for a
+    hint that lies outside of the photo.
     """
     if not hints:
         return ab
@@ -114,6 +119,17 @@ def follow(
     return (ab + moved.reshape(ab.shape)).astype(np.float32)
 
 
+def cell_of(x: float, y: float, sides: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, int]:
+    """(row, column) of the cell that pixel (x, y) lies in; raises Outside if none does.
+
+    `sides` are the height and width of the photo, `shape` those of the grid of cells.
+    """
+    if not (0 <= y < sides[0] and 0 <= x < sides[1]):
+        size = f"{sides[1]} x {sides[0]} pixels"
+        raise Outside(f"({x:g}, {y:g}) lies outside of the photo of {size}")
+    return int(y * shape[0] / sides[0]), int(x * shape[1] / sides[1])
+
+
 def _measured(
     hints: Sequence[Hint], sides: tuple[int, int], shape: tuple[int, ...]
 ) -> tuple[Array, Array]:
@@ -122,12 +138,11 @@ def _measured(
     row, column = np.indices(shape)
     found: dict[int, list[Floats]] = {}
     for number, hint in enumerate(hints, start=1):
-        if hint.y >= sides[0] or hint.x >= sides[1]:
-            where = f"({hint.x:g}, {hint.y:g})"
-            size = f"{sides[1]} x {sides[0]}"
-            raise InputError(f"hint {number} at {where} lies outside of the photo of {size} pixels")
+        try:
+            here = np.ravel_multi_index(cell_of(hint.x, hint.y, sides, shape), shape).item()
+        except Outside as error:
+            raise Outside(f"hint {number}: {error}") from None
         away = np.hypot((row + 0.5) * cell[0] - hint.y, (column + 0.5) * cell[1] - hint.x)
-        here = int(hint.y / cell[0]) * shape[1] + int(hint.x / cell[1])
         for place in {here, *np.flatnonzero(away <= hint.radius).tolist()}:
             found.setdefault(place, []).append(hint.ab)
     return np.array(list(found)), np.array([np.mean(ab, 0) for ab in found.values()], float)
@@ -162,7 +177,7 @@ class Choice(NamedTuple):
     probability: float
 
 
-def choices(logits: Floats, light: float, count: int = 6) -> list[Choice]:
+def likely(logits: Floats, light: float, count: int = 6) -> list[Choice]:
     """Up to `count` Choices of logits (313,) of a place of that L, the most probable first.
 
     Each stands for the bins around the most probable one that no other has taken; the probabilities

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from cic.colorize import manifest
 from cic.colorize.colorizer import MAP, SHEET, Colorizer, Kind, NotFinite
+from cic.colorize.hints import Hint, Outside
 from cic.colorize.joblist import Done, Job, Relations
 from cic.colorize.manifest import Line
 from cic.films import writer
@@ -35,12 +36,14 @@ class Pictures:
     one TIFF of pages. More than one of `alternatives`, and `uncertainty`, ask for more pictures of
     each (see `Colorizer.pictures`), written beside it (see `file_names`); pages then have files of
     their own. Photos of numbers that do not reach white are `stretched` (see `images.open_pages`).
+    `hints` are colours that somebody chose (see `hints.follow`).
     """
 
     all_pages: bool = False
     alternatives: int = 1
     uncertainty: bool = False
     stretched: bool = True
+    hints: Sequence[Hint] = ()
 
     @property
     def several(self) -> bool:
@@ -200,7 +203,7 @@ class _Work:
         try:
             self._colorize(task)
         except Exception as error:  # one photo never ends the others
-            named = f"{task.source!r}: " if isinstance(error, NotFinite) else ""
+            named = f"{task.source!r}: " if isinstance(error, (NotFinite, Outside)) else ""
             task.fail(f"{named}{failed_on(task.source, error)}")
         task.seconds = round(time.perf_counter() - begin, 3)
 
@@ -244,7 +247,7 @@ class _Work:
                 photo, count, with_map
             )
         else:
-            pictures = [(1, self.colorizer.painting(photo))]
+            pictures = [(1, self.colorizer.painting(photo, self.wanted.hints))]
         for name in self._write_pictures(pictures, photo, names, task):
             self._take(task, name)
         task.made.append(target)
@@ -311,7 +314,7 @@ class _Work:
                     task.say(f"failed: {failed[-1]}")
                     continue
                 _say(task, f"{task.source!r}: page {number + 1}", photo.notes)
-                add(self.colorizer.painting(photo), photo)
+                add(self.colorizer.painting(photo, self.wanted.hints), photo)
             if len(failed) == pages.count:
                 raise images.PhotoError(f"{task.source!r}: none of its pages could be read")
         task.errors += failed

@@ -21,13 +21,14 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 import backends
-from cic.colorize import film, jobs, settings
+from cic.colorize import film, hints, jobs, settings
 from cic.colorize.colorizer import Colorizer
+from cic.colorize.joblist import Job
 from cic.colorize.smoothing import SMOOTHING
 from cic.colorize.work import Part, Pictures
 from cic.photos import sources
 from cic.system import console, shares
-from cic.system.errors import InputError
+from cic.system.errors import InputError, SettingError
 from metric.figures.flicker import FilmFigures
 
 
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
         help="the K most likely distinct colourings, and a sheet of them (%(default)s: no others)",
     )
     add("--uncertainty", action="store_true", help="a map of where the network is unsure, too")
+    add("--hints", metavar="JSON", help="colours at places of a photo, which spread: see the guide")
     add(
         "--all_pages",
         action="store_true",
@@ -101,17 +103,28 @@ def colorize_film(
     tqdm.write(f"{target}: {frames} frames, {figures.shots} shots; {figures}")
 
 
+def refuse_hints(args: argparse.Namespace, found: Sequence[Job]) -> None:
+    """Raise SettingError unless the hints are of one picture of one photo."""
+    if len(found) != 1 or sources.is_film(found[0][0]) or args.all_pages:
+        raise SettingError("--hints are of one photo: name it alone")
+    if args.alternatives > 1 or args.uncertainty:
+        raise SettingError("--hints: leave out --alternatives and --uncertainty, which know none")
+
+
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
     part = Part(shares.chosen(args.share), args.skip_existing, args.manifest)
     listing = jobs.find(args.paths, args.output, films=True)
     if args.deinterlace and not any(sources.is_film(source) for source, _ in listing.jobs):
         raise InputError("--deinterlace: there is no film among them")
+    chosen = hints.read(args.hints) if args.hints else ()
+    if args.hints:
+        refuse_hints(args, listing.jobs)
     changes = settings.changes(args)
     colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
     outcome = listing.colorize(
         colorizer,
-        Pictures(args.all_pages, args.alternatives, args.uncertainty, not args.no_stretch),
+        Pictures(args.all_pages, args.alternatives, args.uncertainty, not args.no_stretch, chosen),
         lambda source, target: colorize_film(
             colorizer, source, target, args.smoothing, args.deinterlace
         ),

@@ -5,11 +5,14 @@ import json
 import numpy as np
 import pytest
 
+import backends
 from cic.colorize import hints
 from cic.colorize.hints import Hint
 from cic.colour import AB
 from cic.colour.lab import rgb_to_lab
+from cic.photos import images
 from cic.system.errors import InputError
+from helpers import ROOT, started
 
 RED, GREEN = "#c83232", "#32a032"
 
@@ -92,7 +95,7 @@ def test_a_hint_holds_for_its_radius(halves):
 
 def test_a_hint_outside_of_the_photo_is_refused(halves):
     ab, light = halves
-    with pytest.raises(InputError, match=r"hint 2 at \(320, 10\) lies outside .* 320 x 240"):
+    with pytest.raises(hints.Outside, match=r"hint 2: \(320, 10\) lies outside .* 320 x 240"):
         hints.follow(ab, [Hint(1, 1, RED), Hint(320, 10, RED)], sides(light), light)
 
 
@@ -134,7 +137,7 @@ def test_choices_are_apart_and_the_most_probable_comes_first():
     logits = np.full(313, -20, np.float32)
     places = [np.flatnonzero((ab == AB).all(1))[0] for ab in ((40, 40), (50, 40), (-40, 30))]
     logits[places] = np.log([0.4, 0.2, 0.4])
-    first, second = hints.choices(logits, 50)
+    first, second = hints.likely(logits, 50)
     assert first.probability == pytest.approx(0.6, abs=1e-3)
     assert second.probability == pytest.approx(0.4, abs=1e-3)
     np.testing.assert_allclose(ab_of(first.color), (43.3, 40), atol=1)
@@ -142,6 +145,70 @@ def test_choices_are_apart_and_the_most_probable_comes_first():
 
 
 def test_there_are_no_more_choices_than_asked_for():
-    found = hints.choices(np.zeros(313, np.float32), 50, 3)
+    found = hints.likely(np.zeros(313, np.float32), 50, 3)
     assert len(found) == 3
     assert sum(choice.probability for choice in found) < 1
+
+
+def test_a_colorizer_follows_hints_and_names_the_likely_colours(photo):
+    colorize = backends.colorizer(backend="torch")
+    plain, hinted = colorize(photo), colorize(photo, hints=[Hint(45, 30, GREEN, radius=12)])
+    assert np.abs(rgb_to_lab(plain)[..., 0] - rgb_to_lab(hinted)[..., 0]).mean() < 0.5
+    a = rgb_to_lab(hinted)[26:34, 41:49, 1].mean()
+    assert a < rgb_to_lab(plain)[26:34, 41:49, 1].mean() - 20
+    found = colorize.choices(photo, 45, 30)
+    assert 1 <= len(found) <= 6
+    assert found == sorted(found, key=lambda choice: -choice.probability)
+    light = rgb_to_lab(photo)[30, 45, 0]
+    for choice in found:
+        shown = rgb_to_lab(np.frombuffer(bytes.fromhex(choice.color[1:]), np.uint8))
+        assert abs(shown[0] - light) < 15
+    with pytest.raises(hints.Outside, match="outside of the photo"):
+        colorize.choices(photo, 91, 0)
+
+
+def test_the_backends_follow_hints_alike(photo):
+    wanted = [Hint(20, 20, RED), Hint(70, 40, GREEN)]
+    one, two = (backends.colorizer(backend=name)(photo, wanted) for name in ("torch", "paddle"))
+    assert np.abs(one.astype(int) - two).max() <= 1
+
+
+def colorize(tmp_path, *flags):
+    return started.run(ROOT / "tools" / "colorize.py", *flags, cwd=tmp_path)
+
+
+@pytest.fixture
+def desk(tmp_path, photo):
+    images.write(tmp_path / "old.png", photo)
+    entries = [{"x": 45, "y": 30, "color": GREEN, "radius": 12}]
+    (tmp_path / "hints.json").write_text(json.dumps(entries))
+    return tmp_path
+
+
+def test_the_command_takes_hints(desk, photo):
+    run = colorize(desk, "old.png", "-o", "new.png", "--hints", "hints.json")
+    assert run.returncode == 0, run.stderr
+    wanted = backends.colorizer()(photo, hints.read(desk / "hints.json"))
+    np.testing.assert_array_equal(images.read(desk / "new.png"), wanted)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["old.png", "old.png"], "--hints are of one photo"),
+        (["old.png", "--uncertainty"], "--hints"),
+        (["old.png", "--alternatives", "2"], "--hints"),
+    ],
+)
+def test_hints_are_of_one_picture_of_one_photo(desk, flags, message):
+    run = colorize(desk, *flags, "-o", "out", "--hints", "hints.json")
+    assert run.returncode == 2
+    assert message in run.stderr
+
+
+def test_a_hint_outside_of_the_photo_is_named_with_it(desk):
+    (desk / "hints.json").write_text(json.dumps([{"x": 91, "y": 1, "color": RED}]))
+    run = colorize(desk, "old.png", "-o", "new.png", "--hints", "hints.json")
+    assert run.returncode == 1
+    assert "failed: 'old.png': hint 1: (91, 1) lies outside of the photo of 91 x 60" in run.stdout
+    assert not (desk / "new.png").exists()
