@@ -3,12 +3,13 @@
 The ab of the cells are taken for a Gaussian process (Rasmussen and Williams 2006, section 2.2): its
 mean is what the network says, and two cells x and y are as correlated as they are alike,
 
-    covariance(x, y) = s(x) s(y) exp(-|f(x) - f(y)|),
+    covariance(x, y) = s(x) s(y) exp(-|f(x) - f(y)|) + ab(x) . ab(y) / VIVID^2,
 
 where f is the place, the lightness and the predicted ab of a cell, and s tells how unsure the
-network is of it: the square root of the spread of its distribution. A hint is a measurement, and
-the other cells follow by regression. So a hint moves what is near, as light and of a like colour,
-and moves it the more the less the network knows. O(cells x hints).
+network is of it: the square root of its distribution's standard deviation, 1 on the mean. A hint is
+a measurement, and the other cells follow by regression. So a hint moves what is near, as light and
+of a like colour, and moves it the more the less the network knows; by the last term hints also tell
+how colourful the photo is. O(cells x hints).
 """
 
 import re
@@ -28,9 +29,9 @@ from cic.system.arrays import Array, Floats
 from cic.system.errors import InputError, SettingError
 from cic.system.typing import Json, StrPath
 
-# Distances at which the correlation falls to 1 / e. Chosen with UNSURE's power on 60 training
-# photographs with 1 to 50 hints each (docs/measurements.md, "Hints").
-PLACE, LIGHT, COLOUR = 1.6, 60.0, 40.0  # short sides, L, CIELAB units of ab
+# Chosen on 50 photographs of bsds/val with 1 to 50 hints each (docs/measurements.md, "Hints").
+PLACE, LIGHT, COLOUR = 1.6, 60.0, 40.0  # short sides, L, ab: where the correlation is 1 / e
+VIVID = 20.0  # CIELAB units
 NOISE = 0.01  # variance of a hint's error, of that of the network's
 SPREAD = 1.0  # CIELAB units: the least of a distribution
 MOST = 1000  # hints of a photo
@@ -111,11 +112,12 @@ def follow(
     place, wanted = _measured(hints, sides, light.shape)
     features = _features(ab, light)
     unsure = np.ones(light.size) if logits is None else _unsure(logits)
-    likeness = _likeness(features, features[place]) * unsure[place]  # s(x) comes last
-    between = likeness[place] * unsure[place, None]
+    colours = ab.reshape(-1, 2).astype(float)
+    likeness = _likeness(features, features[place]) * (unsure[:, None] * unsure[place])
+    likeness += colours @ colours[place].T / VIVID**2
+    between = likeness[place]
     between[np.diag_indices(len(place))] *= 1 + NOISE
-    missing = wanted - ab.reshape(-1, 2)[place]
-    moved = likeness @ np.linalg.solve(between, missing) * unsure[:, None]
+    moved = likeness @ np.linalg.solve(between, wanted - colours[place])
     return (ab + moved.reshape(ab.shape)).astype(np.float32)
 
 
@@ -157,11 +159,12 @@ def _features(ab: Floats, light: Floats) -> Array:
 
 
 def _unsure(logits: Floats) -> Array:
-    """s (h * w,) of logits (313, h, w), the square root of the standard deviation."""
+    """s (h * w,) of logits (313, h, w)."""
     share = softmax(logits.reshape(len(AB), -1), axis=0).T
     mean = share @ AB
     variance = share @ np.square(AB).sum(-1) - np.square(mean).sum(-1)
-    return np.sqrt(np.maximum(variance, SPREAD**2)) ** 0.5
+    found = np.maximum(variance, SPREAD**2) ** 0.25
+    return found / found.mean()
 
 
 def _likeness(one: Array, other: Array) -> Array:

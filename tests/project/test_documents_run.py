@@ -21,6 +21,7 @@ TRAINING = "--batch_size 2 --load_size 48 --crop_size 32 --num_workers 0"
 AUTHORS, LITE = "colorization_release_v2-9b330a0b.pth", "efficientnet-lite2-9656183e.pth"
 # What makes a command small, or, of a classifier, spares a download.
 MORE = {"train": TRAINING, "acc": "--weights lite2.safetensors --num_workers 0"}
+HINTS = "docs/colorizing.md"  # has a file of them
 GUIDES = sorted(name for name in documents.all_of() if name.startswith(("README.md", "docs/")))
 
 
@@ -51,6 +52,8 @@ def desk(tmp_path_factory, photos):
     for place in ("album", "my album", "scenes", "pets", "people", "food"):
         put(folder / place / "cat.jpg", small["chelsea"])
     put(folder / "old.jpg", small["chelsea"])
+    hint = next(b.text for b in documents.blocks(documents.read(HINTS)) if b.language == "json")
+    (folder / "hints.json").write_text(hint)
     films.write(folder / "film.mp4", films.pan(photos["coffee"], 4))
     torch.save(colorizers.eccv().state_dict(), folder / AUTHORS)
     torch.save(lite_zoo.seeded(2, 1000).state_dict(), folder / LITE)
