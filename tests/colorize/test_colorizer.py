@@ -675,4 +675,5 @@ def test_in_a_files_own_folder_nothing_is_replaced(tmp_path, photo):
     assert not found
     assert "old.png' is there, and may not be of it: name another -o" in str(problems[0])
     named = str(tmp_path / "old.png")
-    assert list_jobs([str(tmp_path / "old.ppm")], named) == ([(str(tmp_path / "old.ppm"), named)], [])
+    jobs = [(str(tmp_path / "old.ppm"), named)]
+    assert list_jobs([jobs[0][0]], named) == (jobs, [])

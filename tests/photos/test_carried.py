@@ -40,7 +40,7 @@ def xmp(orientation):
 class Gray:
     """A colorizer that leaves photos gray."""
 
-    def painting(self, photo):
+    def painting(self, photo, hints=()):
         return Painting(photo, np.zeros((2, 2, 2), np.float32))
 
     def memory(self, width, height):

@@ -204,7 +204,7 @@ def test_a_page_that_is_damaged_costs_no_other(tmp_path, gray, photos, capsys):
 class Gray:
     """A colorizer that leaves photos gray."""
 
-    def painting(self, photo):
+    def painting(self, photo, hints=()):
         return Painting(photo, np.zeros((2, 2, 2), np.float32))
 
     def memory(self, width, height):

@@ -118,7 +118,7 @@ class Nervous:
     def memory(self, width, height):
         return 0
 
-    def painting(self, photo):
+    def painting(self, photo, hints=()):
         if photo.rgb.width in self.ERRORS:
             raise self.ERRORS[photo.rgb.width]
         return np.asarray(photo.rgb)

@@ -191,7 +191,7 @@ class Broken:
     def memory(self, width, height):
         return 0
 
-    def painting(self, photo):
+    def painting(self, photo, hints=()):
         if photo.rgb.width > 20:
             raise ZeroDivisionError("of a defect")
         return np.asarray(photo.rgb)
