@@ -58,7 +58,7 @@ def test_colouring_imports_neither_a_framework_nor_what_measures(alone, photo_fo
     assert len(list((tmp_path / "out").rglob("*-uncertainty.png"))) == 1
     assert not modules & set(HIDDEN)
     assert "onnxruntime" in modules
-    installed = {name for name in modules if name in _others()}
+    installed = modules & _others()
     assert installed <= LIGHT | {"onnxruntime"}, installed
 
 
