@@ -26,7 +26,10 @@ def join(device):
         os.environ |= _variables(launch)
     os.environ["PADDLE_DISTRI_BACKEND"] = "gloo" if device == "cpu" else "nccl"
     if device != "cpu":
-        device = f"gpu:{distributed.ParallelEnv().device_id}"
+        number, visible = distributed.ParallelEnv().device_id, paddle.device.cuda.device_count()
+        number = launchers.own_gpu(launch, number, visible)
+        os.environ["FLAGS_selected_gpus"] = str(number)  # noqa: SIM112 - its name
+        device = f"gpu:{number}"
     paddle.set_device(device)
     distributed.init_parallel_env()
     return device

@@ -24,7 +24,9 @@ def join(device):
     if launch is None or distributed.is_initialized():
         return device
     if device.type == "cuda":
-        device = torch.device("cuda", launch.local)
+        device = torch.device(
+            "cuda", launchers.own_gpu(launch, launch.local, torch.cuda.device_count())
+        )
         torch.cuda.set_device(device)
     host, port = launchers.meeting(launch)
     where = {"init_method": f"tcp://{host}:{port}"}

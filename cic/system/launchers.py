@@ -16,6 +16,7 @@ _VARIABLES = (
     ("mpiexec", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
     ("srun", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
 )
+_OF_FRAMEWORKS = ("torchrun", "paddle.distributed.launch")
 # What a job's own processes have in common, and other jobs do not.
 _JOBS = ("SLURM_JOB_ID", "SLURM_STEP_ID", "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid")
 _PORTS = range(20000, 30000)  # below those that the kernel gives out by itself
@@ -65,6 +66,30 @@ def meeting(launch: Launch) -> tuple[str, int]:
             "port, or start it with torchrun or python -m paddle.distributed.launch"
         )
     return host, number
+
+
+def own_gpu(launch: Launch, number: int, visible: int) -> int:
+    """Number of the GPU of a process: `number`, or the only one that its launcher lets it see.
+
+    Raises SettingError if there are fewer `visible` ones, so that two would share one.
+    """
+    if number < visible:
+        return number
+    if visible == 1 and launch.name not in _OF_FRAMEWORKS:
+        return 0  # srun --gpus-per-task=1
+    raise SettingError(
+        f"process {number} of this machine has no GPU of its own: {visible} are visible: start "
+        f"{visible} processes here, or take --device cpu"
+    )
+
+
+def refuse_number(launch: Launch | None, device: str) -> None:
+    """Raise SettingError for the number of a GPU where several processes take one each."""
+    if launch and ":" in device:
+        raise SettingError(
+            f"--device {device}: each of the {launch.size} processes takes the GPU of its own "
+            "number: take --device gpu, and CUDA_VISIBLE_DEVICES to choose among them"
+        )
 
 
 def _is_step() -> bool:

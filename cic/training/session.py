@@ -22,7 +22,7 @@ from cic.dataset.loader import Loader
 from cic.networks import Network
 from cic.networks.initialize import initialize, scale_to_data
 from cic.photos.sources import PhotoList
-from cic.system import files, locks, provenance
+from cic.system import files, launchers, locks, provenance
 from cic.system.arrays import State
 from cic.system.errors import InputError, OutOfMemory, SettingError, is_out_of_memory
 from cic.system.progress import Callback, tell
@@ -39,6 +39,7 @@ from cic.training.trainer import Framework, Trainer
 from cic.weights import checkpoint, reading, transfer
 
 INIT_CROPS = 8  # that the first weights are scaled to: 40,000 pixels a channel at the least
+GPU = "/proc/driver/nvidia/version"  # is there where a driver of NVIDIA's runs
 OWN = ("provenance", "weights", "encoder", "prior")  # facts that each machine has its own of
 
 
@@ -162,6 +163,7 @@ class Session:
 
         Several processes that a launcher started train together; all but the first return None.
         """
+        launchers.refuse_number(launchers.found(), self.plan.device)
         device = backend.join(backend.resolve_device(self.plan.device))
         try:
             figures = self._train(backend, device)
@@ -304,6 +306,11 @@ class Session:
         steps: int,
     ) -> None:
         """Say what is about to be trained, and how long."""
+        if self.plan.device == "auto" and str(trainer.device) == "cpu" and os.path.exists(GPU):
+            self._say(
+                f"training on the CPU: this machine has a GPU, but this build of {backend.NAME} "
+                "sees none: install its build for GPUs, or take --device cpu"
+            )
         network, size = self.dataset.network, backend.world_size()
         together = f" in {size} processes" if size > 1 else ""
         self._say(
