@@ -5,7 +5,7 @@ network of regression gives the ab themselves.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,7 +15,7 @@ from cic.colorize import alternatives, uncertainty
 from cic.colorize.enlarge import in_strips, resample
 from cic.colorize.hints import Choice, Hint, cell_of, follow, likely
 from cic.colorize.painting import Painting, along_edges
-from cic.colorize.settings import DEFAULTS, GUIDED, Settings
+from cic.colorize.settings import DEFAULTS, GUIDED, OF_LOGITS, Settings
 from cic.colour.grid import EVERY_FOURTH, STRIDE, Grid
 from cic.colour.lab import lightness
 from cic.networks import BINS, Network
@@ -29,6 +29,7 @@ LONGEST = 32  # times `size`: the most that any side may have
 COLUMN = 480  # pixels: width of a picture on the sheet of alternatives
 AnyPhoto: TypeAlias = Array | Image.Image | images.Photo  # what a Colorizer takes
 Kind: TypeAlias = int | str  # 1, 2 ..., SHEET or MAP
+Tilt: TypeAlias = Sequence[float]  # (a, b) of an alternatives.Colouring
 SHEET, MAP = "sheet", "map"  # kinds of pictures of a photo beside its colourings, 1, 2 ...
 
 
@@ -116,7 +117,7 @@ class Colorizer(Decoder):
         if count == 1 and not with_map:
             yield 1, self(photo)
             return
-        self._need_distribution("alternatives and uncertainty")
+        self.check_distribution("alternatives and uncertainty")
         pixels, image = self._opened(photo)
         logits, grid, guide = self.output(image), self.grid, self.guide(image)
         found = alternatives.most_likely(logits, count, self.settings.decoding)
@@ -128,10 +129,21 @@ class Colorizer(Decoder):
             bits = uncertainty.entropy(logits)
             yield MAP, uncertainty.draw(bits, image.height, image.width, grid)
 
-    def painting(self, photo: images.Photo, hints: Sequence[Hint] = ()) -> Painting:
-        """The picture of an images.Photo, which it uses up: the colours, but no pixels yet."""
+    def painting(
+        self, photo: images.Photo, hints: Sequence[Hint] = (), tilt: Tilt | None = None
+    ) -> Painting:
+        """The picture of an images.Photo, which it uses up: the colours, but no pixels yet.
+
+        By default the most likely ones, as `hints` want them; or those of the alternative with this
+        `tilt`.
+        """
         image = photo.base
-        return Painting(photo, self.ab(image, hints), self.grid, self.guide(image))
+        if tilt is None:
+            ab = self.ab(image, hints)
+        else:
+            self.check_distribution("alternatives")
+            ab = alternatives.tilted(self.output(image), tilt, self.settings.decoding)
+        return Painting(photo, ab, self.grid, self.guide(image))
 
     def choices(self, photo: AnyPhoto, x: float, y: float, count: int = 6) -> list[Choice]:
         """The most probable colours of pixel (x, y) of a photo, see `hints.likely`.
@@ -139,18 +151,26 @@ class Colorizer(Decoder):
         Raises hints.Outside for a place outside of the photo, InputError for a network that knows
         one colour.
         """
-        self._need_distribution("choices")
+        self.check_distribution("choices")
         _, image = self._opened(photo)
         logits, light = self.output(image), self.light(image)
         row, column = cell_of(x, y, (image.height, image.width), light.shape)
         return likely(logits[:, row, column], float(light[row, column]), count)
 
-    def _need_distribution(self, what: str) -> None:
+    def check_distribution(self, what: str) -> None:
+        """Raise InputError if the network gives one colour, so that there is nothing to choose."""
         if not self.has_distribution:
             raise InputError(
                 f"{self.network} gives one colour a pixel: {what} need a network of 313 "
                 "probabilities"
             )
+
+    def but(self, **changes: Any) -> "Colorizer":
+        """This Colorizer with changes of its settings, as `Settings.but` takes them."""
+        idle = [name for name in OF_LOGITS if changes.get(name) is not None]
+        if idle and not self.has_distribution:
+            raise InputError(f"{', '.join(idle)}: of no effect on {self.network}, which gives ab")
+        return Colorizer(self.network, self.predict, self.settings.but(**changes), self.weights)
 
     def memory(self, width: int, height: int) -> float:
         """Bytes that it takes to run the network on a photo of that size, pixels."""

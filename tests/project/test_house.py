@@ -16,7 +16,7 @@ FRAMEWORKS = {"torch", "paddle"}
 RUNTIMES = {"onnx", "onnxruntime"}
 FLOORS = (  # of cic, from the ground: each imports from those before it alone
     *("system", "photos", "colour", "films", "networks", "dataset", "weights", "colorize"),
-    *("training", "commands"),
+    *("training", "serve", "commands"),
 )
 FORBIDDEN = {
     "cic": FRAMEWORKS | RUNTIMES | {"backends", "metric", "tools"},

@@ -1,0 +1,44 @@
+"""A photo in memory -> the coloured photo in memory, for pipes and servers: no file is touched."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from cic.colorize.colorizer import Colorizer, Tilt
+from cic.colorize.hints import Hint
+from cic.photos import images
+from cic.photos.memory import ending_of
+from cic.system.typing import Source
+
+
+class Result(NamedTuple):
+    """A coloured photo: its bytes, their usual ending, its size, and notes on what was found."""
+
+    data: bytes
+    ending: str
+    width: int
+    height: int
+    notes: list[str]
+
+
+def colorize(
+    colorizer: Colorizer,
+    source: Source,
+    ending: str | None = None,
+    tilt: Tilt | None = None,
+    stretched: bool = True,
+    hints: Sequence[Hint] = (),
+) -> Result:
+    """The Result of a photo, in the format of an ending such as ".png", or in its own.
+
+    As `hints` want it; or with a `tilt` that of an alternative (see `alternatives.Colouring`). Of several pages it is the
+    one that is the photo; for `stretched` see `images.open_pages`. Raises PhotoError.
+    """
+    photo = images.open_photo(source, stretched=stretched, work=colorizer.memory)
+    notes = list(photo.notes)
+    if photo.pages > 1:
+        notes.append(f"page {photo.page + 1} of {photo.pages}: the others are left out")
+    picture = colorizer.painting(photo, hints, tilt)
+    ending = ending or ending_of(photo.format)
+    data, more = images.encoded(picture, photo, ending)
+    height, width, _ = picture.shape
+    return Result(data, ending, width, height, notes + more)
