@@ -5,8 +5,8 @@ import os
 import paddle
 from paddle.base import core
 
+from cic.system import launchers
 from cic.system.errors import SettingError
-from cic.system.shares import place
 
 
 def resolve_device(device="auto"):
@@ -17,7 +17,7 @@ def resolve_device(device="auto"):
     """
     gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
     if device == "auto":
-        device = f"gpu:{place() % gpus}" if gpus else "cpu"
+        device = f"gpu:{launchers.local() % gpus}" if gpus else "cpu"
     kind, _, index = str(device).replace("cuda", "gpu").partition(":")
     if kind == "cpu":
         return "cpu"

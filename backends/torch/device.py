@@ -2,8 +2,8 @@
 
 import torch
 
+from cic.system import launchers
 from cic.system.errors import SettingError
-from cic.system.shares import place
 
 
 def resolve_device(device="auto"):
@@ -14,7 +14,7 @@ def resolve_device(device="auto"):
     """
     gpus = torch.cuda.device_count()
     if device == "auto":
-        device = f"gpu:{place() % gpus}" if gpus else "cpu"
+        device = f"gpu:{launchers.local() % gpus}" if gpus else "cpu"
     kind, _, index = str(device).replace("cuda", "gpu").partition(":")
     if kind == "cpu":
         return torch.device("cpu")

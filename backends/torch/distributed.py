@@ -2,7 +2,6 @@
 
 import os
 import time
-from uuid import uuid4
 
 import torch
 from torch import distributed
@@ -11,7 +10,6 @@ from cic.system import launchers
 from cic.system.errors import ProcessError
 
 GRACE = 5  # seconds in which the launcher notices, and shows, which process ended first
-PATIENCE = 600  # seconds in which all processes of a launch have to come
 
 
 def join(device):
@@ -31,40 +29,14 @@ def join(device):
     host, port = launchers.meeting(launch)
     where = {"init_method": f"tcp://{host}:{port}"}
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        # Processes that torchrun starts again get the store of those before, with all that these
+        # wrote, and would wait for them for ever (PyTorch 2.13.0): each attempt has its own part.
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         agent = distributed.TCPStore(host, port, launch.size, is_master=False)
-        where = {"store": _unused(agent, launch.rank, launch.size)}
+        where = {"store": distributed.PrefixStore(f"attempt {attempt}", agent)}
     where |= {"rank": launch.rank, "world_size": launch.size}
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", **where)
     return device
-
-
-def _unused(store, rank, size):
-    """A part of a store that no process wrote to before; all `size` processes call it together.
-
-    When torchrun starts its processes again they get the store of those before, with all that these
-    wrote, and wait for them for ever (PyTorch 2.13.0; TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in the
-    environment of torchrun avoids it). So the first process invents a name, and tells it to each
-    that asks with a name of its own: what was left behind answers to other names.
-    """
-    own, end = uuid4().hex, time.monotonic() + PATIENCE
-    others = range(1, size)
-    if rank:
-        store.set(f"asked/{rank}", own)
-    while time.monotonic() < end:
-        if rank == 0:
-            for other in others:
-                if store.check([f"asked/{other}"]):
-                    store.set(f"answer/{other}", store.get(f"asked/{other}").decode() + own)
-            if store.check([f"{own}/came/{other}" for other in others]):
-                return distributed.PrefixStore(own, store)
-        elif store.check([f"answer/{rank}"]):
-            answer = store.get(f"answer/{rank}").decode()
-            if answer.startswith(own):
-                name = answer.removeprefix(own)
-                store.set(f"{name}/came/{rank}", "")
-                return distributed.PrefixStore(name, store)
-        time.sleep(0.05)
-    raise ProcessError(f"not all {size} processes of this run came within {PATIENCE} seconds")
 
 
 def rank():

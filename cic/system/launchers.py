@@ -50,6 +50,12 @@ def found() -> Launch | None:
     return None
 
 
+def local() -> int:
+    """Number of this process, from 0, among those of its launch on this machine."""
+    launch = found()
+    return launch.local if launch else 0
+
+
 def meeting(launch: Launch) -> tuple[str, int]:
     """(host, port) where all processes of a launch meet: that of its first process.
 

@@ -13,28 +13,13 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cic.system import launchers
 from cic.system.errors import SettingError
 from cic.system.progress import Callback, tell
 from cic.system.typing import StrPath
 
 Thing = TypeVar("Thing")
 _FORM = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
-# Who starts several processes, and the variables with each one's number and their count. What runs
-# inside of another comes first: `mpirun` in a job of Slurm, `torchrun` in either.
-LAUNCHERS = (
-    ("torchrun", "RANK", "WORLD_SIZE"),
-    ("paddle.distributed.launch", "PADDLE_TRAINER_ID", "PADDLE_TRAINERS_NUM"),
-    ("Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-    ("PMI", "PMI_RANK", "PMI_SIZE"),
-    ("Slurm", "SLURM_PROCID", "SLURM_NTASKS"),
-)
-# The variables with the number of a process among those on its machine.
-_PLACES = (
-    *("LOCAL_RANK", "PADDLE_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID"),
-    "SLURM_LOCALID",
-)
-# In a batch script Slurm sets the variables of its first task; `srun` alone sets one of these.
-_STEP = ("SLURM_STEP_ID", "SLURM_STEPID")
 
 
 class Share(NamedTuple):
@@ -98,50 +83,22 @@ def read(text: str) -> Share:
     return Share(number, of)
 
 
-def launched() -> tuple[Share, str] | None:
-    """(Share, where it was found) of a process that a launcher started; None of any other.
-
-    Raises SettingError for variables of a launcher that are no share.
-    """
-    for name, *keys in LAUNCHERS:
-        texts = [os.environ.get(key, "") for key in keys]
-        if not all(texts):
-            continue
-        try:
-            share = read("/".join(texts))
-        except SettingError:
-            said = ", ".join(f"{key}={text}" for key, text in zip(keys, texts))
-            raise SettingError(
-                f"{said}: no share of {name}: unset them, or start it anew"
-            ) from None
-        return share, f"{name}: {', '.join(keys)}"
-    return None
-
-
-def place() -> int:
-    """Number of this process, from 0, among those of its launch on this machine."""
-    found = (os.environ.get(key, "") for key in _PLACES)
-    return next((int(text) for text in found if text.isdecimal()), 0)
-
-
 def chosen(flag: Share | None, progress: Callback | None = None) -> Share:
     """The Share to work on: the launcher's, or the flag's; all there is without either.
 
     One of several is said in one line. Raises SettingError if both are there and differ.
     """
-    found = launched()
-    if flag and found and flag.of != found[0].of:
+    launch = launchers.found()
+    if flag and launch and flag.of != launch.size:
         raise SettingError(
-            f"--share {flag}: there are {found[0].of} shares here ({found[1]}): leave --share out"
+            f"--share {flag}: {launch.name} started {launch.size} processes: leave --share out"
         )
-    share, where = (flag, "--share") if flag else found or (WHOLE, "")
-    if not share.is_whole:
-        tell(f"share {share.number} of {share.of} ({where})", progress)
-        if where.startswith("Slurm") and not any(key in os.environ for key in _STEP):
-            tell(
-                "note: no step of srun: start it with srun, or the other shares never run", progress
-            )
-    return share
+    if launch and not flag:
+        tell(f"share {launch.rank} of {launch.size} ({launch.name})", progress)
+        return Share(launch.rank, launch.size)
+    if flag and not flag.is_whole:
+        tell(f"share {flag.number} of {flag.of}", progress)
+    return flag or WHOLE
 
 
 def size_of_file(path: StrPath) -> int:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -255,33 +254,6 @@ def test_a_run_whose_process_is_killed_goes_on_to_the_same_bits(start, train, ba
     assert one.keys() == two.keys()
     for name, array in one.items():
         np.testing.assert_array_equal(two[name], array, name)
-
-
-def test_processes_that_are_started_again_leave_what_was_written_alone():
-    from backends.torch import distributed
-
-    store = torch.distributed.HashStore()
-
-    def meet():
-        with ThreadPoolExecutor(3) as pool:
-            ranks = [pool.submit(distributed._unused, store, rank, 3) for rank in (1, 2, 0)]
-            first, *others = (done.result(timeout=30) for done in ranks)
-        first.set("who", "here")
-        assert [other.get("who") for other in others] == [b"here"] * 2
-        return first
-
-    before, now = meet(), meet()
-    before.set("old", "")
-    assert now.check(["who"])
-    assert not now.check(["old"])
-
-
-def test_a_process_that_does_not_come_is_not_waited_for_for_ever(monkeypatch):
-    from backends.torch import distributed
-
-    monkeypatch.setattr(distributed, "PATIENCE", 0.1)
-    with pytest.raises(ConnectionError, match="not all 2 processes of this run came"):
-        distributed._unused(torch.distributed.HashStore(), 1, 2)
 
 
 @pytest.fixture
