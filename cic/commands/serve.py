@@ -1,6 +1,6 @@
 """Show a page to colour photos on, and answer an API, on this machine.
 
-cic serve
+cic serve --port 8000
 cic serve --port 9000 --workers 2
 cic serve --host 0.0.0.0 --token_file token.txt
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from math import nan
 from typing import Any, NoReturn
 
-from cic.system import defects, errors, invocation, limits, shares, threads
+from cic.system import defects, errors, invocation, limits, threads
 from cic.system.errors import SettingError
 from cic.system.text import said
 from cic.system.typing import Json
@@ -127,8 +127,10 @@ def add_share(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def part(text: str) -> shares.Share:
-    """argparse type: a share of a list, "0/4"."""
+def part(text: str) -> Any:
+    """argparse type: a shares.Share of a list, "0/4"."""
+    from cic.system import shares  # it imports NumPy, which a list of commands does not need
+
     try:
         return shares.read(text)
     except SettingError as error:

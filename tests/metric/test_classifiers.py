@@ -78,7 +78,7 @@ def test_both_backends_and_the_oracle_equal_the_independent_net(case, photos):
         state = zoo.neutral(network, net)
     scale = np.abs(expected).max()
     assert np.abs(forward(network, state, inputs) - expected).max() <= 1e-4 * scale
-    for name in backends.available():
+    for name in backends.available(trains=True):
         backend = backends.get(name)
         built = backend.build(network, state)
         assert np.abs(backend.forward(built, inputs) - expected).max() <= 1e-4 * scale
@@ -133,7 +133,7 @@ def test_a_training_step_agrees_between_backends(name, photos):
     recipe = recipes.get("vgg16-gray-fc", batch_size=2)
     batch = Batch(network.inputs(views(photos)), (np.array([3, 7]),), np.array([11, 22]))
     found = []
-    for framework in backends.available():
+    for framework in backends.available(trains=True):
         backend = backends.get(framework)
         trainer = backend.Trainer(network, recipe, initialize(network), "cpu", "float64")
         losses = [trainer.step(batch, 1e-3)[0].item() for _ in range(3)]
@@ -151,7 +151,7 @@ def test_a_float32_training_step_agrees_to_a_thousandth(photos):
     recipe = recipes.get("vgg16-gray-fc", batch_size=2)
     batch = Batch(network.inputs(views(photos)), (np.array([3, 7]),), np.array([11, 22]))
     state, steps = initialize(network), []
-    for framework in backends.available():
+    for framework in backends.available(trains=True):
         trainer = backends.get(framework).Trainer(network, recipe, state)
         trainer.step(batch, 1e-2)
         after = trainer.state()[0]
