@@ -40,8 +40,8 @@ CLASSES = {
     LockedError: OSError,
 }
 # Refused never leaves cic.weights.files: its reason becomes a CheckpointError. Stopped never leaves
-# the threads of cic.system.pipeline; TimedOut and Lost become answers of cic.serve.
-INTERNAL = {"Refused", "Stopped", "TimedOut", "Lost"}
+# the threads of cic.system.pipeline; TimedOut, Lost and Problem become answers of cic.serve.
+INTERNAL = {"Refused", "Stopped", "TimedOut", "Lost", "Problem"}
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
