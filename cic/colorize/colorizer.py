@@ -5,7 +5,7 @@ network of regression gives the ab themselves.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +14,7 @@ from PIL import Image
 from cic.colorize import alternatives, uncertainty
 from cic.colorize.enlarge import in_strips, resample
 from cic.colorize.painting import Painting, along_edges
-from cic.colorize.settings import DEFAULTS, GUIDED, Settings
+from cic.colorize.settings import DEFAULTS, GUIDED, OF_LOGITS, Settings
 from cic.colour.grid import EVERY_FOURTH, STRIDE, Grid
 from cic.colour.lab import lightness
 from cic.networks import BINS, Network
@@ -115,11 +115,7 @@ class Colorizer(Decoder):
         if count == 1 and not with_map:
             yield 1, self(photo)
             return
-        if not self.has_distribution:
-            raise InputError(
-                f"{self.network} gives one colour a pixel: alternatives and uncertainty need a "
-                "network of 313 probabilities"
-            )
+        self.check_distribution()
         pixels, image = self._opened(photo)
         logits, grid, guide = self.output(image), self.grid, self.guide(image)
         found = alternatives.most_likely(logits, count, self.settings.decoding)
@@ -131,10 +127,39 @@ class Colorizer(Decoder):
             bits = uncertainty.entropy(logits)
             yield MAP, uncertainty.draw(bits, image.height, image.width, grid)
 
-    def painting(self, photo: images.Photo) -> Painting:
-        """The picture of an images.Photo, which it uses up: the colours, but no pixels yet."""
+    def check_distribution(self) -> None:
+        """Raise InputError if the network gives one colour, so that there is nothing to choose."""
+        if not self.has_distribution:
+            raise InputError(
+                f"{self.network} gives one colour a pixel: alternatives and uncertainty need a "
+                "network of 313 probabilities"
+            )
+
+    def painting(self, photo: images.Photo, alternative: int = 1) -> Painting:
+        """The picture of an images.Photo, which it uses up: the colours, but no pixels yet.
+
+        Of several distinct colourings the most likely, or by its number a less likely alternative;
+        raises InputError if there is none.
+        """
         image = photo.base
-        return Painting(photo, self.ab(image), self.grid, self.guide(image))
+        ab = self.ab(image) if alternative == 1 else self._alternative(image, alternative)
+        return Painting(photo, ab, self.grid, self.guide(image))
+
+    def _alternative(self, image: Image.Image, number: int) -> Floats:
+        self.check_distribution()
+        found = alternatives.most_likely(self.output(image), number, self.settings.decoding)
+        if len(found) < number:
+            raise InputError(
+                f"alternative {number}: only {len(found)} distinct colourings are likely enough"
+            )
+        return found[-1].ab
+
+    def but(self, **changes: Any) -> "Colorizer":
+        """This Colorizer with changes of its settings, as `Settings.but` takes them."""
+        idle = [name for name in OF_LOGITS if changes.get(name) is not None]
+        if idle and not self.has_distribution:
+            raise InputError(f"{', '.join(idle)}: of no effect on {self.network}, which gives ab")
+        return Colorizer(self.network, self.predict, self.settings.but(**changes), self.weights)
 
     def memory(self, width: int, height: int) -> float:
         """Bytes that it takes to run the network on a photo of that size, pixels."""

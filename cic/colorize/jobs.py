@@ -1,8 +1,10 @@
 """Which files a command colours, and where each result goes."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -14,17 +16,19 @@ from cic.photos import kinds, sources
 from cic.photos.images import PhotoError
 from cic.system import locks
 from cic.system.errors import InputError
-from cic.system.files import lies_in, remove_stale
+from cic.system.files import lies_in, remove_leftovers, remove_stale
 from cic.system.progress import Callback, tell
 from cic.system.shares import WHOLE, Share
 
+BESIDE = "-colorized"  # what the name of a result has that stands beside its photo
+_RESULT = re.compile(rf"{BESIDE}(-alternative-\d+|-alternatives|-uncertainty|-\d+)?$")
 # Formats that results keep; others become PNG.
 KEPT = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp"}
 
 
 def list_jobs(
     paths: Sequence[str],
-    output: str,
+    output: str | None,
     films: bool = False,
     left_out: kinds.LeftOut | None = None,
     progress: Callback | None = None,
@@ -34,11 +38,14 @@ def list_jobs(
     Folders keep their inner layout, photos their format if it is common. With one photo and an
     `output` that ends as a photo does, that is the target; else it is a folder, and photos in it
     are results, not sources: how many were left out is told to `progress`. But a path that lies in
-    there and is named is a source. With `films` these are taken as photos are. `left_out`, a
-    kinds.LeftOut, counts the photos of kinds that are not read here.
+    there and is named is a source. Without `output` the result of old.jpg is old-colorized.jpg
+    beside it, and what is so named in a folder is a result. With `films` these are taken as photos
+    are. `left_out`, a kinds.LeftOut, counts the photos of kinds that are not read here.
     Raises ValueError if the results would lie among the photos, or all photos are results.
     """
     extensions = (*sources.EXTENSIONS, *(sources.FILMS if films else ()))
+    if output is None:
+        return _beside(paths, extensions, films, left_out, progress)
     names_a_file = os.path.splitext(output)[1].lower() in extensions
     if names_a_file and len(paths) == 1 and not any(map(os.path.isdir, (paths[0], output))):
         jobs = Jobs(lambda name, source: output)
@@ -75,13 +82,44 @@ def list_jobs(
     return jobs, problems
 
 
+def _beside(
+    paths: Sequence[str],
+    extensions: Collection[str],
+    films: bool,
+    left_out: kinds.LeftOut | None,
+    progress: Callback | None,
+) -> tuple[Jobs, list[PhotoError]]:
+    """What `list_jobs` gives without an output."""
+
+    def target(name: str, source: str) -> str:
+        folder, name = os.path.split(source)
+        stem, ending = os.path.splitext(_target(folder, films, name, source))
+        return f"{stem}{BESIDE}{ending}"
+
+    jobs, places = Jobs(target), Places()
+    problems: list[PhotoError] = []
+    results = 0
+    for path in paths:
+        if not os.path.isdir(path):
+            jobs.add(*os.path.split(path), places.find(path))
+            continue
+        for name in sources.walk(path, extensions, problems.append, left_out):
+            if _RESULT.search(os.path.splitext(name)[0]):
+                results += 1
+            else:
+                jobs.add(path, name, places.find(os.path.join(path, name)))
+    if results:
+        tell(f"{results:,} photos called ...{BESIDE} are results, and left out", progress)
+    return jobs, problems
+
+
 def _target(output: str, films: bool, name: str, source: str) -> str:
     """The target of a file `name` of a folder, in the folder `output`."""
     if os.path.splitext(name)[1].lower() in KEPT:
         return os.path.join(output, name)
     if films and sources.is_film(source):
         return os.path.join(output, writer.target_name(name))
-    return os.path.join(output, _target_name(name, source))
+    return os.path.join(output, result_name(name, source))
 
 
 def _is_in(path: str, inside: str) -> bool:
@@ -94,18 +132,25 @@ def _refuse_among(path: str, target: str) -> None:
         raise InputError(f"{path}: {target!r} would lie among its photos: name another -o")
 
 
-def locked(output: str, jobs: Sequence[Job], share: Share = WHOLE) -> AbstractContextManager[None]:
+def locked(
+    output: str | None, jobs: Sequence[Job], share: Share = WHOLE
+) -> AbstractContextManager[None]:
     """A context in which no other run writes into the folder `output` of jobs of `list_jobs`.
 
-    Other shares of the same run may. A single file needs none: it is replaced whole.
+    Other shares of the same run may. A single file needs none: it is replaced whole. Nor do results
+    beside their photos: they take no file's place.
     """
+    if output is None:
+        for folder in {os.path.dirname(target) or os.curdir for _, target in jobs}:
+            remove_leftovers(folder, deep=False, alone=False)
+        return nullcontext()
     if len(jobs) == 1 and jobs[0][1] == output:
         remove_stale(output)
         return nullcontext()
     return locks.cleaned(output, share)
 
 
-def _target_name(name: str, source: str) -> str:
+def result_name(name: str, source: str) -> str:
     """The name of a photo's result: its own if its format is kept, else that of a PNG.
 
     A name without an ending that is known keeps what it has, and the ending of its content follows.
@@ -125,7 +170,7 @@ class Listing(NamedTuple):
     `left_out` are lines on kinds of photos that are not read here.
     """
 
-    output: str
+    output: str | None
     jobs: Sequence[Job]
     problems: list[PhotoError]
     left_out: list[str]
@@ -141,17 +186,18 @@ class Listing(NamedTuple):
         """Colour all of them, alone in the output folder: an Outcome that counts the problems, too.
 
         For `pictures`, `film`, `progress` and `part` see `colorize_files`. Of several shares the
-        first counts the problems.
+        first counts the problems. Results beside their photos never take the place of a file.
         """
+        part = replace(part, replaces=self.output is not None)
         with locked(self.output, self.jobs, part.share):
             done, failed = colorize_files(colorizer, self.jobs, pictures, film, progress, part)
         return Outcome(done, failed + len(self.problems) * part.share.is_first)
 
 
 def find(
-    paths: Sequence[str], output: str, films: bool = False, progress: Callback | None = None
+    paths: Sequence[str], output: str | None, films: bool = False, progress: Callback | None = None
 ) -> Listing:
-    """Listing of photos, and folders of them, to colour into `output`: see `list_jobs`.
+    """Listing of photos, and folders of them, to colour into `output` or beside: see `list_jobs`.
 
     Problems are told to `progress`, by default printed. Raises ValueError if there is no photo.
     """

@@ -56,12 +56,14 @@ class Part:
     """What part of a batch is done: a share of it, less what is there.
 
     With `skip_existing` a result that is there stays, and its photo is not opened. The `manifest`
-    is a file that gets a line for each photo; each of several shares has its own.
+    is a file that gets a line for each photo; each of several shares has its own. Files that are
+    there are replaced, or else a photo fails that would.
     """
 
     share: Share = WHOLE
     skip_existing: bool = False
     manifest: str | None = None
+    replaces: bool = True
 
 
 ALL = Part()
@@ -275,6 +277,11 @@ class _Work:
     def _refuse_taken(self, task: _Task, names: Iterable[str]) -> None:
         """Raise PhotoError if a file to write is taken."""
         for name in names:
+            if not self.part.replaces and os.path.lexists(name):
+                raise images.PhotoError(
+                    f"{task.source!r}: {name!r} is there already: --skip_existing leaves it, "
+                    "-o says where else to write"
+                )
             reason = self._owner(os.path.realpath(name))
             if not reason and name != task.target and self._is_of_another_share(name):
                 reason = "is the result of another photo"

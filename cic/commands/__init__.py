@@ -7,6 +7,7 @@ exit status. None is imported before it is asked for.
 GROUPS = {  # what people do: {command: what it does, in a few words}
     "colorize": {
         "colorize": "colour photos, films and folders of both",
+        "watch": "colour the photos that arrive in a folder",
         "test": "colour a test set: class folders in, class folders out",
     },
     "prepare photos": {

@@ -4,7 +4,11 @@ cic colorize old.jpg album/ -o coloured
 cic colorize film.mp4 -o new.mp4
 cic colorize old.jpg -o new.jpg --alternatives 4 --uncertainty
 
-The last also writes new-alternative-2.jpg to new-alternative-4.jpg, the next most likely distinct
+Without -o the result of old.jpg is old-colorized.jpg beside it; no file is ever replaced then.
+PATH - is standard input, -o - standard output: a photo in, a photo out, all messages to standard
+error.
+
+The third also writes new-alternative-2.jpg to new-alternative-4.jpg, the next most likely distinct
 colourings, new-alternatives.jpg, all side by side, and new-uncertainty.png, a map of where the
 network is unsure of the colours. The bits on the sheet say how far a colouring is from what the
 network holds most likely.
@@ -16,26 +20,49 @@ new file do not know becomes AAC (Opus in WebM); what is left out is named befor
 """
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 
 from tqdm import tqdm
 
 import backends
-from cic.colorize import film, jobs, settings
+from cic.colorize import film, jobs, piped, settings
 from cic.colorize.colorizer import Colorizer
 from cic.colorize.smoothing import SMOOTHING
 from cic.colorize.work import Part, Pictures
-from cic.photos import sources
-from cic.system import console, shares
-from cic.system.errors import InputError
+from cic.photos import budget, sources
+from cic.photos.memory import read_whole
+from cic.system import console, pipes, shares
+from cic.system.errors import InputError, SettingError
+from cic.system.files import check, replacing
+from cic.system.pipes import STANDARD
+from cic.system.typing import Source
 from metric.figures.flicker import FilmFigures
+
+FORMATS = ("png", "jpg", "tif", "webp", "bmp")  # of standard output
+NOT_PIPED = (  # flags that mean several files or pictures
+    *("alternatives", "uncertainty", "all_pages", "smoothing", "deinterlace", "skip_existing"),
+    *("manifest", "share"),
+)
 
 
 def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "colorize")
     add = parser.add_argument
-    add("paths", nargs="+", metavar="PATH", help="photos, films, and folders searched at any depth")
-    add("-o", "--output", required=True, help="folder to write to; for one file, also a file name")
+    add(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="photos, films, and folders searched at any depth; - is standard input",
+    )
+    add(
+        "-o",
+        "--output",
+        help="folder to write to; for one file, also a file name; - is standard output "
+        "(beside each file, as NAME-colorized)",
+    )
+    add("--format", choices=FORMATS, help="of a photo on standard output (png)")
     add("--weights", help="checkpoint (the bundled one)")
     backends.add_flags(parser)
     settings.add_flags(parser)
@@ -101,8 +128,50 @@ def colorize_film(
     tqdm.write(f"{target}: {frames} frames, {figures.shots} shots; {figures}")
 
 
+def pipe(args: argparse.Namespace) -> None:
+    """Colorize a photo from standard input, or to standard output, or both."""
+    default = parser().parse_args([STANDARD])
+    if len(args.paths) > 1:
+        raise SettingError(f"{', '.join(args.paths)}: through a pipe goes one photo: name one")
+    for name in NOT_PIPED:
+        if getattr(args, name) != getattr(default, name):
+            raise SettingError(f"--{name}: not through a pipe, where one photo goes: name files")
+    if args.output is None:
+        raise SettingError("-: where to? -o - is standard output; or name a file")
+    if args.output != STANDARD:
+        if args.format:
+            raise SettingError("--format: of -o - alone; of a file its ending says it")
+        check(args.output)
+        data = piped_bytes(args, os.path.splitext(args.output)[1].lower())
+        with replacing(args.output) as fresh, open(fresh, "wb") as file:
+            file.write(data)
+        return
+    with pipes.target() as standard:
+        standard.write(piped_bytes(args, f".{args.format or FORMATS[0]}"))
+
+
+def piped_bytes(args: argparse.Namespace, ending: str) -> bytes:
+    """The coloured photo of the only path, in the format of an ending; notes go to the error."""
+    [path] = args.paths
+    source: Source = path
+    if path == STANDARD:
+        most = int(min(budget.room(), budget.available()))
+        source = read_whole(pipes.source(), most, "standard input")
+    changes = settings.changes(args)
+    colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
+    made = piped.colorize(colorizer, source, ending, stretched=not args.no_stretch)
+    for note in made.notes:
+        print(f"{path}: {note}", file=sys.stderr)
+    return made.data
+
+
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
+    if STANDARD in args.paths or args.output == STANDARD:
+        pipe(args)
+        return 0
+    if args.format:
+        raise SettingError("--format: of -o - alone; files keep their own, or have their name's")
     part = Part(shares.chosen(args.share), args.skip_existing, args.manifest)
     listing = jobs.find(args.paths, args.output, films=True)
     if args.deinterlace and not any(sources.is_film(source) for source, _ in listing.jobs):
@@ -119,5 +188,5 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     )
     for line in listing.left_out if part.share.is_first else ():
         print(line)
-    print(f"{args.output}: {outcome}")
+    print(outcome if args.output is None else f"{args.output}: {outcome}")
     return int(outcome.failed > 0)

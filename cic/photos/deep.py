@@ -5,7 +5,7 @@ Pillow has no image of 16-bit colours, so their files are put together here, a b
 
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from cic.photos import stretch
 from cic.photos.damage import Unsupported
 from cic.photos.strips import Picture, strips, with_alpha
 from cic.system.arrays import Array, Bytes
-from cic.system.typing import StrPath
 
 _BAND = 1 << 18  # values at a time, so that scratch memory stays small whatever the photo
 _LEVEL = 3  # of zlib: higher takes several times longer for a few per cent
@@ -190,7 +189,7 @@ def to_8_bits(array: Array) -> Bytes:
 
 
 def write_png(
-    path: StrPath,
+    file: BinaryIO,
     picture: Picture,
     alpha: Image.Image | None = None,
     exif: bytes | None = None,
@@ -198,37 +197,36 @@ def write_png(
     icc_profile: bytes | None = None,
     pnginfo: PngInfo | None = None,
 ) -> None:
-    """Write a picture (H, W, 3) of uint16 sRGB as a PNG of 16 bits a channel.
+    """Write a picture (H, W, 3) of uint16 sRGB to a binary file, as a PNG of 16 bits a channel.
 
     It is an array, or has `strips`; `alpha` a Pillow image of mode L; `pnginfo` Pillow's
     PngInfo, of chunks that belong before the data.
     """
     height, width, _ = picture.shape
     channels = 3 if alpha is None else 4
-    with open(path, "wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        size = b"".join(n.to_bytes(4, "big") for n in (width, height))
-        putchunk(file, b"IHDR", size, bytes([16, 2 if alpha is None else 6, 0, 0, 0]))
-        if icc_profile:
-            putchunk(file, b"iCCP", b"ICC Profile\0\0", zlib.compress(icc_profile))
-        for name, data, *_ in pnginfo.chunks if pnginfo else ():
-            putchunk(file, name, data)
-        if dpi:
-            per_metre = (round(n / 0.0254).to_bytes(4, "big") for n in dpi)
-            putchunk(file, b"pHYs", *per_metre, b"\1")
-        if exif:
-            putchunk(file, b"eXIf", exif.removeprefix(b"Exif\0\0"))
-        stream = zlib.compressobj(_LEVEL)
-        for strip in with_alpha(strips(picture), alpha):
-            rows = strip.astype(">u2").view(np.uint8).reshape(len(strip), -1)
-            filtered = np.empty((len(rows), 1 + rows.shape[1]), np.uint8)
-            filtered[:, 0] = 1  # "Sub": what is stored is the difference to the pixel on the left
-            filtered[:, 1:] = rows
-            filtered[:, 1 + 2 * channels :] -= rows[:, : -2 * channels]
-            if data := stream.compress(filtered):
-                putchunk(file, b"IDAT", data)
-        putchunk(file, b"IDAT", stream.flush())
-        putchunk(file, b"IEND", b"")
+    file.write(b"\x89PNG\r\n\x1a\n")
+    size = b"".join(n.to_bytes(4, "big") for n in (width, height))
+    putchunk(file, b"IHDR", size, bytes([16, 2 if alpha is None else 6, 0, 0, 0]))
+    if icc_profile:
+        putchunk(file, b"iCCP", b"ICC Profile\0\0", zlib.compress(icc_profile))
+    for name, data, *_ in pnginfo.chunks if pnginfo else ():
+        putchunk(file, name, data)
+    if dpi:
+        per_metre = (round(n / 0.0254).to_bytes(4, "big") for n in dpi)
+        putchunk(file, b"pHYs", *per_metre, b"\1")
+    if exif:
+        putchunk(file, b"eXIf", exif.removeprefix(b"Exif\0\0"))
+    stream = zlib.compressobj(_LEVEL)
+    for strip in with_alpha(strips(picture), alpha):
+        rows = strip.astype(">u2").view(np.uint8).reshape(len(strip), -1)
+        filtered = np.empty((len(rows), 1 + rows.shape[1]), np.uint8)
+        filtered[:, 0] = 1  # "Sub": what is stored is the difference to the pixel on the left
+        filtered[:, 1:] = rows
+        filtered[:, 1 + 2 * channels :] -= rows[:, : -2 * channels]
+        if data := stream.compress(filtered):
+            putchunk(file, b"IDAT", data)
+    putchunk(file, b"IDAT", stream.flush())
+    putchunk(file, b"IEND", b"")
 
 
 def _bands(array: Array) -> Iterator[slice]:

@@ -7,7 +7,7 @@ from cic.photos.damage import PhotoError
 from cic.photos.opening import opened
 from cic.photos.photo import Photo, open_pages, open_photo
 from cic.photos.pixels import to_rgb
-from cic.photos.writing import DEEP, QUALITY, TIFF, tiff_pages, write
+from cic.photos.writing import DEEP, QUALITY, TIFF, encoded, tiff_pages, write
 from cic.system.arrays import Bytes
 from cic.system.limits import limit_pixels, pixel_limit
 from cic.system.typing import Source
@@ -18,6 +18,7 @@ __all__ = [
     "TIFF",
     "Photo",
     "PhotoError",
+    "encoded",
     "limit_pixels",
     "open_pages",
     "open_photo",

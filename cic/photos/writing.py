@@ -5,7 +5,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from PIL import Image
@@ -54,22 +54,40 @@ def write(path: StrPath, picture: Picture, photo: Photo | None = None) -> list[s
     """
     check_ending(path)
     suffix = os.path.splitext(os.fsdecode(path))[1].lower()
+    with _written(path) as fresh, _File(io.FileIO(fresh, "w")) as file:
+        return encode(file, picture, photo, suffix)
+
+
+def encode(file: BinaryIO, picture: Picture, photo: Photo | None, suffix: str) -> list[str]:
+    """Write a picture to a binary file in the format of a suffix such as ".jpg"; return notes.
+
+    As `write` does, whose faults come as they are: see `encoded`.
+    """
+    if suffix in TIFF:
+        _add_page(tiff_writer.Pages(file), picture, photo)
+        return []
     room = carried.ROOM.get(suffix, ())
     alpha = photo.alpha if photo and "alpha" in room else None
-    if suffix in TIFF:
-        with tiff_pages(path) as add:
-            add(picture, photo)
-        return []
     if suffix == ".png" and picture.dtype == np.uint16:
-        with _written(path) as fresh:
-            about, _ = _about(photo, suffix)
-            deep.write_png(fresh, picture, alpha, **about)
+        about, _ = _about(photo, suffix)
+        deep.write_png(file, picture, alpha, **about)
         return []
-    with _written(path) as fresh:
-        image = _image(picture)
-        if alpha is not None:
-            image.putalpha(alpha)
-        return _saved(image, fresh, photo, suffix)
+    image = _image(picture)
+    if alpha is not None:
+        image.putalpha(alpha)
+    return _saved(image, file, photo, suffix)
+
+
+def encoded(picture: Picture, photo: Photo | None, suffix: str) -> tuple[bytes, list[str]]:
+    """(bytes, notes) of a picture in the format of a suffix such as ".jpg"; see `write`.
+
+    Raises PhotoError if it cannot be written in that format.
+    """
+    check_ending(f"photo{suffix}")
+    file = io.BytesIO()
+    with _faults(f"a photo as {suffix}"):
+        notes = encode(file, picture, photo, suffix)
+    return file.getvalue(), notes
 
 
 @contextmanager
@@ -77,32 +95,38 @@ def tiff_pages(path: StrPath) -> Iterator[AddPage]:
     """A function to add pages to a TIFF, whole at the end or not there: `add(picture, photo)`."""
     with _written(path) as fresh, open(fresh, "wb") as file:
         pages = tiff_writer.Pages(file)
+        yield lambda picture, photo=None: _add_page(pages, picture, photo)
 
-        def add(picture: Picture, photo: Photo | None = None) -> None:
-            about, _ = _about(photo, ".tif")
-            pages.add(
-                picture.shape,
-                picture.dtype,
-                strips(picture),
-                photo and photo.alpha,  # type: ignore[arg-type]
-                photo and photo.carried.compression,  # type: ignore[arg-type]
-                **about,
-            )
 
-        yield add
+def _add_page(pages: tiff_writer.Pages, picture: Picture, photo: Photo | None) -> None:
+    about, _ = _about(photo, ".tif")
+    pages.add(
+        picture.shape,
+        picture.dtype,
+        strips(picture),
+        photo and photo.alpha,  # type: ignore[arg-type]
+        photo and photo.carried.compression,  # type: ignore[arg-type]
+        **about,
+    )
 
 
 @contextmanager
 def _written(path: StrPath) -> Iterator[str]:
     """The path of a fresh file that takes the place of `path`; faults become a PhotoError."""
+    with _faults(repr(os.fspath(path))), replacing(path) as fresh:
+        yield fresh
+
+
+@contextmanager
+def _faults(name: str) -> Iterator[None]:
+    """Whatever a writer raises in the block becomes a PhotoError that says the name."""
     try:
-        with replacing(path) as fresh:
-            yield fresh
+        yield
     except _FAULTS as error:
         if isinstance(error, PhotoError):
             raise
         reason = getattr(error, "strerror", None) or error
-        raise PhotoError(f"{os.fspath(path)!r}: cannot be written: {reason}") from None
+        raise PhotoError(f"{name}: cannot be written: {reason}") from None
 
 
 def _image(picture: Picture) -> Image.Image:
@@ -121,23 +145,25 @@ def _image(picture: Picture) -> Image.Image:
     return image
 
 
-def _saved(image: Image.Image, path: StrPath, photo: Photo | None, suffix: str) -> list[str]:
+def _saved(image: Image.Image, file: BinaryIO, photo: Photo | None, suffix: str) -> list[str]:
     """Save a Pillow image with what its photo carried, or if that fails without; return notes."""
     about, notes = _about(photo, suffix)
     try:
-        _save(image, path, suffix, about)
+        _save(image, file, suffix, about)
     except DAMAGE as error:
         if not about or getattr(error, "errno", None):  # of the disk, not of what was carried
             raise
-        _save(image, path, suffix, {})
+        file.seek(0)
+        file.truncate()
+        _save(image, file, suffix, {})
         notes = [f"what the photo carried is left out: it cannot be written ({error})"]
     return notes
 
 
-def _save(image: Image.Image, path: StrPath, suffix: str, about: dict[str, Any]) -> None:
+def _save(image: Image.Image, file: BinaryIO, suffix: str, about: dict[str, Any]) -> None:
     options = {"exact": True} if suffix == ".webp" else {}  # keeps what is transparent
-    with _File(io.FileIO(path, "w")) as file:
-        image.save(file, quality=QUALITY, **options, **about)  # type: ignore[arg-type]
+    kind = Image.registered_extensions()[suffix]
+    image.save(file, format=kind, quality=QUALITY, **options, **about)
 
 
 class _File(io.BufferedWriter):

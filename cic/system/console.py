@@ -70,6 +70,11 @@ def saturation(text: str) -> float:
     return _between(0, 10, text)
 
 
+def seconds(text: str) -> float:
+    """argparse type: a number from 0 to 86400."""
+    return _between(0, 86400, text)
+
+
 def share(text: str) -> float:
     """argparse type: a number from 0 to 1."""
     return _between(0, 1, text)

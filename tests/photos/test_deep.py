@@ -76,7 +76,8 @@ def test_16_bit_colours_are_found_by_other_readers(tmp_path, alpha, shape):
     opacity = random.integers(0, 256, shape, np.uint8) if alpha else None
     expected = rgb if opacity is None else np.dstack([rgb, opacity.astype(np.uint16) * 257])
     mask = None if opacity is None else Image.fromarray(opacity)
-    deep.write_png(tmp_path / "x.png", rgb, mask)
+    with open(tmp_path / "x.png", "wb") as file:
+        deep.write_png(file, rgb, mask)
     with open(tmp_path / "x.tif", "wb") as file:
         tiff_writer.Pages(file).add(rgb.shape, rgb.dtype, [rgb], mask)
     assert np.array_equal(decoded(tmp_path / "x.png"), expected)

@@ -1,0 +1,179 @@
+"""Photos that arrive in a folder are coloured: each once it is whole, and once only.
+
+A photo is whole when its size and time have stayed as they are for a while. What was made of which
+file is written down in the output folder, so that a new start repeats nothing; a file that changes
+is coloured again.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from cic.colorize.colorizer import Colorizer
+from cic.colorize.jobs import result_name
+from cic.colorize.work import colorize_files
+from cic.photos import sources
+from cic.system import bounded_json
+from cic.system.errors import InputError
+from cic.system.files import replacing
+from cic.system.progress import Event
+from cic.system.regular import open_regular
+
+LEDGER = ".cic-watched"  # in the output folder
+INTERVAL = 1.0  # seconds from look to look
+SETTLE = 2.0  # seconds for which a file must have stayed as it is
+
+
+class State(NamedTuple):
+    """By what a change of a file is known: bytes, and time in nanoseconds."""
+
+    size: int
+    time: int
+
+
+def look(folder: str) -> Iterator[tuple[str, State]]:
+    """Yield (name, State) of the photos below a folder, by their ending; none hidden, none empty.
+
+    What programs call files on their way, such as .x.jpg.Ab12, x.jpg.part or x.jpg~, has another
+    ending or is hidden. Links to folders are not followed. Raises OSError if there is no `folder`.
+    """
+    waiting = [""]
+    while waiting:
+        inside = waiting.pop()
+        try:
+            with os.scandir(os.path.join(folder, inside)) as entries:
+                found = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+        except OSError:
+            if not inside:
+                raise
+            continue  # gone meanwhile, or not ours
+        for entry in found:
+            name = os.path.join(inside, entry.name)
+            if entry.name.startswith((".", "~")):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(name)
+            elif os.path.splitext(name)[1].lower() in sources.EXTENSIONS:
+                with suppress(OSError):
+                    state = entry.stat()
+                    if state.st_size and entry.is_file():
+                        yield name, State(state.st_size, state.st_mtime_ns)
+
+
+class Ledger:
+    """{name: State} of the files that are done with, coloured or failed: a file of JSON lines.
+
+    What a kill left of the last line is passed over. Raises InputError if another file is there.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.known: dict[str, State] = {}
+        if os.path.lexists(path):
+            self._read()
+        with replacing(path) as fresh, open(fresh, "w", encoding="ascii") as file:
+            file.writelines(map(self._line, self.known, self.known.values()))
+
+    def _read(self) -> None:
+        with open_regular(self.path) as file:
+            for line in file:
+                try:
+                    name, size, when = bounded_json.loads(line)
+                    self.known[name] = State(int(size), int(when))
+                except (ValueError, TypeError, RecursionError):
+                    if line.endswith(b"\n"):
+                        raise InputError(
+                            f"{self.path}: is no list of watched photos: remove it"
+                        ) from None
+
+    @staticmethod
+    def _line(name: str, state: State) -> str:
+        return json.dumps([name, *state]) + "\n"
+
+    def add(self, name: str, state: State) -> None:
+        """Note that a file of this State is done with."""
+        self.known[name] = state
+        with open(self.path, "a", encoding="ascii") as file:
+            file.write(self._line(name, state))
+
+
+class Arrivals:
+    """The photos of `folder`, coloured into `output` as they arrive: call `turn` again and again.
+
+    Nobody else may write into `output` (see `locks.cleaned`). A line on each goes to `say`.
+    """
+
+    def __init__(
+        self,
+        colorizer: Colorizer,
+        folder: str,
+        output: str,
+        say: Callable[[str], object],
+        settle: float = SETTLE,
+    ) -> None:
+        self.colorizer, self.folder, self.output = colorizer, folder, output
+        self.say, self.settle = say, settle
+        self.ledger = Ledger(os.path.join(output, LEDGER))
+        self.owners = {self._target(name): name for name in self.ledger.known}
+        self.waiting: dict[str, tuple[State, float]] = {}
+        self.is_gone = False
+        self.done = self.failed = 0
+
+    def turn(self) -> None:
+        """Look once, and colour all that is whole by now."""
+        for name, state in self._whole():
+            if not self._is_made(name, state):
+                self._colorize(name)
+            self.ledger.add(name, state)
+
+    def _whole(self) -> list[tuple[str, State]]:
+        """(name, State) of the new files that have stayed as they are for long enough."""
+        try:
+            seen = dict(look(self.folder))
+        except OSError as error:
+            if not self.is_gone:
+                self.say(f"{self.folder}: {error.strerror}: waiting for it")
+            self.is_gone = True
+            return []
+        self.is_gone, now = False, time.monotonic()
+        new = {name: state for name, state in seen.items() if self.ledger.known.get(name) != state}
+        before, self.waiting = self.waiting, {}
+        for name, state in new.items():
+            first, since = before.get(name, (state, now))
+            self.waiting[name] = state, since if first == state else now
+        whole = (n for n, (_, since) in self.waiting.items() if now - since >= self.settle)
+        return [(name, new[name]) for name in whole]
+
+    def _target(self, name: str) -> str:
+        return os.path.join(self.output, result_name(name, os.path.join(self.folder, name)))
+
+    def _is_made(self, name: str, state: State) -> bool:
+        """Whether its result is there already, made before a kill, or by another command."""
+        target = self._target(name)
+        if name in self.ledger.known or self.owners.get(target, name) != name:
+            return False  # it has changed since, or is the result of another
+        with suppress(OSError):
+            return os.stat(target).st_mtime_ns >= state.time
+        return False
+
+    def _colorize(self, name: str) -> None:
+        source, target = os.path.join(self.folder, name), self._target(name)
+        owner = self.owners.setdefault(target, name)
+        if owner != name and os.path.exists(os.path.join(self.folder, owner)):
+            self.failed += 1
+            taken = f"{target!r} is the result of {owner!r} already: rename one"
+            self.say(f"failed: {source!r}: {taken}")
+            return
+        self.owners[target] = name
+        outcome = colorize_files(self.colorizer, [(source, target)], progress=self._tell)
+        self.done += len(outcome.done)
+        self.failed += outcome.failed
+        if outcome.done:
+            self.say(f"{target}: colorized")
+
+    def _tell(self, event: Event) -> None:
+        if event.message:
+            self.say(event.message)

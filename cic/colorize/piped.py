@@ -1,0 +1,42 @@
+"""A photo in memory -> the coloured photo in memory, for pipes and servers: no file is touched."""
+
+from typing import NamedTuple
+
+from cic.colorize.colorizer import Colorizer
+from cic.photos import images
+from cic.photos.memory import ending_of
+from cic.system.typing import Source
+
+
+class Result(NamedTuple):
+    """A coloured photo: its bytes, their usual ending, its size, and notes on what was found."""
+
+    data: bytes
+    ending: str
+    width: int
+    height: int
+    notes: list[str]
+
+
+def colorize(
+    colorizer: Colorizer,
+    source: Source,
+    ending: str | None = None,
+    alternative: int = 1,
+    stretched: bool = True,
+) -> Result:
+    """The Result of a photo, in the format of an ending such as ".png", or in its own.
+
+    `alternative` 1 is its most likely colouring, 2 the next distinct one, and so on. Of several
+    pages it is the one that is the photo; for `stretched` see `images.open_pages`. Raises
+    PhotoError, and InputError if there is no such alternative.
+    """
+    photo = images.open_photo(source, stretched=stretched, work=colorizer.memory)
+    notes = list(photo.notes)
+    if photo.pages > 1:
+        notes.append(f"page {photo.page + 1} of {photo.pages}: the others are left out")
+    picture = colorizer.painting(photo, alternative)
+    ending = ending or ending_of(photo.format)
+    data, more = images.encoded(picture, photo, ending)
+    height, width, _ = picture.shape
+    return Result(data, ending, width, height, notes + more)

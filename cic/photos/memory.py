@@ -1,0 +1,40 @@
+"""A photo that is in memory and in no file, and the format that a result of any photo has."""
+
+import io
+from typing import BinaryIO, NamedTuple
+
+from cic.photos.images import PhotoError
+
+# Pillow's names of formats that results keep, and their usual endings; others become PNG.
+ENDINGS = {
+    "JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "TIFF": ".tif", "WEBP": ".webp", "BMP": ".bmp",
+}  # fmt: skip
+
+
+class InMemory(NamedTuple):
+    """The bytes of a photo, and what messages call it; given wherever a photo's path is."""
+
+    data: bytes
+    name: str = "the photo"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def open(self) -> BinaryIO:
+        """The bytes as a file."""
+        return io.BytesIO(self.data)
+
+
+def read_whole(file: BinaryIO, most: int, name: str) -> InMemory:
+    """All that a pipe gives; raises PhotoError if that is nothing, or more than `most` bytes."""
+    data = file.read(most + 1)
+    if len(data) > most:
+        raise PhotoError(f"{name!r}: too large: more than {most:,} bytes")
+    if not data:
+        raise PhotoError(f"{name!r}: the file is empty", "damaged")
+    return InMemory(data, name)
+
+
+def ending_of(format: str | None) -> str:
+    """The ending of a result of a photo of that format, Pillow's name of it."""
+    return ENDINGS.get(format or "", ".png")

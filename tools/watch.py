@@ -1,0 +1,12 @@
+"""Colorize the photos that arrive in a folder: `cic watch` from a clone."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from cic.commands.watch import main
+from cic.system import console
+
+if __name__ == "__main__":
+    console.run(main)
