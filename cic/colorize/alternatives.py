@@ -54,19 +54,19 @@ def most_likely(
     `distance` from every one before; there are fewer if it would take more than LEAST_LIKELY bits.
     """
     step = int(np.ceil((logits[0].size / CELLS) ** 0.5))
-    tilted = _Tilted(logits[:, ::step, ::step], decoding)
-    found = [tilted(np.zeros(2))]
-    rays = [_ray(tilted, direction) for direction in _directions()] if count > 1 else []
+    few = _Tilted(logits[:, ::step, ::step], decoding)
+    found = [few(np.zeros(2))]
+    rays = [_ray(few, direction) for direction in _directions()] if count > 1 else []
     while len(found) < count:
-        likeliest = _likeliest(tilted, rays, found, distance)
+        likeliest = _likeliest(few, rays, found, distance)
         if likeliest.bits > LEAST_LIKELY:
             break
         found.append(likeliest)
-    return [one._replace(ab=_decode(logits, one.tilt, decoding)) for one in found]
+    return [one._replace(ab=tilted(logits, one.tilt, decoding)) for one in found]
 
 
-def _decode(logits: Array, tilt: Sequence[float] | Array, decoding: Decode) -> Floats:
-    """ab (h, w, 2) of tilted logits (313, h, w)."""
+def tilted(logits: Array, tilt: Sequence[float] | Array, decoding: Decode) -> Floats:
+    """ab (h, w, 2) of logits (313, h, w), each cell's distribution tilted."""
     slope = (AB @ np.float32(tilt))[:, None, None]  # type: ignore[arg-type, operator]
     return decoding(logits + slope)
 
@@ -79,7 +79,7 @@ class _Tilted:
         self.share = softmax(logits.reshape(len(AB), -1).T, dtype=float)
 
     def __call__(self, tilt: Array) -> Colouring:
-        ab = _decode(self.logits, tilt, self.decoding)
+        ab = tilted(self.logits, tilt, self.decoding)
         factor = np.exp(AB @ tilt)
         total = self.share @ factor
         mean = self.share @ (factor[:, None] * AB) / total[:, None]

@@ -28,6 +28,7 @@ LONGEST = 32  # times `size`: the most that any side may have
 COLUMN = 480  # pixels: width of a picture on the sheet of alternatives
 AnyPhoto: TypeAlias = Array | Image.Image | images.Photo  # what a Colorizer takes
 Kind: TypeAlias = int | str  # 1, 2 ..., SHEET or MAP
+Tilt: TypeAlias = Sequence[float]  # (a, b) of an alternatives.Colouring
 SHEET, MAP = "sheet", "map"  # kinds of pictures of a photo beside its colourings, 1, 2 ...
 
 
@@ -135,24 +136,18 @@ class Colorizer(Decoder):
                 "network of 313 probabilities"
             )
 
-    def painting(self, photo: images.Photo, alternative: int = 1) -> Painting:
+    def painting(self, photo: images.Photo, tilt: Tilt | None = None) -> Painting:
         """The picture of an images.Photo, which it uses up: the colours, but no pixels yet.
 
-        Of several distinct colourings the most likely, or by its number a less likely alternative;
-        raises InputError if there is none.
+        By default the most likely ones; or those of the alternative with this `tilt`.
         """
         image = photo.base
-        ab = self.ab(image) if alternative == 1 else self._alternative(image, alternative)
+        if tilt is None:
+            ab = self.ab(image)
+        else:
+            self.check_distribution()
+            ab = alternatives.tilted(self.output(image), tilt, self.settings.decoding)
         return Painting(photo, ab, self.grid, self.guide(image))
-
-    def _alternative(self, image: Image.Image, number: int) -> Floats:
-        self.check_distribution()
-        found = alternatives.most_likely(self.output(image), number, self.settings.decoding)
-        if len(found) < number:
-            raise InputError(
-                f"alternative {number}: only {len(found)} distinct colourings are likely enough"
-            )
-        return found[-1].ab
 
     def but(self, **changes: Any) -> "Colorizer":
         """This Colorizer with changes of its settings, as `Settings.but` takes them."""

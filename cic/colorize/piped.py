@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from cic.colorize.colorizer import Colorizer
+from cic.colorize.colorizer import Colorizer, Tilt
 from cic.photos import images
 from cic.photos.memory import ending_of
 from cic.system.typing import Source
@@ -22,20 +22,19 @@ def colorize(
     colorizer: Colorizer,
     source: Source,
     ending: str | None = None,
-    alternative: int = 1,
+    tilt: Tilt | None = None,
     stretched: bool = True,
 ) -> Result:
     """The Result of a photo, in the format of an ending such as ".png", or in its own.
 
-    `alternative` 1 is its most likely colouring, 2 the next distinct one, and so on. Of several
-    pages it is the one that is the photo; for `stretched` see `images.open_pages`. Raises
-    PhotoError, and InputError if there is no such alternative.
+    With a `tilt` that of an alternative (see `alternatives.Colouring`). Of several pages it is the
+    one that is the photo; for `stretched` see `images.open_pages`. Raises PhotoError.
     """
     photo = images.open_photo(source, stretched=stretched, work=colorizer.memory)
     notes = list(photo.notes)
     if photo.pages > 1:
         notes.append(f"page {photo.page + 1} of {photo.pages}: the others are left out")
-    picture = colorizer.painting(photo, alternative)
+    picture = colorizer.painting(photo, tilt)
     ending = ending or ending_of(photo.format)
     data, more = images.encoded(picture, photo, ending)
     height, width, _ = picture.shape

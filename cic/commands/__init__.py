@@ -7,6 +7,7 @@ exit status. None is imported before it is asked for.
 GROUPS = {  # what people do: {command: what it does, in a few words}
     "colorize": {
         "colorize": "colour photos, films and folders of both",
+        "serve": "a page to colour photos on, and an API",
         "watch": "colour the photos that arrive in a folder",
         "test": "colour a test set: class folders in, class folders out",
     },

@@ -116,6 +116,11 @@ def is_readable(kind: str | None) -> bool:
     return kind == JXL and importlib.util.find_spec("pillow_jxl") is not None
 
 
+def has_heif() -> bool:
+    """Whether HEIC photos are read here: the plugin is installed."""
+    return importlib.util.find_spec("pillow_heif") is not None
+
+
 def start_of(path: StrPath) -> bytes:
     """The first bytes of a regular file; none if it cannot be read."""
     try:

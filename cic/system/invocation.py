@@ -5,7 +5,8 @@ import re
 import sys
 
 TOOLS = {  # command: the file of `tools` that starts it in a clone
-    **{name: name for name in ("colorize", "watch", "test", "train", "evaluate", "frontier")},
+    **{name: name for name in ("colorize", "serve", "watch", "test", "train")},
+    **{name: name for name in ("evaluate", "frontier")},
     "invalid": "get_invalid_images",
     "prepare": "prepare_photos",
     "prior": "estimate_prior",

@@ -15,7 +15,7 @@ from helpers import ROOT
 FRAMEWORKS = {"torch", "paddle"}
 FLOORS = (  # of cic, from the ground: each imports from those before it alone
     *("system", "photos", "colour", "films", "networks", "dataset", "weights", "colorize"),
-    *("training", "commands"),
+    *("training", "serve", "commands"),
 )
 FORBIDDEN = {
     "cic": FRAMEWORKS | {"backends", "metric", "tools"},

@@ -1,0 +1,1 @@
+"""The page and the API: photos come by HTTP, are coloured in processes of their own, and go."""

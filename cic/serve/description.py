@@ -1,0 +1,89 @@
+"""The API for machines: OpenAPI 3.1."""
+
+from typing import Any
+
+import cic
+from cic.serve import problems
+from cic.serve.options import FORMATS
+from cic.serve.tasks import MEDIA
+
+_STATUSES = {
+    400: "No photo, or a damaged one",
+    401: "A token is needed",
+    408: "The photo came too slowly",
+    413: "Too many bytes or pixels",
+    415: "A photo of a kind that is not read, or none by its Content-Type",
+    422: "A parameter that cannot be",
+    429: "The queue is full: see Retry-After",
+    503: "Stopping, or the photo took too long",
+}
+
+
+def _parameter(name: str, text: str, **schema: Any) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": text, "schema": schema}
+
+
+def _problems() -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["title", "status", "detail", "request"],
+        "properties": {
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "request": {"type": "string", "description": "as in the header X-Request-ID"},
+        },
+    }
+    content = {problems.TYPE: {"schema": schema}}
+    return {str(s): {"description": text, "content": content} for s, text in _STATUSES.items()}
+
+
+def _post(summary: str, content: dict[str, Any], parameters: list[Any], most: int) -> Any:
+    photo = {"type": "string", "format": "binary", "maxLength": most}
+    form = {"type": "object", "properties": {"photo": photo}}
+    return {
+        "post": {
+            "summary": summary,
+            "security": [{}, {"token": []}],
+            "parameters": parameters,
+            "requestBody": {
+                "required": True,
+                "content": {"image/*": {"schema": photo}, "multipart/form-data": {"schema": form}},
+            },
+            "responses": {"200": {"description": "Done", "content": content}, **_problems()},
+        }
+    }
+
+
+def _get(summary: str, media: str = "application/json") -> dict[str, Any]:
+    return {
+        "get": {
+            "summary": summary,
+            "responses": {"200": {"description": "", "content": {media: {}}}},
+        }
+    }
+
+
+def of(most: int) -> dict[str, Any]:
+    """The description of an API that takes photos of up to `most` bytes."""
+    parameters = [
+        _parameter("temperature", "0.01 the likeliest colour, 1 the mean of all", type="number"),
+        _parameter("saturation", "factor of all colours, 0 to 10", type="number"),
+        _parameter("size", "short side that the network sees, pixels", type="integer"),
+        _parameter("tilt", "of an alternative that /api/preview named: a,b", type="string"),
+        _parameter("format", "of the answer (the photo's)", type="string", enum=list(FORMATS)),
+    ]
+    pictures: dict[str, Any] = {media: {} for media in MEDIA.values()}
+    data: dict[str, Any] = {"application/json": {}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "cic", "version": cic.__version__},
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "paths": {
+            "/api/colorize": _post("Colour a photo", pictures, parameters, most),
+            "/api/preview": _post("What a page needs to show it", data, [], most),
+            "/api/info": _get("Version, network, limits"),
+            "/health": _get("Whether photos are coloured here now"),
+            "/metrics": _get("Figures", "text/plain"),
+        },
+    }

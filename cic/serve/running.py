@@ -1,0 +1,69 @@
+"""The server as a process: it listens, and ends when it is told to."""
+
+import socket
+import sys
+from types import FrameType
+
+import uvicorn
+
+from cic.serve.crew import Crew
+from cic.serve.guard import Guard
+from cic.system.errors import InputError
+
+GOODBYE = 20  # seconds in which the photos at work are finished
+CONNECTIONS = 256
+HEADER_BYTES = 16_384
+
+
+class Server(uvicorn.Server):
+    """A server that tells its Crew as soon as it is to end."""
+
+    def __init__(self, config: uvicorn.Config, crew: Crew) -> None:
+        super().__init__(config)
+        self.crew = crew
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal: no photo is begun from now on."""
+        self.crew.stop()
+        super().handle_exit(sig, frame)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket at that place; raises InputError if it is not to be had."""
+    kind = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(kind)
+    if sys.platform != "win32":
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen()  # who comes before the first photo can be taken waits
+    except OSError as error:
+        listening.close()
+        reason = error.strerror or error
+        raise InputError(f"--host {host} --port {port}: {reason}: choose another") from None
+    return listening
+
+
+def run(app: Guard, crew: Crew, listening: socket.socket) -> None:
+    """Serve until Ctrl-C or SIGTERM; then refuse what waits, and finish what is at work."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        http="h11",
+        limit_concurrency=CONNECTIONS,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=GOODBYE,
+    )
+    server = Server(config, crew)
+    try:
+        server.run(sockets=[listening])
+    except (KeyboardInterrupt, SystemExit):  # it hands the signal on once all is done
+        if not server.should_exit:
+            raise
+    finally:
+        crew.end()

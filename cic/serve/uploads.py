@@ -1,0 +1,126 @@
+"""A photo that comes in the body of a request: into memory, within bounds of size and of time."""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Any
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from cic.serve.problems import RETRY, Problem
+
+GRACE = 10.0  # seconds after which a body must have come at RATE
+RATE = 20_000  # bytes a second
+PARTS = 16  # of a form
+HEADERS = 8192  # bytes of those of a part
+_PHOTO = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")  # curl's
+
+
+class Uploads:
+    """Reads bodies of up to `most` bytes; all that are on their way together take up to 4 times."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.held = most, 0
+
+    async def read(self, request: Request) -> bytes:
+        """The photo in a request: its body, or the first file of a form; raises Problem."""
+        kind, options = parse_options_header(request.headers.get("content-type"))
+        form = kind == b"multipart/form-data"
+        if not form and kind and not kind.decode("latin-1").startswith(_PHOTO):
+            raise Problem(415, "send a photo as the body, as image/*, or in a multipart form")
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise Problem(415, "send the photo as it is, without Content-Encoding")
+        self._check(int(request.headers.get("content-length", "0")))
+        body = await self._body(request)
+        if form:
+            body = photo_of_form(body, options.get(b"boundary", b""))
+        if not body:
+            raise Problem(400, "there is no photo in the request")
+        return body
+
+    def _check(self, size: int) -> None:
+        if size > self.most:
+            raise Problem(413, f"more than {self.most:,} bytes")
+
+    async def _body(self, request: Request) -> bytes:
+        body, begin, stream = bytearray(), time.monotonic(), request.stream()
+        try:
+            while True:
+                left = begin + GRACE + len(body) / RATE - time.monotonic()
+                try:
+                    chunk = await asyncio.wait_for(anext(stream), max(left, 0.001))
+                except StopAsyncIteration:
+                    return bytes(body)
+                self.held += len(chunk)
+                body += chunk
+                self._check(len(body))
+                if self.held > 4 * self.most:
+                    raise Problem(429, "too many photos are on their way here", RETRY)
+        except TimeoutError:
+            raise Problem(408, "the photo came too slowly", {"Connection": "close"}) from None
+        except ClientDisconnect:
+            raise Problem(400, "the connection ended before the photo did") from None
+        finally:
+            self.held -= len(body)
+            with suppress(RuntimeError):  # the time-out ended it
+                await stream.aclose()
+
+
+class _Form:
+    """What a parser of forms tells, as far as it is of use: the first part that is a file."""
+
+    def __init__(self) -> None:
+        self.parts = self.header_bytes = 0
+        self.field, self.value = bytearray(), bytearray()
+        self.is_file = False
+        self.photo: bytearray | None = None
+
+    def callbacks(self) -> dict[str, Any]:
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": lambda data, a, b: self._header(self.field, data[a:b]),
+            "on_header_value": lambda data, a, b: self._header(self.value, data[a:b]),
+            "on_header_end": self._header_end,
+            "on_part_data": self._data,
+            "on_part_end": self._end,
+        }
+
+    def _begin(self) -> None:
+        self.parts += 1
+        self.header_bytes, self.is_file, self.whole = 0, False, self.photo is not None
+        if self.parts > PARTS:
+            raise Problem(400, f"a form of more than {PARTS} parts")
+
+    def _header(self, to: bytearray, data: bytes) -> None:
+        self.header_bytes += len(data)
+        if self.header_bytes > HEADERS:
+            raise Problem(400, "a form whose parts have long headers")
+        to += data
+
+    def _header_end(self) -> None:
+        if self.field.lower() == b"content-disposition":
+            self.is_file = b"filename" in parse_options_header(bytes(self.value))[1]
+        self.field.clear()
+        self.value.clear()
+
+    def _data(self, data: bytes, begin: int, end: int) -> None:
+        if self.is_file and not self.whole:
+            self.photo = self.photo if self.photo is not None else bytearray()
+            self.photo += data[begin:end]
+
+    def _end(self) -> None:
+        self.is_file = False
+
+
+def photo_of_form(body: bytes, boundary: bytes) -> bytes:
+    """The bytes of the first file in a multipart form, whatever its name; raises Problem."""
+    form = _Form()
+    try:
+        parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]
+        parser.write(body)
+        parser.finalize()
+    except (FormParserError, ValueError):
+        raise Problem(400, "a multipart form that is damaged") from None
+    return bytes(form.photo or b"")

@@ -1,0 +1,263 @@
+"""The server as its clients see it: answers, refusals, hostile requests, its end."""
+
+import base64
+import concurrent.futures
+import io
+import json
+import random
+import re
+import signal
+import socket
+import struct
+import time
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import backends
+from cic.colorize import piped
+from cic.colorize.alternatives import most_likely
+from cic.colour.lab import lightness
+from cic.photos import images
+from cic.photos.memory import InMemory
+from helpers.served import TOKEN, Server
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def colorizer():
+    return backends.colorizer(backend="torch")
+
+
+@pytest.fixture(scope="module")
+def gray(photos):
+    return Image.fromarray(np.ascontiguousarray(photos["chelsea"][::3, ::3])).convert("L")
+
+
+@pytest.fixture(scope="module")
+def jpeg(gray):
+    return data_of(gray, "jpeg")
+
+
+def data_of(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def form(*parts, boundary="x1y2"):
+    """(body, Content-Type) of a form of (name, file name or None, data)."""
+    body = b""
+    for name, file, data in parts:
+        more = f'; filename="{file}"' if file is not None else ""
+        body += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{more}\r\n'.encode()
+        body += b"Content-Type: image/png\r\n\r\n" + data + b"\r\n"
+    return body + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+
+
+def png(width, height, data=b""):
+    """A PNG whose header says so, and whose data is something else."""
+
+    def chunk(name, data):
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    signature = b"\x89PNG\r\n\x1a\n"
+    return signature + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def test_a_photo_comes_back_as_the_command_writes_it(server, colorizer, gray):
+    exif = Image.Exif()
+    exif[0x010E] = "a cat"
+    data = data_of(gray, "jpeg", exif=exif)
+    status, headers, body = server.post(data)
+    assert (status, headers["Content-Type"]) == (200, "image/jpeg")
+    assert body == piped.colorize(colorizer, InMemory(data)).data
+    assert Image.open(io.BytesIO(body)).getexif()[0x010E] == "a cat"
+    assert headers["Cic-Size"] == f"{gray.width}x{gray.height}"
+    assert headers["Cic-Network"] == str(colorizer.network)
+    assert float(headers["Cic-Seconds"]) > 0
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+
+
+def test_settings_and_formats_are_those_of_the_query(server, colorizer, jpeg):
+    [_, second] = most_likely(
+        colorizer.output(images.open_photo(InMemory(jpeg)).base), 2, colorizer.settings.decoding
+    )
+    tilt = ",".join(map(str, second.tilt))
+    for query, accept, media, changes, ending, tilted in (
+        ("?saturation=0&format=png", "", "image/png", {"saturation": 0}, ".png", None),
+        (
+            "?temperature=0.1&size=64",
+            "",
+            "image/jpeg",
+            {"temperature": 0.1, "size": 64},
+            None,
+            None,
+        ),
+        (f"?tilt={tilt}", "image/webp", "image/webp", {}, ".webp", second.tilt),
+    ):
+        status, headers, body = server.post(jpeg, query, Accept=accept)
+        assert (status, headers["Content-Type"]) == (200, media)
+        source = InMemory(jpeg)
+        assert body == piped.colorize(colorizer.but(**changes), source, ending, tilted).data
+
+
+def test_a_form_gives_its_first_file(server, jpeg):
+    body, kind = form(("note", None, b"hello"), ("photo", "../../etc/x\r\nA: b.jpg", jpeg))
+    assert server.post(body, Content_Type=kind)[2] == server.post(jpeg)[2]
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "data", "query", "headers"),
+    [
+        (400, "not a photo of a known format", b"hello, I am a text file", "", {}),
+        (400, "truncated", data_of(Image.new("L", (99, 99)), "png")[:60], "", {}),
+        (400, "no photo in the request", b"", "", {}),
+        (413, "too large: .* pixels", png(60_000, 60_000), "", {}),
+        (413, "more than 4,000,000 bytes", bytes(4_000_001), "", {}),
+        (415, "send a photo", b"{}", "", {"Content_Type": "application/json"}),
+        (415, "without Content-Encoding", b"x", "", {"Content_Encoding": "gzip"}),
+        (415, "PDF", b"%PDF-1.7 and so on, and so on, and so on", "", {}),
+        (422, "temperature must be a number", b"x", "?temperature=warm", {}),
+        (422, "saturation must be a number", b"x", "?saturation=nan", {}),
+        (422, "no parameter 'colour'", b"x", "?colour=1", {}),
+        (422, "comes twice", b"x", "?size=64&size=65", {}),
+        (422, "tilt must be two numbers", b"x", "?tilt=1", {}),
+        (406, "answers are image/jpeg", b"x", "", {"Accept": "text/html"}),
+        (400, "damaged", b"no form", "", {"Content_Type": "multipart/form-data; boundary=x"}),
+        (403, "pages of other sites", b"x", "", {"Origin": "https://evil.example"}),
+        (421, "localhost", b"x", "", {"Host": "evil.example"}),
+    ],
+)
+def test_what_is_refused_says_why(server, status, said, data, query, headers):
+    found, detail = server.problem("POST", f"/api/colorize{query}", data, **headers)
+    assert found == status
+    assert re.search(said, detail), detail
+
+
+def test_other_paths_methods_and_ids(server):
+    assert server.problem("GET", "/api/colorize")[0] == 405
+    for path in ("/nothing", "/../setup.cfg", "/%2e%2e/setup.cfg", "/page/main.js", "//etc/passwd"):
+        assert server.problem("GET", path)[0] == 404
+    assert server.ask("GET", "/health", X_Request_ID="mine-1")[1]["X-Request-ID"] == "mine-1"
+    for bad in ("a b", "x" * 65, "<script>"):
+        assert server.ask("GET", "/health", X_Request_ID=bad)[1]["X-Request-ID"] != bad
+    assert json.loads(server.logged[-1])["route"] == "/health"
+
+
+def test_it_describes_itself(server):
+    info = json.loads(server.ask("GET", "/api/info")[2])
+    assert info["limits"] == {"bytes": 4_000_000, "pixels": 20_000_000, "seconds": 60, "queue": 4}
+    described = json.loads(server.ask("GET", "/openapi.json")[2])
+    for path, methods in described["paths"].items():
+        for method in methods:
+            assert server.ask(method.upper(), path, b"")[0] in (200, 400), path
+    figures = server.ask("GET", "/metrics")[2].decode()
+    assert 'cic_requests_total{route="/metrics"' in server.ask("GET", "/metrics")[2].decode()
+    for line in figures.splitlines():
+        assert line.startswith("# TYPE cic_") or float(line.rpartition(" ")[2]) >= 0
+
+
+def test_the_page_gets_lines_that_make_the_colours(server, colorizer, jpeg):
+    """What the browser does of them is in test_page."""
+    status, _, body = server.ask("POST", "/api/preview", jpeg)
+    assert status == 200
+    found = json.loads(body)
+    own = [one for one in found["lines"] if one["temperature"] == found["temperature"]]
+    assert len(own) == 1
+    assert len(found["alternatives"]) >= 2
+    assert found["alternatives"][0]["tilt"] == [0, 0]
+    assert found["alternatives"][0]["lines"] == own[0]["lines"]
+    gray = Image.open(io.BytesIO(base64.b64decode(found["gray"])))
+    assert gray.size == (found["width"], found["height"])
+    expected = lightness(images.read(InMemory(jpeg)))
+    assert np.abs(lightness(np.asarray(gray.convert("RGB"))) - expected).mean() < 1
+
+
+def raw(server, data, read=True):
+    """What the server sends back to these bytes."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as line:
+        line.sendall(data)
+        if not read:
+            return b""
+        line.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: line.recv(65536), b""))
+
+
+def test_hostile_requests_do_no_harm(server, jpeg):
+    head = b"POST /api/colorize HTTP/1.1\r\nHost: localhost\r\n"
+    raw(server, head + b"Content-Length: 100000\r\n\r\n" + jpeg[:50], read=False)  # hangs up
+    for length in (b"-1", b"1e3", b"5, 6", b"99999999999999999999"):  # lies
+        assert b" 4" in raw(server, head + b"Content-Length: " + length + b"\r\n\r\nabc")[:13]
+    assert b" 4" in raw(server, b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\n\r\n")[:13]
+    body, kind = form(*[("photo", f"{n}.png", b"x") for n in range(10_000)])
+    status, detail = server.problem("POST", "/api/colorize", body, Content_Type=kind)
+    assert (status, detail) == (400, "a form of more than 16 parts")
+    bomb = png(4000, 4000, zlib.compress(bytes(400_000_000), 9))  # 20 times what it is to be
+    assert server.post(bomb)[0] in (200, 400, 413)
+    assert server.post(jpeg)[0] == 200
+
+
+def test_mutated_photos_end_nothing(server, jpeg):
+    dice = random.Random(1)
+    for _ in range(40):
+        data = bytearray(jpeg)
+        for _ in range(dice.choice([1, 5, 50])):
+            data[dice.randrange(len(data))] = dice.randrange(256)
+        assert server.post(bytes(data[: dice.randrange(1, len(data))]))[0] in (200, 400, 413, 415)
+    assert server.post(jpeg)[0] == 200
+    assert b"workers_replaced_total 0" in server.ask("GET", "/metrics")[2]
+
+
+def test_a_slow_client_holds_up_nobody_and_is_ended(server, jpeg):
+    head = b"POST /api/colorize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as line:
+        line.sendall(head)
+        begin = time.monotonic()
+        assert server.post(jpeg)[0] == 200
+        while time.monotonic() - begin < 9.5:
+            line.sendall(b"x")
+            time.sleep(0.5)
+        assert line.recv(1000).startswith(b"HTTP/1.1 408 ")
+
+
+def test_more_photos_than_can_wait_are_sent_away(server, jpeg):
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: server.post(jpeg), range(12)))
+    statuses = sorted(status for status, _, _ in answers)
+    assert set(statuses) == {200, 429}
+    assert statuses.count(200) >= 5
+    assert all(headers["Retry-After"] for status, headers, _ in answers if status == 429)
+
+
+def test_a_token_is_asked_for_and_the_end_is_clean(tmp_path, jpeg):
+    """Also what --cors names, and that a photo at work is finished when SIGTERM comes."""
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    one = Server("--token_file", tmp_path / "token", "--cors", "https://a.example")
+    try:
+        for wrong in ({}, {"Authorization": f"Bearer {TOKEN}x"}, {"Authorization": "Bearer é"}):
+            assert one.problem("POST", "/api/colorize", jpeg, **wrong)[0] == 401
+        assert one.problem("GET", "/metrics")[0] == 401
+        assert one.ask("GET", "/")[0] == one.ask("GET", "/health")[0] == 200
+        asked = {"Origin": "https://a.example", "Authorization": f"Bearer {TOKEN}"}
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            first = pool.submit(one.post, jpeg, **asked)
+            while b"workers_busy 1" not in one.ask("GET", "/metrics", **asked)[2]:
+                assert not first.done()
+            second = pool.submit(one.post, jpeg, **asked)
+            while b"photos_waiting 1" not in one.ask("GET", "/metrics", **asked)[2]:
+                assert not second.done()
+            one.process.send_signal(signal.SIGTERM)
+            assert first.result()[0] == 200
+            assert first.result()[1]["Access-Control-Allow-Origin"] == "https://a.example"
+            assert second.result()[0] == 503
+        assert one.end() == 0
+    finally:
+        one.process.kill()
+    assert all(TOKEN not in line for line in one.logged)
