@@ -1,0 +1,287 @@
+// The page: photos come in, are shown gray at once, then in colour, and go out.
+
+import { Picture, at, numbers, paintLevels } from "./colour.js";
+import { refusal, resultName } from "./files.js";
+import { Refusal, colorize, info, preview } from "./server.js";
+import { change, text, translate } from "./texts.js";
+import { zip } from "./zip.js";
+
+const LONG = 1000, SMALL = 160; // pixels of a longer side: of the picture, of an alternative's
+const $ = (id) => document.getElementById(id);
+const photos = [];
+let limits = null, current = null, told = null, isBusy = false;
+
+function tell(name, values, isBad = false) {
+  told = [name, values];
+  $("status").textContent = text(name, values);
+  $("status").classList.toggle("bad", isBad);
+}
+
+function fail(photo, error) {
+  if (!(error instanceof Refusal)) console.error(error);
+  photo.failed = ["failed", { name: photo.name, detail: error.message }];
+  refuse(photo);
+}
+
+function refuse(photo) {
+  photo.button.parentElement.classList.add("failed");
+  photo.button.title = text(...photo.failed);
+  tell(...photo.failed, true);
+}
+
+/** A canvas of an image at no more than `long` pixels, in gray. */
+function shrunk(image, long) {
+  const scale = Math.min(1, long / Math.max(image.width, image.height));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round(image.width * scale));
+  canvas.height = Math.max(1, Math.round(image.height * scale));
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
+  const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
+  for (let n = 0; n < pixels.data.length; n += 4) {
+    const [red, green, blue] = pixels.data.subarray(n, n + 3);
+    pixels.data.fill(Math.round(0.2126 * red + 0.7152 * green + 0.0722 * blue), n, n + 3);
+  }
+  context.putImageData(pixels, 0, 0);
+  return canvas;
+}
+
+function dataOf(canvas) {
+  return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+}
+
+function copy(from, to) {
+  to.width = from.width;
+  to.height = from.height;
+  to.getContext("2d").drawImage(from, 0, 0);
+}
+
+/** Add files, show them gray, and ask for their colours. */
+async function add(files) {
+  for (const file of files) {
+    const photo = { file, name: file.name || "photo.png", tilt: 0 };
+    photos.push(photo);
+    photo.button = entry(photo);
+    const why = await refusal(file, limits);
+    if (why) {
+      photo.failed = why;
+      refuse(photo);
+      continue;
+    }
+    try {
+      photo.gray = shrunk(await createImageBitmap(file, { imageOrientation: "from-image" }), LONG);
+      copy(photo.gray, photo.thumbnail);
+    } catch {
+      // this browser does not show it; the server may
+    }
+    if (!current || current.failed) show(photo);
+  }
+  work();
+}
+
+function entry(photo) {
+  const item = document.createElement("li"), button = document.createElement("button"), name = document.createElement("span");
+  photo.thumbnail = document.createElement("canvas");
+  photo.thumbnail.setAttribute("aria-hidden", "true");
+  button.type = "button";
+  name.textContent = photo.name;
+  button.append(photo.thumbnail, name);
+  button.addEventListener("click", () => (photo.failed ? refuse(photo) : show(photo)));
+  item.append(button);
+  $("photos").append(item);
+  return button;
+}
+
+/** Ask for colours, a photo at a time, in the order in which they came. */
+async function work() {
+  if (isBusy) return;
+  isBusy = true;
+  for (let photo; (photo = photos.find((one) => !one.found && !one.failed)); ) {
+    tell("waiting", { name: photo.name });
+    try {
+      await understand(photo, await preview(photo.file, () => tell("busy", { name: photo.name })));
+      tell("coloured", { name: photo.name });
+    } catch (error) {
+      fail(photo, error);
+    }
+    if (!photo.failed && (photo === current || current.failed)) show(photo);
+  }
+  isBusy = false;
+}
+
+/** Keep what the server found, with pictures to paint on. */
+async function understand(photo, found) {
+  const { grid } = found, range = numbers(found.range, Float32Array);
+  const bytes = numbers(found.gray, Uint8Array);
+  photo.gray = shrunk(await createImageBitmap(new Blob([bytes], { type: "image/jpeg" })), LONG);
+  photo.picture = new Picture(dataOf(photo.gray), grid, range);
+  photo.small = new Picture(dataOf(shrunk(photo.gray, SMALL)), grid, range);
+  const unpacked = (step) => ({ ...step, lines: numbers(step.lines, Float32Array) });
+  photo.steps = found.lines.map(unpacked);
+  photo.alternatives = found.alternatives.map(unpacked);
+  photo.levels = found.uncertainty && numbers(found.uncertainty, Uint8Array);
+  photo.saturation = found.saturation;
+  photo.temperature = found.temperature;
+  photo.found = found;
+  photo.small.paint(lines(photo), photo.saturation, photo.thumbnail);
+  $("download-all").hidden = photos.filter((one) => one.found).length < 2;
+}
+
+function lines(photo) {
+  if (photo.tilt) return photo.alternatives[photo.tilt].lines;
+  return photo.temperature === null ? photo.steps[0].lines : at(photo.steps, photo.temperature);
+}
+
+/** Show a photo, in colour as far as it is. */
+function show(photo) {
+  current = photo;
+  for (const one of photos) one.button.setAttribute("aria-current", String(one === photo));
+  $("work").hidden = !photo.gray;
+  $("panel").inert = !photo.found;
+  $("name").textContent = photo.name;
+  if (!photo.gray) return;
+  copy(photo.gray, $("before"));
+  if (!photo.found) {
+    copy(photo.gray, $("after"));
+    $("note").textContent = "";
+    return;
+  }
+  const { found } = photo;
+  $("note").textContent = [text("size", found), ...found.notes].join("; ");
+  $("temperature-field").hidden = $("choices").hidden = $("doubt-field").hidden = found.temperature === null;
+  if (found.temperature !== null) {
+    $("temperature").min = photo.steps[0].temperature;
+    $("temperature").max = photo.steps.at(-1).temperature;
+    paintLevels(photo.levels, found.grid, $("doubt"));
+    offer(photo);
+  }
+  adjust();
+}
+
+/** Show the alternatives, to choose from. */
+function offer(photo) {
+  $("alternatives").replaceChildren(
+    ...photo.alternatives.map((_, number) => {
+      const label = document.createElement("label"), input = document.createElement("input");
+      const canvas = document.createElement("canvas"), name = document.createElement("span");
+      Object.assign(input, { type: "radio", name: "alternative", value: number, checked: number === photo.tilt });
+      canvas.setAttribute("aria-hidden", "true");
+      name.textContent = text("alternative", { number: number + 1 });
+      input.addEventListener("change", () => {
+        photo.tilt = number;
+        adjust();
+      });
+      label.append(input, canvas, name);
+      return label;
+    }),
+  );
+  paintAlternatives(photo);
+}
+
+function paintAlternatives(photo) {
+  [...$("alternatives").querySelectorAll("canvas")].forEach((canvas, number) => {
+    photo.small.paint(photo.alternatives[number].lines, photo.saturation, canvas);
+  });
+}
+
+let planned = 0;
+
+/** Paint the current photo as its settings are, at the next frame. */
+function adjust() {
+  const photo = current;
+  $("saturation").value = photo.saturation;
+  $("saturation-value").value = photo.saturation.toFixed(2);
+  if (photo.temperature !== null) {
+    $("temperature").value = photo.temperature;
+    $("temperature").disabled = photo.tilt > 0;
+    $("temperature-value").value = photo.temperature.toFixed(2);
+  }
+  cancelAnimationFrame(planned);
+  planned = requestAnimationFrame(() => {
+    photo.picture.paint(lines(photo), photo.saturation, $("after"));
+    photo.small.paint(lines(photo), photo.saturation, photo.thumbnail);
+  });
+}
+
+/** What the server is to be asked for the full size of a photo. */
+function parameters(photo) {
+  const { found, saturation, temperature, tilt } = photo, asked = {};
+  if (saturation !== found.saturation) asked.saturation = saturation;
+  if (tilt) asked.tilt = photo.alternatives[tilt].tilt.join(",");
+  else if (temperature !== found.temperature) asked.temperature = temperature;
+  return asked;
+}
+
+/** Make photos at their full size, and save them: one as it is, several as a zip. */
+async function download(chosen) {
+  const buttons = [$("download"), $("download-all")], made = [];
+  for (const button of buttons) button.disabled = true;
+  for (const [number, photo] of chosen.entries()) {
+    tell("making", { name: photo.name, done: number + 1, count: chosen.length });
+    try {
+      const blob = await colorize(photo.file, parameters(photo), () => tell("busy", { name: photo.name }));
+      made.push({ name: resultName(photo.name, blob.type), blob });
+    } catch (error) {
+      tell("failed", { name: photo.name, detail: error.message }, true);
+    }
+  }
+  if (made.length) save(chosen.length > 1 ? { name: "colorized.zip", blob: await zip(made) } : made[0]);
+  if (made.length === chosen.length) tell("made", { count: made.length });
+  for (const button of buttons) button.disabled = false;
+}
+
+function save({ name, blob }) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
+function listen() {
+  $("choose").addEventListener("change", (event) => {
+    add([...event.target.files]);
+    event.target.value = "";
+  });
+  for (const kind of ["dragover", "dragleave", "drop"]) {
+    document.addEventListener(kind, (event) => {
+      event.preventDefault();
+      $("drop").classList.toggle("over", kind === "dragover");
+      if (kind === "drop") add([...event.dataTransfer.files]);
+    });
+  }
+  document.addEventListener("paste", (event) => add([...event.clipboardData.files]));
+  $("split").addEventListener("input", () => $("compare").style.setProperty("--split", `${$("split").value}%`));
+  $("saturation").addEventListener("input", () => {
+    current.saturation = Number($("saturation").value);
+    adjust();
+  });
+  $("saturation").addEventListener("change", () => current.levels && paintAlternatives(current));
+  $("temperature").addEventListener("input", () => {
+    current.temperature = Number($("temperature").value);
+    adjust();
+  });
+  $("show-doubt").addEventListener("change", () => ($("doubt").hidden = !$("show-doubt").checked));
+  $("download").addEventListener("click", () => download([current]));
+  $("download-all").addEventListener("click", () => download(photos.filter((photo) => photo.found)));
+  $("reset").addEventListener("click", () => {
+    Object.assign(current, { saturation: current.found.saturation, temperature: current.found.temperature, tilt: 0 });
+    show(current);
+  });
+  $("panel").addEventListener("submit", (event) => event.preventDefault());
+  $("language").addEventListener("click", () => {
+    change();
+    if (told) $("status").textContent = text(...told);
+    if (current && !current.failed) show(current);
+  });
+}
+
+translate();
+try {
+  limits = await info();
+  listen();
+  $("choose").dataset.ready = "true";
+} catch (error) {
+  tell("failed", { name: "cic", detail: error.message }, true);
+}

@@ -1,0 +1,60 @@
+// Questions to the server.
+
+import { text } from "./texts.js";
+
+/** What the server said is wrong: status, and a sentence. */
+export class Refusal extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+async function ask(path, options = {}) {
+  const token = sessionStorage.getItem("token");
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  let answer;
+  try {
+    answer = await fetch(path, { ...options, headers: { ...headers, ...options.headers } });
+  } catch {
+    throw new Refusal(0, text("away"));
+  }
+  if (answer.ok) return answer;
+  if (answer.status === 401) {
+    const given = prompt(text("token"));
+    if (given) {
+      sessionStorage.setItem("token", given.trim());
+      return ask(path, options);
+    }
+  }
+  const problem = await answer.json().catch(() => ({ detail: answer.statusText }));
+  throw new Refusal(answer.status, problem.detail);
+}
+
+/** POST a file; while the server is busy, `busy()` and again. */
+async function send(path, file, busy) {
+  for (;;) {
+    try {
+      return await ask(path, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
+    } catch (error) {
+      if (error.status !== 429) throw error;
+      busy();
+      await new Promise((done) => setTimeout(done, 2000));
+    }
+  }
+}
+
+/** Limits and settings of the server. */
+export async function info() {
+  return (await ask("api/info")).json();
+}
+
+/** What is needed to show a photo in its colours. */
+export async function preview(file, busy) {
+  return (await send("api/preview", file, busy)).json();
+}
+
+/** The photo in colours, a Blob, with these parameters. */
+export async function colorize(file, parameters, busy) {
+  return (await send(`api/colorize?${new URLSearchParams(parameters)}`, file, busy)).blob();
+}

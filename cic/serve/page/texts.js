@@ -1,0 +1,98 @@
+// What the page says, in each language.
+
+const ENGLISH = {
+  title: "Colour for black-and-white photos",
+  choose: "Choose photos",
+  drop: "or drop them here, or paste one.",
+  local: "Nothing leaves this machine: photos stay in memory, and no longer than they are worked on.",
+  remote: "Photos go to {host} alone, stay in its memory, and no longer than they are worked on.",
+  photos: "Photos",
+  after: "In colour",
+  split: "Share of the photo before",
+  saturation: "Saturation",
+  temperature: "Mix of possible colours",
+  "temperature-help": "Left the likeliest colour alone, right the mean of all.",
+  alternatives: "Other colours that are likely",
+  alternative: "Colouring {number}",
+  doubt: "Show where the network is unsure (the brighter, the less sure)",
+  download: "Download",
+  "download-all": "Download all (zip)",
+  reset: "Reset",
+  language: "中文",
+  waiting: "{name}: colours are on their way ...",
+  coloured: "{name}: in colour",
+  making: "{name}: full size, {done} of {count} ...",
+  made: "Downloaded: {count}",
+  size: "{width} x {height} pixels",
+  large: "{name}: {size} MB; this server takes up to {most} MB",
+  pixels: "{name}: {size} megapixels; this server takes up to {most}",
+  heic: "{name}: this server reads no HEIC: save it as JPEG first",
+  busy: "{name}: the server is busy; trying again ...",
+  away: "The server does not answer. Is it still running?",
+  token: "This server asks for a token:",
+  failed: "{name}: {detail}",
+};
+
+const CHINESE = {
+  title: "为黑白照片上色",
+  choose: "选择照片",
+  drop: "也可以把照片拖到这里，或直接粘贴。",
+  local: "照片不会离开这台机器：只在处理时留在内存中，用完即弃。",
+  remote: "照片只发送到 {host}，只在处理时留在它的内存中，用完即弃。",
+  photos: "照片",
+  after: "上色之后",
+  split: "显示原片的比例",
+  saturation: "饱和度",
+  temperature: "可能颜色的混合",
+  "temperature-help": "最左只取最可能的颜色，最右取所有可能颜色的平均。",
+  alternatives: "其他可能的颜色",
+  alternative: "配色 {number}",
+  doubt: "显示网络没有把握的地方（越亮越没有把握）",
+  download: "下载",
+  "download-all": "全部下载（zip）",
+  reset: "还原",
+  language: "English",
+  waiting: "{name}：正在上色……",
+  coloured: "{name}：上色完成",
+  making: "{name}：正在生成原尺寸，第 {done} 张，共 {count} 张……",
+  made: "已下载：{count}",
+  size: "{width} x {height} 像素",
+  large: "{name}：{size} MB；服务器最多接受 {most} MB",
+  pixels: "{name}：{size} 百万像素；服务器最多接受 {most}",
+  heic: "{name}：服务器不能读 HEIC，请先存为 JPEG",
+  busy: "{name}：服务器忙，正在重试……",
+  away: "服务器没有回应，它还在运行吗？",
+  token: "此服务器需要令牌：",
+  failed: "{name}：{detail}",
+};
+
+const LANGUAGES = { en: ENGLISH, zh: CHINESE };
+let language = navigator.language.startsWith("zh") ? "zh" : "en";
+
+/** A text with its {places} filled. */
+export function text(name, values = {}) {
+  return LANGUAGES[language][name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
+}
+
+/** Write all texts that stand in the page itself. */
+export function translate() {
+  document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
+  document.title = `cic: ${text("title")}`;
+  for (const element of document.querySelectorAll("[data-text]")) {
+    element.textContent = text(element.dataset.text);
+  }
+  for (const element of document.querySelectorAll("[data-label]")) {
+    element.setAttribute("aria-label", text(element.dataset.label));
+  }
+  const other = document.getElementById("language");
+  other.textContent = text("language");
+  other.lang = language === "zh" ? "en" : "zh-CN";
+  const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+  document.getElementById("privacy").textContent = text(local ? "local" : "remote", { host: location.host });
+}
+
+/** Change to the other language. */
+export function change() {
+  language = language === "zh" ? "en" : "zh";
+  translate();
+}

@@ -1,0 +1,233 @@
+"""The page in a real browser: photos in, colours seen and changed, photos out."""
+
+import io
+import os
+import shutil
+import time
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+from cic.colour.lab import lightness, rgb_to_lab
+from cic.photos import images
+
+pytestmark = pytest.mark.slow
+
+FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-quic"),
+    *("--lang=en", "--force-color-profile=srgb"),
+)
+PIXELS = """
+const canvas = document.getElementById(arguments[0]);
+const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+return [canvas.width, canvas.height, Array.from(data)];
+"""
+
+
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory):
+    return tmp_path_factory.mktemp("downloads")
+
+
+@pytest.fixture(scope="module")
+def browser(downloads):
+    """Chromium without a screen, which saves downloads."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("chromium and chromedriver are not installed: apt-get install chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in FLAGS:
+        options.add_argument(flag)
+    saved = {"download.default_directory": str(downloads), "download.prompt_for_download": False}
+    options.add_experimental_option("prefs", saved)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with webdriver.Chrome(options, webdriver.ChromeService(driver)) as window:
+        window.set_script_timeout(60)
+        yield window
+
+
+@pytest.fixture
+def page(browser, server):
+    browser.get(server.url)
+    wait(browser).until(lambda _: browser.execute_script("return choose.dataset.ready"))
+    return browser
+
+
+@pytest.fixture
+def paths(tmp_path, photos):
+    """A gray photo with EXIF, another, and one that is none."""
+    exif = Image.Exif()
+    exif[0x010E] = "a cat"
+    for name, photo in (("old cat.jpg", photos["chelsea"]), ("coffee.png", photos["coffee"])):
+        small = np.ascontiguousarray(photo[::3, ::3])
+        Image.fromarray(small).convert("L").save(tmp_path / name, exif=exif)
+    (tmp_path / "notes.jpg").write_text("no photo")
+    return [str(tmp_path / name) for name in ("old cat.jpg", "coffee.png", "notes.jpg")]
+
+
+def wait(browser):
+    return WebDriverWait(browser, 100, 0.1)
+
+
+def find(page, name):
+    return page.find_element(By.ID, name)
+
+
+def put(page, *paths):
+    find(page, "choose").send_keys("\n".join(paths))
+
+
+def said(page, text):
+    wait(page).until(lambda _: text in find(page, "status").text, f"not said: {text}")
+
+
+def pixels(page, name):
+    width, height, data = page.execute_script(PIXELS, name)
+    return np.array(data, np.uint8).reshape(height, width, 4)[..., :3]
+
+
+def move(page, name, value):
+    """Move a slider, and wait for what it paints."""
+    page.execute_async_script(
+        "const [name, value, done] = arguments, slider = document.getElementById(name);"
+        "slider.value = value;"
+        "for (const kind of ['input', 'change']) slider.dispatchEvent(new Event(kind));"
+        "requestAnimationFrame(() => requestAnimationFrame(() => done()))",
+        name,
+        value,
+    )
+
+
+def downloaded(folder, name):
+    until = time.monotonic() + 60
+    while not (folder / name).exists():
+        assert time.monotonic() < until, os.listdir(folder)
+        time.sleep(0.1)
+    return folder / name
+
+
+def test_a_photo_is_seen_in_colour_changed_and_saved(page, paths, downloads):
+    put(page, paths[0])
+    said(page, "old cat.jpg: in colour")
+    page.execute_script("document.getElementById('work').scrollIntoView()")
+    photo = images.open_photo(paths[0])
+    after, before = pixels(page, "after"), pixels(page, "before")
+    assert after.shape == before.shape == np.asarray(photo.rgb).shape
+    assert np.ptp(before.astype(int), axis=2).max() == 0
+    assert np.abs(lightness(after) - lightness(before)).mean() < 0.6
+    chroma = {1.1: np.hypot(*np.moveaxis(rgb_to_lab(after)[..., 1:], -1, 0)).mean()}
+    for saturation in (0, 2.2):
+        move(page, "saturation", saturation)
+        lab = rgb_to_lab(pixels(page, "after"))
+        chroma[saturation] = np.hypot(*np.moveaxis(lab[..., 1:], -1, 0)).mean()
+    assert chroma[0] < 0.5 < chroma[1.1] < chroma[2.2]
+    move(page, "temperature", 0.4)
+    find(page, "download").click()
+    saved = downloaded(downloads, "old cat-colorized.jpg")
+    result = images.open_photo(saved)
+    assert Image.open(saved).getexif()[0x010E] == "a cat"
+    assert result.rgb.size == photo.rgb.size
+    full, shown = np.asarray(result.rgb), pixels(page, "after")
+    assert np.abs(lightness(full) - lightness(np.asarray(photo.rgb))).mean() < 1
+    assert np.abs(rgb_to_lab(full) - rgb_to_lab(shown))[..., 1:].mean() < 1.5
+
+
+def test_a_slider_compares_by_keyboard(page, paths):
+    put(page, paths[0])
+    said(page, "in colour")
+    split = find(page, "split")
+    split.send_keys(*["\ue014"] * 10)  # right
+    assert split.get_attribute("value") == "60"
+    assert "40%" in find(page, "before").value_of_css_property("clip-path")
+    assert split.accessible_name == "Share of the photo before"
+
+
+def test_an_alternative_is_what_is_saved(page, paths, downloads):
+    put(page, paths[1])
+    said(page, "coffee.png: in colour")
+    first = pixels(page, "after")
+    second = page.find_elements(By.CSS_SELECTOR, "#alternatives input")[1]
+    page.execute_script("arguments[0].click()", second)
+    move(page, "saturation", 1.5)
+    shown = pixels(page, "after")
+    assert np.abs(rgb_to_lab(shown) - rgb_to_lab(first))[..., 1:].mean() > 3
+    assert not find(page, "temperature").is_enabled()
+    find(page, "download").click()
+    full = images.read(downloaded(downloads, "coffee-colorized.png"))
+    assert np.abs(rgb_to_lab(full) - rgb_to_lab(shown))[..., 1:].mean() < 1.5
+
+
+def test_many_come_at_once_and_one_that_is_none_is_named(page, paths, downloads):
+    put(page, paths[2], *paths[:2])
+    said(page, "coffee.png: in colour")
+    entries = page.find_elements(By.CSS_SELECTOR, "#photos li")
+    assert ["failed" in one.get_attribute("class") for one in entries] == [True, False, False]
+    entries[0].find_element(By.TAG_NAME, "button").click()
+    said(page, "notes.jpg: not a photo")
+    find(page, "download-all").click()
+    with zipfile.ZipFile(downloaded(downloads, "colorized.zip")) as made:
+        assert made.testzip() is None
+        assert made.namelist() == ["old cat-colorized.jpg", "coffee-colorized.png"]
+        for name, path in zip(made.namelist(), paths):
+            photo = Image.open(io.BytesIO(made.read(name)))
+            assert photo.size == Image.open(path).size
+
+
+def test_what_the_server_will_not_take_is_said_before_it_is_sent(page, tmp_path, server):
+    header = bytes.fromhex("89504e470d0a1a0a0000000d49484452") + (9000).to_bytes(4, "big") * 2
+    (tmp_path / "scan.png").write_bytes(header + bytes(100))
+    (tmp_path / "huge.jpg").write_bytes(bytes(4_000_001))
+    asked = len(server.logged)
+    put(page, str(tmp_path / "scan.png"))
+    said(page, "scan.png: 81 megapixels; this server takes up to 20")
+    put(page, str(tmp_path / "huge.jpg"))
+    said(page, "huge.jpg: 5 MB; this server takes up to 4 MB")
+    assert len(server.logged) == asked
+
+
+def test_the_map_and_the_other_language(page, paths):
+    put(page, paths[0])
+    said(page, "in colour")
+    assert not find(page, "doubt").is_displayed()
+    page.execute_script("document.getElementById('show-doubt').click()")
+    assert find(page, "doubt").is_displayed()
+    assert np.ptp(pixels(page, "doubt")) > 50
+    find(page, "language").click()
+    said(page, "上色完成")
+    assert page.execute_script("return document.documentElement.lang") == "zh-CN"
+    assert find(page, "download").text == "下载"
+    assert find(page, "saturation").accessible_name == "饱和度"
+    names = "return [...document.querySelectorAll('[data-text]')].map(e => e.textContent)"
+    assert all(any(letter > "\u4e00" for letter in name) for name in page.execute_script(names))
+    find(page, "language").click()
+
+
+def test_it_fits_and_loads_nothing_from_elsewhere(page, paths, server):
+    put(page, paths[0])
+    said(page, "in colour")
+    for width in (360, 768, 1280):
+        page.set_window_size(max(width, 500), 900)
+        page.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+        )
+        over = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.execute_script(over) <= 0, f"{width} pixels are too few"
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    loaded = "return performance.getEntriesByType('resource').map(e => e.name)"
+    assert all(name.startswith((server.url, "blob:")) for name in page.execute_script(loaded))
+    fetched = page.execute_async_script(
+        "const done = arguments[0];"
+        "fetch('https://example.org/').then(() => done('loaded'), (e) => done(e.name))"
+    )
+    assert fetched == "TypeError"
+    lines = [one["message"] for one in page.get_log("browser") if one["level"] == "SEVERE"]
+    assert all("example.org" in line or "api/preview" in line for line in lines), lines
+    assert any("Content Security Policy" in line for line in lines)
