@@ -216,6 +216,7 @@ def test_mutated_photos_end_nothing(server, jpeg):
 
 
 def test_a_slow_client_holds_up_nobody_and_is_ended(server, jpeg):
+    """It takes the ten seconds that every client has."""
     head = b"POST /api/colorize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as line:
         line.sendall(head)
@@ -247,7 +248,7 @@ def test_a_token_is_asked_for_and_the_end_is_clean(tmp_path, jpeg):
         assert one.ask("GET", "/")[0] == one.ask("GET", "/health")[0] == 200
         asked = {"Origin": "https://a.example", "Authorization": f"Bearer {TOKEN}"}
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            first = pool.submit(one.post, jpeg, **asked)
+            first = pool.submit(one.post, jpeg, "?size=640", **asked)  # takes long enough
             while b"workers_busy 1" not in one.ask("GET", "/metrics", **asked)[2]:
                 assert not first.done()
             second = pool.submit(one.post, jpeg, **asked)
