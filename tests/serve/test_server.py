@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def colorizer():
-    return backends.colorizer(backend="torch")
+    return backends.colorizer()
 
 
 @pytest.fixture(scope="module")
