@@ -18,7 +18,7 @@ class Server:
     """A process of `cic serve`, its port, and what it has logged."""
 
     def __init__(self, *flags):
-        command = ["-m", "cic", "serve", "--port", "0", "--backend", "torch", *map(str, flags)]
+        command = ["-m", "cic", "serve", "--port", "0", *map(str, flags)]
         self.process = subprocess.Popen(
             [sys.executable, *command],
             env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -1,10 +1,12 @@
 """The page in a real browser: photos in, colours seen and changed, photos out."""
 
+import base64
 import io
 import os
 import shutil
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,6 +139,26 @@ def test_a_photo_is_seen_in_colour_changed_and_saved(page, paths, downloads):
     full, shown = np.asarray(result.rgb), pixels(page, "after")
     assert np.abs(lightness(full) - lightness(np.asarray(photo.rgb))).mean() < 1
     assert np.abs(rgb_to_lab(full) - rgb_to_lab(shown))[..., 1:].mean() < 1.5
+
+
+GIVE = """
+const [text, name, kind] = arguments, given = new DataTransfer();
+const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+given.items.add(new File([bytes], name, { type: "image/jpeg" }));
+const event = kind === "drop"
+  ? new DragEvent(kind, { dataTransfer: given, bubbles: true, cancelable: true })
+  : new ClipboardEvent(kind, { clipboardData: given, bubbles: true });
+document.body.dispatchEvent(event);
+return event.defaultPrevented;
+"""
+
+
+@pytest.mark.parametrize("kind", ["drop", "paste"])
+def test_photos_are_dropped_and_pasted(page, paths, kind):
+    text = base64.b64encode(Path(paths[0]).read_bytes()).decode()
+    prevented = page.execute_script(GIVE, text, f"{kind}.jpg", kind)
+    assert prevented or kind == "paste"  # or the browser would open the file
+    said(page, f"{kind}.jpg: in colour")
 
 
 def test_a_slider_compares_by_keyboard(page, paths):
