@@ -2,10 +2,10 @@
 
 cic release model/epoch_latest_model.safetensors fpn.safetensors
 cic release model/epoch_best_model.safetensors best.safetensors
-cic release model/epoch_20_model.safetensors twenty.safetensors --saturation 1.1
+cic release one.safetensors two.safetensors mean.safetensors --saturation 1.1
 
-They are the average of the weights, if the run kept one. How photos are coloured with them, if
-nothing else is asked for, is kept in the file.
+They are the average of the weights, if the run kept one, and of several checkpoints the mean. How
+photos are coloured with them, if nothing else is asked for, is kept in the file.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from cic.system import console
 def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "release")
     add = parser.add_argument
-    add("source", help="checkpoint of a training run")
+    add("source", nargs="+", help="checkpoint of a training run; of several their mean")
     add("target", help="file to write")
     settings.add_flags(parser, more=True)
     return parser

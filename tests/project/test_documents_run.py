@@ -20,7 +20,13 @@ from helpers import ROOT, colorizers, documents, films, lite_zoo, started
 TRAINING = "--batch_size 2 --load_size 48 --crop_size 32 --num_workers 0"
 AUTHORS, LITE = "colorization_release_v2-9b330a0b.pth", "efficientnet-lite2-9656183e.pth"
 # What makes a command small, or, of a classifier, spares a download.
-MORE = {"train": TRAINING, "acc": "--weights lite2.safetensors --num_workers 0"}
+MORE = {
+    "train": TRAINING,
+    "acc": "--weights lite2.safetensors --num_workers 0",
+    "evaluate": "--num_workers 0",
+    "frontier": "--max_samples 1 --temperatures 1 --unweights 0 --saturations 1",
+    **dict.fromkeys(("auc", "invalid", "prepare", "report"), "--num_workers 0"),
+}
 HINTS = "docs/colorizing.md"  # has a file of them
 GUIDES = sorted(name for name in documents.all_of() if name.startswith(("README.md", "docs/")))
 
