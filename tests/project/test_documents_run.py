@@ -23,7 +23,6 @@ AUTHORS, LITE = "colorization_release_v2-9b330a0b.pth", "efficientnet-lite2-9656
 MORE = {
     "train": TRAINING,
     "acc": "--weights lite2.safetensors --num_workers 0",
-    "evaluate": "--num_workers 0",
     "frontier": "--max_samples 1 --temperatures 1 --unweights 0 --saturations 1",
     **dict.fromkeys(("auc", "invalid", "prepare", "report"), "--num_workers 0"),
 }
