@@ -18,9 +18,10 @@ SIDES = 4  # times what the network's strides ask for: 32 pixels for the paper's
 
 
 def check(network: Network, state: Mapping[str, Array], source: object) -> None:
-    """Raise CheckpointError, naming `source`, unless the output for a picture is finite.
+    """Raise CheckpointError, naming `source`, unless what is said of a picture is of some use.
 
-    10 to 40 ms for the networks that colorize.
+    It must be finite, and not the same at every place of it. 10 to 40 ms for the networks that
+    colorize.
     """
     side = network.size or SIDES * network.multiple
     with np.errstate(all="ignore"):
@@ -28,6 +29,11 @@ def check(network: Network, state: Mapping[str, Array], source: object) -> None:
     if not np.isfinite(output).all():
         raise CheckpointError(
             f"{source}: what its network says of a picture is not finite: its numbers are too large"
+        )
+    if output.ndim == 4 and output[0, 0].size > 1 and not np.ptp(output, axis=(2, 3)).any():
+        raise CheckpointError(
+            f"{source}: its network says the same of every place of a picture: its kernels are "
+            "empty, or far too small"
         )
 
 

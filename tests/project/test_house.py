@@ -5,6 +5,7 @@ import configparser
 import re
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -56,6 +57,7 @@ def test_imports_keep_to_the_rule(folder):
             assert not broken, f"{path.relative_to(ROOT)} imports {name}"
 
 
+@cache
 def modules():
     """{dotted name: path} of every module that is shipped."""
     found = {}
@@ -66,6 +68,7 @@ def modules():
     return found
 
 
+@cache
 def arrows():
     """{module: modules that it imports}, wherever the import stands.
 
