@@ -120,7 +120,7 @@ def test_a_file_names_its_decoding_and_comes_back(tmp_path):
     export.FORMAT.save(tmp_path / "x.onnx", network, state, meta)
     model = onnx.load(tmp_path / "x.onnx")
     texts = {entry.key: entry.value for entry in model.metadata_props}
-    assert "temperature=0.9" in texts["decoding"]
+    assert f"temperature={meta['colorize']['temperature']}" in texts["decoding"]
     assert "median" in texts["decoding"]
     assert json.loads(texts["sizes"]) == meta["colorize"]["sizes"]
     assert "L in, ab" in model.doc_string

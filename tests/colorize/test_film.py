@@ -99,7 +99,7 @@ def test_flicker_is_halved_and_the_cut_is_sharp(clip, colorizer, tmp_path):
             painted[film.SMOOTHING][first], painted[0][first], rtol=0, atol=1e-5
         )
         colours, plain = (rgb_to_lab(c.frames[first])[..., 1:] for c in (shown, plainly_shown))
-        assert np.abs(colours - plain).mean() < 0.5
+        assert np.abs(colours - plain).mean() < 1  # the encoder's
     for frame, gray in zip(shown.frames, films.read(clip).frames):
         error = rgb_to_lab(frame)[..., 0] - rgb_to_lab(gray)[..., 0]
         assert np.abs(error).mean() < 1.2  # 8 bits of each colour, and the encoder

@@ -60,6 +60,12 @@ def test_weights_are_checked_as_they_are_loaded(changed, name, change, reason):
             read(path)
 
 
+def test_weights_that_say_the_same_of_every_place_are_refused(changed):
+    path = changed("conv8_313.weight", lambda kernel: 0 * kernel)
+    with pytest.raises(CheckpointError, match=r"changed\.safetensors: .*the same of every place"):
+        backends.colorizer(path)
+
+
 @pytest.mark.parametrize("form", ["eccv16", "paddle-cic"])
 def test_so_are_those_of_others(tmp_path, form):
     """Their names are not ours; what a variance is follows from the layer."""

@@ -128,7 +128,7 @@ def test_1_bit(tmp_path):
     assert np.array_equal(read(tmp_path / "x.png"), np.where(bits, 255, 0)[..., None].repeat(3, 2))
 
 
-@pytest.mark.parametrize("suffix", [e for e in EXTENSIONS if e not in (".heic", ".heif")])
+@pytest.mark.parametrize("suffix", [e for e in EXTENSIONS if e not in (".heic", ".heif", ".hif")])
 def test_one_pixel_in_every_format(tmp_path, suffix):
     write(tmp_path / f"x{suffix}", np.full((1, 1, 3), 100, np.uint8))
     rgb = read(tmp_path / f"x{suffix}")

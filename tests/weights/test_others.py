@@ -78,6 +78,8 @@ CASES = [
     ("x.pth", zipped(**{"m/weights.pth": b"x"}), r"zip archive: unpack.* m/weights\.pth"),
     ("x.zip", zipped(readme=b""), "zip archive: unpack it first"),
     ("x.npz", npz(), r"an \.npz of NumPy"),
+    ("x.pth", npz()[:-1], "its end is missing, as of a download that broke off"),
+    ("x.pth", npz()[:-12], "its end is missing, as of a download that broke off"),
     ("x.pth", npz()[:-30], "its end is missing, as of a download that broke off"),
     ("x.keras", zipped(**{"model.weights.h5": b""}), r"a \.keras file as of Keras"),
     ("x.pth.gz", gzip.compress(b"x", mtime=0), "a gzip archive: unpack"),

@@ -32,6 +32,7 @@ MOST_AXES = 64  # NumPy's own limit since version 2
 DIRECTORY = 16 << 20  # bytes at most of an archive's: of 100,000 parts
 _ORDERS = {b"little": "<", b"big": ">"}
 _END, _END_64 = b"PK\5\6", b"PK\6\6"  # APPNOTE.TXT, 4.3.16 and 4.3.14
+_END_BYTES = 22  # of the record that begins with _END
 _DAMAGE = (
     ValueError, LookupError, TypeError, AttributeError, OverflowError, EOFError, MemoryError,
     RuntimeError, struct.error, zipfile.BadZipFile, zlib.error,
@@ -372,7 +373,8 @@ def _check_directory(file: BinaryIO, size: int) -> None:
     tail = file.read()
     file.seek(0)
     end, end_64 = tail.rfind(_END), tail.rfind(_END_64)
-    lengths = [struct.unpack_from("<I", tail, end + 12)[0]] if end >= 0 else []
+    is_whole = end >= 0 and len(tail) >= end + _END_BYTES
+    lengths = [struct.unpack_from("<I", tail, end + 12)[0]] if is_whole else []
     if end_64 >= 0 and len(tail) >= end_64 + 48:
         lengths = [n for n in lengths if n < 0xFFFFFFFF]
         lengths += struct.unpack_from("<Q", tail, end_64 + 40)

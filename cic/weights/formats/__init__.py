@@ -1,8 +1,9 @@
 """Files of weights in every known format, told by what is in them, not by their names.
 
-`layout` says what a format is; each of the others is a file here. `frameworks`, `safetensors` and
-`caffe` read what those wrote, without them and without running any code in a file; `groups` finds
-the network in it, and `others` says what a file is that is none of weights.
+`layout` says what a format is; each of the others is a file here. The readers in
+`cic.weights.files`, and `caffe`, read what frameworks wrote, without them and without running any
+code in a file; `groups` finds the network in it, and `others` says what a file is that is none of
+weights.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
