@@ -56,6 +56,7 @@ def as_tensor(name, array):
     return paddle.to_tensor(array)
 
 
+@pytest.mark.both
 def test_the_first_available_backend_is_the_default():
     assert backends.available() == ("torch", "paddle", "onnx")
     assert backends.available(trains=True) == ("torch", "paddle")
@@ -120,6 +121,7 @@ def test_float16_weights_are_taken(backend, photo_input):
     assert backend.forward(backend.build(SMALL, state), photo_input).dtype == np.float32
 
 
+@pytest.mark.both
 def test_logits_of_a_real_photo_agree_between_backends(photos):
     network, state, _ = reading.load_weights()
     light = lightness(photos["coffee"][100:228, 200:360])[None, None]
@@ -132,6 +134,7 @@ def test_logits_of_a_real_photo_agree_between_backends(photos):
 
 
 @pytest.mark.parametrize("options", [{}, {"extra_relu": True}])
+@pytest.mark.both
 def test_logits_of_untrained_networks_agree_between_backends(photo_input, options):
     network = networks.get("cic", width=0.125, **options)
     state = initialize(network, seed=1)
@@ -142,6 +145,7 @@ def test_logits_of_untrained_networks_agree_between_backends(photo_input, option
     np.testing.assert_allclose(one, two, atol=1e-4 * np.abs(one).max())
 
 
+@pytest.mark.both
 def test_the_extra_relu_changes_the_logits_of_a_trained_network(backend, trained, photo_input):
     other = networks.get("cic", **SMALL.options | {"extra_relu": True})
     one, two = (backend.forward(backend.build(n, trained), photo_input) for n in (SMALL, other))
@@ -179,6 +183,7 @@ def test_cross_entropy_equals_the_oracle(backend, batches, scale):
     assert (total.item(), count) == (pytest.approx(expected[0], rel=1e-5), expected[1])
 
 
+@pytest.mark.both
 def test_cross_entropy_gradients_agree_between_backends(batches):
     index, weight = batches[0].targets
     shape = (len(index), 313, *index.shape[2:])
@@ -213,6 +218,7 @@ def difference(one, two):
 
 
 @pytest.mark.parametrize("start", ["scratch", "trained"])
+@pytest.mark.both
 def test_twenty_training_steps_agree_between_backends(start, batches, trained, photo_input):
     state = trained if start == "trained" else initialize(SMALL)
     arguments = (SMALL, state, batches, RECIPE, photo_input)
@@ -240,6 +246,7 @@ def swap_the_momentum(network, recipe):
 
 
 @pytest.mark.parametrize("defect", [forget_the_schedule, forget_the_decay, swap_the_momentum])
+@pytest.mark.both
 def test_the_comparison_of_trajectories_sees(defect, batches, photo_input):
     state = initialize(SMALL)
     right = trajectory("torch", SMALL, state, batches, RECIPE, photo_input)
@@ -249,6 +256,7 @@ def test_the_comparison_of_trajectories_sees(defect, batches, photo_input):
     assert loss > 1e-8 or logits > 1e-6
 
 
+@pytest.mark.both
 def test_the_comparison_of_trajectories_sees_another_reduction(monkeypatch, batches, photo_input):
     import backends.paddle.trainer as paddle_trainer
 
@@ -265,6 +273,7 @@ def test_the_comparison_of_trajectories_sees_another_reduction(monkeypatch, batc
 
 @pytest.mark.parametrize("first", ["torch", "paddle"])
 @pytest.mark.parametrize("second", ["torch", "paddle"])
+@pytest.mark.both
 def test_a_run_goes_on_where_it_stopped_on_either_backend(first, second, batches):
     state = initialize(SMALL)
 
@@ -340,6 +349,7 @@ def test_a_step_without_a_photo_changes_nothing(backend, batches):
             np.testing.assert_array_equal(two[name], array)
 
 
+@pytest.mark.both
 def test_float16_skips_a_step_that_overflows_and_learns_from_it(batches):
     trainer = backends.get("torch").Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", "fp16")
     before = trainer.state()[0]
@@ -367,6 +377,7 @@ def test_a_batch_of_one_pixel_keeps_the_running_variance_finite(backend):
 @pytest.mark.parametrize(
     "name_and_precision", ["torch float32", "torch bf16", "torch fp16", "paddle float32"]
 )
+@pytest.mark.both
 def test_the_loss_falls(name_and_precision, batches):
     name, precision = name_and_precision.split()
     trainer = backends.get(name).Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", precision)
@@ -400,6 +411,7 @@ def mixed_batch_norm(monkeypatch):
     monkeypatch.setattr(paddle.nn.layer.norm, "batch_norm", mixed)  # of evaluation
 
 
+@pytest.mark.both
 def test_every_layer_of_paddle_computes_in_the_precision_of_its_input(mixed_batch_norm):
     """Float32 inputs of float64 parameters stand for those of 16 bits, which the CPU cannot do."""
     network = Network("any", LAYERS)
@@ -423,6 +435,7 @@ def test_every_layer_of_paddle_computes_in_the_precision_of_its_input(mixed_batc
     assert {str(p.grad.dtype) for p in trained} == {"paddle.float64"}
 
 
+@pytest.mark.both
 def test_paddle_trains_in_a_lower_precision_than_that_of_its_weights(
     batches, mixed_batch_norm, monkeypatch
 ):
@@ -440,6 +453,7 @@ def test_paddle_trains_in_a_lower_precision_than_that_of_its_weights(
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.both
 def test_paddle_has_no_low_precision_on_the_cpu_and_says_so(precision):
     with pytest.raises(ValueError, match=f"{precision} needs a GPU"):
         backends.get("paddle").Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", precision)

@@ -83,6 +83,7 @@ def test_colourings_of_photos_are_distinct_ordered_and_smooth(logits, name):
 
 
 @pytest.mark.parametrize("name", ["chelsea", "rocket"])
+@pytest.mark.both
 def test_the_bundled_weights_have_a_second_colouring(photos, name):
     colorizer = backends.colorizer(backend="torch", size=128)
     first, second = most_likely(colorizer.output(Image.fromarray(photos[name])), 2)

@@ -164,6 +164,7 @@ def test_ab_is_decoded_at_the_weights_own_temperature(photos):
         {"sizes": (96, 128), "temperature": 0.8, "statistic": "median", "saturation": 1.2},
     ],
 )
+@pytest.mark.both
 def test_both_backends_give_the_same_photo(photos, changes):
     photo = photos["chelsea"][:217, :333]  # 33 and 50 cells: mirrored for the network
     one, two = (
@@ -220,6 +221,7 @@ def change(colorizer, one, other, part):
     ("name", "height"), [("coffee", 400), ("chelsea", 263), ("chelsea", 189), ("rocket", 390)]
 )
 @pytest.mark.parametrize("part", [np.s_[:, :-1], np.s_[:-1], np.s_[:, 1:], np.s_[1:]])
+@pytest.mark.both
 def test_a_photo_cropped_by_a_pixel_keeps_its_colours(photos, name, height, part):
     """They change about as by the network itself when what it sees moves by two pixels."""
     colorizer = backends.colorizer(backend="torch", size=128)
@@ -235,6 +237,7 @@ def test_a_photo_cropped_by_a_pixel_keeps_its_colours(photos, name, height, part
     assert border < 1.25 * own
 
 
+@pytest.mark.both
 def test_of_several_sizes_what_the_network_says_is_averaged(photos):
     colorizer = backends.colorizer(backend="torch")
     image = Image.fromarray(photos["coffee"])

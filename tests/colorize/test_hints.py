@@ -150,6 +150,7 @@ def test_there_are_no_more_choices_than_asked_for():
     assert sum(choice.probability for choice in found) < 1
 
 
+@pytest.mark.both
 def test_a_colorizer_follows_hints_and_names_the_likely_colours(photo):
     colorize = backends.colorizer(backend="torch")
     plain, hinted = colorize(photo), colorize(photo, hints=[Hint(45, 30, GREEN, radius=12)])
@@ -167,6 +168,7 @@ def test_a_colorizer_follows_hints_and_names_the_likely_colours(photo):
         colorize.choices(photo, 91, 0)
 
 
+@pytest.mark.both
 def test_the_backends_follow_hints_alike(photo):
     wanted = [Hint(20, 20, RED), Hint(70, 40, GREEN)]
     one, two = (backends.colorizer(backend=name)(photo, wanted) for name in ("torch", "paddle"))

@@ -33,6 +33,7 @@ def test_facts_are_json_that_gives_the_settings_back():
     assert DEFAULTS.but(**json.loads(json.dumps(one.facts()))) == one
 
 
+@pytest.mark.both
 def test_the_bundled_weights_bring_theirs():
     meta = reading.load_weights()[2]
     assert meta["colorize"].keys() >= {"sizes", "temperature", "saturation", "statistic", "edges"}
@@ -104,6 +105,7 @@ def weights(tmp_path):
     return save
 
 
+@pytest.mark.both
 def test_a_colorizer_has_its_weights_settings_or_the_callers(weights):
     path = weights(**RUN, colorize={"size": 64, "unweight": 0.3})
     one = backends.colorizer(path, "torch")
@@ -129,6 +131,7 @@ def test_what_is_wrong_names_the_file(weights):
 
 
 @pytest.mark.parametrize("idle", ["temperature", "unweight", "statistic"])
+@pytest.mark.both
 def test_what_is_of_no_effect_on_a_network_of_regression_is_refused(weights, idle):
     path = weights("regression", bin_weights=[1.0] * 313)
     value = "median" if idle == "statistic" else 0.5

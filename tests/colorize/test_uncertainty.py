@@ -80,6 +80,7 @@ def test_the_legend_comes_below_and_only_where_it_fits():
 
 
 @pytest.mark.parametrize("name", ["coffee", "chelsea"])
+@pytest.mark.both
 def test_the_bundled_weights_know_something_but_not_all(photos, name):
     colorizer = backends.colorizer(backend="torch")
     bits = entropy(colorizer.output(Image.fromarray(photos[name])))

@@ -123,6 +123,7 @@ def test_torchvisions_own_parameter_counts():
 
 
 @pytest.mark.parametrize("name", ["vgg Gray plain", "vgg ab fc", "resnet 18", "gated"])
+@pytest.mark.both
 def test_a_training_step_agrees_between_backends(name, photos):
     """Dropout, spectral norm, momentum and decay included.
 
@@ -146,6 +147,7 @@ def test_a_training_step_agrees_between_backends(name, photos):
             assert np.abs(array - other[key]).max() <= 1e-4 * scale, key
 
 
+@pytest.mark.both
 def test_a_float32_training_step_agrees_to_a_thousandth(photos):
     network, _ = vgg("Gray", "fc")
     recipe = recipes.get("vgg16-gray-fc", batch_size=2)

@@ -167,6 +167,7 @@ def test_features_are_the_layers_outputs(backend, state, photo_input):
             np.testing.assert_allclose(found[layer.name], x, atol=1e-4 * np.abs(x).max())
 
 
+@pytest.mark.both
 def test_a_training_step_is_the_same_on_both_backends(photo_folder, state):
     """Plain descent, so that the change of every array is its gradient times the rate."""
     dataset = PhotoDataset([photo_folder], FPN, 96, 64, bin_weights=weights(default()))

@@ -98,6 +98,7 @@ def test_a_target_is_the_scaled_ab_of_every_pixel(photo_folder):
 @pytest.mark.parametrize(
     "loss", [name for name, need in losses.NEEDS.items() if need == networks.AB]
 )
+@pytest.mark.both
 def test_training_steps_agree_between_backends(loss, photo_folder):
     """Paddle computes the weights of its bicubic enlargement in float32."""
     dataset = PhotoDataset([photo_folder], SMALL, 64, 56)

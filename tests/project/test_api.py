@@ -85,6 +85,7 @@ def test_a_notebook_trains_in_five_lines(backend, photo_folder, tmp_path, capsys
     assert colorizer(photo).shape == photo.shape
 
 
+@pytest.mark.both
 def test_a_run_from_python_goes_on_and_is_refused_as_a_command_is(photo_folder, tmp_path, events):
     backend = backends.get("torch")
     where = {"model_path": str(tmp_path / "model"), "network": "tiny", "check": False}
@@ -117,6 +118,7 @@ def test_a_plan_knows_what_was_asked_for(photo_folder):
 
 
 @pytest.mark.parametrize("target_mean", [True, False])
+@pytest.mark.both
 def test_the_preview_of_a_run_has_the_grid_of_its_targets(
     photo_folder, tmp_path, monkeypatch, target_mean
 ):
@@ -130,6 +132,7 @@ def test_the_preview_of_a_run_has_the_grid_of_its_targets(
     assert [settings.target_mean for settings in shown] == [target_mean]
 
 
+@pytest.mark.both
 def test_a_folder_is_coloured(colorizer, photo_folder, tmp_path, capsys, events):
     (photo_folder / "broken.jpg").write_bytes(b"\xff\xd8 nothing")
     listing = jobs.find([str(photo_folder)], str(tmp_path / "out"), progress=events.append)
@@ -185,6 +188,7 @@ def test_settings_that_cannot_be_are_refused_at_once(settings, message):
         settings()
 
 
+@pytest.mark.both
 def test_photos_are_evaluated(colorizer, photo_folder, tmp_path, capsys, events):
     (photo_folder / "broken.jpg").write_bytes(b"")
     study = Study(str(photo_folder), cut=Cut(resize=40), gallery=1, comparison=2)
@@ -205,6 +209,7 @@ def test_photos_are_evaluated(colorizer, photo_folder, tmp_path, capsys, events)
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.both
 def test_pictures_that_are_there_are_measured_and_compared(
     colorizer, photo_folder, tmp_path, capsys, events
 ):
@@ -227,6 +232,7 @@ def test_pictures_that_are_there_are_measured_and_compared(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.both
 def test_a_classifier_looks_at_pictures_and_is_looked_at(photo_folder, tmp_path, capsys, events):
     (photo_folder / "chelsea.webp").unlink()
     network = networks.get("efficientnet_lite", size=32, classes=2)
@@ -247,6 +253,7 @@ def test_a_classifier_looks_at_pictures_and_is_looked_at(photo_folder, tmp_path,
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.both
 def test_weights_are_ported_proven_and_released(colorizer, tmp_path, backend, monkeypatch):
     source, target = colorizer.weights, str(tmp_path / "theirs.pth")
     port = Port.of(source, target)
