@@ -9,10 +9,9 @@ import importlib.util
 import os
 from typing import Any, NamedTuple
 
-from cic import networks
 from cic.colorize import settings
 from cic.colorize.colorizer import Colorizer
-from cic.system.errors import InputError, MissingError, SettingError
+from cic.system.errors import MissingError, SettingError
 from cic.system.typing import StrPath
 from cic.weights import checkpoint, probe, reading
 
@@ -103,9 +102,7 @@ def colorizer(
         chosen = settings.of_weights(meta).but(**changes)
     except ValueError as error:
         raise checkpoint.CheckpointError(f"{name}: {error}") from None
-    idle = [flag for flag in settings.OF_LOGITS if changes.get(flag) is not None]
-    if idle and network.predicts == networks.AB:
-        raise InputError(f"{', '.join(idle)}: of no effect on {network}, which gives ab")
+    settings.refuse_idle(network, changes)
     return Colorizer(network, get(backend).predictor(network, state, device), chosen, name)
 
 

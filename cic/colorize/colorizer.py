@@ -15,7 +15,7 @@ from cic.colorize import alternatives, uncertainty
 from cic.colorize.enlarge import in_strips, resample
 from cic.colorize.hints import Choice, Hint, cell_of, follow, likely
 from cic.colorize.painting import Painting, along_edges
-from cic.colorize.settings import DEFAULTS, GUIDED, OF_LOGITS, Settings
+from cic.colorize.settings import DEFAULTS, GUIDED, Settings, refuse_idle
 from cic.colour.grid import EVERY_FOURTH, STRIDE, Grid
 from cic.colour.lab import lightness
 from cic.networks import BINS, Network
@@ -167,9 +167,7 @@ class Colorizer(Decoder):
 
     def but(self, **changes: Any) -> "Colorizer":
         """This Colorizer with changes of its settings, as `Settings.but` takes them."""
-        idle = [name for name in OF_LOGITS if changes.get(name) is not None]
-        if idle and not self.has_distribution:
-            raise InputError(f"{', '.join(idle)}: of no effect on {self.network}, which gives ab")
+        refuse_idle(self.network, changes)
         return Colorizer(self.network, self.predict, self.settings.but(**changes), self.weights)
 
     def memory(self, width: int, height: int) -> float:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from abc import abstractmethod
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +25,27 @@ class Seen(NamedTuple):
     sizes: "array[int]"  # bytes of the sources
 
 
-class Jobs(Sequence[Job]):
+class _Listed(Sequence[Job]):
+    """A sequence by its `at`: it has slices, and equals a list of the same."""
+
+    @overload
+    def __getitem__(self, i: int) -> Job: ...
+    @overload
+    def __getitem__(self, i: slice) -> list[Job]: ...
+    def __getitem__(self, i: int | slice) -> Job | list[Job]:
+        if isinstance(i, slice):
+            return [self.at(n) for n in range(*i.indices(len(self)))]
+        return self.at(i)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    @abstractmethod
+    def at(self, i: int) -> Job:
+        """The job of a number; raises IndexError."""
+
+
+class Jobs(_Listed):
     """(source, target) of photos and films, by number; targets are made when asked for.
 
     `target(name, source)` is the target of the file `source`, called `name` in its folder.
@@ -50,13 +71,7 @@ class Jobs(Sequence[Job]):
     def __len__(self) -> int:
         return len(self.end)
 
-    @overload
-    def __getitem__(self, i: int) -> Job: ...
-    @overload
-    def __getitem__(self, i: slice) -> list[Job]: ...
-    def __getitem__(self, i: int | slice) -> Job | list[Job]:
-        if isinstance(i, slice):
-            return [self[n] for n in range(*i.indices(len(self)))]
+    def at(self, i: int) -> Job:
         if not -len(self) <= i < len(self):
             raise IndexError(f"job {i} of {len(self)}")
         i %= len(self)
@@ -64,11 +79,8 @@ class Jobs(Sequence[Job]):
         source = os.path.join(self.folders[self.folder[i]], name)
         return source, self.target(name, source)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and list(self) == list(other)
 
-
-class Done(Sequence[Job]):
+class Done(_Listed):
     """(source, target) of the pictures that were made of jobs; the photos of `there` had theirs."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
@@ -85,18 +97,9 @@ class Done(Sequence[Job]):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    @overload
-    def __getitem__(self, i: int) -> Job: ...
-    @overload
-    def __getitem__(self, i: slice) -> list[Job]: ...
-    def __getitem__(self, i: int | slice) -> Job | list[Job]:
-        if isinstance(i, slice):
-            return [self[n] for n in range(*i.indices(len(self)))]
+    def at(self, i: int) -> Job:
         source, target = self.jobs[self.numbers[i]]
         return source, self.parts.get(i % len(self), target)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and list(self) == list(other)
 
 
 class Found(NamedTuple):

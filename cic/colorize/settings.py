@@ -9,8 +9,9 @@ import numpy as np
 
 from cic.colour import prior, rebalance
 from cic.colour.decoding import ANNEALED_MEAN, STATISTICS, Decoding
+from cic.networks import AB, Network
 from cic.system import console
-from cic.system.errors import SettingError
+from cic.system.errors import InputError, SettingError
 from cic.system.provenance import array_fingerprint
 from cic.system.typing import Json
 
@@ -81,6 +82,13 @@ DEFAULTS = Settings()
 OF_LOGITS = ("temperature", "unweight", "statistic")  # of no effect on a network that gives ab
 FLAGS = ("sizes", "temperature", "saturation", "edges")
 MORE_FLAGS = ("unweight", "statistic")
+
+
+def refuse_idle(network: Network, changes: Mapping[str, Any]) -> None:
+    """Raise InputError for a change of OF_LOGITS if the network gives ab."""
+    idle = [name for name in OF_LOGITS if changes.get(name) is not None]
+    if idle and network.predicts == AB:
+        raise InputError(f"{', '.join(idle)}: of no effect on {network}, which gives ab")
 
 
 def add_flags(parser: argparse.ArgumentParser, more: bool = False) -> None:

@@ -130,6 +130,11 @@ def colorize_film(
     tqdm.write(f"{target}: {frames} frames, {figures.shots} shots; {figures}")
 
 
+def hints_of(args: argparse.Namespace) -> tuple[hints.Hint, ...]:
+    """The hints of --hints; none without."""
+    return hints.read(args.hints) if args.hints else ()
+
+
 def refuse_hints(args: argparse.Namespace, found: Sequence[Job]) -> None:
     """Raise SettingError unless the hints are of one picture of one photo."""
     if len(found) != 1 or sources.is_film(found[0][0]) or args.all_pages:
@@ -169,8 +174,9 @@ def piped_bytes(args: argparse.Namespace, ending: str) -> bytes:
         source = read_whole(pipes.source(), most, "standard input")
     changes = settings.changes(args)
     colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
-    wanted = hints.read(args.hints) if args.hints else ()
-    made = piped.colorize(colorizer, source, ending, None, not args.no_stretch, wanted)
+    made = piped.colorize(
+        colorizer, source, ending, stretched=not args.no_stretch, hints=hints_of(args)
+    )
     for note in made.notes:
         print(f"{path}: {note}", file=sys.stderr)
     return made.data
@@ -187,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     listing = jobs.find(args.paths, args.output, films=True)
     if args.deinterlace and not any(sources.is_film(source) for source, _ in listing.jobs):
         raise InputError("--deinterlace: there is no film among them")
-    chosen = hints.read(args.hints) if args.hints else ()
+    chosen = hints_of(args)
     if args.hints:
         refuse_hints(args, listing.jobs)
     changes = settings.changes(args)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import TextIO, TypeAlias
 
 import numpy as np
-from PIL import Image
 
 from cic.dataset import removal, validity
 from cic.dataset.validity import Finding
 from cic.photos import images, kinds, sheet, sources
 from cic.photos.sources import PhotoFile
+from cic.photos.writing import is_writable
 from cic.system import contents
 from cic.system.arrays import Bytes
 from cic.system.errors import InputError, SettingError
@@ -78,8 +78,7 @@ def _refuse_outputs(search: Search) -> None:
         check(path)
     if search.preview:
         suffix = os.path.splitext(search.preview)[1].lower()
-        writable = Image.registered_extensions().get(suffix) in Image.SAVE
-        if not (writable and suffix in sources.EXTENSIONS):
+        if not (is_writable(suffix) and suffix in sources.EXTENSIONS):
             raise SettingError(f"{search.preview}: no format to write a picture in: call it .png")
         refusal = "would be among the photos: write it elsewhere"
         check_outside([search.preview], [search.image_dir], refusal)

@@ -34,11 +34,15 @@ class AddPage(Protocol):
         """Add it."""
 
 
+def is_writable(suffix: str) -> bool:
+    """Whether pictures can be written to files of an ending, such as ".png"."""
+    kind = Image.registered_extensions().get(suffix)
+    return kind in Image.SAVE and kind not in _NO_PICTURES
+
+
 def check_ending(path: StrPath) -> None:
     """Raise PhotoError unless a picture can be written to a file of that name."""
-    suffix = os.path.splitext(os.fsdecode(path))[1].lower()
-    kind = Image.registered_extensions().get(suffix)
-    if kind not in Image.SAVE or kind in _NO_PICTURES:
+    if not is_writable(os.path.splitext(os.fsdecode(path))[1].lower()):
         name = repr(os.fspath(path))
         raise PhotoError(f"{name}: cannot be written: no ending of a picture: call it .png or .jpg")
 

@@ -95,17 +95,13 @@ def add_num_workers(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_threads(parser: argparse.ArgumentParser) -> None:
-    """The flag with which tools that run a network choose how many threads compute."""
-    parser.add_argument(
-        "--threads",
-        type=positive,
-        action=_LimitThreads,
-        help="threads that compute at once (OMP_NUM_THREADS, or the cores that are free)",
-    )
+class _Applied(argparse.Action):
+    """Keeps a flag's value, and calls `apply` with it: it holds for the whole process."""
 
+    def __init__(self, *names: Any, apply: Callable[[Any], object], **more: Any) -> None:
+        super().__init__(*names, **more)
+        self.apply = apply
 
-class _LimitThreads(argparse.Action):
     def __call__(
         self,
         parser: argparse.ArgumentParser,
@@ -113,8 +109,19 @@ class _LimitThreads(argparse.Action):
         value: Any,
         option_string: str | None = None,
     ) -> None:
-        threads.limit(value)
+        self.apply(value)
         setattr(namespace, self.dest, value)
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """The flag with which tools that run a network choose how many threads compute."""
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        action=_Applied,
+        apply=threads.limit,
+        help="threads that compute at once (OMP_NUM_THREADS, or the cores that are free)",
+    )
 
 
 def add_share(parser: argparse.ArgumentParser) -> None:
@@ -142,22 +149,11 @@ def add_max_pixels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max_pixels",
         type=positive,
-        action=_LimitPixels,
+        action=_Applied,
+        apply=limits.limit_pixels,
         default=limits.pixel_limit(),
         help="most pixels that a photo may have, which also bounds its memory (%(default)s)",
     )
-
-
-class _LimitPixels(argparse.Action):
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        value: Any,
-        option_string: str | None = None,
-    ) -> None:
-        limits.limit_pixels(value)
-        setattr(namespace, self.dest, value)
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
