@@ -10,10 +10,11 @@ from concurrent.futures import Future, ProcessPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing.synchronize import Event
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from cic.system import defects, interrupts, limits
 from cic.system.errors import ProcessError
+from cic.system.slots import Packed, Slots, packed
 
 AHEAD = 3  # chunks in preparation for each worker
 PATIENCE = 1  # seconds after which the workers are looked at
@@ -41,9 +42,16 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _call_each(chunk: list[Any]) -> tuple[list[Any], dict[str, str]]:
+def _call_each(chunk: list[Any], slot: str | None) -> tuple[Packed, dict[str, str]]:
     """(result of each item, the defects that were noted meanwhile)."""
-    return [_call(item) for item in chunk], defects.taken()  # type: ignore[misc]
+    return packed([_call(item) for item in chunk], slot), defects.taken()  # type: ignore[misc]
+
+
+class _Job(NamedTuple):
+    """A chunk at work, and the slot that its result may be left in."""
+
+    future: Future[tuple[Packed, dict[str, str]]]
+    slot: str | None
 
 
 class Pool(Generic[Result]):
@@ -56,6 +64,7 @@ class Pool(Generic[Result]):
     def __init__(self, workers: int, function: Callable[..., Result], *state: Any) -> None:
         self.workers, self.function, self.state = workers, function, state
         self.executor = None
+        self.slots = Slots(AHEAD * workers + 1)
         if workers:
             context = multiprocessing.get_context("spawn")  # a fork would copy a framework's locks
             ready = context.Event()  # until it is set no worker is idle, so each job starts one
@@ -79,6 +88,7 @@ class Pool(Generic[Result]):
     def __exit__(self, *_: object) -> None:
         if self.executor:
             self.executor.shutdown(cancel_futures=True)
+        self.slots.close()
 
     def map(self, items: Iterable[Any], chunk: int = 1) -> Iterator[Result]:
         """Iterate over the result of each item, in order; `chunk` items travel together.
@@ -97,22 +107,29 @@ class Pool(Generic[Result]):
             ) from None
 
     def _in_order(self, items: Iterator[Any], chunk: int) -> Iterator[Result]:
-        pending: deque[Future[tuple[list[Result], dict[str, str]]]] = deque()
-        while batch := list(islice(items, chunk)):
-            pending.append(self.executor.submit(_call_each, batch))  # type: ignore[union-attr]
-            if len(pending) > AHEAD * self.workers:
+        pending: deque[_Job] = deque()
+        try:
+            while batch := list(islice(items, chunk)):
+                slot = self.slots.lend()
+                pending.append(_Job(self.executor.submit(_call_each, batch, slot), slot))  # type: ignore[union-attr]
+                if len(pending) > AHEAD * self.workers:
+                    yield from self._result(pending.popleft())
+            while pending:
                 yield from self._result(pending.popleft())
-        while pending:
-            yield from self._result(pending.popleft())
+        finally:  # nobody wants the rest, and a slot is free once nobody writes into it
+            for future, slot in pending:
+                future.add_done_callback(lambda _, slot=slot: self.slots.take_back(slot))  # type: ignore[misc]
 
-    def _result(self, future: Future[tuple[list[Result], dict[str, str]]]) -> list[Result]:
+    def _result(self, job: _Job) -> list[Result]:
         while True:
             try:
-                results, noted = future.result(timeout=PATIENCE)
+                results, noted = job.future.result(timeout=PATIENCE)
                 defects.add(noted)
-                return results
+                found = self.slots.result(results, job.slot)
+                self.slots.take_back(job.slot)
+                return found
             except TimeoutError:
-                if future.done():
+                if job.future.done():
                     raise  # by the call itself
             if not all(process.is_alive() for process in self.processes):
                 for process in self.processes:
