@@ -106,8 +106,8 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--save_latest",
         type=console.positive,
-        default=2000,
-        help="steps between checkpoints (%(default)s)",
+        metavar="STEPS",
+        help="steps between checkpoints (as many as ten minutes have)",
     )
     add(
         "--keep",

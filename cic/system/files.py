@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
@@ -57,6 +58,21 @@ def replacing(path: StrPath) -> Iterator[str]:
     finally:
         if fcntl:
             os.close(handle)
+
+
+def give_name(path: StrPath, other: StrPath) -> None:
+    """Let the file `path` be `other`, too, atomically: by a link, or a copy where none can be.
+
+    Whoever then writes one of them, by `replacing`, leaves the other as it is.
+    """
+    if os.path.exists(other) and os.path.samefile(path, other):
+        return
+    with replacing(other) as fresh:
+        os.unlink(fresh)
+        try:
+            os.link(path, fresh)
+        except OSError:  # a file system without links
+            shutil.copyfile(path, fresh)
 
 
 def _umask() -> int:

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import signal
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from cic.training.runs import AVERAGE, Checkpoints
 from cic.training.skips import LIMIT
 from cic.training.trainer import Trainer
 
+OFTEN = 600.0  # seconds between checkpoints, unless steps are counted
 _ALL_GRAY = (
     "every photo to evaluate on is gray, which says nothing of colours: take others for --val_dir; "
     "{} finds gray ones"
@@ -161,13 +163,20 @@ def _reason(trainer: Trainer, signals: Sequence[int]) -> int:
 class Records:
     """What a run leaves behind: `checkpoints`, the latest of them every `save_latest` steps.
 
-    Figures go to the `log` and, on its board, a `preview` of the network after every epoch.
+    If that is None, every OFTEN seconds. Figures go to the `log` and, on its board, a `preview` of
+    the network after every epoch.
     """
 
     checkpoints: Checkpoints
     log: Log
-    save_latest: int = 2000
+    save_latest: int | None = None
     preview: Preview | None = None
+
+    def is_due(self, step: int) -> bool:
+        """Whether the latest checkpoint is to be written after so many steps."""
+        if self.save_latest:
+            return step % self.save_latest == 0
+        return time.monotonic() - self.checkpoints.saved >= OFTEN
 
 
 def nothing_left(trainer: Trainer, checkpoints: Checkpoints) -> dict[str, Any]:
@@ -211,7 +220,7 @@ def train(
     epoch_steps = loader.order.steps_per_epoch
     first, unread = loader.order.rank == 0, 0
     guard = watch.Watch() if loader.dataset.network.predicts == BINS else None
-    with log.opened(start, steps), interrupts.noted() as signals:
+    with log.opened(start, steps), interrupts.noted() as signals, checkpoints.written():
         for step, batch in enumerate(log.timed(loader.batches(start, steps)), start):
             log.failures(batch.failures)
             lr = learning_rate(recipe, step, steps, epoch_steps)
@@ -229,7 +238,9 @@ def train(
                 logits = trainer.predict(batch.inputs[: watch.PHOTOS])
                 log.warn(done, guard.look(logits, batch))
             epoch_ends, last = done % epoch_steps == 0, done == steps
-            if not (epoch_ends or last or stops or done % records.save_latest == 0):
+            if not (epoch_ends or last or stops):
+                if first and records.is_due(done):
+                    checkpoints.save(trainer, step=done)
                 continue
             log.check(step)
             if epoch_ends or last:
@@ -239,11 +250,11 @@ def train(
                     stops = not figures
                 if preview and not stops:
                     preview.show(log.board, done, trainer.predict)  # type: ignore[arg-type]
-            if first and epoch_ends:
-                checkpoints.save_epoch(trainer, done // epoch_steps, step=done, **figures)
             if first:
-                checkpoints.save(trainer, step=done, **figures)
+                epoch = done // epoch_steps if epoch_ends else None
+                checkpoints.save(trainer, epoch, step=done, **figures)
             if stops:
+                checkpoints.wait()
                 rest = "" if last else ": the same command with --continue_train goes on"
                 log.say(f"stopped after step {done}, saved in {checkpoints.path()}{rest}")
                 interrupts.stop(_reason(trainer, signals))

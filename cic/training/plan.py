@@ -22,10 +22,10 @@ class RunPlan:
 
     `asked` are the names of those settings of the recipe that somebody chose for this run: they are
     refused where they change nothing. `val_dir` are photos to evaluate on after every epoch.
-    Checkpoints go to the folder `model_path`, every `save_latest` steps and of the newest `keep`
-    epochs; a line every `loss_step` steps goes to log.jsonl in `log_path`, by default there, too,
-    and to VisualDL in the folder `board`. `check` examines photos, memory and speed: at length in
-    place of training if True, briefly before it if None.
+    Checkpoints go to the folder `model_path`, every `save_latest` steps, or if None every ten
+    minutes, and of the newest `keep` epochs; a line every `loss_step` steps goes to log.jsonl in
+    `log_path`, by default there, too, and to VisualDL in the folder `board`. `check` examines
+    photos, memory and speed: at length in place of training if True, briefly before it if None.
 
     `weights` and `encoder` are files to start from; `classes` is a file of the class folders to
     tell apart, `prior` an .npy file of the prior of the ab bins. The run ends after `max_steps`, if
@@ -51,7 +51,7 @@ class RunPlan:
     max_steps: int | None = None
     continue_train: bool | str = False
     which_epoch: str = runs.LATEST
-    save_latest: int = 2000
+    save_latest: int | None = None
     keep: int = 5
     loss_step: int = 10
     seed: int = 0

@@ -3,13 +3,17 @@
 import math
 import os
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from cic.networks import Network
 from cic.networks.encoder import rates, trained
-from cic.system.arrays import Array
+from cic.system import files
+from cic.system.arrays import Array, State
+from cic.system.background import Background
 from cic.system.typing import Json, StrPath
 from cic.training.log import TrainingError
 from cic.training.recipes import OPTIMIZERS, Recipe
@@ -55,30 +59,62 @@ class Checkpoints:
         self.network, self.recipe, self.keep = network, recipe, keep
         self.meta = checkpoint.network_meta(network) | {"recipe": asdict(recipe)} | (meta or {})
         self.before: dict[str, Json] = {}
+        self.background = Background()
+        self.saved = time.monotonic()  # when the latest was, or the run began
 
     def path(self, which: str | int = LATEST) -> str:
         """Path of the checkpoint of an epoch, or of the latest."""
         return checkpoint_path(self.folder, which)
 
-    def save(self, trainer: Trainer, which: str | int = LATEST, **progress: Any) -> str:
-        """Write weights, optimizer and progress; the path.
+    def save(self, trainer: Trainer, epoch: int | None = None, **progress: Any) -> None:
+        """Write weights, optimizer and progress as the latest, in a thread: see `wait`.
 
-        Raises TrainingError, and writes nothing, if they could not be loaded again.
+        At the end of an `epoch` as its own, too, and as the best if it is; older ones are removed.
+        Raises what went wrong with the save before.
         """
-        weights, optimizer = trainer.state()
+        self.background.wait()  # so that no two copies of the weights are in memory
+        self.background.start(self._write, *trainer.state(), self.meta | progress, epoch)
+        self.saved = time.monotonic()
+
+    def wait(self) -> None:
+        """Return when all is written.
+
+        Raises TrainingError for weights that could not be loaded again, which are not written, and
+        OSError.
+        """
+        self.background.wait()
+
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """A context at whose end, by an error or not, all is written."""
         try:
-            checkpoint.check_numbers(weights, self.path(which))
+            yield
+        finally:
+            self.wait()
+
+    def _write(
+        self, weights: State, optimizer: State, meta: dict[str, Json], epoch: int | None
+    ) -> None:
+        first, *others = self._names(epoch, meta)
+        try:
+            checkpoint.check_numbers(weights, self.path(first))
         except CheckpointError as error:
             raise TrainingError(f"{error}: not written: try a lower --lr") from None
         prefixed = {checkpoint.OPTIMIZER + name: array for name, array in optimizer.items()}
-        checkpoint.save(self.path(which), weights | prefixed, self.meta | progress)
-        return self.path(which)
+        checkpoint.save(self.path(first), weights | prefixed, meta)
+        for other in others:
+            files.give_name(self.path(first), self.path(other))
+        if epoch:
+            self._remove_older(epoch)
 
-    def save_epoch(self, trainer: Trainer, epoch: int, **progress: Any) -> None:
-        """Write the checkpoint of a finished epoch, again if it is the best; remove older ones."""
-        self.save(trainer, epoch, **progress)
-        if score(progress) < self._lowest(progress["step"]):
-            self.save(trainer, BEST, **progress)
+    def _names(self, epoch: int | None, meta: dict[str, Json]) -> list[str | int]:
+        """What a checkpoint is called, the latest at last: one that is killed before goes on."""
+        if not epoch:
+            return [LATEST]
+        is_best = score(meta) < self._lowest(meta["step"])
+        return [epoch, *([BEST] if is_best else []), LATEST]
+
+    def _remove_older(self, epoch: int) -> None:
         found = map(_EPOCH.fullmatch, os.listdir(self.folder))
         epochs = sorted(int(match[1]) for match in found if match and int(match[1]) <= epoch)
         for old in epochs[: -self.keep]:

@@ -266,7 +266,8 @@ def test_the_average_is_validated_beside_the_weights_and_chooses_the_best(
     )
     for epoch, (loss, average) in enumerate(((1.0, 9.0), (3.0, 8.0), (2.0, 8.5)), 3):
         both = {"validation_loss": loss, "validation_loss_average": average}
-        run.checkpoints.save_epoch(run.trainer, epoch, step=3 * epoch, **both)
+        run.checkpoints.save(run.trainer, epoch, step=3 * epoch, **both)
+    run.checkpoints.wait()
     best = checkpoint.load_meta(run.checkpoints.path(runs.BEST))
     assert runs.score(best) == min(8.0, figures["validation_loss_average"])
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -107,7 +108,8 @@ def test_the_checkpoints_of_a_branch_that_was_left_do_not_count(run):
     run.checkpoints.keep = 4
 
     def save(epoch, loss):
-        run.checkpoints.save_epoch(run.trainer, epoch, step=3 * epoch, validation_loss=loss)
+        run.checkpoints.save(run.trainer, epoch, step=3 * epoch, validation_loss=loss)
+        run.checkpoints.wait()
         return checkpoint.load_meta(run.checkpoints.path(epoch))["validation_loss"]
 
     for epoch, loss in enumerate([3.0, 2.5, 1.0, 2.0], 1):
@@ -120,7 +122,7 @@ def test_the_checkpoints_of_a_branch_that_was_left_do_not_count(run):
     best = checkpoint.load_meta(run.checkpoints.path(runs.BEST))
     assert (best["validation_loss"], best["step"]) == (2.6, 12)
     names = sorted(os.listdir(run.checkpoints.folder))
-    assert names == [f"epoch_{which}_model.safetensors" for which in (4, "best")]
+    assert names == [f"epoch_{which}_model.safetensors" for which in (4, "best", "latest")]
 
 
 def test_a_checkpoint_loads_as_weights_and_knows_its_run(run):
@@ -184,10 +186,11 @@ class Trainer:
                    for m in ("moment1", "moment2") for n, s in network.parameters.items()}
         return weights, moments | {"steps": np.array(step)}
 
-checkpoints = runs.Checkpoints(sys.argv[1], network, recipes.get("full"))
+checkpoints = runs.Checkpoints(sys.argv[1], network, recipes.get("full"), keep=2)
 while True:
     step += 1
-    checkpoints.save(Trainer(), step=step)
+    checkpoints.save(Trainer(), step, step=step)
+    checkpoints.wait()
     print(step, flush=True)
 """
 
@@ -209,6 +212,56 @@ def test_sigkill_at_any_moment_leaves_a_latest_that_loads(tmp_path):
         state, meta = reading.load(runs.checkpoint_path(tmp_path))
         assert meta["step"] in (written[-1], written[-1] + 1)  # killed before it could say so
         assert (state["optimizer/moment2/conv3_1.weight"] == meta["step"]).all()
+        epochs = list(tmp_path.glob("epoch_[0-9]*"))
+        assert 1 <= len(epochs) <= 4  # two, one of the step that was killed, one not yet removed
+        for path in epochs:
+            assert path.name == f"epoch_{checkpoint.load_own(path)[1]['step']}_model.safetensors"
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(run, monkeypatch):
+    """What is written is of its own step, though two more are made before it is on disk."""
+    save, step = checkpoint.save, run.trainer.step
+    made, states, saved = threading.Event(), [], []
+
+    def stepped(*arguments):
+        states.append(run.trainer.state()[0])
+        if len(states) == 4:
+            made.set()
+        return step(*arguments)
+
+    def slow(path, state, meta):
+        saved.append((meta["step"], made.wait(60), state))
+        save(path, state, meta)
+
+    run.trainer.step = stepped
+    monkeypatch.setattr(checkpoint, "save", slow)
+    monkeypatch.setattr(run.loader.order, "steps_per_epoch", 1000)
+    run.train(5, save_latest=2)
+    assert [(number, is_made) for number, is_made, _ in saved[:1]] == [(2, True)]
+    for name, array in states[2].items():
+        np.testing.assert_array_equal(saved[0][2][name], array, name)
+    assert checkpoint.load_meta(run.checkpoints.path())["step"] == 5
+
+
+@pytest.mark.parametrize(("often", "count"), [(0, 5), (3600, 1)])
+def test_without_a_number_of_steps_checkpoints_come_by_time(run, monkeypatch, often, count):
+    saved = []
+    monkeypatch.setattr(checkpoint, "save", lambda path, state, meta: saved.append(meta["step"]))
+    monkeypatch.setattr(loop, "OFTEN", often)
+    monkeypatch.setattr(run.loader.order, "steps_per_epoch", 1000)
+    run.train(5)
+    assert saved == list(range(6 - count, 6))
+
+
+def test_equal_checkpoints_are_one_file(run):
+    epoch = run.loader.order.steps_per_epoch
+    run.train(epoch, validation=run.loader)
+    paths = [run.checkpoints.path(which) for which in (1, runs.BEST, runs.LATEST)]
+    assert len({os.stat(path).st_ino for path in paths}) == 1
+    first = Path(paths[0]).read_bytes()
+    run.train(epoch + 1, start=epoch)
+    assert Path(paths[0]).read_bytes() == Path(paths[1]).read_bytes() == first
+    assert checkpoint.load_meta(paths[2])["step"] == epoch + 1
 
 
 def test_weights_alone_cannot_be_resumed(run):
@@ -436,6 +489,7 @@ def test_a_stop_while_evaluating_ends_it_and_keeps_the_epoch(
     calls = []
 
     def killed(batch):
+        run.checkpoints.wait()  # it is written meanwhile
         assert checkpoint.load_meta(run.checkpoints.path())["step"] == 3
         calls.append(os.kill(os.getpid(), number))
         return 1.0
@@ -608,12 +662,14 @@ def test_other_networks_are_evaluated_on_gray_photos(gray_folder):
 @pytest.mark.parametrize("end", ["", runs.AVERAGE])
 def test_a_best_that_was_measured_on_gray_photos_is_not_the_best_for_ever(run, end):
     figures = {"validation_loss": 0.0, "validation_loss" + end: 0.0}
-    run.checkpoints.save_epoch(run.trainer, 1, step=3, **figures)
+    run.checkpoints.save(run.trainer, 1, step=3, **figures)
     figures = {"validation_loss": 4.0, "validation_loss" + end: 3.0}
-    run.checkpoints.save_epoch(run.trainer, 2, step=6, **figures)
+    run.checkpoints.save(run.trainer, 2, step=6, **figures)
+    run.checkpoints.wait()
     best = checkpoint.load_meta(run.checkpoints.path(runs.BEST))
     assert (best["step"], runs.score(best)) == (6, 3.0)
     for epoch, loss, kept in ((3, 3.5, 6), (4, 2.5, 12)):
         figures = {"validation_loss": 1.0, "validation_loss" + end: loss}
-        run.checkpoints.save_epoch(run.trainer, epoch, step=3 * epoch, **figures)
+        run.checkpoints.save(run.trainer, epoch, step=3 * epoch, **figures)
+        run.checkpoints.wait()
         assert checkpoint.load_meta(run.checkpoints.path(runs.BEST))["step"] == kept
