@@ -2,6 +2,7 @@
 # make test                                lint and every test, on both backends
 # make quick                               the tests that take seconds, both backends: under 2 minutes
 # make matrix                              every test on other Pythons, frameworks and versions: hours
+# make gpu-check                           whether training works on this GPU, minutes a backend; exit 2 without one
 # make lint | format | bench | clean
 
 PYTHON ?= python3
@@ -22,7 +23,7 @@ has_python = command -v $(PYTHON) >/dev/null 2>&1 || { \
 # A test run starts hundreds of processes: compile the sources once, whatever the shell says.
 pytest = PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test quick matrix lint format bench clean
+.PHONY: demo test quick matrix lint format bench gpu-check clean
 
 demo: .venv-demo/$(BACKEND)
 	@.venv-demo/bin/python tools/demo.py --backend $(BACKEND) $${PHOTO:+"--photo=$$PHOTO"}
@@ -47,6 +48,10 @@ format: .venv/ready
 
 bench: .venv/ready
 	.venv/bin/python tools/bench.py
+
+# With the Python of the environment that has the framework's build for the GPU.
+gpu-check:
+	$(PYTHON) tools/gpu_check.py --output gpu-check.json
 
 .venv/ready: setup.cfg Makefile
 	@$(has_python)

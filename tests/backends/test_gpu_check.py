@@ -1,0 +1,126 @@
+"""tools/gpu_check.py: every line runs small on the CPU, and fails where its subject does."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from cic.system.errors import SettingError
+from helpers import ROOT, started
+from tools import gpu_check
+from tools.checks import agreement, speed, survival
+from tools.checks.setting import Setting
+
+pytestmark = pytest.mark.slow
+SCRIPT = ROOT / "tools" / "gpu_check.py"
+
+
+@pytest.fixture
+def setting(backend, tmp_path):
+    return Setting(backend, gpu_check.native(backend), "cpu", True, str(tmp_path))
+
+
+def verdicts(check, setting):
+    return [line.held for line in check(setting)]
+
+
+@pytest.mark.both
+def test_all_holds_on_the_cpu(backend, tmp_path):
+    command = [SCRIPT, "--backend", backend.NAME, "--device", "cpu", "--output", "check.json"]
+    done = started.run(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].endswith(" held, 0 failed")
+    found = json.loads((tmp_path / "check.json").read_text())[backend.NAME]
+    lines = {line["what"]: line for line in found["lines"]}
+    assert len(lines) >= 20
+    for name in ("SIGTERM", "SIGUSR1", "an empty batch", "SIGKILL of one of two processes"):
+        assert lines[name]["held"] is True
+    assert "framework" in found["facts"]
+
+
+def test_without_a_gpu_nothing_is_run(backend):
+    command = [sys.executable, SCRIPT, "--backend", backend.NAME]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert f"{backend.NAME}: not run: no GPU" in done.stdout
+
+
+def test_an_output_that_differs_fails(setting, monkeypatch):
+    forward, calls = setting.backend.forward, []
+
+    def different(net, array):
+        calls.append(1)
+        return forward(net, array) * (1 + 1e-3 * (len(calls) % 2))
+
+    assert all(verdicts(agreement.logits, setting))
+    monkeypatch.setattr(setting.backend, "forward", different)
+    assert not any(verdicts(agreement.logits, setting))
+
+
+@pytest.mark.parametrize("check", [agreement.steps, agreement.precisions])
+def test_losses_that_part_fail(setting, monkeypatch, check):
+    losses, calls = agreement.losses, []
+
+    def drifting(*arguments):
+        calls.append(1)
+        return losses(*arguments) * (1 + 0.05 * len(calls))
+
+    monkeypatch.setattr(agreement, "losses", drifting)
+    held = [one for one in verdicts(check, setting) if one is not None]
+    assert held[-1] is (setting.backend.NAME == "paddle" and check is agreement.precisions)
+
+
+def test_a_layer_of_32_bits_fails(setting, monkeypatch):
+    seen = [("Conv", 16), ("Sum", 32)]
+    monkeypatch.setattr(Setting, "trainer", lambda *_, **__: None)
+    monkeypatch.setattr(setting.native, "output_types", lambda *_: seen)
+    lines = list(agreement.layers(setting))
+    assert [(line.held, line.found) for line in lines] == 2 * [(False, "2 outputs, 32 bits: Sum")]
+
+
+def test_a_precision_that_the_device_has_not_is_no_failure(setting, monkeypatch):
+    def refuse(*_, **__):
+        raise SettingError("not on this device")
+
+    monkeypatch.setattr(Setting, "trainer", refuse)
+    assert set(verdicts(agreement.layers, setting)) == {None}
+
+
+def test_a_resumed_run_that_lost_something_fails(setting, monkeypatch):
+    def forget(setting, recipe, first, second):
+        weights, _ = first.state()
+        second.load(weights, {})
+
+    assert all(verdicts(survival.resume, setting))
+    monkeypatch.setattr(survival, "_carry", forget)
+    assert not any(verdicts(survival.resume, setting))
+
+
+def test_an_empty_batch_that_changes_weights_fails(setting, monkeypatch):
+    monkeypatch.setattr(Setting, "empty_batch", lambda self: self.batch(1))
+    assert verdicts(survival.empty, setting) == [False]
+
+
+def test_a_run_that_waits_for_photos_fails(setting, monkeypatch):
+    figures = {"images_per_second": 5.0, "waiting": 0.3}
+    monkeypatch.setattr(speed.session, "train", lambda *_, **__: figures)
+    monkeypatch.setattr(speed, "_copies", lambda *_: None)
+    large = Setting(setting.backend, setting.native, "cpu", False, setting.folder)
+    assert verdicts(speed.run, large) == [None, False]
+
+
+def test_a_line_that_raises_has_failed_and_hides_no_other(setting, monkeypatch, capsys):
+    def fail(setting):
+        yield agreement.at_most("first", 0, 1)
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setitem(gpu_check.LINES, "fail", fail)
+    lines = gpu_check.checked("fail", setting)
+    assert [line.held for line in lines] == [True, False]
+    assert "FAILED  fail: RuntimeError: no such kernel" in capsys.readouterr().out
+
+
+def test_nan_is_above_every_limit():
+    assert agreement.at_most("loss", np.nan, 1).held is False

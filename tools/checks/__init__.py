@@ -1,0 +1,1 @@
+"""Does training work here, on this device? The lines of `tools/gpu_check.py`."""

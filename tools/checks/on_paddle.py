@@ -1,0 +1,78 @@
+"""What only Paddle can tell: its build, a device's work and memory, the types of layers."""
+
+from contextlib import contextmanager
+
+import paddle
+
+SIGNS = {"paddle.float16": 16, "paddle.bfloat16": 16, "paddle.float32": 32, "paddle.float64": 64}
+
+
+def facts(device):
+    """{what: value} of the build and the GPU."""
+    found = {"framework": f"PaddlePaddle {paddle.__version__}", "CUDA": paddle.version.cuda()}
+    if device != "cpu":
+        properties = paddle.device.cuda.get_device_properties(device)
+        found |= {
+            "GPU": f"{properties.name}, {properties.total_memory / 1e9:.0f} GB",
+            "cuDNN": paddle.version.cudnn(),
+            "NCCL": paddle.version.nccl(),
+        }
+    return {name: str(value) for name, value in found.items()}
+
+
+def gpus():
+    """How many GPUs there are."""
+    return paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
+
+
+def wait(device):
+    """Return when all work of the device is done."""
+    if device != "cpu":
+        paddle.device.synchronize(device)
+
+
+def reset_peak(device):
+    paddle.device.cuda.reset_max_memory_allocated(device)
+
+
+def peak(device):
+    """Most bytes of a GPU that were taken since `reset_peak`."""
+    return paddle.device.cuda.max_memory_allocated(device)
+
+
+def free():
+    """Give back what is kept for later."""
+    paddle.device.cuda.empty_cache()
+
+
+def count_waits(function):
+    """None: Paddle does not tell how often the process waits for the GPU."""
+    return
+
+
+@contextmanager
+def deterministic():
+    """A context in which every kernel sums in a fixed order."""
+    name = "FLAGS_cudnn_deterministic"
+    before = paddle.get_flags([name])[name] if paddle.is_compiled_with_cuda() else None
+    if before is not None:
+        paddle.set_flags({name: True})
+    try:
+        yield
+    finally:
+        if before is not None:
+            paddle.set_flags({name: before})
+
+
+def output_types(trainer, batch):
+    """[(kind of layer, bits of its output)] of a forward pass in training."""
+    seen, handles = [], []
+    for module in trainer.net.sublayers():
+        if hasattr(module, "spec"):
+            kind = type(module.spec).__name__
+            note = lambda _, __, y, kind=kind: seen.append((kind, SIGNS[str(y.dtype)]))  # noqa: E731
+            handles.append(module.register_forward_post_hook(note))
+    trainer.step(batch, 0.0)
+    for handle in handles:
+        handle.remove()
+    return seen

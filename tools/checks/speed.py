@@ -1,0 +1,117 @@
+"""Lines: how fast a step is, what it takes, and whether the device waits."""
+
+import os
+import shutil
+import time
+
+from cic.training import checkup, session
+from tools.checks.setting import PHOTOS, Line, at_most
+
+# NVIDIA's data sheets: operations a second of bfloat16 with float32 sums, without sparsity.
+PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12, "RTX 4090": 165e12}
+A_PHOTO = 3  # a training step costs three forward passes
+WAITING = 0.1  # of the time, for photos
+REPEATS = 200  # of each photograph
+
+
+def step(setting):
+    """Photos a second, the share of the GPU's peak, and memory against the checkup's estimate."""
+    for size in (2, 4) if setting.is_small else (40, 256):
+        precision = "float32" if setting.device == "cpu" else "bf16"
+        recipe = setting.recipe(size)
+        trainer, batch = setting.trainer(recipe, precision), setting.batch(size)
+        on_gpu = setting.device != "cpu"
+        if on_gpu:
+            setting.native.reset_peak(setting.device)
+        rate = size / _seconds(setting, trainer, batch)
+        found = f"{rate:.0f} photos/s"
+        if share := _share(setting, rate):
+            found += f", {100 * share:.0f} % of the peak"
+        yield Line(f"step of {size} photos, {precision}", found, number=rate)
+        if on_gpu:
+            taken = setting.native.peak(setting.device)
+            estimate = checkup.estimate(setting.network, recipe, 1, precision, setting.device)
+            yield Line(
+                f"memory of {size} photos, {precision}",
+                f"{taken / 1e9:.1f} GB, estimated {estimate / 1e9:.1f}",
+                "taken <= estimate <= 2.5 times",
+                taken <= estimate <= 2.5 * taken,
+                estimate / taken,
+            )
+            del trainer
+            setting.native.free()
+
+
+def _seconds(setting, trainer, batch):
+    """Of a step, the mean of many after the first."""
+    count = 2 if setting.is_small else 30
+    for _ in range(1 if setting.is_small else 5):
+        trainer.step(batch, 1e-5)
+    setting.native.wait(setting.device)
+    start = time.perf_counter()
+    for _ in range(count):
+        trainer.step(batch, 1e-5)
+    setting.native.wait(setting.device)
+    return (time.perf_counter() - start) / count
+
+
+def _share(setting, rate):
+    """Of the GPU's peak, of so many photos a second; None for a GPU that is not in the table."""
+    name = setting.native.facts(setting.device).get("GPU", "")
+    peak = next((peak for key, peak in PEAKS.items() if key in name), None)
+    crop = (setting.network.channels, setting.crop, setting.crop)
+    return peak and rate * A_PHOTO * 2 * setting.network.multiply_adds(crop) / peak
+
+
+def waits(setting):
+    """How often a step makes the process wait for the GPU."""
+    size, count = 8, 10
+    trainer, batch = setting.trainer(setting.recipe(size), "float32"), setting.batch(size)
+    trainer.step(batch, 1e-5)
+    if setting.device == "cpu":
+        yield Line("waits for the GPU, a step", "not run", "there is no GPU to wait for")
+        return
+
+    def several():
+        for _ in range(count):
+            trainer.step(batch, 1e-5)
+
+    found = setting.native.count_waits(several)
+    if found is None:
+        yield Line("waits for the GPU, a step", "not run", f"{setting.backend.NAME} does not tell")
+        return
+    yield at_most("waits for the GPU, a step", found / count, 0)
+
+
+def run(setting):
+    """A whole run from photos on disk: photos a second, and the time that it waited for them."""
+    steps, size, workers = (4, 2, 1) if setting.is_small else (200, 40, os.cpu_count() or 1)
+    folder = os.path.join(setting.folder, "photos")
+    _copies(folder, 1 if setting.is_small else REPEATS)
+    figures = session.train(
+        setting.backend,
+        folder,
+        progress=lambda event: None,
+        options=setting.options,
+        batch_size=size,
+        crop_size=setting.crop,
+        max_steps=steps,
+        num_workers=workers,
+        precision="float32" if setting.device == "cpu" else "bf16",
+        device=setting.device,
+        model_path=os.path.join(setting.folder, "run"),
+        check=False,
+    )
+    rate, waiting = figures["images_per_second"], figures["waiting"]
+    yield Line(f"run of {steps} steps, {workers} workers", f"{rate:.0f} photos/s", number=rate)
+    limit = 1 if setting.is_small else WAITING
+    yield at_most("share of it that waited for photos", waiting, limit)
+
+
+def _copies(folder, count):
+    """The demo's photographs, each `count` times."""
+    os.makedirs(folder, exist_ok=True)
+    for name in sorted(os.listdir(PHOTOS)):
+        stem, ending = os.path.splitext(name)
+        for n in range(count if ending == ".jpg" else 0):
+            shutil.copy(os.path.join(PHOTOS, name), os.path.join(folder, f"{stem}-{n}{ending}"))

@@ -1,0 +1,98 @@
+"""Lines: several processes train as one does, faster, and end together."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from tools.checks.setting import PHOTOS, Line, apart, at_most
+from tools.checks.survival import TRAIN
+
+NEAR = 1e-7  # relative, of each step's loss in float64
+END = 40  # seconds in which all processes end after one was killed
+UNEVEN = 3  # photos at once of two processes
+LAUNCHERS = {
+    "torch": ("torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
+    "paddle": ("paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", "logs"),
+}
+
+
+def together(setting):
+    """Two processes, a GPU each, on batches that cannot be halved, against one; and one killed."""
+    if not setting.is_small and setting.native.gpus() < 2:
+        yield Line("two processes", "not run", "there is one GPU")
+        return
+    steps = 4 if setting.is_small else 20
+    one, two = (_losses(setting, count, steps) for count in (1, 2))
+    what = f"{steps} steps of {UNEVEN} photos in two processes, float64, against one"
+    yield at_most(what, apart(two, one), NEAR)
+    yield from _killed(setting)
+
+
+def _command(setting, count, folder, *more):
+    small = [f"--option={name}={value}" for name, value in setting.options.items()]
+    device = "cpu" if setting.device == "cpu" else "gpu"
+    launcher = ["-m", *LAUNCHERS[setting.backend.NAME]] if count > 1 else []
+    alone = [] if count > 1 else ["--backend", setting.backend.NAME]
+    return [
+        *(sys.executable, *launcher, TRAIN, *alone, "--device", device, "--no-check"),
+        *("--image_dir", PHOTOS, "--model_path", folder, "--num_workers", "0", "--loss_step", "1"),
+        *("--crop_size", str(setting.crop), "--batch_size", str(UNEVEN), *small, *more),
+    ]
+
+
+def _losses(setting, count, steps):
+    """The loss of each step of a run in so many processes."""
+    folder = os.path.join(setting.folder, f"of {count}")
+    command = _command(setting, count, folder, "--max_steps", str(steps), "--precision", "float64")
+    subprocess.run(command, capture_output=True, check=True, cwd=setting.folder, env=_alone())
+    return np.array(_log(folder))
+
+
+def _alone():
+    return os.environ | {"OMP_NUM_THREADS": "1"}  # sums round alike in one process and in two
+
+
+def _log(folder):
+    path = os.path.join(folder, "log.jsonl")
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return [entry["loss"] for entry in map(json.loads, file) if "loss" in entry]
+
+
+def _killed(setting):
+    """SIGKILL of one process ends all, with an error."""
+    folder = os.path.join(setting.folder, "killed")
+    command = _command(setting, 2, folder, "--num_epochs", "100000")
+    launcher = subprocess.Popen(
+        command,
+        cwd=setting.folder,
+        env=_alone(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        while launcher.poll() is None and len(_log(folder)) < 2:
+            time.sleep(0.1)
+        start = time.monotonic()
+        os.kill(_trainers(launcher.pid)[-1], signal.SIGKILL)
+        launcher.wait(10 * END)
+        seconds = time.monotonic() - start
+    finally:
+        if launcher.poll() is None:
+            os.killpg(launcher.pid, signal.SIGKILL)
+    found = f"all ended after {seconds:.1f} s with {launcher.returncode}"
+    held = seconds <= END and launcher.returncode != 0
+    yield Line("SIGKILL of one of two processes", found, f"<= {END} s, an error", held, seconds)
+
+
+def _trainers(launcher):
+    """Process ids of those that a launcher started, and that train."""
+    with open(f"/proc/{launcher}/task/{launcher}/children", encoding="ascii") as file:
+        return sorted(map(int, file.read().split()))
