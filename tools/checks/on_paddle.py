@@ -9,7 +9,8 @@ SIGNS = {"paddle.float16": 16, "paddle.bfloat16": 16, "paddle.float32": 32, "pad
 
 def facts(device):
     """{what: value} of the build and the GPU."""
-    found = {"framework": f"PaddlePaddle {paddle.__version__}", "CUDA": paddle.version.cuda()}
+    cuda = paddle.version.cuda() if paddle.is_compiled_with_cuda() else "none"
+    found = {"framework": f"PaddlePaddle {paddle.__version__}", "CUDA": cuda}
     if device != "cpu":
         properties = paddle.device.cuda.get_device_properties(device)
         found |= {

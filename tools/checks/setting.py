@@ -105,6 +105,7 @@ def apart(found, expected):
     return float(np.abs(np.subtract(found, expected)).max() / np.abs(expected).max())
 
 
-def furthest(found, expected):
-    """The largest `apart` of the arrays of two states."""
-    return max(apart(found[name], array) for name, array in expected.items() if array.any())
+def distance(found, expected):
+    """Length of the difference of two states as vectors, relative to the length of the second."""
+    square = sum(float(np.square(found[name] - array).sum()) for name, array in expected.items())
+    return (square / sum(float(np.square(array).sum()) for array in expected.values())) ** 0.5

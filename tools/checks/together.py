@@ -13,7 +13,7 @@ from tools.checks.setting import PHOTOS, Line, apart, at_most
 from tools.checks.survival import TRAIN
 
 NEAR = 1e-7  # relative, of each step's loss in float64
-END = 40  # seconds in which all processes end after one was killed
+END, PATIENCE = 40, 300  # seconds in which all processes end after one was killed; of a test
 UNEVEN = 3  # photos at once of two processes
 LAUNCHERS = {
     "torch": ("torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
@@ -82,14 +82,15 @@ def _killed(setting):
             time.sleep(0.1)
         start = time.monotonic()
         os.kill(_trainers(launcher.pid)[-1], signal.SIGKILL)
-        launcher.wait(10 * END)
+        launcher.wait(2 * PATIENCE)
         seconds = time.monotonic() - start
     finally:
         if launcher.poll() is None:
             os.killpg(launcher.pid, signal.SIGKILL)
     found = f"all ended after {seconds:.1f} s with {launcher.returncode}"
-    held = seconds <= END and launcher.returncode != 0
-    yield Line("SIGKILL of one of two processes", found, f"<= {END} s, an error", held, seconds)
+    limit = PATIENCE if setting.is_small else END
+    held = seconds <= limit and launcher.returncode != 0
+    yield Line("SIGKILL of one of two processes", found, f"<= {limit} s, an error", held, seconds)
 
 
 def _trainers(launcher):
