@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import signal
 import sys
 import threading
@@ -10,12 +9,10 @@ from collections.abc import Callable, Iterable
 from math import nan
 from typing import Any, NoReturn
 
-from cic.system import defects, errors, invocation, limits, threads
+from cic.system import defects, errors, invocation, limits, streams, threads
 from cic.system.errors import SettingError
 from cic.system.text import said
 from cic.system.typing import Json
-
-ESCAPED = "backslashreplace"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -202,7 +199,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     traceback, says how to report it, and is status 1. SIGTERM ends as SystemExit does (status 143),
     so that nothing half-written stays.
     """
-    print_anything()
+    streams.secure()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
@@ -221,33 +218,9 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     sys.exit(_flushed(status))
 
 
-def print_anything() -> None:
-    """Let no output stream's encoding end anything, here and in all processes started from here.
-
-    What it cannot encode is escaped, and a stream that is closed takes all: else the next file that
-    is opened would get its number, and what libraries print.
-    """
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(number, True)
-    os.close(number)
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            void = open(os.devnull, "w", encoding="utf-8", errors=ESCAPED)  # noqa: SIM115 - for good
-            setattr(sys, name, void)
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors=ESCAPED)
-    encoding = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
-    os.environ["PYTHONIOENCODING"] = f"{encoding}:{ESCAPED}"
-
-
 def _flushed(status: int | None) -> int:
-    """The status once all is printed; 1 if standard output is full or nobody reads it any more."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again
-        if not isinstance(error, BrokenPipeError):
-            print(f"error: standard output: {error.strerror or error}", file=sys.stderr)
-        return status or 1
-    return status or 0
+    """The status once all is printed; 1 if a stream was full, or nobody reads it any more."""
+    error = streams.lost("stdout")
+    if error and not isinstance(error, BrokenPipeError):
+        print(f"error: standard output: {error.strerror or error}", file=sys.stderr)
+    return status or int(bool(error or streams.lost("stderr")))

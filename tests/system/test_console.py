@@ -65,6 +65,30 @@ def test_standard_output_that_is_full_is_one_line_and_status_1(length):
     assert done.stderr.count(b"\n") == 1
 
 
+WORKING = """
+def main():
+    for name in ("one", "two"):
+        print(name * 10_000, flush=True)
+        print(name * 10_000, file=sys.stderr, flush=True)
+        open({!r} + name, "w").close()
+console.run(main)
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("end", [">/dev/full", "2>/dev/full", "| true", "2>&1 | true"])
+def test_a_stream_that_takes_no_more_does_not_end_the_work(tmp_path, end, unbuffered):
+    if "full" in end and not os.path.exists("/dev/full"):
+        pytest.skip("of Linux")
+    work = WORKING.format(f"{tmp_path}/")
+    done = start(work, shell=end, PYTHONUNBUFFERED=unbuffered)
+    assert sorted(os.listdir(tmp_path)) == ["one", "two"]
+    assert done.returncode == (0 if "|" in end else 1)
+    assert b"Traceback" not in done.stderr
+    if end == ">/dev/full":
+        assert done.stderr.endswith(b"error: standard output: No space left on device\n")
+
+
 def test_an_error_is_one_line_whatever_its_words():
     code = "from cic import Error\n" r"def main(): raise Error('a\nb\x1b[31m\udcff')"
     done = start(code + "\nconsole.run(main)")
