@@ -27,11 +27,8 @@ _TAIL = 64
 # Starts of formats of which Pillow reads some kinds only, if any at all.
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM*\0", b"II\0*")  # BigTIFF; wrong, but read
 _OTHER = (
-    (b"8BPS", "PSD"), (b"v/1\1", "OpenEXR"), (b"DDS ", "DDS"), (b"#?RADIANCE", "Radiance HDR"),
-    (b"\0\0\0\x0cjP  ", "JPEG 2000"), (b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (b"\0\0\0\x0cJXL ", "JPEG XL"), (b"\xff\n", "JPEG XL"), (b"II\xbc\1", "JPEG XR"),
-    (b"IIRO", "raw photo"), (b"IIRS", "raw photo"), (b"IIU\0", "raw photo"),
-    (b"FUJIFILM", "raw photo"),
+    (b"8BPS", "PSD"), (b"DDS ", "DDS"), (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"), (b"\0\0\0\x0cJXL ", "JPEG XL"), (b"\xff\n", "JPEG XL"),
 )  # fmt: skip
 # What Pillow says of what it has no code for, and of text in a PNG that is longer than it allows.
 _LIMITS = re.compile("upported|too large|[Tt]oo much memory")

@@ -28,7 +28,8 @@ _BOXES = {b"ftyp", b"moov", b"mdat", b"wide"}
 _NO_FILMS = {b"crx ", b"M4A ", b"M4B ", *HEIC, *AVIF}
 
 JXL, RAW, PDF, POSTSCRIPT = "JPEG XL", "RAW", "PDF", "PostScript"
-EXR, JXR, DJVU, BACKUP = "OpenEXR", "JPEG XR", "DjVu", "backup copies of photos"
+EXR, JXR, DJVU, DPX = "OpenEXR", "JPEG XR", "DjVu", "DPX or Cineon"
+HDR, XCF, BACKUP = "Radiance HDR", "XCF", "backup copies of photos"
 HINTS = {
     JXL: "pip install pillow-jxl-plugin",
     RAW: "develop them to TIFF or JPEG first, with darktable or RawTherapee, say",
@@ -37,6 +38,9 @@ HINTS = {
     EXR: "convert them to TIFF of 16 bits first",
     JXR: "convert them to TIFF first",
     DJVU: "convert them to TIFF first: ddjvu -format=tiff FILE.djvu photo.tif",
+    DPX: "convert them to TIFF of 16 bits first: ffmpeg -i FILE.dpx photo.tif",
+    HDR: "convert them to TIFF of 16 bits first",
+    XCF: "export them from GIMP to TIFF or PNG first",
     BACKUP: "rename those that are wanted",
 }
 _LEFT = (
@@ -44,7 +48,8 @@ _LEFT = (
     (b"%!PS", POSTSCRIPT), (b"\xc5\xd0\xd3\xc6", POSTSCRIPT), (b"v/1\1", EXR),
     (b"II\xbc\1", JXR), (b"AT&TFORM", DJVU), (b"FUJIFILMCCD-RAW", RAW), (b"IIRO", RAW),
     (b"IIRS", RAW), (b"IIU\0", RAW), (b"MMOR", RAW), (b"\0MRM", RAW), (b"FOVb", RAW),
-    (b"II\x1a\0\0\0HEAPCCDR", RAW),
+    (b"II\x1a\0\0\0HEAPCCDR", RAW), (b"SDPX", DPX), (b"XPDS", DPX), (b"\x80*_\xd7", DPX),
+    (b"\xd7_*\x80", DPX), (b"#?RADIANCE\n", HDR), (b"#?RGBE\n", HDR), (b"gimp xcf ", XCF),
 )  # fmt: skip
 # Endings of files that are left out, whatever their content: most RAW photos look like a TIFF.
 _ENDINGS = {
@@ -54,6 +59,9 @@ _ENDINGS = {
     **dict.fromkeys((".exr",), EXR),
     **dict.fromkeys((".jxr", ".wdp", ".hdp"), JXR),
     **dict.fromkeys((".djvu", ".djv"), DJVU),
+    **dict.fromkeys((".dpx", ".cin"), DPX),
+    **dict.fromkeys((".hdr",), HDR),
+    **dict.fromkeys((".xcf",), XCF),
     **dict.fromkeys(
         (
             ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr",

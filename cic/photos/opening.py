@@ -164,8 +164,8 @@ def _identified(file: BinaryIO) -> Image.Image:
     if start[:4] in _READ_WHOLE or start[4:8] in _READ_WHOLE:
         budget.check(file.seek(0, os.SEEK_END))
     kind = kinds.left_kind(start)
-    if kind in (kinds.POSTSCRIPT, kinds.PDF, kinds.RAW):
-        raise Unsupported(f"a {kind} file: {kinds.HINTS[kind]}")  # Ghostscript would be started
+    if kind not in (None, kinds.JXL):  # of PostScript, Pillow would start Ghostscript
+        raise Unsupported(f"{kind}: {kinds.HINTS[kind]}")
     if start.startswith(png_chunks.SIGNATURE):
         png_chunks.refuse_absurd(file)
     elif start.startswith(jpeg_scans.SIGNATURE):

@@ -60,10 +60,10 @@ def test_a_kind_of_photo_that_pillow_does_not_know_is_not_damaged(tmp_path, star
 @pytest.mark.parametrize(
     ("start", "what"),
     [
-        (b"\0\0\0\x18ftypcrx ", "a RAW file: develop them"),
-        (b"II*\0\x10\0\0\0CR\2\0", "a RAW file: develop them"),
-        (b"%PDF-1.7\n", "a PDF file: take their pictures out first"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "a PostScript file: make pictures"),
+        (b"\0\0\0\x18ftypcrx ", "RAW: develop them"),
+        (b"II*\0\x10\0\0\0CR\2\0", "RAW: develop them"),
+        (b"%PDF-1.7\n", "PDF: take their pictures out first"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript: make pictures"),
         (b"\xff\n", "a JPEG XL photo: pip install pillow-jxl-plugin"),
         (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL photo: pip install pillow-jxl-plugin"),
     ],

@@ -35,6 +35,9 @@ LEFT = {
     kinds.EXR: (b"v/1\1\2\0\0\0", "x.exr"),
     kinds.JXR: (b"II\xbc\1\x20\0\0\0", "x.jxr"),
     kinds.DJVU: (b"AT&TFORM\0\0\0\0DJVU", "x.djvu"),
+    kinds.DPX: (b"SDPX\0\0\x08\0V1.0", "x.dpx"),
+    kinds.HDR: (b"#?RADIANCE\n", "x.hdr"),
+    kinds.XCF: (b"gimp xcf v011\0", "x.xcf"),
 }
 
 
@@ -101,6 +104,15 @@ def test_what_is_left_out_is_counted_by_content_and_by_ending(tmp_path, kind):
     assert left_out == {kind: 3}
     [line] = left_out.lines()
     assert line == f"3 {kind} left out: {kinds.HINTS[kind]}"
+
+
+@pytest.mark.parametrize("kind", LEFT)
+def test_one_that_is_named_says_what_to_do(tmp_path, kind):
+    path = tmp_path / "unnamed"
+    path.write_bytes(LEFT[kind][0].ljust(100, b"\0"))
+    with pytest.raises(images.PhotoError) as caught:
+        images.open_photo(path)
+    assert kinds.HINTS[kind] in str(caught.value)
 
 
 def test_the_line_on_jpeg_xl_is_a_command():
