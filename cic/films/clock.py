@@ -17,18 +17,20 @@ PAUSE = 10.0  # seconds without any packet that are still a pause: dts_delta_thr
 # nature. There a picture may be shown long, and times are guessed where frames are out of order.
 STILL = 300.0
 BACK, GUESSED_BACK = 0.1, 0.5  # seconds that a track may go back, by rounding or by guessing
+REORDERED = 16  # packets that may come before the first of which a time of decoding is guessed
 
 
 class Guesses:
     """Callable: packet of PyAV, whose times are put right where libavformat guesses across a joint.
 
     Where a format stores one of the two times it guesses the other by the packets around, and no
-    decoder waits for seconds: MPEG has the time of decoding, Matroska that of showing. `counts` are
+    decoder waits for long: MPEG has the time of decoding, Matroska that of showing. `counts` are
     of tracks that count otherwise than they say: see `counted`.
     """
 
     def __init__(self, jumps: bool, counts: Mapping[int, Count]) -> None:
         self.jumps, self.counts = jumps, counts
+        self.longest = PAUSE if jumps else STILL  # a picture of a slide show waits for others
         self.numbers = dict.fromkeys(counts, -1)
         self.waits: dict[int, int] = {}
 
@@ -39,7 +41,7 @@ class Guesses:
         if packet.pts is None or packet.dts is None:
             return
         number, wait = packet.stream_index, packet.pts - packet.dts
-        if abs(wait * (packet.time_base or 0)) < PAUSE:
+        if abs(wait * (packet.time_base or 0)) < self.longest:
             self.waits[number] = wait
         elif self.jumps:
             packet.pts = packet.dts + self.waits.get(number, 0)
@@ -71,6 +73,7 @@ class _Track:
     part: int = 0
     passed: int = 0  # the newest joint that its packets lie behind
     count: int = 0
+    first: float = math.inf  # time of showing, of the first packets the earliest
     last: float | None = None
     end: float = -math.inf
     waiting: _Packet | None = None
@@ -109,8 +112,10 @@ class Clock:
         `decoded` and `shown` may be None. A track that is not `steady` (subtitles, covers) says
         nothing of the clock.
         """
-        time = shown if decoded is None else decoded
         track = self.tracks.setdefault(number, _Track())
+        time = shown if decoded is None else decoded
+        if decoded is None and shown is not None and not self.jumps and track.count < REORDERED:
+            time = track.first = min(track.first, shown)  # the second may be shown long after it
         waiting, track.waiting = track.waiting, _Packet(position, time, shown, length, steady)
         if waiting:
             self._place(track, waiting, time)

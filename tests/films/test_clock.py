@@ -75,6 +75,18 @@ def test_a_pause_is_kept_and_an_hour_is_not():
     assert shifts(still, jumps=True)[0] == [0, 59.96]
 
 
+@pytest.mark.parametrize("extension", ["mkv", "mp4"])
+@pytest.mark.parametrize("seconds", [3, 12])
+def test_a_slide_show_whose_frames_are_stored_out_of_order_keeps_its_times(
+    frames, tmp_path, capsys, extension, seconds
+):
+    source, target = tmp_path / f"a.{extension}", tmp_path / f"b.{extension}"
+    films.write(source, frames[:8], None, times=[seconds * films.RATE * k for k in range(8)])
+    assert rewrite.rewrite(str(source), str(target), keep) == 8
+    assert films.read(target).times == [seconds * k for k in range(8)]
+    assert capsys.readouterr().out == ""
+
+
 def test_a_still_with_sound_and_a_sound_that_begins_late_are_no_jumps():
     sound = [("a", n, n * STEP) for n in range(1000)]
     packets = [("v", 0, 0.0), *sound, ("v", 1000, 40.0)]
