@@ -225,9 +225,9 @@ def merge(args: argparse.Namespace) -> int:
 
 
 def show(args: argparse.Namespace, found: Any) -> None:
-    """Write the files, and print the tables."""
+    """Print the tables, which a full disk does not take, and write the files."""
+    print(found.text, end="", flush=True)
     record.write({os.path.join(args.save_path, n): data for n, data in found.contents.items()})
-    print(found.text, end="")
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:

@@ -33,6 +33,10 @@ def target() -> Iterator[BinaryIO]:
     try:
         with os.fdopen(os.dup(kept), "wb") as file:
             yield file
+    except OSError as error:
+        if error.filename is None and error.errno:  # a full disk, or nobody who reads
+            raise OSError(error.errno, error.strerror, "standard output") from None
+        raise
     finally:
         sys.stdout.flush()
         os.dup2(kept, 1)

@@ -1,9 +1,16 @@
 """Any text, of files' names and of other people's messages, as one line that can be shown."""
 
+import errno
 import os
 import unicodedata
 
 _ODD = ("Cc", "Cs", "Zl", "Zp")  # controls, lone surrogates, ends of lines and paragraphs
+# What helps, by the number of an error of the system; Windows has no quotas.
+_NEXT = {
+    errno.ENOSPC: "make room, and run the same command again",
+    getattr(errno, "EDQUOT", errno.ENOSPC): "make room, and run the same command again",
+    errno.EROFS: "write to another place",
+}
 _TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # of what follows
 
 
@@ -23,5 +30,12 @@ def shortened(text: str, most: int = 200) -> str:
 
 
 def said(error: BaseException) -> str:
-    """What an exception says, on one line; its type's name if it says nothing."""
+    """What an exception says, on one line; its type's name if it says nothing.
+
+    Of an error of the system: the file, the reason, and what to do next where that is known.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        named = () if error.filename is None else (repr(error.filename),)
+        helps = (_NEXT[error.errno],) if error.errno in _NEXT else ()
+        return printable(": ".join((*named, error.strerror, *helps)))
     return printable(str(error)) or type(error).__name__

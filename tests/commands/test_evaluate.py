@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 import backends
 from cic import networks
 from cic.colour import prior
+from cic.commands import evaluate as command
 from cic.networks.initialize import initialize
 from cic.photos import images
 from cic.weights import checkpoint, download, reading
@@ -324,3 +326,14 @@ def test_a_network_of_regression_is_measured_without_probabilities(photo_folder,
     names = {path.name for path in (tmp_path / "figures").iterdir()}
     assert "gallery.html" in names
     assert "reliability.png" not in names
+
+
+def test_figures_are_shown_before_a_full_disk_loses_them(monkeypatch, capsys):
+    def full(contents):
+        raise OSError(28, "No space left on device", "evaluation.json")
+
+    monkeypatch.setattr(command.record, "write", full)
+    found = SimpleNamespace(text="raw AuC\n", contents={"evaluation.json": "{}"})
+    with pytest.raises(OSError, match="No space left"):
+        command.show(SimpleNamespace(save_path="figures"), found)
+    assert capsys.readouterr().out == "raw AuC\n"

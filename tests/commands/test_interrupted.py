@@ -133,7 +133,7 @@ def test_a_disk_that_is_full_ends_preparing_in_one_line(album, tmp_path, small_d
             [*map(str, command + flags), *more], cwd=tmp_path, capture_output=True, text=True
         )
         assert done.returncode == 1
-        assert done.stderr.splitlines()[-1].startswith("error: [Errno 28] No space left on device")
+        assert ": No space left on device: make room, and run" in done.stderr.splitlines()[-1]
         assert not [name for name in tree(small_disk) if ".partial" in name or locks.NAME in name]
         shutil.rmtree(small_disk / "out", ignore_errors=True)
 

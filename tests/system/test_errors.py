@@ -110,7 +110,12 @@ def start(code, **more):
         ("return 1", 1, ""),
         ("raise cic.Error('a: b')", 1, "error: a: b\n"),
         ("from cic import networks; networks.get('none')", 2, "error: no network is called "),
-        ("open('/none/at all')", 1, "error: [Errno 2] No such file or directory: "),
+        ("open('/none/at all')", 1, "error: '/none/at all': No such file or directory\n"),
+        (
+            "raise OSError(28, 'No space left on device', 'a')",
+            1,
+            "error: 'a': No space left on device: make room, and run the same command again\n",
+        ),
         ("raise KeyboardInterrupt", 130, "stopped by the keyboard\n"),
     ],
 )
