@@ -12,6 +12,7 @@ import numpy as np
 
 from cic.system.arrays import Array, Doubles
 from cic.system.errors import InputError
+from cic.system.regular import open_regular
 from cic.system.typing import Json, StrPath
 from metric.figures import bootstrap
 from metric.figures.sums import Values, plain
@@ -110,7 +111,7 @@ def unpack(path: StrPath, kind: type) -> tuple[dict[str, Ledger], Json]:
     Raises ValueError, naming the file, for any other.
     """
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as held:
             sums, conditions = held["sums"], json.loads(str(held["conditions"]))
             rows, photos, columns = (held[name].tolist() for name in ("rows", "photos", "columns"))
         if sums.shape != (len(rows), len(photos), len(columns)) or not sums.size:

@@ -8,6 +8,7 @@ import os
 from typing import BinaryIO
 
 from cic.system.contents import Content
+from cic.system.regular import open_regular
 from cic.system.typing import StrPath
 
 # Each file's folder is entered before the file is removed by its bare name: so the folder can be
@@ -150,7 +151,7 @@ def is_script(path: StrPath) -> bool:
     """Whether the file at `path` is one that `Script` wrote."""
     start = _START[: _START.index(b", and nothing else")]
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return file.read(len(start)) == start
     except OSError:
         return False

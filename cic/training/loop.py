@@ -5,7 +5,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ _ALL_GRAY = (
     "every photo to evaluate on is gray, which says nothing of colours: take others for --val_dir; "
     "{} finds gray ones"
 )
+_UNREADABLE = "not one photo to evaluate on can be read"
 
 
 def check_alike(trainer: Trainer, rank: int, size: int, facts: Mapping[str, object]) -> None:
@@ -47,23 +48,27 @@ def check_alike(trainer: Trainer, rank: int, size: int, facts: Mapping[str, obje
             )
 
 
-def refuse_gray(dataset: PhotoDataset) -> None:
-    """Raise TrainingError if every photo to evaluate on is gray: whatever it learns, the loss is 0.
+def refuse_useless(dataset: PhotoDataset) -> None:
+    """Raise TrainingError if no photo to evaluate on can be read, or in vain: every one is gray.
 
-    It looks no further than the first in colour. Gray photos that count (`keep_gray`) are as good.
+    Then, whatever a network of bins learns, the loss is 0, unless gray photos count (`keep_gray`).
+    It looks no further than the first photo that is of use.
     """
-    if dataset.network.predicts != BINS or dataset.keep_gray:
-        return
-    gray = 0
+    takes_gray = dataset.network.predicts != BINS or dataset.keep_gray
+    where, problems, gray = ", ".join(dataset.photos.searched), [], False
     for i in range(len(dataset)):
-        with suppress(PhotoError):
-            if dataset.target.of(dataset.crop(i), i)[1].any():
-                return
-            gray += 1
+        try:
+            crop = dataset.crop(i)
+        except PhotoError as error:
+            problems.append(error)
+            continue
+        if takes_gray or dataset.target.of(crop, i)[1].any():
+            return
+        gray = True
     if gray:
-        raise TrainingError(
-            f"{', '.join(dataset.photos.searched)}: {_ALL_GRAY.format(named('invalid'))}"
-        )
+        raise TrainingError(f"{where}: {_ALL_GRAY.format(named('invalid'))}")
+    if problems:
+        raise TrainingError(f"{where}: {_UNREADABLE}: {problems[0]}")
 
 
 def evaluate(
@@ -114,7 +119,7 @@ def _sums(trainer: Trainer, batch: Batch, classifies: bool) -> tuple[float, ...]
 def _figures(total: float, count: float, photos: float = 0, *hits: float) -> dict[str, float]:
     """Figures of all sums."""
     if not count:
-        raise TrainingError("not one photo to evaluate on could be read")
+        raise TrainingError(_UNREADABLE)
     if not math.isfinite(total):
         raise TrainingError(f"the validation loss is {total}: try a lower --lr")
     shares = {f"top{k}": 100 * n / photos for k, n in zip(ranks.RANKS, hits)}

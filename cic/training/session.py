@@ -128,7 +128,7 @@ class Session:
         if held_out is not None:
             self.held_out = self._open(network, held_out, classes, held_out=True)  # type: ignore[arg-type]
             if not plan.check:
-                loop.refuse_gray(self.held_out)
+                loop.refuse_useless(self.held_out)
 
     def _open(
         self,

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from cic.system.errors import Error
 from cic.system.files import replacing
+from cic.system.regular import open_regular
 from cic.system.typing import StrPath
 
 # torchvision's weights "IMAGENET1K_V1"; a name's digits are the first of the file's SHA-256.
@@ -31,7 +32,7 @@ def cache_folder() -> str:
 def sha256(path: StrPath) -> str:
     """SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while piece := file.read(PIECE):
             digest.update(piece)
     return digest.hexdigest()

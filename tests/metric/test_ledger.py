@@ -1,6 +1,7 @@
 """The sums of each photo: kept whole, written and read; the heaviest photo, and its picture."""
 
 import io
+import os
 import pickle
 
 import numpy as np
@@ -83,6 +84,13 @@ def test_another_file_is_one_line(ledgers, tmp_path, how):
     assert "\n" not in str(refusal.value)
     with pytest.raises(OSError, match=r"nowhere\.npz"):
         unpack(tmp_path / "nowhere.npz", Row)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="of Unix")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(OSError, match=r"not a regular file: .*pipe\.npz"):
+        unpack(tmp_path / "pipe.npz", Row)
 
 
 def test_the_heaviest_photo_has_its_share_and_is_warned_of(capsys):

@@ -637,26 +637,33 @@ def test_gray_photos_alone_are_refused_to_evaluate_on(run, gray_folder, photos):
     (gray_folder / "broken.png").write_bytes(b"nothing")
     dataset = PhotoDataset([gray_folder], NETWORK, 64, 56, augment=False)
     with pytest.raises(loop.TrainingError, match=r"grays: every photo to evaluate on is gray"):
-        loop.refuse_gray(dataset)
+        loop.refuse_useless(dataset)
     loader = Loader(dataset, Order(len(dataset), 2))
     with pytest.raises(loop.TrainingError, match="every photo to evaluate on is gray"):
         loop.evaluate(run.trainer, loader)
 
     kept = PhotoDataset([gray_folder], NETWORK, 64, 56, augment=False, keep_gray=True)
-    loop.refuse_gray(kept)  # they count
+    loop.refuse_useless(kept)  # they count
     figures = loop.evaluate(run.trainer, Loader(kept, Order(len(kept), 2)))
     assert figures["validation_loss"] > 1
 
     images.write(gray_folder / "z.png", photos["coffee"][:64, :64])
     mixed = PhotoDataset([gray_folder], NETWORK, 64, 56, augment=False)
-    loop.refuse_gray(mixed)
+    loop.refuse_useless(mixed)
     figures = loop.evaluate(run.trainer, Loader(mixed, Order(len(mixed), 2)))
     assert 0 < figures["validation_loss"] < 6
 
 
+def test_photos_that_cannot_be_read_are_refused_to_evaluate_on(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    for network in (NETWORK, networks.get("regression", width=0.125)):
+        with pytest.raises(loop.TrainingError, match=r"not one photo .* read: .*a\.jpg': trunc"):
+            loop.refuse_useless(PhotoDataset([tmp_path], network, 64, 56, augment=False))
+
+
 def test_other_networks_are_evaluated_on_gray_photos(gray_folder):
     network = networks.get("regression", width=0.125)
-    loop.refuse_gray(PhotoDataset([gray_folder], network, 64, 56, augment=False))
+    loop.refuse_useless(PhotoDataset([gray_folder], network, 64, 56, augment=False))
 
 
 @pytest.mark.parametrize("end", ["", runs.AVERAGE])
