@@ -123,11 +123,24 @@ class Arrivals:
         self.done = self.failed = 0
 
     def turn(self) -> None:
-        """Look once, and colour all that is whole by now."""
+        """Look once, and colour all that is whole by now.
+
+        What goes away meanwhile, as a folder on a network does, has not failed: it may come back.
+        """
         for name, state in self._whole():
+            if self._state(name) != state:
+                continue
             if not self._is_made(name, state):
                 self._colorize(name)
-            self.ledger.add(name, state)
+            if self._state(name) == state:
+                self.ledger.add(name, state)
+
+    def _state(self, name: str) -> State | None:
+        """The State of a file by now; None if it is gone."""
+        with suppress(OSError):
+            found = os.stat(os.path.join(self.folder, name))
+            return State(found.st_size, found.st_mtime_ns)
+        return None
 
     def _whole(self) -> list[tuple[str, State]]:
         """(name, State) of the new files that have stayed as they are for long enough."""

@@ -211,13 +211,14 @@ def find(
 ) -> Listing:
     """Listing of photos, and folders of them, to colour into `output` or beside: see `list_jobs`.
 
-    Problems are told to `progress`, by default printed. Raises ValueError if there is no photo.
+    Problems are told to `progress`, by default printed. Raises ValueError if there is no photo,
+    and no problem either.
     """
     left_out = kinds.LeftOut()
     jobs, problems = list_jobs(paths, output, films, left_out, progress)
     for problem in problems:
         tell(f"failed: {problem}", progress)
-    if not jobs:
+    if not jobs and not problems:
         what = "no photo and no film" if films else "no photo"
         raise InputError(f"{', '.join(paths)}: {what} in there{left_out.said()}")
     return Listing(output, jobs, problems, left_out.lines())

@@ -204,18 +204,29 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         status = main()
-    except KeyboardInterrupt:
-        print("stopped by the keyboard", file=sys.stderr)
-        status = 130
-    except Exception as error:
-        status = getattr(error, "status", 1) if isinstance(error, errors.Error) else 1
-        if errors.is_expected(error):
-            print(f"error: {said(error)}", file=sys.stderr)
-        else:
-            defects.report(error)
+    except (KeyboardInterrupt, Exception) as error:
+        status = _told(error)
     if defects.tell():
         status = status or 1
     sys.exit(_flushed(status))
+
+
+def _told(error: BaseException) -> int:
+    """Say in a line, or a report, what ended a command: its status. Raises a SystemExit itself.
+
+    A library that is imported just then makes an ImportError of what a signal raises.
+    """
+    stop = error.__cause__ if isinstance(error, ImportError) else error
+    if isinstance(stop, SystemExit):
+        raise stop
+    if isinstance(stop, KeyboardInterrupt):
+        print("stopped by the keyboard", file=sys.stderr)
+        return 130
+    if errors.is_expected(error):
+        print(f"error: {said(error)}", file=sys.stderr)
+    else:
+        defects.report(error)
+    return getattr(error, "status", 1) if isinstance(error, errors.Error) else 1
 
 
 def _flushed(status: int | None) -> int:

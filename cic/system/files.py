@@ -17,6 +17,7 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
 LONGEST_NAME = 255  # bytes: NAME_MAX of Linux, and no more elsewhere
+LONGEST_PATH = 4095  # bytes: PATH_MAX of Linux, less the end's zero
 _MARK = ".partial"
 _turn = threading.Lock()  # there is one umask
 _LEFTOVER = re.compile(rf"\..*\.[a-z0-9_]{{8}}\{_MARK}(\.[^.]*)?", re.DOTALL)  # mkstemp's names
@@ -115,6 +116,8 @@ def check(path: StrPath) -> None:
         raise FileError(f"{path}: is a folder, not a file to write")
     if (length := len(os.fsencode(os.path.basename(path)))) > LONGEST_NAME:
         raise FileError(f"{path}: the name has {length} bytes; {LONGEST_NAME} can be written")
+    if (length := len(os.fsencode(os.path.abspath(path)))) > LONGEST_PATH:
+        raise FileError(f"{path}: has {length} bytes; a path of {LONGEST_PATH} can be written")
     folder = os.path.dirname(os.path.abspath(path))
     while not os.path.lexists(folder):
         folder = os.path.dirname(folder)

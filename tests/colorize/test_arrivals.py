@@ -142,6 +142,29 @@ def test_a_folder_that_goes_is_waited_for(places, start, photo):
     assert made(output) == ["x.png"]
 
 
+def test_what_goes_with_its_folder_is_coloured_once_that_is_back(places, start, photo, tmp_path):
+    folder, output = places
+    for name in ("a.png", "b.png", "c.png"):
+        put(folder, name, photo)
+    arrivals, said = start()
+
+    def go_away(line):
+        said.append(line)
+        if folder.exists():
+            folder.rename(tmp_path / "away")
+
+    arrivals.say = go_away
+    arrivals.turn()
+    arrivals.turn()
+    assert made(output) == ["a.png"]
+    (tmp_path / "away").rename(folder)
+    arrivals.say = said.append
+    arrivals.turn()
+    assert made(output) == ["a.png", "b.png", "c.png"]
+    assert arrivals.done == 3
+    assert not [line for line in said if "failed" in line]
+
+
 def test_another_file_is_not_taken_for_the_list(tmp_path):
     (tmp_path / "x").write_text("shopping\nmilk\n")
     with pytest.raises(InputError, match="no list of watched photos"):

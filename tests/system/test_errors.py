@@ -117,6 +117,8 @@ def start(code, **more):
             "error: 'a': No space left on device: make room, and run the same command again\n",
         ),
         ("raise KeyboardInterrupt", 130, "stopped by the keyboard\n"),
+        ("raise ImportError('init') from KeyboardInterrupt()", 130, "stopped by the keyboard\n"),
+        ("raise ImportError('init') from SystemExit(143)", 143, ""),
     ],
 )
 def test_a_status_says_how_it_went(statement, status, line):
