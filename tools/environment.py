@@ -24,7 +24,7 @@ SIZES = {
 # Words in what pip or venv says -> what is wrong, and the one command that mends it.
 MENDS = (
     (
-        ("ensurepip", "No module named venv"),
+        ("ensurepip is not available", "No module named venv", "No module named ensurepip"),
         "Python's module venv is missing: sudo apt-get install python3-venv",
     ),
     (("No space left",), "the disk is full: make room, or clone to another disk"),
@@ -65,7 +65,7 @@ def main(folder, framework):
     download, disk, time = SIZES[name_of(framework)]
     say(f"installs {framework} and what it needs into {folder}, once:")
     say(f"about {download} GB to download, {disk} GB of disk, {time}")
-    problem = obstacle(disk)
+    problem = obstacle(disk, folder if os.path.isdir(folder) else ".")
     if problem:
         return fail(problem)
     pip = [os.path.join(folder, "bin", "python"), "-m", "pip", "install"]
@@ -89,7 +89,7 @@ def name_of(framework):
     return re.match(r"[\w-]*", framework).group()
 
 
-def obstacle(disk):
+def obstacle(disk, place="."):
     """What is in the way, and what mends it, if that is known before anything is done."""
     if sys.version_info < OLDEST:
         here, oldest = (".".join(map(str, v)) for v in (sys.version_info[:2], OLDEST))
@@ -101,9 +101,9 @@ def obstacle(disk):
         import venv  # noqa: F401
     except ImportError:
         return MENDS[0][1]
-    free = shutil.disk_usage(".").free / 1e9
+    free = shutil.disk_usage(place).free / 1e9
     if free < disk:
-        return f"{free:.1f} GB of disk are free here, {disk} are needed: make room"
+        return f"{free:.1f} GB of disk are free in {place}, {disk} are needed: make room"
     return None
 
 

@@ -75,7 +75,7 @@ def test_too_little_disk_and_too_old_a_python_are_told_before_anything(monkeypat
     tool = runpy.run_path(str(ENVIRONMENT))
     usage = shutil.disk_usage(".")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=5e8))
-    assert tool["obstacle"](1.3) == "0.5 GB of disk are free here, 1.3 are needed: make room"
+    assert tool["obstacle"](1.3) == "0.5 GB of disk are free in ., 1.3 are needed: make room"
     assert tool["obstacle"](0.4) is None
     monkeypatch.setattr(sys, "version_info", (3, 8, 1))
     assert "Python 3.8 is too old, 3.10" in tool["obstacle"](0.4)
@@ -87,6 +87,7 @@ def test_too_little_disk_and_too_old_a_python_are_told_before_anything(monkeypat
     [
         ("The virtual environment was not created because ensurepip is not available", "venv"),
         ("/usr/bin/python3: No module named venv", "python3-venv"),
+        ("Error: Command '[... '-m', 'ensurepip']' returned non-zero", "last lines above"),
         ("OSError: [Errno 28] No space left on device", "disk is full"),
         ("[Errno 13] Permission denied: '/opt/cic/.venv-demo'", "git clone"),
         ("OSError: [Errno 30] Read-only file system: '.venv-demo'", "git clone"),
