@@ -34,6 +34,7 @@ NAME = ".cic-lock"
 SHARES = ".cic-shares"  # the folder of the shares' locks, "0-of-2" and so on
 BEAT = 30  # seconds between signs of life
 SILENT = 150  # seconds without one, after which an owner on another machine is taken for dead
+_IN_THE_WAY = "in the way of a lock, and no regular file: remove it"
 GLANCE = 1.0  # seconds that another share may take to look at a lock, and remove it
 
 
@@ -184,11 +185,13 @@ def _open(path: str, folder: StrPath, more: int = os.O_CREAT) -> int:
     flags = os.O_RDWR | more | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         file = os.open(path, flags, 0o666)
+    except IsADirectoryError:
+        raise FileError(f"{path}: {_IN_THE_WAY}") from None
     except OSError as error:  # it names a file that nobody knows
         raise OSError(error.errno, error.strerror, os.fspath(folder)) from None
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
-        raise FileError(f"{path}: in the way of a lock, and no regular file: remove it")
+        raise FileError(f"{path}: {_IN_THE_WAY}")
     return file
 
 
