@@ -1,12 +1,15 @@
-"""From a spec to a session of ONNX Runtime, and an array through it."""
+"""From a spec to sessions of ONNX Runtime, and an array through one."""
 
 import os
+import threading
+from functools import lru_cache, partial
 
 import numpy as np
 import onnxruntime
 
 from backends.onnx.device import resolve_device
 from cic.networks.initialize import initialize
+from cic.system import threads
 from cic.weights.checkpoint import check
 from cic.weights.files import onnx_file
 from cic.weights.formats import onnx_layers
@@ -15,10 +18,18 @@ _FATAL = 4  # what it logs of itself: an error is an exception as well
 
 
 class Net:
-    """A network in a session, which threads may share."""
+    """A network in a session for each number of threads, which threads may share."""
 
-    def __init__(self, network, session):
-        self.network, self.session = network, session
+    def __init__(self, network, model, provider):
+        self.network = network
+        self._session = lru_cache(threads.KEPT)(partial(_session, model, provider))
+        self._turn = threading.Lock()
+
+    @property
+    def session(self):
+        """That with as many threads as a network should take now; made when first asked for."""
+        with self._turn:
+            return self._session(threads.of_network())
 
 
 def build(network, state=None, device="cpu"):
@@ -27,29 +38,21 @@ def build(network, state=None, device="cpu"):
     state = initialize(network) if state is None else state
     check(network, state)
     model = bytes(onnx_file.model(onnx_layers.plain(network, state), network.name, {}))
-    return Net(network, _session(model, provider))
+    return Net(network, model, provider)
 
 
 def run_file(path, array, device="cpu"):
     """What an ONNX file of one input and one output puts out for an array."""
-    session = _session(os.fspath(path), resolve_device(device))
+    session = _session(os.fspath(path), resolve_device(device), threads.of_network())
     return session.run(None, {session.get_inputs()[0].name: array})[0]
 
 
-def _session(model, provider):
-    """A session of a model, its bytes or the name of its file."""
+def _session(model, provider, count):
+    """A session of a model, its bytes or the name of its file, that computes in `count` threads."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = _threads()
+    options.intra_op_num_threads = count
     options.log_severity_level = _FATAL
     return onnxruntime.InferenceSession(model, options, [provider])
-
-
-def _threads():
-    """How many threads OMP_NUM_THREADS asks for, as for the frameworks, or as there are cores."""
-    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    if asked.isdigit() and int(asked):
-        return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def forward(net, array):

@@ -1,4 +1,4 @@
-"""The fastest way to run a network: its session."""
+"""The fastest way to run a network: its sessions."""
 
 from backends.onnx.network import build, forward
 

@@ -5,6 +5,8 @@ import os
 import warnings
 from contextlib import redirect_stderr
 
+from cic.system import threads
+
 
 def _on_amd():
     try:
@@ -14,13 +16,8 @@ def _on_amd():
         return False
 
 
-def _cores():
-    """Cores that this process may use; not all of the machine's under taskset or in a container."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
-# Without it, `import paddle` sets one thread, for itself and for child processes.
-os.environ.setdefault("OMP_NUM_THREADS", str(_cores()))
+# Training takes so many threads; without it, `import paddle` sets one, for child processes, too.
+os.environ.setdefault("OMP_NUM_THREADS", str(threads.total()))
 if _on_amd():
     # Paddle's MKL takes its slowest path on AMD: 8.6x on two-thread training (EPYC, 3.3.1).
     os.environ.setdefault("MKL_DEBUG_CPU_TYPE", "5")

@@ -11,6 +11,7 @@ from backends.torch.losses import loss
 from backends.torch.network import build, export_state, import_state, tensors
 from backends.torch.optimizers import optimizer
 from cic.networks import encoder
+from cic.system import threads
 from cic.system.errors import SettingError
 from cic.training.loss_scale import LossScale
 from cic.training.skips import Skips
@@ -26,6 +27,7 @@ class Trainer:
         if precision not in PRECISIONS:
             raise SettingError(f"precision is {precision!r}; there are {', '.join(PRECISIONS)}")
         self.device = resolve_device(device)
+        torch.set_num_threads(threads.total())  # a quota or a launch may leave fewer than it sees
         if precision == "tf32" and not has_tf32(self.device):
             raise SettingError("precision tf32 needs an NVIDIA GPU from Ampere on: take float32")
         self.recipe, self.precision = recipe, precision

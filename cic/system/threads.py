@@ -18,10 +18,14 @@ from cic.system.groups import folders, lines
 
 LOOK = 0.1  # seconds at least over which the load is looked at
 AGAIN = 5.0  # seconds after which it is looked at anew
+KEPT = 2  # numbers of threads for which an engine is kept: of photos one, of films more
 _USER, _NICE, _SYSTEM, _IDLE, _IOWAIT = range(5)  # columns of /proc/stat, in ticks; then irq ...
 _VARIABLE = "OMP_NUM_THREADS"
 # Processes of one launch on this machine share its cores.
-_BESIDE = ("LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
+_BESIDE = (
+    *("LOCAL_WORLD_SIZE", "PADDLE_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"),
+    "MPI_LOCALNRANKS",
+)
 
 _asked: int | None = None  # by --threads
 _given = os.environ.get(_VARIABLE, "")  # before a framework sets it

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 import backends
-from backends.onnx import network as onnx_network
 from cic import networks
 from cic.networks.forward import forward
 from cic.networks.initialize import initialize
@@ -137,13 +136,6 @@ def test_a_state_that_does_not_fit_is_refused_by_name():
     del state["conv4_1.bias"]
     with pytest.raises(ValueError, match=r"conv4_1\.bias: the file has nothing"):
         backends.get("onnx").build(network, state)
-
-
-@pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("2,1", 2), ("", None), ("all", None)])
-def test_threads_are_those_that_the_frameworks_would_take(monkeypatch, asked, threads):
-    monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    monkeypatch.setattr(onnx_network.os, "sched_getaffinity", lambda _: range(7), raising=False)
-    assert onnx_network._threads() == threads or 7
 
 
 @pytest.mark.slow

@@ -161,6 +161,8 @@ if __name__ == "__main__":
             importlib.import_module(package)
     with contextlib.suppress(ImportError):
         runpy.run_path(PADDLE)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "cic"]:
+        del sys.modules[name]  # this project's, of which that one uses some
     gc.collect()
     gc.freeze()  # so that a collection in a fork need not copy all memory
     _end_as_python_does(_serve())
