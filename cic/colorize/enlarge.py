@@ -1,14 +1,12 @@
 """What the network says of its cells, at every pixel of the photo, a strip of rows at a time."""
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 
 from cic.colour.grid import Grid
-from cic.system import threads
+from cic.system import pipeline, threads
 from cic.system.arrays import Array, Floats
 
 Made = TypeVar("Made")
@@ -45,15 +43,7 @@ def ordered(
         return make(rows, _enlarged(planes, row[rows], down[rows], column, across))
 
     workers = max(1, threads.count() * STRIP // max(STRIP, width))  # of long rows, fewer
-    ahead = 2 * workers
-    with ThreadPoolExecutor(workers) as pool:
-        pending: deque[Future[Made]] = deque()
-        for top in range(0, height, step):
-            pending.append(pool.submit(strip, top))
-            if len(pending) > ahead:
-                yield pending.popleft().result()  # raises what a strip raised
-        while pending:
-            yield pending.popleft().result()
+    yield from pipeline.ahead(strip, range(0, height, step), workers)
 
 
 def resample(values: Array, height: int, width: int, grid: Grid) -> Floats:

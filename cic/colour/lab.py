@@ -7,12 +7,11 @@ vectorised on few processors and some ten times slower than `_cbrt` on the other
 
 import functools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cic.system import threads
+from cic.system import pipeline, threads
 from cic.system.arrays import Array, Bytes, Floats, Shape
 
 # Linear sRGB -> XYZ with Y of white = 1: the rounded matrix of skimage.color.xyz_from_rgb,
@@ -207,13 +206,9 @@ def _for_blocks(convert: Callable[..., None], *arrays: Array) -> None:
     def convert_block(start: int) -> None:
         convert(*(array[start : start + _BLOCK] for array in flat))
 
-    if len(starts) < _PARALLEL:
-        for start in starts:
-            convert_block(start)
-        return
-    with ThreadPoolExecutor(threads.count()) as pool:
-        for _ in pool.map(convert_block, starts):
-            pass  # raises what a block raised
+    workers = threads.count() if len(starts) >= _PARALLEL else 1
+    for _ in pipeline.ahead(convert_block, starts, workers):
+        pass
 
 
 def _interleave(planes: Array, pixels: Array) -> None:

@@ -2,8 +2,9 @@
 
 import io
 import os
+import shutil
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Protocol
 
@@ -22,6 +23,7 @@ QUALITY = 95  # of written JPEG and WebP files; higher grows them faster than it
 TIFF = (".tif", ".tiff")
 DEEP = frozenset((".png", *TIFF))  # extensions of the formats that are written at 16 bits a channel
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+_END_OF_JPEG = b"\xff\xd9"
 _NO_DPI = (".webp", ".avif")  # those that have a place for it in EXIF alone
 _FAULTS = (OSError, ValueError, struct.error)
 _NO_PICTURES = {"PDF", "EPS", "HDF5", "GRIB", "BUFR", "WMF"}  # that Pillow lists as well
@@ -167,7 +169,30 @@ def _saved(image: Image.Image, file: BinaryIO, photo: Photo | None, suffix: str)
 def _save(image: Image.Image, file: BinaryIO, suffix: str, about: dict[str, Any]) -> None:
     options = {"exact": True} if suffix == ".webp" else {}  # keeps what is transparent
     kind = Image.registered_extensions()[suffix]
-    image.save(file, format=kind, quality=QUALITY, **options, **about)
+
+    def save(target: BinaryIO) -> None:
+        image.save(target, format=kind, quality=QUALITY, **options, **about)
+
+    if suffix not in _JPEG or not _saved_unlocked(save, file):
+        save(file)
+
+
+def _saved_unlocked(save: Callable[[BinaryIO], None], file: BinaryIO) -> bool:
+    """Whether a JPEG could be saved to `file` by way of a file in memory, of Linux.
+
+    To what has no descriptor Pillow encodes it at one go with the interpreter locked; to a file in
+    memory it writes by itself, and other threads go on. A limit to files may cut that one short.
+    """
+    if not hasattr(os, "memfd_create"):
+        return False
+    with open(os.memfd_create("photo"), "w+b") as memory:
+        save(memory)
+        memory.seek(-len(_END_OF_JPEG), os.SEEK_END)
+        if memory.read() != _END_OF_JPEG:
+            return False
+        memory.seek(0)
+        shutil.copyfileobj(memory, file)
+        return True
 
 
 class _File(io.BufferedWriter):

@@ -66,6 +66,23 @@ class Gate:
             self._changed.notify_all()
 
 
+def ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """Iterate over `function(item)` of all items, in order, in `workers` threads; one is this."""
+    if workers == 1:
+        yield from map(function, items)
+        return
+    pending: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > AHEAD * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
 def ordered(
     function: Callable[[Item], Result],
     items: Iterable[Item],

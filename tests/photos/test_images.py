@@ -245,6 +245,25 @@ def test_lossy_formats_are_written_well(tmp_path, photo, suffix):
     assert np.abs(read(tmp_path / f"x{suffix}") - photo.astype(float)).mean() < 4
 
 
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="of Linux")
+def test_a_jpeg_is_encoded_by_pillow_alone_and_is_what_it_is_otherwise(
+    tmp_path, photo, monkeypatch
+):
+    """Pillow lets other threads go on only where it has a descriptor to write to."""
+    saved, plain = Image.Image.save, io.BytesIO()
+    Image.fromarray(photo).save(plain, "JPEG", quality=95)
+    numbers = []
+
+    def watched(image, file, **options):
+        numbers.append(file.fileno())
+        saved(image, file, **options)
+
+    monkeypatch.setattr(Image.Image, "save", watched)
+    write(tmp_path / "x.jpg", photo)
+    assert len(numbers) == 1
+    assert (tmp_path / "x.jpg").read_bytes() == plain.getvalue()
+
+
 @pytest.mark.parametrize("name", ["x.xyz", "x", ".png", "x.", "x.psd", "x.h5", "x.pdf"])
 def test_an_unknown_format_is_an_error_and_leaves_no_litter(tmp_path, photo, name):
     with pytest.raises(PhotoError) as caught:

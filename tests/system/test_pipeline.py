@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from cic.system.pipeline import AHEAD, Gate, Stopped, ordered
+from cic.system.pipeline import AHEAD, Gate, Stopped, ahead, ordered
 
 
 def test_results_come_in_order_and_few_are_ahead():
@@ -21,6 +21,26 @@ def test_results_come_in_order_and_few_are_ahead():
         assert result == number
         assert max(begun) <= number + AHEAD * 3 + 1
     assert sorted(begun) == list(range(60))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_few_are_ahead_in_order_and_one_worker_needs_no_thread(workers):
+    begun, here = [], threading.current_thread()
+
+    def work(number):
+        begun.append(number)
+        assert (threading.current_thread() is here) == (workers == 1)
+        if number == 40:
+            raise KeyError(number)
+        time.sleep(0.002 * (number % 3))
+        return number
+
+    results = ahead(work, range(60), workers)
+    for number in range(40):
+        assert next(results) == number
+        assert len(begun) <= number + AHEAD * workers + 1
+    with pytest.raises(KeyError):
+        next(results)
 
 
 def test_several_are_worked_on_at_once():
