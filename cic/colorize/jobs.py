@@ -8,9 +8,10 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from cic.colorize.batch import ALL, ONE, Outcome, Part, Pictures
 from cic.colorize.colorizer import Colorizer
 from cic.colorize.joblist import Found, Job, Jobs, Places
-from cic.colorize.work import ALL, ONE, Outcome, Part, Pictures, colorize_files
+from cic.colorize.work import colorize_files
 from cic.films import writer
 from cic.photos import kinds, sources
 from cic.photos.images import PhotoError

@@ -28,10 +28,10 @@ from tqdm import tqdm
 
 import backends
 from cic.colorize import film, hints, jobs, piped, settings
+from cic.colorize.batch import Part, Pictures
 from cic.colorize.colorizer import Colorizer
 from cic.colorize.joblist import Job
 from cic.colorize.smoothing import SMOOTHING
-from cic.colorize.work import Part, Pictures
 from cic.photos import budget, sources
 from cic.photos.memory import read_whole
 from cic.system import console, pipes, shares

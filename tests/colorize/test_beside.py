@@ -3,7 +3,7 @@
 import pytest
 
 from cic.colorize import jobs
-from cic.colorize.work import Part, Pictures
+from cic.colorize.batch import Part, Pictures
 from helpers.painter import paint
 
 

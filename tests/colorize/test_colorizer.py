@@ -12,6 +12,7 @@ from PIL import ExifTags, Image
 import backends
 from cic import networks
 from cic.colorize import colorizer, enlarge
+from cic.colorize.batch import Pictures
 from cic.colorize.colorizer import (
     MAP,
     SHEET,
@@ -22,7 +23,7 @@ from cic.colorize.colorizer import (
 from cic.colorize.enlarge import in_strips, resample
 from cic.colorize.jobs import list_jobs
 from cic.colorize.settings import DEFAULTS
-from cic.colorize.work import Pictures, colorize_files
+from cic.colorize.work import colorize_files
 from cic.colour.distributions import decode
 from cic.colour.grid import Grid
 from cic.colour.lab import lightness, rgb_to_lab

@@ -10,9 +10,10 @@ from PIL import Image
 import backends
 from cic import networks
 from cic.colorize import film
+from cic.colorize.batch import Pictures
 from cic.colorize.colorizer import Colorizer, NotFinite, finite
 from cic.colorize.settings import DEFAULTS
-from cic.colorize.work import Pictures, colorize_files
+from cic.colorize.work import colorize_files
 from cic.networks import bounds
 from cic.networks.forward import apply, forward
 from cic.networks.initialize import initialize

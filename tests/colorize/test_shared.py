@@ -13,10 +13,11 @@ from PIL import Image
 import backends
 from cic import networks
 from cic.colorize import joblist, jobs
+from cic.colorize.batch import Part, Pictures
 from cic.colorize.colorizer import Colorizer
 from cic.colorize.joblist import Jobs, Places, Relations
 from cic.colorize.settings import DEFAULTS
-from cic.colorize.work import Part, Pictures, colorize_files
+from cic.colorize.work import colorize_files
 from cic.photos import images
 from cic.system.errors import InputError
 from cic.system.shares import Share

@@ -9,8 +9,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from cic.colorize.batch import Pictures
 from cic.colorize.painting import Painting
-from cic.colorize.work import Pictures, colorize_files
+from cic.colorize.work import colorize_files
 from cic.dataset import validity
 from cic.photos import images, tiff_pages
 from cic.photos.damage import Unsupported

@@ -9,7 +9,7 @@ import pytest
 import backends
 from cic import networks
 from cic.colorize import jobs, release
-from cic.colorize.work import Pictures
+from cic.colorize.batch import Pictures
 from cic.colour import prior
 from cic.dataset import counting, invalid, preparation
 from cic.dataset.counting import Counting

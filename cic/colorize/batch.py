@@ -1,0 +1,82 @@
+"""What is made of each file of a batch, which part of the batch is done, and what came of it."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cic.colorize.colorizer import MAP, SHEET, Kind
+from cic.colorize.hints import Hint
+from cic.colorize.joblist import Done
+from cic.system.shares import WHOLE, Share
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Which pictures are made of each file.
+
+    Of several pages one is taken, or with `all_pages` each: to a file of its own, or, of a TIFF, to
+    one TIFF of pages. More than one of `alternatives`, and `uncertainty`, ask for more pictures of
+    each (see `Colorizer.pictures`), written beside it (see `names`); pages then have files of their
+    own. Photos of numbers that do not reach white are `stretched` (see `images.open_pages`).
+    `hints` are colours that somebody chose (see `hints.follow`).
+    """
+
+    all_pages: bool = False
+    alternatives: int = 1
+    uncertainty: bool = False
+    stretched: bool = True
+    hints: Sequence[Hint] = ()
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one picture is made of a photo."""
+        return self.alternatives > 1 or self.uncertainty
+
+    def names(self, target: str) -> dict[Kind, str]:
+        """{kind: file} of a photo's pictures: the target, and what its name gives for the others.
+
+        >>> Pictures(alternatives=2).names("new.png")
+        {1: 'new.png', 2: 'new-alternative-2.png', 'sheet': 'new-alternatives.jpg'}
+        """
+        stem, extension = os.path.splitext(target)
+        names: dict[Kind, str] = {1: target}
+        for number in range(2, self.alternatives + 1):
+            names[number] = f"{stem}-alternative-{number}{extension}"
+        if self.alternatives > 1:
+            names[SHEET] = f"{stem}-alternatives.jpg"
+        if self.uncertainty:
+            names[MAP] = f"{stem}-uncertainty.png"
+        return names
+
+
+ONE = Pictures()
+
+
+@dataclass(frozen=True)
+class Part:
+    """What part of a batch is done: a share of it, less what is there.
+
+    With `skip_existing` a result that is there stays, and its photo is not opened. The `manifest`
+    is a file that gets a line for each photo; each of several shares has its own. Files that are
+    there are replaced, or else a photo fails that would.
+    """
+
+    share: Share = WHOLE
+    skip_existing: bool = False
+    manifest: str | None = None
+    replaces: bool = True
+
+
+ALL = Part()
+
+
+class Outcome(NamedTuple):
+    """What was done: (source, target) of each picture, and how many files or pages failed."""
+
+    done: Done
+    failed: int
+
+    def __str__(self) -> str:
+        there = f", {self.done.there} there already" if self.done.there else ""
+        return f"{len(self.done)} colorized, {self.failed} failed{there}"

@@ -1,0 +1,73 @@
+"""Whose the files are that a batch writes: none is written twice, and no photo is written over."""
+
+import os
+from collections.abc import Iterable
+
+from cic.colorize.batch import Part, Pictures
+from cic.colorize.colorizer import MAP, SHEET
+from cic.colorize.joblist import Relations
+from cic.colorize.task import Task
+from cic.films import writer
+from cic.photos import sources
+from cic.photos.images import PhotoError
+
+
+class Results:
+    """The files that jobs of these Relations write, and those that are there from before."""
+
+    def __init__(self, relations: Relations, part: Part, wanted: Pictures) -> None:
+        self.relations, self.part, self.wanted = relations, part, wanted
+        self.taken: dict[str, str] = {}  # real path: source, if another job may want to write it
+
+    def are_there(self, target: str) -> bool:
+        """Whether the pictures of a photo are to be left alone: the last to be written is there."""
+        if not self.part.skip_existing:
+            return False
+        names = self.wanted.names(target)
+        return all(os.path.exists(names[kind]) for kind in (1, SHEET, MAP) if kind in names)
+
+    def keep(self, task: Task) -> bool:
+        """Whether a task's result is there, and its own; it is noted then."""
+        if not self.are_there(task.target) or self._owner(os.path.realpath(task.target)):
+            return False
+        self.take(task, task.target)
+        task.is_there = True
+        return True
+
+    def take(self, task: Task, name: str) -> None:
+        """Note a file that was written."""
+        several = self.wanted.several or self.wanted.all_pages
+        if several or task.target in self.relations.shared:
+            self.taken[os.path.realpath(name)] = task.source
+
+    def refuse_taken(self, task: Task, names: Iterable[str]) -> None:
+        """Raise PhotoError if a file to write is taken."""
+        for name in names:
+            if not self.part.replaces and os.path.lexists(name):
+                raise PhotoError(
+                    f"{task.source!r}: {name!r} is there already: --skip_existing leaves it, "
+                    "-o says where else to write"
+                )
+            reason = self._owner(os.path.realpath(name))
+            if not reason and name != task.target and self._is_of_another_share(name):
+                reason = "is the result of another photo"
+            if not reason:
+                continue
+            known = writer.target_name(name) if sources.is_film(task.source) else name
+            stem, extension = os.path.splitext(known)
+            kind = os.path.splitext(task.source)[1].lstrip(".").lower() or "2"
+            raise PhotoError(
+                f"{task.source!r}: {name!r} {reason}: colorize it by itself, "
+                f"-o {stem + '-' + kind + extension!r}"
+            )
+
+    def _owner(self, real: str) -> str | None:
+        """Why a file, by its real path, is not to be written; None if it may be."""
+        if self.relations.is_source(real):
+            return "would overwrite a photo to colorize"
+        if real in self.taken:
+            return f"is the result of {self.taken[real]!r} already"
+        return None
+
+    def _is_of_another_share(self, name: str) -> bool:
+        return not self.part.share.is_whole and self.relations.is_target(name)
