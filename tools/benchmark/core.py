@@ -55,7 +55,7 @@ def lab(repeats, folder):
     ):
         what = f"{what}, 12 megapixels, scikit-image"
         times = alternate(theirs, ours, repeats)
-        rows.append(compared(what, *times, seconds, 4))
+        rows.append(compared(what, *times, seconds, 8))
         rows.append(compared(f"{what}: peak memory", peak(theirs), peak(ours), megabytes, 3))
     return rows
 
@@ -87,4 +87,4 @@ def sample(repeats, folder):
         2 * repeats,
         BATCH,
     )
-    return [compared("a training sample, Paddle-CIC's steps", *times, seconds, 4, 8)]
+    return [compared("a training sample, Paddle-CIC's steps", *times, seconds, 8)]

@@ -11,17 +11,33 @@ from typing import NamedTuple
 
 import numpy as np
 
-PACKAGES = "numpy", "scikit-image", "scikit-learn", "pillow", "torch", "paddlepaddle"
+PACKAGES = (
+    *("numpy", "scikit-image", "scikit-learn", "pillow"),
+    *("torch", "paddlepaddle", "onnxruntime"),
+)
 
 
 class Row(NamedTuple):
-    """One row of the table: what is measured, the two ways of doing it, and how they compare."""
+    """One row of the table: what is measured, the two ways of doing it, and how they compare.
+
+    `figure` is the ratio or difference; `met` says whether it is as it should be, None if no aim
+    is set.
+    """
 
     what: str
     theirs: str
     ours: str
-    ratio: str
+    figure: float
+    unit: str
     aim: str
+    met: bool | None
+
+    def cells(self):
+        """The texts of its cells."""
+        missed = " **missed**" if self.met is False else ""
+        digits = ".1f" if self.unit else ".2g"
+        ratio = f"{self.figure:{digits}}{self.unit}{missed}"
+        return self.what, self.theirs, self.ours, ratio, self.aim
 
 
 def seconds(value):
@@ -37,14 +53,19 @@ def compared(what, theirs, ours, shown, aim=None, star=None):
     ratio = theirs / ours
     wanted = f">= {aim}x" if aim else "-"
     wanted += f" (star {star}x)" if star else ""
-    missed = " **missed**" if aim and ratio < aim else ""
-    return Row(what, shown(theirs), shown(ours), f"{ratio:.1f}x{missed}", wanted)
+    met = bool(ratio >= aim) if aim else None
+    return Row(what, shown(theirs), shown(ours), float(ratio), "x", wanted, met)
 
 
 def within(what, theirs, ours, difference, most):
-    """Row of a difference that should be `most` or less."""
-    missed = "" if difference <= most else " **missed**"
-    return Row(what, theirs, ours, f"{difference:.2g}{missed}", f"<= {most:g}")
+    """Row of a difference, or a share, that should be `most` or less."""
+    met = bool(difference <= most)
+    return Row(what, theirs, ours, float(difference), "", f"<= {most:g}", met)
+
+
+def share(what, theirs, ours, most):
+    """Row of two times, of which ours should be that share of theirs or less."""
+    return within(what, seconds(theirs), seconds(ours), ours / theirs, most)
 
 
 def timed(function, calls):
@@ -101,4 +122,6 @@ def machine():
     versions = [f"{name} {installed[name]}" for name in PACKAGES if name in installed]
     cores = f"{len(os.sched_getaffinity(0))} of {os.cpu_count()} cores"
     cpu = names[0] if names else platform.machine()
-    return [f"CPU: {cpu}, {cores}", f"Python {platform.python_version()}, {', '.join(versions)}"]
+    load = f"load at the end {os.getloadavg()[0]:.1f}"
+    python = f"Python {platform.python_version()}, {', '.join(versions)}"
+    return [f"CPU: {cpu}, {cores}; {load}", python]
