@@ -1,11 +1,12 @@
 """What is made of each file of a batch, which part of the batch is done, and what came of it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from cic.colorize.colorizer import MAP, SHEET, Kind
+from cic.colorize.existing import OneByOne
 from cic.colorize.hints import Hint
 from cic.colorize.joblist import Done
 from cic.system.shares import WHOLE, Share
@@ -57,7 +58,7 @@ ONE = Pictures()
 class Part:
     """What part of a batch is done: a share of it, less what is there.
 
-    With `skip_existing` a result that is there stays, and its photo is not opened. The `manifest`
+    With `skip_existing` a result that is `there` stays, and its photo is not opened. The `manifest`
     is a file that gets a line for each photo; each of several shares has its own. Files that are
     there are replaced, or else a photo fails that would.
     """
@@ -66,6 +67,7 @@ class Part:
     skip_existing: bool = False
     manifest: str | None = None
     replaces: bool = True
+    there: Container[str] = OneByOne()
 
 
 ALL = Part()

@@ -14,6 +14,9 @@ from cic.colorize.smoothing import SMOOTHING, Smoother
 from cic.colour.distributions import log_softmax
 from cic.colour.lab import lightness
 from cic.films import rewrite
+from cic.photos import stored
+from cic.photos.images import PhotoError
+from cic.system.addresses import is_address
 from cic.system.arrays import Array, Bytes, Floats
 
 Watch: TypeAlias = Callable[[Floats, Floats, Floats, bool], object]  # see Painter
@@ -63,5 +66,10 @@ def colorize(
     observe: Watch | None = None,
     deinterlace: bool = False,
 ) -> int:
-    """Colorize the film `source` to `target`: the number of frames; see `Painter` and `video`."""
+    """Colorize the film `source` to `target`: the number of frames; see `Painter` and `video`.
+
+    Raises PhotoError for an address.
+    """
+    if is_address(target):
+        raise PhotoError(f"{source!r}: {stored.FILM}")
     return rewrite.rewrite(source, target, Painter(colorizer, smoothing, observe), deinterlace)

@@ -4,7 +4,6 @@ import os
 import stat
 from abc import abstractmethod
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import pairwise
@@ -12,6 +11,8 @@ from typing import NamedTuple, TypeAlias, overload
 
 import numpy as np
 
+from cic.colorize.existing import Hashes
+from cic.system import addresses
 from cic.system.shares import Share, dealt, size_of_file
 
 Job: TypeAlias = tuple[str, str]  # source, target
@@ -117,7 +118,9 @@ class Places:
         self.folder, self.real = "", os.path.join(os.path.realpath(""), "")
 
     def find(self, path: str) -> Found:
-        """Look at a file; its real path is that of os.path.realpath."""
+        """Look at a file; its real path is that of `addresses.real`."""
+        if addresses.is_address(path):
+            return Found(path, addresses.real(path), 0)
         size, is_link = 0, False
         with suppress(OSError):
             state = os.lstat(path)
@@ -152,8 +155,8 @@ class Relations:
         self.jobs = jobs
         known = jobs.seen if isinstance(jobs, Jobs) else seen(jobs)
         self.sizes, targets = known.sizes, known.targets
-        self._sources, self._targets = _sorted(known.sources), _sorted(targets)
-        doubtful = {one for one, other in pairwise(self._targets) if one == other}
+        self._sources, self._targets = Hashes(known.sources), Hashes(targets)
+        doubtful = {one for one, other in pairwise(self._targets.sorted) if one == other}
         first: dict[str, int] = {}
         self.first = {  # job: the first job of the same target, of those that share one
             i: first.setdefault(jobs[i][1], i)
@@ -164,13 +167,13 @@ class Relations:
 
     def is_source(self, real: str) -> bool:
         """Whether the real path of a file is that of a source."""
-        return _has(self._sources, hash(real)) and any(
-            os.path.realpath(source) == real for source, _ in self.jobs
+        return real in self._sources and any(
+            addresses.real(source) == real for source, _ in self.jobs
         )
 
     def is_target(self, path: str) -> bool:
         """Whether a path is the target of a job."""
-        return _has(self._targets, hash(path)) and any(path == target for _, target in self.jobs)
+        return path in self._targets and any(path == target for _, target in self.jobs)
 
     def of_share(self, share: Share) -> Sequence[int]:
         """Numbers of the jobs of a share, balanced by size; those of one target stay together."""
@@ -185,12 +188,3 @@ class Relations:
         for i, first in self.first.items():
             shares[i] = shares[first]
         return array("q", np.flatnonzero(shares == share.number).tolist())
-
-
-def _sorted(hashes: "array[int]") -> "array[int]":
-    return array("q", np.sort(np.asarray(hashes)).tobytes())
-
-
-def _has(hashes: "array[int]", one: int) -> bool:
-    place = bisect_left(hashes, one)
-    return place < len(hashes) and hashes[place] == one

@@ -2,21 +2,24 @@
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from cic.colorize import existing
 from cic.colorize.batch import ALL, ONE, Outcome, Part, Pictures
 from cic.colorize.colorizer import Colorizer
+from cic.colorize.existing import OneByOne
 from cic.colorize.joblist import Found, Job, Jobs, Places
 from cic.colorize.work import colorize_files
 from cic.films import writer
-from cic.photos import kinds, sources
+from cic.photos import kinds, sources, stored
 from cic.photos.images import PhotoError
-from cic.system import locks
-from cic.system.errors import InputError
+from cic.system import locks, storage
+from cic.system.addresses import is_address, real
+from cic.system.errors import InputError, SettingError
 from cic.system.files import lies_in, remove_leftovers, remove_stale
 from cic.system.progress import Callback, tell
 from cic.system.shares import WHOLE, Share
@@ -47,25 +50,21 @@ def list_jobs(
     extensions = (*sources.EXTENSIONS, *(sources.FILMS if films else ()))
     if output is None:
         return _beside(paths, extensions, films, left_out, progress)
-    names_a_file = os.path.splitext(output)[1].lower() in extensions
-    if names_a_file and len(paths) == 1 and not any(map(os.path.isdir, (paths[0], output))):
-        jobs = Jobs(lambda name, source: output)
-        jobs.add(*os.path.split(paths[0]), Places().find(paths[0]))
-        return jobs, []
-    jobs = Jobs(partial(_target, output, films))
     problems: list[PhotoError] = []
+    names_a_file = os.path.splitext(output)[1].lower() in extensions
+    if names_a_file and len(paths) == 1 and not (is_folder(paths[0]) or os.path.isdir(output)):
+        jobs = Jobs(lambda name, source: output)
+        for only in _found(paths[0], Places(), extensions, problems.append, left_out):
+            jobs.add(*only)
+        return jobs, problems
+    jobs = Jobs(partial(_target, output, films))
     results, places = 0, Places()
-    inside = os.path.join(os.path.realpath(output), "")
+    inside = os.path.join(real(output), "")
     for path in paths:
-        if os.path.realpath(path) == os.path.realpath(output):
+        if real(path) == real(output):
             raise InputError(f"{path}: the output folder is the input folder: name another with -o")
-        folder, only = os.path.split(path)
-        found: Iterable[str] = [only]
-        if os.path.isdir(path):
-            folder, found = path, sources.walk(path, extensions, problems.append, left_out)
-        is_named_in_there = _is_in(path, inside)
-        for name in found:
-            file = places.find(os.path.join(folder, name))
+        is_named_in_there = real(path).startswith(inside)
+        for folder, name, file in _found(path, places, extensions, problems.append, left_out):
             if is_named_in_there:
                 target = jobs.target(name, file.path)
                 _refuse_among(path, target)
@@ -102,21 +101,50 @@ def _beside(
         stem, ending = os.path.splitext(_target(folder, films, name, source))
         return f"{stem}{BESIDE}{ending}"
 
+    if address := next(filter(is_address, paths), None):
+        raise SettingError(f"{address}: an address: -o says where to write the results")
     jobs, places = Jobs(target), Places()
     problems: list[PhotoError] = []
     results = 0
     for path in paths:
-        if not os.path.isdir(path):
-            jobs.add(*os.path.split(path), places.find(path))
-            continue
-        for name in sources.walk(path, extensions, problems.append, left_out):
-            if _RESULT.search(os.path.splitext(name)[0]):
+        is_searched = os.path.isdir(path)
+        for folder, name, file in _found(path, places, extensions, problems.append, left_out):
+            if is_searched and _RESULT.search(os.path.splitext(name)[0]):
                 results += 1
             else:
-                jobs.add(path, name, places.find(os.path.join(path, name)))
+                jobs.add(folder, name, file)
     if results:
         tell(f"{results:,} photos called ...{BESIDE} are results, and left out", progress)
     return jobs, problems
+
+
+def is_folder(path: str) -> bool:
+    """Whether a path, or an address, is that of a folder; raises AddressError."""
+    return storage.size(path) is None if is_address(path) else os.path.isdir(path)
+
+
+def _found(
+    path: str,
+    places: Places,
+    extensions: Collection[str],
+    onerror: Callable[[PhotoError], object],
+    left_out: kinds.LeftOut | None,
+) -> Iterator[tuple[str, str, Found]]:
+    """Yield (folder, name in it, Found) of a file, or of each that is searched for in a folder."""
+    folder, name = os.path.split(path)
+    if not is_address(path) and os.path.isdir(path):
+        for name in sources.walk(path, extensions, onerror, left_out):
+            yield path, name, places.find(os.path.join(path, name))
+    elif not is_address(path):
+        yield folder, name, places.find(path)
+    elif is_folder(path):
+        for name, size in stored.walk(path, extensions, onerror, left_out):
+            file = os.path.join(path, name)
+            yield path, name, Found(file, file, size)
+    elif sources.is_film(path):
+        onerror(PhotoError(f"{path!r}: {stored.FILM}"))
+    else:
+        yield folder, name, places.find(path)
 
 
 def _target(output: str, films: bool, name: str, source: str) -> str:
@@ -128,20 +156,16 @@ def _target(output: str, films: bool, name: str, source: str) -> str:
     return os.path.join(output, result_name(name, source))
 
 
-def _is_in(path: str, inside: str) -> bool:
-    return os.path.realpath(path).startswith(inside)
-
-
 def _is_in_the_way(target: str, file: Found) -> bool:
     """Whether another file of a source's own folder has the name of its result."""
-    real = os.path.realpath(target)
-    beside = os.path.dirname(real) == os.path.dirname(file.real) and real != file.real
-    return beside and os.path.lexists(target)
+    place = real(target)
+    beside = os.path.dirname(place) == os.path.dirname(file.real) and place != file.real
+    return beside and (os.path.lexists(target) or target in OneByOne())
 
 
 def _refuse_among(path: str, target: str) -> None:
     """Raise ValueError if a photo's result would lie in `path`, a folder in the output folder."""
-    if os.path.isdir(path) and _is_in(target, os.path.join(os.path.realpath(path), "")):
+    if os.path.isdir(path) and real(target).startswith(os.path.join(real(path), "")):
         raise InputError(f"{path}: {target!r} would lie among its photos: name another -o")
 
 
@@ -151,11 +175,13 @@ def locked(
     """A context in which no other run writes into the folder `output` of jobs of `list_jobs`.
 
     Other shares of the same run may. A single file needs none: it is replaced whole. Nor do results
-    beside their photos: they take no file's place.
+    beside their photos: they take no file's place. At an address there are no locks.
     """
     if output is None:
         for folder in {os.path.dirname(target) or os.curdir for _, target in jobs}:
             remove_leftovers(folder, deep=False, alone=False)
+        return nullcontext()
+    if is_address(output):
         return nullcontext()
     if len(jobs) == 1 and jobs[0][1] == output:
         remove_stale(output)
@@ -202,6 +228,10 @@ class Listing(NamedTuple):
         first counts the problems. Results beside their photos never take the place of a file.
         """
         part = replace(part, replaces=self.output is not None)
+        if self.output is not None and is_address(self.output):
+            storage.check_bucket(self.output)
+            if part.skip_existing and self.jobs[0][1] != self.output:
+                part = replace(part, there=existing.below(self.output))
         with locked(self.output, self.jobs, part.share):
             done, failed = colorize_files(colorizer, self.jobs, pictures, film, progress, part)
         return Outcome(done, failed + len(self.problems) * part.share.is_first)

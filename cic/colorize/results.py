@@ -10,6 +10,7 @@ from cic.colorize.task import Task
 from cic.films import writer
 from cic.photos import sources
 from cic.photos.images import PhotoError
+from cic.system.addresses import real
 
 
 class Results:
@@ -24,11 +25,11 @@ class Results:
         if not self.part.skip_existing:
             return False
         names = self.wanted.names(target)
-        return all(os.path.exists(names[kind]) for kind in (1, SHEET, MAP) if kind in names)
+        return all(names[kind] in self.part.there for kind in (1, SHEET, MAP) if kind in names)
 
     def keep(self, task: Task) -> bool:
         """Whether a task's result is there, and its own; it is noted then."""
-        if not self.are_there(task.target) or self._owner(os.path.realpath(task.target)):
+        if not self.are_there(task.target) or self._owner(real(task.target)):
             return False
         self.take(task, task.target)
         task.is_there = True
@@ -38,7 +39,7 @@ class Results:
         """Note a file that was written."""
         several = self.wanted.several or self.wanted.all_pages
         if several or task.target in self.relations.shared:
-            self.taken[os.path.realpath(name)] = task.source
+            self.taken[real(name)] = task.source
 
     def refuse_taken(self, task: Task, names: Iterable[str]) -> None:
         """Raise PhotoError if a file to write is taken."""
@@ -48,7 +49,7 @@ class Results:
                     f"{task.source!r}: {name!r} is there already: --skip_existing leaves it, "
                     "-o says where else to write"
                 )
-            reason = self._owner(os.path.realpath(name))
+            reason = self._owner(real(name))
             if not reason and name != task.target and self._is_of_another_share(name):
                 reason = "is the result of another photo"
             if not reason:
@@ -61,12 +62,12 @@ class Results:
                 f"-o {stem + '-' + kind + extension!r}"
             )
 
-    def _owner(self, real: str) -> str | None:
+    def _owner(self, place: str) -> str | None:
         """Why a file, by its real path, is not to be written; None if it may be."""
-        if self.relations.is_source(real):
+        if self.relations.is_source(place):
             return "would overwrite a photo to colorize"
-        if real in self.taken:
-            return f"is the result of {self.taken[real]!r} already"
+        if place in self.taken:
+            return f"is the result of {self.taken[place]!r} already"
         return None
 
     def _is_of_another_share(self, name: str) -> bool:

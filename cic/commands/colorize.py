@@ -35,6 +35,7 @@ from cic.colorize.smoothing import SMOOTHING
 from cic.photos import budget, sources
 from cic.photos.memory import read_whole
 from cic.system import console, pipes, shares
+from cic.system.addresses import is_address
 from cic.system.errors import InputError, SettingError
 from cic.system.files import check, replacing
 from cic.system.pipes import STANDARD
@@ -55,12 +56,13 @@ def parser() -> argparse.ArgumentParser:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="photos, films, and folders searched at any depth; - is standard input",
+        help="photos, films, and folders searched at any depth, also at an address such as "
+        "s3://bucket/scans; - is standard input",
     )
     add(
         "-o",
         "--output",
-        help="folder to write to; for one file, also a file name; - is standard output "
+        help="folder or address to write to; for one file, also its name; - is standard output "
         "(beside each file, as NAME-colorized)",
     )
     add("--format", choices=FORMATS, help="of a photo on standard output (png)")
@@ -156,7 +158,8 @@ def pipe(args: argparse.Namespace) -> None:
     if args.output != STANDARD:
         if args.format:
             raise SettingError("--format: of -o - alone; of a file its ending says it")
-        check(args.output)
+        if not is_address(args.output):
+            check(args.output)
         data = piped_bytes(args, os.path.splitext(args.output)[1].lower())
         with replacing(args.output) as fresh, open(fresh, "wb") as file:
             file.write(data)

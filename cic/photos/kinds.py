@@ -144,15 +144,19 @@ def judged(path: StrPath, ending: str) -> tuple[bool, str | None]:
 
     `ending` is that of its name in lower case.
     """
-    if ending in _OTHERS:
-        return False, None
+    if ending in _OTHERS or ending in _ENDINGS:
+        return judged_by_ending(ending)
+    start = start_of(path)
+    kind = left_kind(start)
+    if kind is None and photo_ending(start):
+        backup = ending in _BACKUPS or str(path).endswith(_BACKUPS)
+        return not backup, BACKUP if backup else None
+    return is_readable(kind), None if is_readable(kind) else kind
+
+
+def judged_by_ending(ending: str) -> tuple[bool, str | None]:
+    """What `judged` says of a file that is not looked into."""
     kind = _ENDINGS.get(ending)
-    if kind is None:
-        start = start_of(path)
-        kind = left_kind(start)
-        if kind is None and photo_ending(start):
-            backup = ending in _BACKUPS or str(path).endswith(_BACKUPS)
-            return not backup, BACKUP if backup else None
     return is_readable(kind), None if is_readable(kind) else kind
 
 

@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from PIL import Image, UnidentifiedImageError
 
 from cic.photos import budget, jpeg_scans, kinds, png_chunks, tiff_pages
 from cic.photos.damage import DAMAGE, PhotoError, Unsupported, diagnosis
+from cic.system import storage
+from cic.system.addresses import is_address
 from cic.system.regular import has_changed, open_regular
 from cic.system.typing import Source, StrPath
 
@@ -116,7 +119,7 @@ def opened_file(source: Source) -> Iterator[Opened]:
     try:
         if (size := getattr(source, "size", 0)) > budget.SMALL:
             budget.check(size)  # a member of a shard comes whole
-        file = open_regular(source) if is_path(source) else source.open()  # type: ignore[union-attr]
+        file = _open(source) if is_path(source) else source.open()  # type: ignore[union-attr]
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise PhotoError(f"{name!r}: {reason}") from None
@@ -125,6 +128,14 @@ def opened_file(source: Source) -> Iterator[Opened]:
         with photo_errors(name, file):
             found = Opened(file, _identified(file))
         yield found
+
+
+def _open(path: StrPath) -> BinaryIO:
+    """The file of a path, or what is at an address, in memory: no more than a photo may take."""
+    if not is_address(path):
+        return open_regular(path)
+    most = min(budget.room(), budget.available(), sys.maxsize)
+    return storage.read(os.fspath(path), int(most))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import NamedTuple, NoReturn, TypeAlias
 
 from cic.photos import kinds, shards
 from cic.photos.images import PhotoError
+from cic.system.addresses import refuse
 from cic.system.shares import size_of_file
 from cic.system.typing import StrPath
 
@@ -74,6 +75,7 @@ def walk(
     kinds.LeftOut, counts the photos of kinds that are not read here.
     """
     folder = os.fspath(folder)
+    refuse(folder)
     if not os.path.isdir(folder):
         there = os.path.lexists(folder)
         reason = "neither a folder nor a tar shard" if there else "there is no such folder"

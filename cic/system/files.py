@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
+from cic.system import storage
+from cic.system.addresses import is_address, refuse
 from cic.system.errors import FileError, InputError
 from cic.system.typing import StrPath
 
@@ -28,8 +30,12 @@ def replacing(path: StrPath) -> Iterator[str]:
     """Path of a fresh file beside `path` that takes its place when the block ends without error.
 
     A crash at any moment leaves the old file, or none, never a part: the bytes are on disk before
-    the name changes.
+    the name changes. The path may be an address, see `storage`.
     """
+    if is_address(path):
+        with storage.replacing(os.fspath(path)) as fresh:
+            yield fresh
+        return
     path = os.path.abspath(os.fspath(path))
     folder, name = os.path.split(path)
     with _turn:  # or another thread's `_umask` might open it to all
@@ -110,8 +116,9 @@ def _hidden(name: str) -> str:
 def check(path: StrPath) -> None:
     """Raise FileError, before any work, if `replacing` could not write a file of that name.
 
-    What it left of that name when it was killed is removed.
+    What it left of that name when it was killed is removed. An address is refused.
     """
+    refuse(path)
     if os.path.isdir(path):
         raise FileError(f"{path}: is a folder, not a file to write")
     if (length := len(os.fsencode(os.path.basename(path)))) > LONGEST_NAME:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from cic.system.addresses import refuse
 from cic.system.errors import Error, FileError
 from cic.system.files import remove_leftovers
 from cic.system.shares import WHOLE, Share
@@ -51,6 +52,7 @@ def held(folder: StrPath, share: Share = WHOLE) -> Iterator[bool]:
     several processes of one run, the first alone asks. Raises LockedError if another run is at
     work, OSError if the folder cannot be written to.
     """
+    refuse(folder)
     made = _missing(folder)
     path = _path(folder, share)
     try:

@@ -1,0 +1,50 @@
+"""Addresses of storage, such as s3://bucket/scans, told from paths of this machine.
+
+Those of any file system that fsspec knows; `storage` reads and writes there.
+"""
+
+import os
+import re
+
+from cic.system.errors import FileError, InputError
+from cic.system.typing import StrPath
+
+_FORM = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::[A-Za-z][A-Za-z0-9+.-]*)*://")
+
+
+class AddressError(FileError):
+    """What is at an address cannot be read or written; `strerror` is the reason alone."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"{address}: {reason}")
+        self.strerror = reason
+
+
+def is_address(path: StrPath) -> bool:
+    """Whether a path is an address.
+
+    >>> is_address("s3://bucket/scans"), is_address("album/old.jpg")
+    (True, False)
+    """
+    text = path if isinstance(path, str) else os.fsdecode(path)
+    return "://" in text and _FORM.match(text) is not None
+
+
+def trimmed(address: str) -> str:
+    """An address without slashes at its end."""
+    store, mark, rest = address.partition("://")
+    return store + mark + rest.rstrip("/")
+
+
+def real(path: str) -> str:
+    """What all paths of one file have in common: of an address, itself."""
+    return trimmed(path) if is_address(path) else os.path.realpath(path)
+
+
+def refuse(path: StrPath) -> None:
+    """Raise InputError for an address, where only files of this machine will do."""
+    if is_address(path):
+        raise InputError(
+            f"{path}: an address: cic colorize alone takes them, for photos and as -o: "
+            "name a path of this machine"
+        )

@@ -1,0 +1,228 @@
+"""Files at addresses: listed by pages, read whole, written whole, tried again where that may help.
+
+fsspec does the talking. It is imported when there is an address, and so is what it needs for that
+address, such as s3fs.
+"""
+
+import errno
+import io
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+
+from cic.system.addresses import AddressError, trimmed
+from cic.system.errors import MissingError, SettingError
+from cic.system.text import said, shortened
+
+PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds, and up to as much again, before it is tried again
+FileSystem: TypeAlias = Any  # fsspec.AbstractFileSystem
+Result = TypeVar("Result")
+
+# Protocols of stores of objects: what is put there appears whole. Elsewhere a name is changed last.
+_WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "oci", "memory"}
+_S3 = {"s3", "s3a"}
+# s3fs alone: no tries below ours, no parts of a file side by side, each 50 MB.
+_S3_OPTIONS = {"config_kwargs": {"retries": {"total_max_attempts": 1}}, "max_concurrency": 1}
+# What a second try does not change.
+_FOR_GOOD = (
+    FileNotFoundError, PermissionError, FileExistsError, IsADirectoryError, NotADirectoryError,
+    NotImplementedError, ImportError, ValueError,
+)  # fmt: skip
+_NUMBERS = frozenset(
+    (errno.EINVAL, errno.EPERM, errno.ENAMETOOLONG, errno.EMSGSIZE, errno.ENOSYS, errno.ENOSPC)
+)
+_DEFECTS = (TypeError, LookupError, AttributeError, MemoryError)
+
+
+def files(address: str) -> Iterator[tuple[str, int]]:
+    """Yield (name, bytes) of all files below an address, at any depth, in the order of their bytes.
+
+    Names are relative to it. What is held is a page of S3, elsewhere a folder and those above it.
+    Raises AddressError.
+    """
+    protocols, path = _tried(address, lambda system, path: (_protocols(system), path))
+    yield from _of_pages(address, path) if protocols & _S3 else _of_folders(address)
+
+
+def _of_pages(address: str, path: str) -> Iterator[tuple[str, int]]:
+    bucket, _, key = path.partition("/")
+    start = f"{key}/" if key else ""
+    more: dict[str, str] = {}
+    while True:
+        ask = partial(_page, {"Bucket": bucket, "Prefix": start, **more})
+        page = _tried(address, ask)
+        for entry in page.get("Contents", ()):
+            if not entry["Key"].endswith("/"):  # what a console makes as a folder
+                yield entry["Key"][len(start) :], entry["Size"]
+        if not page.get("IsTruncated"):
+            return
+        more = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _page(wanted: dict[str, str], system: FileSystem, path: str) -> dict[str, Any]:
+    return system.call_s3("list_objects_v2", **wanted)
+
+
+def _of_folders(address: str) -> Iterator[tuple[str, int]]:
+    waiting = [("", 0)]  # names of folders end in a slash; the last one comes next
+    while waiting:
+        name, size = waiting.pop()
+        if name and not name.endswith("/"):
+            yield name, size
+            continue
+        found = _tried(os.path.join(address, name), _entries)
+        inside = [(name + entry, size) for entry, size in found]
+        waiting += sorted(inside, key=lambda entry: os.fsencode(entry[0]), reverse=True)
+
+
+def _entries(system: FileSystem, path: str) -> list[tuple[str, int]]:
+    found = []
+    for entry in system.ls(path, detail=True):
+        is_folder = entry["type"] == "directory"
+        name = entry["name"].rstrip("/").rpartition("/")[2]
+        found.append((f"{name}/" if is_folder else name, 0 if is_folder else entry["size"] or 0))
+    return found
+
+
+def size(address: str) -> int | None:
+    """Bytes of the file at an address, None of a folder; raises AddressError without either."""
+    entry = _tried(address, lambda system, path: system.info(path))
+    return None if entry["type"] == "directory" else entry["size"] or 0
+
+
+def exists(address: str) -> bool:
+    """Whether there is a file or folder at an address."""
+    return _tried(address, lambda system, path: system.exists(path))
+
+
+def check_bucket(address: str) -> None:
+    """Raise AddressError if there is no such bucket to write to; other stores are not asked."""
+
+    def ask(system: FileSystem, path: str) -> None:
+        if _protocols(system) & _S3:
+            with suppress(PermissionError):  # who may write need not be allowed to look
+                system.call_s3("head_bucket", Bucket=path.partition("/")[0])
+
+    _tried(address, ask)
+
+
+def read(address: str, most: int) -> io.BytesIO:
+    """The file at an address, in memory: raises AddressError if it has more than `most` bytes."""
+    data = _tried(address, partial(_beginning, most + 1))
+    if len(data) > most:
+        raise AddressError(address, f"too large: more than {most:,} bytes")
+    return io.BytesIO(data)
+
+
+def _beginning(count: int, system: FileSystem, path: str) -> bytes:
+    try:
+        return system.cat_file(path, start=0, end=count)
+    except OSError as error:
+        if getattr(error, "errno", None) == errno.EINVAL and system.info(path)["size"] == 0:
+            return b""  # S3 has no range of nothing
+        raise
+
+
+@contextmanager
+def replacing(address: str) -> Iterator[str]:
+    """Path of a fresh file here that is put to an address when the block ends without error.
+
+    It appears there whole or not at all. Raises AddressError.
+    """
+    with tempfile.TemporaryDirectory(prefix="cic-") as folder:
+        fresh = os.path.join(folder, f"fresh{os.path.splitext(address)[1]}")
+        yield fresh
+        _tried(address, partial(_put, fresh))
+
+
+def _put(fresh: str, system: FileSystem, path: str) -> None:
+    if _protocols(system) & _WHOLE:
+        system.put_file(fresh, path)
+        return
+    folder, _, name = path.rpartition("/")
+    system.makedirs(folder, exist_ok=True)
+    beside = f"{folder}/.{name[:40]}.{random.getrandbits(32):08x}.partial"
+    try:
+        system.put_file(fresh, beside)
+        system.mv(beside, path)
+    except BaseException:
+        with suppress(Exception):
+            system.rm_file(beside)
+        raise
+
+
+def _protocols(system: FileSystem) -> set[str]:
+    return {system.protocol} if isinstance(system.protocol, str) else set(system.protocol)
+
+
+def _tried(address: str, work: Callable[[FileSystem, str], Result]) -> Result:
+    """`work(file system, path in it)` of an address, tried again while what fails may pass.
+
+    Raises AddressError, or MissingError for a package; a defect stays what it is.
+    """
+    system, path = _opened(address)
+    pauses = iter(PAUSES)
+    while True:
+        try:
+            return work(system, path)
+        except _DEFECTS:
+            raise
+        except Exception as error:
+            pause = next(pauses, None)
+            if pause is None or _is_for_good(error):
+                raise _named(address, error) from error
+        time.sleep(pause * (1 + random.random()))  # not all that failed together come again so
+
+
+def _opened(address: str) -> tuple[FileSystem, str]:
+    """(file system, path in it) of an address; fsspec keeps one file system a thread."""
+    try:
+        import fsspec  # optional, and slow
+    except ImportError:
+        raise MissingError(f"{address}: pip install fsspec{_package(address)}") from None
+    options: dict[str, Any] = {"use_listings_cache": False}
+    if address.partition("://")[0] in _S3:
+        options |= _S3_OPTIONS
+    try:
+        return fsspec.core.url_to_fs(trimmed(address), **options)
+    except ImportError as error:
+        package = _package(address)
+        raise MissingError(
+            f"{address}: pip install{package}" if package else f"{address}: {said(error)}"
+        ) from None
+    except ValueError as error:
+        raise SettingError(f"{address}: no address that fsspec knows: {said(error)}") from None
+
+
+def _package(address: str) -> str:
+    return " s3fs" if address.partition("://")[0] in _S3 else ""
+
+
+def _kinds(error: BaseException) -> set[str]:
+    """Names of an exception's classes: those of packages that may not be here."""
+    return {kind.__name__ for kind in type(error).__mro__}
+
+
+def _is_for_good(error: Exception) -> bool:
+    kinds = _kinds(error)
+    if "BotoCoreError" in kinds:  # settings and credentials, but for those of the connection
+        return not kinds & {"HTTPClientError", "ConnectionError"}
+    return isinstance(error, _FOR_GOOD) or getattr(error, "errno", None) in _NUMBERS
+
+
+def _named(address: str, error: Exception) -> AddressError:
+    what = shortened(said(error))
+    if "NoCredentialsError" in _kinds(error):
+        what = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+    elif isinstance(error, FileNotFoundError):
+        what = "there is no such file, folder or bucket"
+    elif isinstance(error, PermissionError):
+        what = f"not ours to use: {what}"
+    elif not _is_for_good(error):
+        what = f"tried {len(PAUSES) + 1} times: {type(error).__name__}: {what}"
+    return AddressError(address, what)
