@@ -154,7 +154,7 @@ class Relations:
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.jobs = jobs
         known = jobs.seen if isinstance(jobs, Jobs) else seen(jobs)
-        self.sizes, targets = known.sizes, known.targets
+        self.known, self.sizes, targets = known, known.sizes, known.targets
         self._sources, self._targets = Hashes(known.sources), Hashes(targets)
         doubtful = {one for one, other in pairwise(self._targets.sorted) if one == other}
         first: dict[str, int] = {}
@@ -174,6 +174,24 @@ class Relations:
     def is_target(self, path: str) -> bool:
         """Whether a path is the target of a job."""
         return path in self._targets and any(path == target for _, target in self.jobs)
+
+    def related(self, names: Callable[[str], Iterable[str]]) -> set[int]:
+        """Numbers of the jobs of which one may write what another reads or writes, and of these.
+
+        `names(target)` are the files that a job of that target writes.
+        """
+        places, found = Places(), set(self.first)
+        sources: set[int] = set()
+        targets: set[int] = set()
+        for i, (_, target) in enumerate(self.jobs):
+            for name in names(target):
+                place = places.find(name).real
+                reads, writes = place in self._sources, name != target and name in self._targets
+                found |= {i} if reads or writes else set()
+                sources |= {hash(place)} if reads else set()
+                targets |= {hash(name)} if writes else set()
+        found |= {i for i, one in enumerate(self.known.sources) if one in sources}
+        return found | {i for i, one in enumerate(self.known.targets) if one in targets}
 
     def of_share(self, share: Share) -> Sequence[int]:
         """Numbers of the jobs of a share, balanced by size; those of one target stay together."""

@@ -1,9 +1,35 @@
 """A file on its way: what was made of it, what failed, how long it took."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cic.colorize.manifest import Line
+
+
+class Report(NamedTuple):
+    """What became of a job: the `made` targets, what failed, and the seconds that it took.
+
+    `number` is that of the job in its list; `is_there` says that a result of it is from before.
+    """
+
+    number: int
+    source: str
+    target: str
+    made: Sequence[str] = ()
+    errors: Sequence[str] = ()
+    is_there: bool = False
+    seconds: float | None = None
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether all of its results were there."""
+        return self.is_there and not self.made and not self.errors
+
+    def line(self) -> Line:
+        """Its line of a manifest."""
+        result = self.target if self.made or self.is_there else None
+        return Line(self.source, result, self.seconds, "; ".join(self.errors) or None)
 
 
 @dataclass
@@ -33,12 +59,9 @@ class Task:
         for note in notes:
             self.say(f"{name}: {note}")
 
-    @property
-    def is_untouched(self) -> bool:
-        """Whether all of its results were there."""
-        return self.is_there and not self.made and not self.errors
-
-    def line(self) -> Line:
-        """Its line of a manifest."""
-        result = self.target if self.made or self.is_there else None
-        return Line(self.source, result, self.seconds, "; ".join(self.errors) or None)
+    def report(self) -> Report:
+        """What became of it."""
+        made, errors = self.made, self.errors
+        return Report(
+            self.number, self.source, self.target, made, errors, self.is_there, self.seconds
+        )

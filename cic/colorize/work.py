@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
+from typing import Protocol
 
 from cic.colorize import manifest
 from cic.colorize.batch import ALL, ONE, Outcome, Part, Pictures
@@ -12,12 +13,40 @@ from cic.colorize.hints import Outside
 from cic.colorize.joblist import Done, Job, Relations
 from cic.colorize.pictures import Maker
 from cic.colorize.results import Results
-from cic.colorize.task import Task
+from cic.colorize.task import Report, Task
 from cic.photos import budget, sources
 from cic.photos.damage import failed_on
 from cic.system import pipeline, threads
 from cic.system.pipeline import Gate
 from cic.system.progress import Callback, Told, told
+
+
+class Worker(Protocol):
+    """Colours jobs, here or elsewhere."""
+
+    def __call__(
+        self, relations: Relations, part: Part, numbers: Sequence[int], bar: Told
+    ) -> Generator[Report]:
+        """Yield the Report of each job of these numbers; what is said of it is told before."""
+
+
+def here(
+    colorizer: Colorizer,
+    pictures: Pictures = ONE,
+    film: Callable[[str, str], object] | None = None,
+) -> Worker:
+    """The Worker of this process, which yields in order.
+
+    `pictures` are those to make of each; `film(source, target)` colorizes a film: without it they
+    are refused as any file is.
+    """
+
+    def worker(
+        relations: Relations, part: Part, numbers: Sequence[int], bar: Told
+    ) -> Generator[Report]:
+        return _Work(colorizer, pictures, film, relations, part).on(numbers, bar)
+
+    return worker
 
 
 def colorize_files(
@@ -28,13 +57,19 @@ def colorize_files(
     progress: Callback | None = None,
     part: Part = ALL,
 ) -> Outcome:
-    """Colorize (source, target) files: an Outcome.
+    """Colorize (source, target) files in this process: see `here` and `give`."""
+    return give(here(colorizer, pictures, film), jobs, progress, part)
+
+
+def give(
+    worker: Worker, jobs: Sequence[Job], progress: Callback | None = None, part: Part = ALL
+) -> Outcome:
+    """Have (source, target) files colorized: an Outcome.
 
     A failure, of whatever kind, is named in one line and never stops the rest. Two sources with one
     target, or a target that is a source, are failures too; files of earlier runs are replaced.
-    `pictures` are those to make of each; `film(source, target)` colorizes a film: without it they
-    are refused as any file is. `part` says which of the jobs are done now. Steps and lines are told
-    to `progress`, see `cic.system.progress`; by default a bar is shown.
+    `part` says which of the jobs are done now. Steps and lines are told to `progress`, see
+    `cic.system.progress`; by default a bar is shown.
     """
     relations = Relations(jobs)
     numbers = relations.of_share(part.share)
@@ -43,15 +78,14 @@ def colorize_files(
         if part.manifest:
             lines = stack.enter_context(manifest.opened(part.share.own(part.manifest)))
         bar = stack.enter_context(told(progress, total=len(numbers)))
-        work = _Work(colorizer, pictures, film, relations, part)
         done, failed = Done(jobs), 0
-        tasks = stack.enter_context(closing(work.on(numbers, bar)))
-        for task in bar.each(tasks):
-            done.add(task.number, task.made)
-            done.there += task.is_untouched
-            failed += len(task.errors)
-            if lines and not (task.is_untouched and lines.has(task.target)):
-                lines.add(task.line())
+        reports = stack.enter_context(closing(worker(relations, part, numbers, bar)))
+        for report in bar.each(reports):
+            done.add(report.number, report.made)
+            done.there += report.is_untouched
+            failed += len(report.errors)
+            if lines and not (report.is_untouched and lines.has(report.target)):
+                lines.add(report.line())
         return Outcome(done, failed)
 
 
@@ -71,29 +105,29 @@ class _Work:
         self.results = Results(relations, part, wanted)
         self.maker = Maker(colorizer, wanted, self.results, self.gate.check)
 
-    def on(self, numbers: Sequence[int], bar: Told) -> Generator[Task]:
-        """Yield the tasks of these jobs, done, in order; what they say is told before."""
+    def on(self, numbers: Sequence[int], bar: Told) -> Generator[Report]:
+        """Yield the Reports of these jobs, in order; what they say is told before."""
         jobs, gate = self.relations.jobs, self.gate
         workers = max(1, min(threads.total(), len(numbers)))
         if self.wanted.several or self.wanted.all_pages:
             workers = 1  # of these pictures there may be any number: see Results.refuse_taken
         said: dict[int, list[str]] = {}
 
-        def do(number: int) -> Task:
+        def do(number: int) -> Report:
             is_alone = workers == 1 or self._is_alone(number)
             say = bar.say if is_alone else said.setdefault(number, []).append
             with gate.entered() as take:
                 task = Task(number, *jobs[number], say, take)
                 self.do(task)
-            return task
+            return task.report()
 
         with threads.divided(workers), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")  # see opening.photo_errors
             alone = (lambda number: True) if workers == 1 else self._is_alone
-            for task in pipeline.ordered(do, numbers, workers, gate, alone):
-                for line in said.pop(task.number, ()):
+            for report in pipeline.ordered(do, numbers, workers, gate, alone):
+                for line in said.pop(report.number, ()):
                     bar.say(line)
-                yield task
+                yield report
 
     def _is_alone(self, number: int) -> bool:
         """Whether a job is done alone: a film, which takes all cores, or one of several that would

@@ -23,18 +23,23 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
 
 from tqdm import tqdm
 
 import backends
 from cic.colorize import film, hints, jobs, piped, settings
 from cic.colorize.batch import Part, Pictures
+from cic.colorize.cluster import Cluster
 from cic.colorize.colorizer import Colorizer
 from cic.colorize.joblist import Job
 from cic.colorize.smoothing import SMOOTHING
+from cic.colorize.work import Worker, here
 from cic.photos import budget, sources
 from cic.photos.memory import read_whole
-from cic.system import console, pipes, shares
+from cic.system import cluster, console, pipes, shares
 from cic.system.addresses import is_address
 from cic.system.errors import InputError, SettingError
 from cic.system.files import check, replacing
@@ -45,8 +50,10 @@ from metric.figures.flicker import FilmFigures
 FORMATS = ("png", "jpg", "tif", "webp", "bmp")  # of standard output
 NOT_PIPED = (  # flags that mean several files or pictures
     *("alternatives", "uncertainty", "all_pages", "smoothing", "deinterlace", "skip_existing"),
-    *("manifest", "share"),
+    *("manifest", "share", "ray"),
 )
+# Flags that mean one photo, one machine, or any number of results of a photo.
+NOT_ON_RAY = ("share", "hints", "all_pages", "smoothing", "deinterlace")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -107,9 +114,24 @@ def parser() -> argparse.ArgumentParser:
         help="file to add a line to for each photo: its result, seconds, error",
     )
     console.add_share(parser)
+    add(
+        "--ray",
+        type=ray_address,
+        metavar="ADDRESS",
+        help="spread the photos over a cluster of Ray: host:port, auto (the one that is here), or "
+        "local (one is started here)",
+    )
     console.add_threads(parser)
     console.add_max_pixels(parser)
     return parser
+
+
+def ray_address(text: str) -> str:
+    """argparse type: the address of a cluster."""
+    try:
+        return cluster.address(text)
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def smoothing(text: str) -> float:
@@ -185,6 +207,44 @@ def piped_bytes(args: argparse.Namespace, ending: str) -> bytes:
     return made.data
 
 
+def refuse_with_ray(args: argparse.Namespace) -> None:
+    """Raise SettingError for what goes with one machine alone."""
+    default = parser().parse_args([STANDARD])
+    for name in NOT_ON_RAY:
+        if getattr(args, name) != getattr(default, name):
+            raise SettingError(f"--{name}: not with --ray: leave one of them out")
+    if ":" in args.device:
+        raise SettingError(f"--device {args.device}: Ray chooses the GPU of each process: gpu")
+    if films := [path for path in args.paths if not jobs.is_folder(path) and sources.is_film(path)]:
+        raise SettingError(f"{films[0]}: a film is coloured on one machine: leave out --ray")
+
+
+def ray_of(args: argparse.Namespace) -> AbstractContextManager[Any]:
+    """Ray, connected to the cluster of --ray; a context of None without."""
+    if not args.ray:
+        return nullcontext()
+    refuse_with_ray(args)
+    return cluster.connected(args.ray)
+
+
+def worker(args: argparse.Namespace, pictures: Pictures, ray: Any) -> Worker:
+    """Who colours: this process, or the cluster that `ray` is connected to."""
+    changes = settings.changes(args)
+    if ray is None:
+        colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
+        return here(
+            colorizer,
+            pictures,
+            lambda source, target: colorize_film(
+                colorizer, source, target, args.smoothing, args.deinterlace
+            ),
+        )
+    backend = backends.get(args.backend).NAME
+    make = partial(backends.colorizer, args.weights, backend, args.device, **changes)
+    on_gpus = args.device != "cpu" and backend != "onnx"
+    return Cluster(ray, make, pictures, on_gpus, args.output)
+
+
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
     if STANDARD in args.paths or args.output == STANDARD:
@@ -192,23 +252,18 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         return 0
     if args.format:
         raise SettingError("--format: of -o - alone; files keep their own, or have their name's")
-    part = Part(shares.chosen(args.share), args.skip_existing, args.manifest)
-    listing = jobs.find(args.paths, args.output, films=True)
-    if args.deinterlace and not any(sources.is_film(source) for source, _ in listing.jobs):
-        raise InputError("--deinterlace: there is no film among them")
-    chosen = hints_of(args)
-    if args.hints:
-        refuse_hints(args, listing.jobs)
-    changes = settings.changes(args)
-    colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
-    outcome = listing.colorize(
-        colorizer,
-        Pictures(args.all_pages, args.alternatives, args.uncertainty, not args.no_stretch, chosen),
-        lambda source, target: colorize_film(
-            colorizer, source, target, args.smoothing, args.deinterlace
-        ),
-        part=part,
-    )
+    with ray_of(args) as ray:
+        part = Part(shares.chosen(args.share), args.skip_existing, args.manifest)
+        listing = jobs.find(args.paths, args.output, films=True)
+        if args.deinterlace and not any(sources.is_film(source) for source, _ in listing.jobs):
+            raise InputError("--deinterlace: there is no film among them")
+        chosen = hints_of(args)
+        if args.hints:
+            refuse_hints(args, listing.jobs)
+        pictures = Pictures(
+            args.all_pages, args.alternatives, args.uncertainty, not args.no_stretch, chosen
+        )
+        outcome = listing.give(worker(args, pictures, ray), part=part)
     for line in listing.left_out if part.share.is_first else ():
         print(line)
     print(outcome if args.output is None else f"{args.output}: {outcome}")

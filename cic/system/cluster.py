@@ -1,0 +1,215 @@
+"""Work on many machines by Ray: processes that stay, blocks of work, what is lost done again.
+
+Ray starts the processes and tells which are gone. Here is what a list needs beside: a block a
+process at a time, so that no more are under way than can be worked on, and another try for blocks
+whose process or machine was lost.
+"""
+
+import logging
+import os
+import re
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+
+from cic.system import threads
+from cic.system.errors import Error, MissingError, ProcessError, SettingError
+from cic.system.text import said, shortened
+
+LOCAL, AUTO = "local", "auto"
+TRIES = 3  # of a block
+PATIENCE = 30.0  # seconds without any process, after which that is said
+STORE = 100_000_000  # bytes that Ray may hold here: names and reports are all that travels
+ANSWER = 5.0  # seconds in which a machine must answer
+_HOST = re.compile(r"([^:/\s]+|\[[0-9A-Fa-f:]+\]):([0-9]{1,5})")
+
+Ray: TypeAlias = Any  # the module
+Item = TypeVar("Item")
+
+
+class Cores(NamedTuple):
+    """What a process of a cluster takes."""
+
+    cpus: int
+    gpus: int
+
+
+def address(text: str) -> str:
+    """The address that "local", "auto" or "host:port" says; raises SettingError for others."""
+    found = _HOST.fullmatch(text)
+    if text not in (LOCAL, AUTO) and not (found and 0 < int(found[2]) < 65536):
+        raise SettingError(f"--ray {text}: is no cluster: write local, auto, or host:port of one")
+    return text
+
+
+@contextmanager
+def connected(where: str) -> Iterator[Ray]:
+    """Ray, connected to the cluster at an `address`, or to one that is started here meanwhile.
+
+    Raises MissingError without Ray, ProcessError if there is no cluster.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # its own words on lost processes
+    try:
+        import ray  # optional, and slow
+    except ImportError:
+        raise MissingError("--ray: pip install ray") from None
+    handler = signal.getsignal(signal.SIGTERM)
+    more: dict[str, Any] = {"num_cpus": threads.total(), "object_store_memory": STORE}
+    try:
+        _check(where)
+        ray.init(
+            where,
+            logging_level=logging.CRITICAL,
+            log_to_driver=False,
+            include_dashboard=False,
+            **(more if where == LOCAL else {}),
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        why = shortened(str(error).partition("\n")[0])
+        raise ProcessError(
+            f"--ray {where}: no cluster there: {why}: ray start --head starts one; "
+            "--ray local does without"
+        ) from None
+    try:
+        with suppress(ValueError):  # in another thread than the main one
+            signal.signal(signal.SIGTERM, handler)  # Ray has put its own
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _check(where: str) -> None:
+    """Raise OSError if nobody listens at host:port: Ray itself would wait for a minute."""
+    if found := _HOST.fullmatch(where):
+        socket.create_connection((found[1].strip("[]"), int(found[2])), ANSWER).close()
+
+
+def divided(ray: Ray, on_gpus: bool) -> tuple[Cores, int]:
+    """(Cores of each process, how many): one a core, or one a GPU with its share of the cores."""
+    there = ray.cluster_resources()
+    cpus, gpus = int(there.get("CPU", 0)), int(there.get("GPU", 0))
+    if not cpus:
+        raise ProcessError("--ray: the cluster has no cores")
+    if on_gpus and gpus:
+        return Cores(max(1, cpus // gpus), 1), gpus
+    return Cores(1, 0), cpus
+
+
+class Block(NamedTuple, Generic[Item]):
+    """Work that one process does at a time; if `whole`, only together. `tries` were in vain."""
+
+    items: tuple[Item, ...]
+    whole: bool = False
+    tries: int = 0
+
+    def again(self) -> "list[Block[Item]]":
+        """What is to be tried once more when its process was lost: item by item, so that one that
+        ends its process takes no other along.
+        """
+        parts = [self.items] if self.whole else [(item,) for item in self.items]
+        return [Block(part, self.whole, self.tries + 1) for part in parts]
+
+
+class _Actor:
+    """A process of the cluster; `make()` gives what is called with the items of each block."""
+
+    def __init__(self, make: Callable[[], Callable[[tuple[Any, ...]], Any]]) -> None:
+        self.make = make
+
+    def ready(self) -> None:
+        self.call = self.make()
+
+    def work(self, items: tuple[Any, ...]) -> Any:
+        return self.call(items)
+
+
+class Crew(Generic[Item]):
+    """`count` processes of a cluster, each with what `make()` gives there: see `each`.
+
+    A process that is lost is replaced, on whatever machine has room. `losses` counts them.
+    """
+
+    def __init__(self, ray: Ray, make: Callable[[], Any], count: int, cores: Cores) -> None:
+        self.ray, self.make, self.count = ray, make, count
+        self.actor = ray.remote(num_cpus=cores.cpus, num_gpus=cores.gpus)(_Actor)
+        self.under_way: dict[Any, tuple[Any, Block[Item] | None]] = {}  # None: it gets ready
+        self.idle: list[Any] = []
+        self.again: deque[Block[Item]] = deque()
+        self.losses = self.in_a_row = 0
+
+    def each(
+        self, blocks: Iterator[Block[Item]], say: Callable[[str], object]
+    ) -> Generator[tuple[Block[Item], Any]]:
+        """Yield (block, what it gave) as they are done, or (block, None) if TRIES were in vain.
+
+        What a call raises is raised here. Lines go to `say`.
+        """
+        try:
+            for _ in range(self.count):
+                self._hire()
+            while self._hand_out(blocks):
+                for block, result in self._done(say):
+                    if result is not None or block.tries == TRIES:
+                        yield block, result
+                    else:
+                        self.again.append(block)
+        finally:
+            self._end()
+
+    def _hire(self) -> None:
+        actor = self.actor.remote(self.make)
+        self.under_way[actor.ready.remote()] = actor, None
+
+    def _hand_out(self, blocks: Iterator[Block[Item]]) -> bool:
+        """Give each idle process a block; whether anything is left to wait for."""
+        while self.idle:
+            block = self.again.popleft() if self.again else next(blocks, None)
+            if block is None:
+                return any(block for _, block in self.under_way.values())
+            actor = self.idle.pop()
+            self.under_way[actor.work.remote(block.items)] = actor, block
+        return True
+
+    def _done(self, say: Callable[[str], object]) -> Iterator[tuple[Block[Item], Any]]:
+        """Wait; yield (block, result or None if it was lost) of what has ended."""
+        ended, _ = self.ray.wait(list(self.under_way), timeout=PATIENCE)
+        if not ended and not any(block for _, block in self.under_way.values()):
+            say("the cluster has no core that is free: waiting for one")
+        for ref in ended:
+            actor, block = self.under_way.pop(ref)
+            try:
+                result = self.ray.get(ref)
+            except self.ray.exceptions.RayTaskError as error:
+                self.idle.append(actor)
+                raise error.cause if isinstance(error.cause, Error) else error from None
+            except self.ray.exceptions.RayError as error:
+                yield from self._lost(block, error, say)
+            else:
+                self.idle.append(actor)
+                self.in_a_row = 0
+                if block:
+                    yield block, result
+
+    def _lost(
+        self, block: Block[Item] | None, error: Exception, say: Callable[[str], object]
+    ) -> Iterator[tuple[Block[Item], None]]:
+        self.losses += 1
+        self.in_a_row += 1
+        if self.in_a_row > self.count + TRIES:
+            why = shortened(said(error), 400)
+            raise ProcessError(f"--ray: processes of the cluster end one after the other: {why}")
+        self._hire()
+        if block:
+            say(f"a process of the cluster was lost: {len(block.items)} again")
+            yield from ((part, None) for part in block.again())
+
+    def _end(self) -> None:
+        """End all processes, and wait until they are gone."""
+        for actor in [*self.idle, *(actor for actor, _ in self.under_way.values())]:
+            self.ray.kill(actor)
+        if self.under_way:
+            self.ray.wait(list(self.under_way), num_returns=len(self.under_way), timeout=ANSWER)
