@@ -10,18 +10,22 @@ import os
 import re
 import signal
 import socket
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from cic.system import threads
+from cic.system import interrupts, threads
 from cic.system.errors import Error, MissingError, ProcessError, SettingError
 from cic.system.text import said, shortened
 
 LOCAL, AUTO = "local", "auto"
 TRIES = 3  # of a block
 PATIENCE = 30.0  # seconds without any process, after which that is said
+PAUSE = 0.5  # seconds until a lost process is replaced; twice as long each time it is in vain
 STORE = 100_000_000  # bytes that Ray may hold here: names and reports are all that travels
 ANSWER = 5.0  # seconds in which a machine must answer
 _HOST = re.compile(r"([^:/\s]+|\[[0-9A-Fa-f:]+\]):([0-9]{1,5})")
@@ -57,7 +61,7 @@ def connected(where: str) -> Iterator[Ray]:
         import ray  # optional, and slow
     except ImportError:
         raise MissingError("--ray: pip install ray") from None
-    handler = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(signal.SIGTERM)
     more: dict[str, Any] = {"num_cpus": threads.total(), "object_store_memory": STORE}
     try:
         _check(where)
@@ -75,11 +79,33 @@ def connected(where: str) -> Iterator[Ray]:
             "--ray local does without"
         ) from None
     try:
-        with suppress(ValueError):  # in another thread than the main one
-            signal.signal(signal.SIGTERM, handler)  # Ray has put its own
-        yield ray
+        with _status_kept(before):
+            yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _status_kept(handler: Any) -> Iterator[None]:
+    """SIGTERM ends with its own status: Ray puts another handler, and makes 1 of any status."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals reach the main thread alone
+        return
+    came: list[int] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        interrupts.stop(number)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except SystemExit:
+        if came:
+            interrupts.stop(came[0])
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
 
 
 def _check(where: str) -> None:
@@ -139,7 +165,9 @@ class Crew(Generic[Item]):
         self.under_way: dict[Any, tuple[Any, Block[Item] | None]] = {}  # None: it gets ready
         self.idle: list[Any] = []
         self.again: deque[Block[Item]] = deque()
-        self.losses = self.in_a_row = 0
+        self.vacant, self.due = count, 0.0  # processes to start, and when
+        self.losses = self.in_vain = 0
+        self.is_told = False
 
     def each(
         self, blocks: Iterator[Block[Item]], say: Callable[[str], object]
@@ -149,9 +177,8 @@ class Crew(Generic[Item]):
         What a call raises is raised here. Lines go to `say`.
         """
         try:
-            for _ in range(self.count):
-                self._hire()
             while self._hand_out(blocks):
+                self._hire()
                 for block, result in self._done(say):
                     if result is not None or block.tries == TRIES:
                         yield block, result
@@ -161,25 +188,40 @@ class Crew(Generic[Item]):
             self._end()
 
     def _hire(self) -> None:
-        actor = self.actor.remote(self.make)
-        self.under_way[actor.ready.remote()] = actor, None
+        """Start the processes that are missing, if it is time."""
+        while self.vacant and time.monotonic() >= self.due:
+            actor = self.actor.remote(self.make)
+            self.under_way[actor.ready.remote()] = actor, None
+            self.vacant -= 1
 
     def _hand_out(self, blocks: Iterator[Block[Item]]) -> bool:
         """Give each idle process a block; whether anything is left to wait for."""
         while self.idle:
             block = self.again.popleft() if self.again else next(blocks, None)
             if block is None:
-                return any(block for _, block in self.under_way.values())
+                return self._is_at_work()
             actor = self.idle.pop()
             self.under_way[actor.work.remote(block.items)] = actor, block
         return True
 
+    def _is_at_work(self) -> bool:
+        return any(block for _, block in self.under_way.values())
+
+    def _wait(self, say: Callable[[str], object]) -> list[Any]:
+        """What has ended, as Ray's references, at the latest when there are processes to start."""
+        left = max(0.0, self.due - time.monotonic()) if self.vacant else PATIENCE
+        if not self.under_way:
+            time.sleep(left)
+            return []
+        ended, _ = self.ray.wait(list(self.under_way), timeout=left)
+        if not (ended or self.vacant or self.is_told or self._is_at_work()):
+            say("the cluster has no core that is free: waiting for one")
+            self.is_told = True
+        return ended
+
     def _done(self, say: Callable[[str], object]) -> Iterator[tuple[Block[Item], Any]]:
         """Wait; yield (block, result or None if it was lost) of what has ended."""
-        ended, _ = self.ray.wait(list(self.under_way), timeout=PATIENCE)
-        if not ended and not any(block for _, block in self.under_way.values()):
-            say("the cluster has no core that is free: waiting for one")
-        for ref in ended:
+        for ref in self._wait(say):
             actor, block = self.under_way.pop(ref)
             try:
                 result = self.ray.get(ref)
@@ -190,7 +232,7 @@ class Crew(Generic[Item]):
                 yield from self._lost(block, error, say)
             else:
                 self.idle.append(actor)
-                self.in_a_row = 0
+                self.in_vain = 0
                 if block:
                     yield block, result
 
@@ -198,11 +240,12 @@ class Crew(Generic[Item]):
         self, block: Block[Item] | None, error: Exception, say: Callable[[str], object]
     ) -> Iterator[tuple[Block[Item], None]]:
         self.losses += 1
-        self.in_a_row += 1
-        if self.in_a_row > self.count + TRIES:
+        self.in_vain += block is None
+        if self.in_vain > self.count + TRIES and not (self.idle or self._is_at_work()):
             why = shortened(said(error), 400)
-            raise ProcessError(f"--ray: processes of the cluster end one after the other: {why}")
-        self._hire()
+            raise ProcessError(f"--ray: processes of the cluster end before they begin: {why}")
+        self.vacant += 1  # not at once: Ray may take a moment to notice what is gone
+        self.due = time.monotonic() + PAUSE * 2 ** min(self.in_vain, 5)
         if block:
             say(f"a process of the cluster was lost: {len(block.items)} again")
             yield from ((part, None) for part in block.again())
@@ -213,3 +256,4 @@ class Crew(Generic[Item]):
             self.ray.kill(actor)
         if self.under_way:
             self.ray.wait(list(self.under_way), num_returns=len(self.under_way), timeout=ANSWER)
+            time.sleep(PAUSE)  # Ray says that they are gone a moment before they are

@@ -1,13 +1,15 @@
 """Every command and snippet of README and docs runs, in its document's order, on small photos.
 
 Photos, films and weights have the names that the documents give them. Training is short and small.
-What a launcher starts is in tests/training/test_distributed.py.
+What a launcher starts is in tests/training/test_distributed.py, a cluster in
+tests/colorize/test_cluster.py.
 """
 
 import re
 import shlex
 import shutil
 
+import fsspec
 import numpy as np
 import paddle
 import pytest
@@ -16,6 +18,7 @@ import torch
 from cic.photos import images
 from cic.weights import default_path
 from helpers import ROOT, colorizers, documents, films, lite_zoo, started
+from helpers.store import CREDENTIALS, Store
 
 TRAINING = "--batch_size 2 --load_size 48 --crop_size 32 --num_workers 0"
 AUTHORS, LITE = "colorization_release_v2-9b330a0b.pth", "efficientnet-lite2-9656183e.pth"
@@ -47,7 +50,22 @@ def cic(words, folder):
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory, photos):
+def bucket(photos):
+    """s3://bucket, on this machine, with a scan in it."""
+    store = Store()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": store.url}.items():
+            patch.setenv(name, value)
+        system = fsspec.filesystem("s3")
+        system.mkdir("bucket")
+        data, _ = images.encoded(photos["chelsea"][::4, ::4], None, ".jpg")
+        system.pipe_file("bucket/scans/old.jpg", data)
+        yield
+    store.stop()
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory, photos, bucket):
     """A folder with all that the commands take."""
     folder = tmp_path_factory.mktemp("desk")
     small = {name: np.ascontiguousarray(photo[::4, ::4]) for name, photo in photos.items()}
@@ -89,7 +107,7 @@ def test_commands_and_snippets_run(name, desk, tmp_path, monkeypatch):
         shutil.copytree(folder / "kept", folder / "model")
     text = documents.read(name)
     for words in commands(text):
-        if words[0] in ("NAME", "serve"):  # a server does not end by itself
+        if words[0] in ("NAME", "serve") or "--ray" in words:  # a server does not end by itself
             continue
         words += MORE.get(words[0], "").split()
         if words[0] == "train":

@@ -63,6 +63,11 @@ class Ray:
         self.killed += 1
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr(cluster, "PAUSE", 0.0)
+
+
 def run(ray, blocks, make=lambda: sum, count=2):
     said, crew = [], Crew(ray, make, count, Cores(1, 0))
     return list(crew.each(iter(blocks), said.append)), said, crew
@@ -115,7 +120,7 @@ def test_what_ends_its_process_each_time_is_given_up_alone():
 
 def test_processes_that_never_begin_end_it_all():
     ray = Ray(lambda items: RayError("No module named 'cic'\nat home"))
-    with pytest.raises(ProcessError, match="end one after the other: No module named 'cic'"):
+    with pytest.raises(ProcessError, match="end before they begin: No module named 'cic'"):
         run(ray, [Block((1,))])
 
     def make():
@@ -127,6 +132,15 @@ def test_processes_that_never_begin_end_it_all():
     with pytest.raises(RayTaskError, match="unsupported operand"):
         run(ray, [Block(("a",))])
     assert ray.killed == 2
+
+
+def test_a_process_that_is_still_alive_keeps_the_work_going():
+    starts = iter([None, *[RayError("its machine is gone")] * 20])
+    ray = Ray(lambda items: next(starts, None) if items is None else None)
+    found, said, crew = run(ray, [Block((n,)) for n in range(40)])
+    assert sorted(result for _, result in found) == list(range(40))
+    assert crew.losses == 20
+    assert said == []
 
 
 @pytest.mark.parametrize("text", ["local", "auto", "host:6379", "10.0.0.1:1", "[::1]:6379"])
