@@ -18,6 +18,8 @@ OPTIONAL = (
     "heif",
     "measure",
     "onnx",
+    "ray",
+    "s3",
     "torch",
     "paddle",
     "video",

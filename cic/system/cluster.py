@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -125,7 +126,8 @@ def divided(ray: Ray, on_gpus: bool) -> tuple[Cores, int]:
     return Cores(1, 0), cpus
 
 
-class Block(NamedTuple, Generic[Item]):
+@dataclass(frozen=True)
+class Block(Generic[Item]):
     """Work that one process does at a time; if `whole`, only together. `tries` were in vain."""
 
     items: tuple[Item, ...]

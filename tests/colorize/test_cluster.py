@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -61,7 +62,7 @@ class Here(Crew):
         for block in blocks:
             Here.seen.append([item.number for item in block.items])
             lost = any(name in item.job[0] for item in block.items for name in Here.given_up)
-            yield block._replace(tries=3), None if lost else call(block.items)
+            yield replace(block, tries=3), None if lost else call(block.items)
 
 
 @pytest.fixture
