@@ -7,9 +7,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from math import nan
+from types import FrameType
 from typing import Any, NoReturn
 
-from cic.system import defects, errors, invocation, limits, streams, threads
+from cic.system import defects, errors, interrupts, invocation, limits, streams, threads
 from cic.system.errors import SettingError
 from cic.system.text import said
 from cic.system.typing import Json
@@ -200,10 +201,16 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     so that nothing half-written stays.
     """
     streams.secure()
+    came: list[int] = []
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        _end_by_signals(came)
     try:
-        status = main()
+        try:
+            status = main()
+        except ImportError:
+            if came:  # a library that is imported just then takes what a signal raises for its own
+                interrupts.stop(came[0])
+            raise
     except (KeyboardInterrupt, Exception) as error:
         status = _told(error)
     if defects.tell():
@@ -211,15 +218,21 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     sys.exit(_flushed(status))
 
 
-def _told(error: BaseException) -> int:
-    """Say in a line, or a report, what ended a command: its status. Raises a SystemExit itself.
+def _end_by_signals(came: list[int]) -> None:
+    """Let SIGTERM and, where Python takes it, Ctrl-C raise what they ask for, and be in `came`."""
 
-    A library that is imported just then makes an ImportError of what a signal raises.
-    """
-    stop = error.__cause__ if isinstance(error, ImportError) else error
-    if isinstance(stop, SystemExit):
-        raise stop
-    if isinstance(stop, KeyboardInterrupt):
+    def stop(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        interrupts.stop(number)
+
+    signal.signal(signal.SIGTERM, stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
+
+
+def _told(error: BaseException) -> int:
+    """Say in a line, or a report, what ended a command: its status."""
+    if isinstance(error, KeyboardInterrupt):
         print("stopped by the keyboard", file=sys.stderr)
         return 130
     if errors.is_expected(error):
