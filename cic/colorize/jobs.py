@@ -14,7 +14,6 @@ from cic.colorize.colorizer import Colorizer
 from cic.colorize.existing import OneByOne
 from cic.colorize.joblist import Found, Job, Jobs, Places
 from cic.colorize.work import Worker, give, here
-from cic.films import writer
 from cic.photos import kinds, sources, stored
 from cic.photos.images import PhotoError
 from cic.system import locks, storage
@@ -152,6 +151,8 @@ def _target(output: str, films: bool, name: str, source: str) -> str:
     if os.path.splitext(name)[1].lower() in KEPT:
         return os.path.join(output, name)
     if films and sources.is_film(source):
+        from cic.films import writer  # heavy, and photos need none of it
+
         return os.path.join(output, writer.target_name(name))
     return os.path.join(output, result_name(name, source))
 

@@ -7,7 +7,6 @@ from cic.colorize.batch import Part, Pictures
 from cic.colorize.colorizer import MAP, SHEET
 from cic.colorize.joblist import Relations
 from cic.colorize.task import Task
-from cic.films import writer
 from cic.photos import sources
 from cic.photos.images import PhotoError
 from cic.system.addresses import real
@@ -54,12 +53,9 @@ class Results:
                 reason = "is the result of another photo"
             if not reason:
                 continue
-            known = writer.target_name(name) if sources.is_film(task.source) else name
-            stem, extension = os.path.splitext(known)
-            kind = os.path.splitext(task.source)[1].lstrip(".").lower() or "2"
             raise PhotoError(
                 f"{task.source!r}: {name!r} {reason}: colorize it by itself, "
-                f"-o {stem + '-' + kind + extension!r}"
+                f"-o {_other_name(name, task.source)!r}"
             )
 
     def _owner(self, place: str) -> str | None:
@@ -72,3 +68,14 @@ class Results:
 
     def _is_of_another_share(self, name: str) -> bool:
         return not self.part.share.is_whole and self.relations.is_target(name)
+
+
+def _other_name(name: str, source: str) -> str:
+    """What a result may be called whose name is taken: the source's ending tells them apart."""
+    if sources.is_film(source):
+        from cic.films import writer  # heavy, and photos need none of it
+
+        name = writer.target_name(name)
+    stem, extension = os.path.splitext(name)
+    kind = os.path.splitext(source)[1].lstrip(".").lower() or "2"
+    return f"{stem}-{kind}{extension}"

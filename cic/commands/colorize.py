@@ -30,7 +30,7 @@ from typing import Any
 from tqdm import tqdm
 
 import backends
-from cic.colorize import film, hints, jobs, piped, settings
+from cic.colorize import hints, jobs, piped, settings
 from cic.colorize.batch import Part, Pictures
 from cic.colorize.cluster import Cluster
 from cic.colorize.colorizer import Colorizer
@@ -149,6 +149,8 @@ def colorize_film(
     colorizer: Colorizer, source: str, target: str, smoothing: float, deinterlace: bool
 ) -> None:
     """Colorize a film and print what the smoothing did to it."""
+    from cic.colorize import film  # heavy, and photos need none of it
+
     figures = FilmFigures()
     frames = film.colorize(colorizer, source, target, smoothing, figures.update, deinterlace)
     tqdm.write(f"{target}: {frames} frames, {figures.shots} shots; {figures}")
