@@ -1,10 +1,13 @@
 """Film -> film: each frame coloured as a photo is, its colours held still within each shot.
 
 Frame -> lightness -> network -> distribution -> `Smoother` -> ab -> `add_colour` -> frame
+
+Up to the distribution several frames are worked on at once, each with one thread, so that a film is
+the same on any number of cores.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -23,6 +26,20 @@ Watch: TypeAlias = Callable[[Floats, Floats, Floats, bool], object]  # see Paint
 UNLIKELY = 1e-30  # least probability whose logarithm is taken: float32 has it
 
 
+class Seen(NamedTuple):
+    """What is known of a frame by itself.
+
+    Its lightness at the size that the network sees, what the network says of it in a form that has
+    a mean, (n, h, w), its lightness at these cells or None (see `Colorizer.guide`), and if it is
+    observed the ab (h, w, 2) of what the network says.
+    """
+
+    light: Floats
+    values: Floats
+    guide: Floats | None
+    ab: Floats | None
+
+
 class Painter:
     """Callable: the next frame of a film, (H, W, 3) uint8 sRGB -> the same, coloured.
 
@@ -36,15 +53,20 @@ class Painter:
     ) -> None:
         self.colorizer, self.smoother, self.observe = colorizer, Smoother(smoothing), observe
 
-    def __call__(self, rgb: Bytes) -> Bytes:
+    def look(self, rgb: Bytes) -> Seen:
+        """What is Seen of a frame, whatever came before it."""
         image = Image.fromarray(rgb)
+        values = self._averageable(self.colorizer.output(image))
         light = lightness(self.colorizer.shrunk(image))
-        plain = self._averageable(self.colorizer.output(image))
-        smooth = self.smoother(plain, light)
-        ab = self._ab(smooth)
-        if self.observe:
-            self.observe(light, self._ab(plain), ab, self.smoother.cut)
-        return add_colour(rgb, ab, self.colorizer.grid, self.colorizer.guide(image))
+        ab = self._ab(values) if self.observe else None
+        return Seen(light, values, self.colorizer.guide(image), ab)
+
+    def __call__(self, rgb: Bytes, seen: Seen | None = None) -> Bytes:
+        light, values, guide, plain = seen or self.look(rgb)
+        ab = self._ab(self.smoother(values, light))
+        if self.observe and plain is not None:
+            self.observe(light, plain, ab, self.smoother.cut)
+        return add_colour(rgb, ab, self.colorizer.grid, guide)
 
     def _averageable(self, output: Floats) -> Floats:
         """What the network says -> what has a mean: probabilities of logits, else itself."""
@@ -72,4 +94,5 @@ def colorize(
     """
     if is_address(target):
         raise PhotoError(f"{source!r}: {stored.FILM}")
-    return rewrite.rewrite(source, target, Painter(colorizer, smoothing, observe), deinterlace)
+    painter = Painter(colorizer, smoothing, observe)
+    return rewrite.rewrite(source, target, painter, deinterlace, painter.look)

@@ -4,31 +4,39 @@ Film -> frames, (H, W, 3) uint8 sRGB, upright -> `paint` -> film of the same tim
 """
 
 import os
-from collections.abc import Callable, Iterator
-from typing import NoReturn
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 from tqdm import tqdm
 
 from cic.films import tracks
-from cic.films.pyav import Pyav, VideoFrame
-from cic.films.reader import Film, Frame
+from cic.films.pyav import Packet, Pyav
+from cic.films.reader import Film, Frame, threads
 from cic.films.survey import Survey
 from cic.films.tracks import CONTAINERS, Plan
 from cic.films.writer import Writer
 from cic.photos.images import PhotoError
-from cic.system import files
+from cic.system import files, pipeline
+from cic.system import threads as computing
 from cic.system.arrays import Bytes
 
 _NAMED = 3  # joints that are named
+Look: TypeAlias = Callable[[Bytes], Any]  # Any: whatever `paint` takes
 
 
 def rewrite(
-    source: str, target: str, paint: Callable[[Bytes], Bytes], deinterlace: bool = False
+    source: str,
+    target: str,
+    paint: Callable[..., Bytes],
+    deinterlace: bool = False,
+    look: Look | None = None,
 ) -> int:
     """Write the film `source` to `target`, atomically, each frame painted by `paint`.
 
-    `paint` takes every frame in order, (H, W, 3) uint8 sRGB, upright, and returns the same. Sound,
+    `paint` takes every frame in order, (H, W, 3) uint8 sRGB, upright, and returns the same. If
+    there is a `look`, frames are looked at before, several at once: `paint(rgb, look(rgb))`. Sound,
     subtitles, chapters, tags, timestamps and pixel aspect are kept; what cannot be is said in a
     line, before the first frame. `deinterlace` makes whole pictures of fields. Returns the number
     of frames. Raises PhotoError if the film cannot be read to its end or not be written.
@@ -51,7 +59,7 @@ def rewrite(
             Writer(av, fresh, target, film, plan) as writer,
         ):
             _say(source, *_scanning(film, writer))
-            frames = _copy(film, writer, paint)
+            frames = _copy(film, writer, paint, look)
             _say(source, *writer.losses())
             return frames
     except OSError as error:
@@ -110,31 +118,72 @@ def _scanning(film: Film, writer: Writer) -> Iterator[str]:
         yield "interlaced, which the result cannot say: --deinterlace takes the combs off its edges"
 
 
-def _copy(film: Film, writer: Writer, paint: Callable[[Bytes], Bytes]) -> int:
-    frames, rgb = 0, None
-    with tqdm(total=film.count, unit="frame", leave=False) as bar:
-        for item in film.items():
-            if isinstance(item, Frame):
-                frames += 1
-                if rgb is None or not item.again:
-                    rgb = _painted(film, item.image, frames, paint)
-                writer.write(rgb, item)
+class _Looked(NamedTuple):
+    """A packet, or a frame with its pixels and what was seen of them, unless it is one `again`."""
+
+    item: Frame | Packet
+    number: int  # of the frame
+    pixels: Bytes | None = None
+    seen: tuple[Any, ...] = ()
+
+
+def _copy(film: Film, writer: Writer, paint: Callable[..., Bytes], look: Look | None) -> int:
+    frames = 0
+    rgb: Bytes  # of the frame before, too, which may be shown again
+    # of those that a worker has done with, some wait
+    workers = min(computing.count(), threads(pipeline.AHEAD * film.width * film.height))
+    with (
+        tqdm(total=film.count, unit="frame", leave=False) as bar,
+        computing.divided(workers),
+        closing(_looked(film, look, workers)) as looked,
+    ):
+        for one in looked:
+            if isinstance(one.item, Frame):
+                frames = one.number
+                if one.pixels is not None:
+                    rgb = _painted(film, one, paint)
+                writer.write(rgb, one.item)
                 bar.update()
             else:
-                writer.pass_on(item)
+                writer.pass_on(one.item)
     writer.finish()
     return frames
 
 
-def _painted(film: Film, image: VideoFrame, number: int, paint: Callable[[Bytes], Bytes]) -> Bytes:
-    """A frame as `paint` returns it; raises PhotoError if that is no picture of its size."""
-    pixels = film.pixels(image)
+def _looked(film: Film, look: Look | None, workers: int) -> Generator[_Looked]:
+    """Yield what there is in a film, in order, several frames being looked at at once."""
+
+    def numbered() -> Iterator[_Looked]:
+        number = 0
+        for item in film.items():
+            number += isinstance(item, Frame)
+            yield _Looked(item, number)
+
+    def looked(one: _Looked) -> _Looked:
+        if not isinstance(one.item, Frame) or one.item.again:
+            return one
+        pixels = film.pixels(one.item.image)
+        with _in_frame(film, one.number):
+            return one._replace(pixels=pixels, seen=(look(pixels),) if look else ())
+
+    return pipeline.ahead(looked, numbered(), workers)
+
+
+@contextmanager
+def _in_frame(film: Film, number: int) -> Iterator[None]:
+    """A context whose PhotoErrors name the frame."""
     try:
-        rgb = paint(pixels)
+        yield
     except PhotoError as error:
         raise PhotoError(f"{film.path!r}: frame {number}: {error}") from None
-    if rgb.dtype != np.uint8 or rgb.shape != pixels.shape:
-        raise PhotoError(f"{film.path!r}: frame {number}: painted as {rgb.dtype} {rgb.shape}")
+
+
+def _painted(film: Film, one: _Looked, paint: Callable[..., Bytes]) -> Bytes:
+    """A frame as `paint` returns it; raises PhotoError if that is no picture of its size."""
+    with _in_frame(film, one.number):
+        rgb = paint(one.pixels, *one.seen)
+    if rgb.dtype != np.uint8 or rgb.shape != one.pixels.shape:  # type: ignore[union-attr]
+        raise PhotoError(f"{film.path!r}: frame {one.number}: painted as {rgb.dtype} {rgb.shape}")
     return rgb
 
 

@@ -22,6 +22,7 @@ from cic.colour.grid import Grid
 from cic.colour.lab import rgb_to_lab
 from cic.films import rewrite
 from cic.photos import images, sources
+from cic.system import threads
 from helpers import ROOT, films, started
 from metric.figures.flicker import FilmFigures, Flicker
 
@@ -348,3 +349,32 @@ def test_the_name_that_is_proposed_where_two_films_clash_can_be_written(photos, 
         _, failed = colorize_files(None, jobs, film=film)
         assert failed == 1
         assert f"-o {str(tmp_path / name)!r}\n" in capsys.readouterr().out
+
+
+def test_what_is_seen_of_a_film_is_the_same_on_any_number_of_cores(clip, colorizer, tmp_path):
+    inside, most, told = [], [], {}
+    output = colorizer.output
+
+    def watched(image):
+        inside.append(1)
+        most.append(len(inside))
+        try:
+            return output(image)
+        finally:
+            inside.pop()
+
+    colorizer.output = watched
+    try:
+        for count in (1, 3):
+            threads.limit(count)
+            most.clear()
+            seen = told[count] = []
+            watch = lambda *arrays, seen=seen: seen.append(arrays)  # noqa: E731
+            film.colorize(colorizer, clip, str(tmp_path / f"{count}.mp4"), observe=watch)
+            assert (max(most) > 1) == (count > 1)
+    finally:
+        threads.limit(None)
+    assert len(told[1]) == 2 * SHOT
+    for before, after in zip(told[1], told[3], strict=True):
+        for array, same in zip(before, after, strict=True):
+            np.testing.assert_array_equal(array, same)
