@@ -57,7 +57,8 @@ def replacing(path: StrPath) -> Iterator[str]:
         os.chmod(fresh, 0o666 & ~_umask())  # mkstemp's files are private
         os.replace(fresh, path)
     except BaseException as error:
-        os.unlink(fresh)
+        with suppress(FileNotFoundError):  # Ctrl-C came just after it took its place
+            os.unlink(fresh)
         is_ours = isinstance(error, OSError) and error.filename in (None, fresh)
         if isinstance(error, OSError) and is_ours and error.errno:  # the disk is full
             raise OSError(error.errno, error.strerror, path) from None

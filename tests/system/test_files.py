@@ -2,6 +2,7 @@
 
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +72,16 @@ def test_jobs_run_one_after_the_other_and_an_error_comes_with_the_next_call():
         background.start(order.append, "third")
     background.wait()  # the error came once
     assert order == ["first", "second"]
+
+
+def test_ctrl_c_just_after_a_file_took_its_place_is_no_error_of_the_file(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def interrupted(source, target):
+        replace(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), files.replacing(tmp_path / "a") as fresh:
+        Path(fresh).write_text("whole")
+    assert (tmp_path / "a").read_text() == "whole"
