@@ -3,8 +3,7 @@
 import os
 import tempfile
 import threading
-from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import paddle
@@ -19,25 +18,24 @@ from cic.system import threads
 def predictor(network, state, device="auto"):
     """Callable (N, C, H, W) float32 -> output of `network` with `state` on `device`."""
     net = build(network, state, device)
-    if resolve_device(device) == "cpu":
-        return _on_the_cpu(net, bounds.are_finite(network, state))
+    # The engine has one input and one output, and keeps the interpreter locked while it computes.
     turn = threading.Lock()
+    if resolve_device(device) != "cpu":
+
+        def predict_there(array):
+            with turn:
+                return forward(net, array)
+
+        return predict_there
+    finite = bounds.are_finite(network, state)
+    for module in net.sublayers():
+        if hasattr(module, "only_finite"):  # a ReLU, which is faster then
+            module.only_finite = finite
+    engine_of = lru_cache(threads.KEPT)(partial(_engine, net))
 
     def predict(array):
         with turn:
-            return forward(net, array)
-
-    return predict
-
-
-def _on_the_cpu(net, only_finite):
-    for module in net.sublayers():
-        if hasattr(module, "only_finite"):  # a ReLU, which is faster then
-            module.only_finite = only_finite
-    engines = _Engines(net)
-
-    def predict(array):
-        with engines.one(threads.of_network()) as engine:
+            engine = engine_of(threads.of_network())
             source = engine.get_input_handle(engine.get_input_names()[0])
             target = engine.get_output_handle(engine.get_output_names()[0])
             source.copy_from_cpu(np.ascontiguousarray(array, np.float32))
@@ -47,37 +45,14 @@ def _on_the_cpu(net, only_finite):
     return predict
 
 
-class _Engines:
-    """Engines of a network: one for each thread that calls at once, which share its weights."""
-
-    def __init__(self, net):
-        self.folder = tempfile.TemporaryDirectory()  # an engine is cloned from its file
-        self.turn = threading.Lock()
-        self.of = lru_cache(threads.KEPT)(self._made)
-        shape = [None, net.network.channels, None, None]
-        specs = [paddle.static.InputSpec(shape, "float32")]
-        paddle.jit.save(net, self._path(), input_spec=specs)
-
-    def _path(self, ending=""):
-        return os.path.join(self.folder.name, f"network{ending}")
-
-    def _made(self, count):
-        """(an engine of so many threads, those like it that are free)."""
-        model = next(filter(os.path.exists, map(self._path, (".json", ".pdmodel"))))
-        config = inference.Config(model, self._path(".pdiparams"))
+def _engine(net, count):
+    shape = [None, net.network.channels, None, None]
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "network")
+        paddle.jit.save(net, path, input_spec=[paddle.static.InputSpec(shape, "float32")])
+        model = path + (".json" if os.path.exists(path + ".json") else ".pdmodel")
+        config = inference.Config(model, path + ".pdiparams")
         config.disable_glog_info()
         config.enable_mkldnn()
         config.set_cpu_math_library_num_threads(count)
-        engine = inference.create_predictor(config)
-        return engine, [engine]
-
-    @contextmanager
-    def one(self, count):
-        """A context with an engine of so many threads that nobody else has."""
-        with self.turn:
-            first, free = self.of(count)
-            engine = free.pop() if free else first.clone()
-        try:
-            yield engine
-        finally:
-            free.append(engine)
+        return inference.create_predictor(config)
