@@ -134,16 +134,10 @@ class Colorizer(Decoder):
     ) -> Painting:
         """The picture of an images.Photo, which it uses up: the colours, but no pixels yet.
 
-        By default the most likely ones, as `hints` want them; or those of the alternative with this
-        `tilt`.
+        See `ab`.
         """
-        image = photo.base
-        if tilt is None:
-            ab = self.ab(image, hints)
-        else:
-            self.check_distribution("alternatives")
-            ab = alternatives.tilted(self.output(image), tilt, self.settings.decoding)
-        return Painting(photo, ab, self.grid, self.guide(image))
+        ab = self.ab(photo.base, hints, tilt)
+        return Painting(photo, ab, self.grid, self.guide(photo.base))
 
     def choices(self, photo: AnyPhoto, x: float, y: float, count: int = 6) -> list[Choice]:
         """The most probable colours of pixel (x, y) of a photo, see `hints.likely`.
@@ -245,13 +239,20 @@ class Colorizer(Decoder):
         output = finite(self.predict(self.network_input(image, size))[0], self.weights)
         return output[:, : height // self.stride, : width // self.stride]
 
-    def ab(self, image: Image.Image, hints: Sequence[Hint] = ()) -> Floats:
+    def ab(
+        self, image: Image.Image, hints: Sequence[Hint] = (), tilt: Tilt | None = None
+    ) -> Floats:
         """Predicted ab of a Pillow image of mode RGB, (h', w', 2) float32, CIELAB units.
 
-        `hints` are colours that somebody chose: they spread, see `hints.follow`.
+        The most likely ones, or those of the alternative with this `tilt`. `hints` are colours that
+        somebody chose: they spread, see `hints.follow`.
         """
         output = self.output(image)
-        ab = self.ab_of(output)
+        if tilt is None:
+            ab = self.ab_of(output)
+        else:
+            self.check_distribution("alternatives")
+            ab = alternatives.tilted(output, tilt, self.settings.decoding)
         if not hints:
             return ab
         logits = output if self.has_distribution else None

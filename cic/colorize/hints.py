@@ -13,8 +13,9 @@ how colourful the photo is. O(cells x hints).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from typing import NamedTuple
 
@@ -75,13 +76,22 @@ def read(path: StrPath) -> tuple[Hint, ...]:
 
     "radius" may stand beside them. Raises InputError, naming file and hint.
     """
+    return _checked(partial(bounded_json.load, path), str(path))
+
+
+def of_text(text: str | bytes) -> tuple[Hint, ...]:
+    """The hints of such JSON itself; raises InputError, naming the hint."""
+    return _checked(partial(bounded_json.loads, text), "hints")
+
+
+def _checked(load: Callable[[], Json], name: str) -> tuple[Hint, ...]:
     try:
-        found = bounded_json.load(path)
+        found = load()
     except ValueError as error:
-        raise InputError(f"{path}: no JSON: {error}") from None
+        raise InputError(f"{name}: no JSON: {error}") from None
     if not isinstance(found, list) or len(found) > MOST:
-        raise InputError(f'{path}: not a list of up to {MOST} {{"x": 1, "y": 2, "color": "#..."}}')
-    return tuple(_hint(entry, f"{path}: hint {n}") for n, entry in enumerate(found, start=1))
+        raise InputError(f'{name}: not a list of up to {MOST} {{"x": 1, "y": 2, "color": "#..."}}')
+    return tuple(_hint(entry, f"{name}: hint {n}") for n, entry in enumerate(found, start=1))
 
 
 def _hint(entry: Json, name: str) -> Hint:
@@ -111,9 +121,9 @@ def follow(
         return ab
     place, wanted = _measured(hints, sides, light.shape)
     features = _features(ab, light)
-    unsure = np.ones(light.size) if logits is None else _unsure(logits)
+    doubt = np.ones(light.size) if logits is None else unsure(logits).ravel()
     colours = ab.reshape(-1, 2).astype(float)
-    likeness = _likeness(features, features[place]) * (unsure[:, None] * unsure[place])
+    likeness = _likeness(features, features[place]) * (doubt[:, None] * doubt[place])
     likeness += colours @ colours[place].T / VIVID**2
     between = likeness[place]
     between[np.diag_indices(len(place))] *= 1 + NOISE
@@ -158,13 +168,13 @@ def _features(ab: Floats, light: Floats) -> Array:
     return np.stack(parts, axis=-1).reshape(-1, 5)
 
 
-def _unsure(logits: Floats) -> Array:
-    """s (h * w,) of logits (313, h, w)."""
+def unsure(logits: Floats) -> Array:
+    """s (h, w) of logits (313, h, w): how unsure the network is of each cell, 1 on the mean."""
     share = softmax(logits.reshape(len(AB), -1), axis=0).T
     mean = share @ AB
     variance = share @ np.square(AB).sum(-1) - np.square(mean).sum(-1)
     found = np.maximum(variance, SPREAD**2) ** 0.25
-    return found / found.mean()
+    return (found / found.mean()).reshape(logits.shape[1:])
 
 
 def _likeness(one: Array, other: Array) -> Array:

@@ -30,7 +30,7 @@ def colorize(
 ) -> Result:
     """The Result of a photo, in the format of an ending such as ".png", or in its own.
 
-    As `hints` want it; or with a `tilt` that of an alternative (see `alternatives.Colouring`). Of
+    As `hints` want it, and with a `tilt` that of an alternative (see `alternatives.Colouring`). Of
     several pages it is the one that is the photo; for `stretched` see `images.open_pages`. Raises
     PhotoError.
     """

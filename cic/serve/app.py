@@ -4,7 +4,6 @@ import importlib.resources
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,19 +18,17 @@ from cic.serve.crew import Crew
 from cic.serve.figures import Figures
 from cic.serve.guard import Guard, refused
 from cic.serve.problems import Problem
-from cic.serve.tasks import Task
+from cic.serve.tasks import Colours, Preview, Task, Wanted
 from cic.serve.uploads import Uploads
 from cic.serve.worker import Ready
 
-PAGE = {  # file of `page`: its media type
-    "index.html": "text/html; charset=utf-8",
-    "page.css": "text/css; charset=utf-8",
-    "icon.svg": "image/svg+xml",
-    **{
-        f"{name}.js": "text/javascript; charset=utf-8"
-        for name in ("main", "colour", "files", "server", "texts", "zip")
-    },
+TYPES = {  # ending of a file of `page`: its media type
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
 }
+INDEX = "index.html"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -52,20 +49,27 @@ class Service:
 
     async def colorize(self, request: Request) -> Response:
         """The photo of a request, in colours."""
-        wanted = options.read(request.query_params.multi_items(), request.headers.get("accept", ""))
-        return await self._done(
-            request, changes=wanted.changes, tilt=wanted.tilt, ending=wanted.ending
-        )
+        pairs = request.query_params.multi_items()
+        return await self._done(request, options.colours(pairs, request.headers.get("accept", "")))
 
     async def preview(self, request: Request) -> Response:
-        """What the page needs to show it: see `tasks.preview`."""
-        return await self._done(request, preview=True)
+        """What the page needs to show it: see `preview.preview`."""
+        options.nothing(request.query_params.multi_items())
+        return await self._done(request, Preview())
 
-    async def _done(self, request: Request, **wanted: Any) -> Response:
+    async def choices(self, request: Request) -> Response:
+        """The most probable colours of a place."""
+        return await self._done(request, options.choices(request.query_params.multi_items()))
+
+    async def _done(self, request: Request, wanted: Wanted) -> Response:
         self.crew.check()
-        data = await self.uploads.read(request)
+        photo, hints = await self.uploads.read(request)
+        if hints is not None:
+            if not isinstance(wanted, Colours) or "hints" in request.query_params:
+                raise Problem(422, "hints: once, and of /api/colorize alone")
+            wanted = wanted._replace(hints=options.hints(hints))
         begin = time.perf_counter()
-        body, media, headers = await self.crew.do(Task(data, **wanted))
+        body, media, headers = await self.crew.do(Task(photo, wanted))
         self.figures.photo(time.perf_counter() - begin)
         return Response(body, headers={**headers, "Cache-Control": "no-store"}, media_type=media)
 
@@ -112,20 +116,22 @@ class Service:
     def routes(self) -> list[Route]:
         """All that there is."""
         page = importlib.resources.files("cic.serve") / "page"
-        files = {name: (page / name).read_bytes() for name in PAGE}
+        files = {path.name: path.read_bytes() for path in page.iterdir()}
 
         def file(name: str) -> Endpoint:
             async def answer(request: Request) -> Response:
                 kept = {"Cache-Control": "no-cache"}
-                return Response(files[name], headers=kept, media_type=PAGE[name])
+                media = TYPES[name.rpartition(".")[2]]
+                return Response(files[name], headers=kept, media_type=media)
 
             return answer
 
         return [
-            Route("/", file("index.html")),
-            *(Route(f"/{name}", file(name)) for name in PAGE),
+            Route("/", file(INDEX)),
+            *(Route(f"/{name}", file(name)) for name in files),
             Route("/api/colorize", self.colorize, methods=["POST"]),
             Route("/api/preview", self.preview, methods=["POST"]),
+            Route("/api/choices", self.choices, methods=["POST"]),
             Route("/api/info", self.info),
             Route("/health", self.health),
             Route("/metrics", self.metrics),

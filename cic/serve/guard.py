@@ -32,7 +32,7 @@ SAFE = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 LOCAL = ("localhost", "127.0.0.1", "::1")
-SECRET = ("/api/colorize", "/api/preview", "/metrics")  # what a token is asked for
+SECRET = ("/api/colorize", "/api/preview", "/api/choices", "/metrics")  # what a token is asked for
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d+)?|([^:\[\]/]+)(?::\d+)?")
 

@@ -1,44 +1,73 @@
 """What a query may say, checked before the photo is looked at."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from cic.colorize.hints import Hint, of_text
 from cic.serve.problems import Problem
-from cic.serve.tasks import MEDIA
+from cic.serve.tasks import MEDIA, Choices, Colours
+from cic.system.errors import InputError
+from cic.system.text import said
 
 _RANGES = {"temperature": (0.01, 100.0), "saturation": (0.0, 10.0)}
 _SIZES = (32, 1024)  # pixels: what a short side costs grows with its square
-_NAMES = (*_RANGES, "size", "tilt", "format")
+_NAMES = (*_RANGES, "size", "tilt", "hints", "format")
+_SIDE = 1e9  # pixels: no photo has more
+_COUNT, _MOST = 6, 20  # choices
+_HINTS = 200_000  # bytes: those of as many as there may be
 FORMATS = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "tif": ".tif", "tiff": ".tif"} | {
     "webp": ".webp",
     "bmp": ".bmp",
 }
+Query = Iterable[tuple[str, str]]
 
 
-class Wanted(NamedTuple):
-    """Changes of settings, a tilt or None, and the ending of a format or None for the photo's."""
-
-    changes: dict[str, Any]
-    tilt: tuple[float, ...] | None
-    ending: str | None
-
-
-def read(query: Iterable[tuple[str, str]], accept: str) -> Wanted:
+def colours(query: Query, accept: str) -> Colours:
     """What a query's (name, value) pairs and an Accept header say; raises Problem 422 or 406."""
-    pairs = list(query)
-    given = dict(pairs)
-    if len(given) < len(pairs):
-        raise Problem(422, "a parameter comes twice")
-    if unknown := [name for name in given if name not in _NAMES]:
-        raise Problem(
-            422, f"there is no parameter {unknown[0][:40]!r}; there are {_listed(_NAMES)}"
-        )
+    given = _given(query, _NAMES)
     changes: dict[str, Any] = {
         name: _number(given[name], name, *ends) for name, ends in _RANGES.items() if name in given
     }
     if "size" in given:
         changes["size"] = round(_number(given["size"], "size", *_SIZES))
-    return Wanted(changes, _tilt(given), _ending(given, accept))
+    chosen = hints(given["hints"].encode()) if "hints" in given else ()
+    return Colours(changes, _tilt(given), chosen, _ending(given, accept))
+
+
+def choices(query: Query) -> Choices:
+    """The place that a query's (name, value) pairs ask about; raises Problem 422."""
+    given = {"count": str(_COUNT)} | _given(query, ("x", "y", "count"))
+    if missing := {"x", "y"} - given.keys():
+        raise Problem(422, f"{min(missing)} is missing: the place of a pixel is x and y")
+    x, y = (_number(given[name], name, 0, _SIDE) for name in ("x", "y"))
+    return Choices(x, y, round(_number(given["count"], "count", 1, _MOST)))
+
+
+def nothing(query: Query) -> None:
+    """Raise Problem 422 unless a query is empty."""
+    _given(query, ())
+
+
+def hints(text: bytes) -> tuple[Hint, ...]:
+    """Hints in JSON; raises Problem 422."""
+    if len(text) > _HINTS:
+        raise Problem(422, f"hints: more than {_HINTS:,} bytes")
+    try:
+        return of_text(text)
+    except InputError as error:
+        raise Problem(422, said(error)) from None
+
+
+def _given(query: Query, names: tuple[str, ...]) -> dict[str, str]:
+    """{name: value} of a query that has no other names; raises Problem 422."""
+    pairs = list(query)
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        raise Problem(422, "a parameter comes twice")
+    if unknown := [name for name in given if name not in names]:
+        there = f"there are {_listed(names)}" if names else "there are none"
+        raise Problem(422, f"there is no parameter {unknown[0][:40]!r}; {there}")
+    return given
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from cic.colorize.colorizer import NotFinite
+from cic.colorize.hints import Outside
 from cic.photos.images import PhotoError
 from cic.system import errors
 from cic.system.text import said
@@ -45,6 +46,8 @@ def failure(error: BaseException) -> Failure:
 
     A defect keeps its traceback, on standard error.
     """
+    if isinstance(error, Outside):
+        return Failure(422, said(error))
     if isinstance(error, PhotoError) and not isinstance(error, NotFinite):
         detail = _FLAG.sub("", _NAMED.sub("", said(error)))
         if detail.startswith("too large"):

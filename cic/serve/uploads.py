@@ -1,9 +1,9 @@
-"""A photo that comes in the body of a request: into memory, within bounds of size and of time."""
+"""What comes in the body of a request: into memory, within bounds of size and of time."""
 
 import asyncio
 import time
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -18,14 +18,21 @@ HEADERS = 8192  # bytes of those of a part
 _PHOTO = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")  # curl's
 
 
+class Upload(NamedTuple):
+    """What came: a photo, and the hints of a form as they are, None without."""
+
+    photo: bytes
+    hints: bytes | None = None
+
+
 class Uploads:
     """Reads bodies of up to `most` bytes; all that are on their way together take up to 4 times."""
 
     def __init__(self, most: int) -> None:
         self.most, self.held = most, 0
 
-    async def read(self, request: Request) -> bytes:
-        """The photo in a request: its body, or the first file of a form; raises Problem."""
+    async def read(self, request: Request) -> Upload:
+        """What is in a request: a photo as its body, or a form (see `of_form`); raises Problem."""
         kind, options = parse_options_header(request.headers.get("content-type"))
         form = kind == b"multipart/form-data"
         if not form and kind and not kind.decode("latin-1").startswith(_PHOTO):
@@ -34,11 +41,10 @@ class Uploads:
             raise Problem(415, "send the photo as it is, without Content-Encoding")
         self._check(int(request.headers.get("content-length", "0")))
         body = await self._body(request)
-        if form:
-            body = photo_of_form(body, options.get(b"boundary", b""))
-        if not body:
+        found = of_form(body, options.get(b"boundary", b"")) if form else Upload(body)
+        if not found.photo:
             raise Problem(400, "there is no photo in the request")
-        return body
+        return found
 
     def _check(self, size: int) -> None:
         if size > self.most:
@@ -69,13 +75,13 @@ class Uploads:
 
 
 class _Form:
-    """What a parser of forms tells, as far as it is of use: the first part that is a file."""
+    """What a parser of forms tells, as far as it is of use: the first file, and the hints."""
 
     def __init__(self) -> None:
         self.parts = self.header_bytes = 0
         self.field, self.value = bytearray(), bytearray()
-        self.is_file = False
-        self.photo: bytearray | None = None
+        self.taken: dict[str, bytearray] = {}
+        self.to: bytearray | None = None  # what the data of this part are added to
 
     def callbacks(self) -> dict[str, Any]:
         return {
@@ -84,12 +90,11 @@ class _Form:
             "on_header_value": lambda data, a, b: self._header(self.value, data[a:b]),
             "on_header_end": self._header_end,
             "on_part_data": self._data,
-            "on_part_end": self._end,
         }
 
     def _begin(self) -> None:
         self.parts += 1
-        self.header_bytes, self.is_file, self.whole = 0, False, self.photo is not None
+        self.header_bytes, self.to = 0, None
         if self.parts > PARTS:
             raise Problem(400, f"a form of more than {PARTS} parts")
 
@@ -101,21 +106,23 @@ class _Form:
 
     def _header_end(self) -> None:
         if self.field.lower() == b"content-disposition":
-            self.is_file = b"filename" in parse_options_header(bytes(self.value))[1]
+            about = parse_options_header(bytes(self.value))[1]
+            kind = "hints" if about.get(b"name") == b"hints" else "photo"
+            if kind not in self.taken and (kind == "hints" or b"filename" in about):
+                self.to = self.taken[kind] = bytearray()
         self.field.clear()
         self.value.clear()
 
     def _data(self, data: bytes, begin: int, end: int) -> None:
-        if self.is_file and not self.whole:
-            self.photo = self.photo if self.photo is not None else bytearray()
-            self.photo += data[begin:end]
-
-    def _end(self) -> None:
-        self.is_file = False
+        if self.to is not None:
+            self.to += data[begin:end]
 
 
-def photo_of_form(body: bytes, boundary: bytes) -> bytes:
-    """The bytes of the first file in a multipart form, whatever its name; raises Problem."""
+def of_form(body: bytes, boundary: bytes) -> Upload:
+    """The first file in a multipart form, whatever its name, and the part "hints".
+
+    Raises Problem.
+    """
     form = _Form()
     try:
         parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]
@@ -123,4 +130,5 @@ def photo_of_form(body: bytes, boundary: bytes) -> bytes:
         parser.finalize()
     except (FormParserError, ValueError):
         raise Problem(400, "a multipart form that is damaged") from None
-    return bytes(form.photo or b"")
+    hints = form.taken.get("hints")
+    return Upload(bytes(form.taken.get("photo", b"")), None if hints is None else bytes(hints))

@@ -1,6 +1,7 @@
 """A server in a process of its own."""
 
 import http.client
+import io
 import json
 import os
 import re
@@ -67,3 +68,19 @@ class Server:
             self.process.send_signal(number)
         self.process.wait(60)
         return self.process.returncode
+
+
+def data_of(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def form(*parts, boundary="x1y2"):
+    """(body, Content-Type) of a form of (name, file name or None, data)."""
+    body = b""
+    for name, file, data in parts:
+        more = f'; filename="{file}"' if file is not None else ""
+        body += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{more}\r\n'.encode()
+        body += b"Content-Type: image/png\r\n\r\n" + data + b"\r\n"
+    return body + f"--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"

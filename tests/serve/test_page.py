@@ -2,117 +2,20 @@
 
 import base64
 import io
-import os
-import shutil
-import time
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from selenium import webdriver
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.wait import WebDriverWait
+from selenium.webdriver.common.keys import Keys
 
 from cic.colour.lab import lightness, rgb_to_lab
 from cic.photos import images
+from helpers.browser import downloaded, find, move, pixels, put, said, wait
 
 pytestmark = pytest.mark.slow
-
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-quic"),
-    *("--lang=en", "--force-color-profile=srgb"),
-)
-PIXELS = """
-const canvas = document.getElementById(arguments[0]);
-const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-return [canvas.width, canvas.height, Array.from(data)];
-"""
-
-
-@pytest.fixture(scope="module")
-def downloads(tmp_path_factory):
-    return tmp_path_factory.mktemp("downloads")
-
-
-@pytest.fixture(scope="module")
-def browser(downloads):
-    """Chromium without a screen, which saves downloads."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("chromium and chromedriver are not installed: apt-get install chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in FLAGS:
-        options.add_argument(flag)
-    saved = {"download.default_directory": str(downloads), "download.prompt_for_download": False}
-    options.add_experimental_option("prefs", saved)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with webdriver.Chrome(options, webdriver.ChromeService(driver)) as window:
-        window.set_script_timeout(60)
-        yield window
-
-
-@pytest.fixture
-def page(browser, server):
-    browser.get(server.url)
-    wait(browser).until(lambda _: browser.execute_script("return choose.dataset.ready"))
-    return browser
-
-
-@pytest.fixture
-def paths(tmp_path, photos):
-    """A gray photo with EXIF, another, and one that is none."""
-    exif = Image.Exif()
-    exif[0x010E] = "a cat"
-    for name, photo in (("old cat.jpg", photos["chelsea"]), ("coffee.png", photos["coffee"])):
-        small = np.ascontiguousarray(photo[::3, ::3])
-        Image.fromarray(small).convert("L").save(tmp_path / name, exif=exif)
-    (tmp_path / "notes.jpg").write_text("no photo")
-    return [str(tmp_path / name) for name in ("old cat.jpg", "coffee.png", "notes.jpg")]
-
-
-def wait(browser):
-    return WebDriverWait(browser, 100, 0.1)
-
-
-def find(page, name):
-    return page.find_element(By.ID, name)
-
-
-def put(page, *paths):
-    find(page, "choose").send_keys("\n".join(paths))
-
-
-def said(page, text):
-    wait(page).until(lambda _: text in find(page, "status").text, f"not said: {text}")
-
-
-def pixels(page, name):
-    width, height, data = page.execute_script(PIXELS, name)
-    return np.array(data, np.uint8).reshape(height, width, 4)[..., :3]
-
-
-def move(page, name, value):
-    """Move a slider, and wait for what it paints."""
-    page.execute_async_script(
-        "const [name, value, done] = arguments, slider = document.getElementById(name);"
-        "slider.value = value;"
-        "for (const kind of ['input', 'change']) slider.dispatchEvent(new Event(kind));"
-        "requestAnimationFrame(() => requestAnimationFrame(() => done()))",
-        name,
-        value,
-    )
-
-
-def downloaded(folder, name):
-    until = time.monotonic() + 60
-    while not (folder / name).exists():
-        assert time.monotonic() < until, os.listdir(folder)
-        time.sleep(0.1)
-    return folder / name
 
 
 def test_a_photo_is_seen_in_colour_changed_and_saved(page, paths, downloads):
@@ -234,6 +137,9 @@ def test_the_map_and_the_other_language(page, paths):
 def test_it_fits_and_loads_nothing_from_elsewhere(page, paths, server):
     put(page, paths[0])
     said(page, "in colour")
+    find(page, "mode-hint").click()
+    find(page, "places").send_keys(Keys.ENTER)
+    wait(page).until(lambda _: page.find_elements(By.CSS_SELECTOR, "#swatches button"))
     for width in (360, 768, 1280):
         page.set_window_size(max(width, 500), 900)
         page.execute_cdp_cmd(

@@ -2,7 +2,7 @@
 
 const KNEE = 6 / 29, SLOPE = 841 / 108, STEPS = 4096, TINY = 1e-6;
 
-const LINEAR = Float32Array.from({ length: 256 }, (_, code) => {
+export const LINEAR = Float32Array.from({ length: 256 }, (_, code) => {
   const value = code / 255;
   return value > 0.04045 ? ((value + 0.055) / 1.055) ** 2.4 : value / 12.92;
 });
@@ -12,7 +12,12 @@ const CODES = Uint8Array.from({ length: STEPS + 1 }, (_, n) => {
   return Math.round(255 * Math.min(1, value > 0.0031308 ? 1.055 * value ** (1 / 2.4) - 0.055 : 12.92 * value));
 });
 
-function inverse(f) {
+/** sRGB, 0 to 255, of a linear value. */
+export function codeOf(value) {
+  return CODES[(Math.min(Math.max(value, 0), 1) * STEPS) | 0];
+}
+
+export function inverse(f) {
   return f > KNEE ? f * f * f : (f - 16 / 116) / SLOPE;
 }
 
@@ -65,14 +70,14 @@ export class Picture {
     }
   }
 
-  /** Paint lines (h, w, 4) times a saturation onto a canvas of this size. */
-  paint(lines, saturation, canvas) {
+  /** Paint lines (h, w, 4) onto a canvas of this size. */
+  paint(lines, canvas) {
     canvas.width = this.width;
     canvas.height = this.height;
     const context = canvas.getContext("2d"), out = context.createImageData(this.width, this.height), { data } = out;
     this.each(lines, 4, (n, values) => {
       const code = this.codes[n], y = LINEAR[code], light = this.light[n];
-      const a = (values[0] * light + values[2]) * saturation, b = (values[1] * light + values[3]) * saturation;
+      const a = values[0] * light + values[2], b = values[1] * light + values[3];
       const x = inverse(F[code] + a / 500), z = inverse(F[code] - b / 200);
       let red = 3.07998 * x - 1.537152 * y - 0.542821 * z - y;
       let green = -0.921248 * x + 1.87599 * y + 0.045247 * z - y;
@@ -91,20 +96,11 @@ export class Picture {
   }
 }
 
-/** The lines at a temperature, between those of [{temperature, lines}] that are nearest. */
+/** The ab at a temperature, between those of [{temperature, ab}] that are nearest. */
 export function at(steps, temperature) {
   const behind = steps.findIndex((step) => step.temperature >= temperature);
-  if (behind <= 0) return steps.at(behind).lines;
+  if (behind <= 0) return steps.at(behind).ab;
   const low = steps[behind - 1], high = steps[behind];
   const share = (temperature - low.temperature) / (high.temperature - low.temperature);
-  return low.lines.map((value, n) => value + (high.lines[n] - value) * share);
-}
-
-/** Paint levels (h, w) of 0 to 255 onto a canvas of as many pixels: the higher, the brighter. */
-export function paintLevels(levels, [rows, columns], canvas) {
-  canvas.width = columns;
-  canvas.height = rows;
-  const context = canvas.getContext("2d"), out = context.createImageData(columns, rows);
-  levels.forEach((level, n) => out.data.set([level, level * 0.8, 40 + level * 0.2, 255], 4 * n));
-  context.putImageData(out, 0, 0);
+  return low.ab.map((value, n) => value + (high.ab[n] - value) * share);
 }

@@ -1,7 +1,11 @@
 // The page: photos come in, are shown gray at once, then in colour, and go out.
 
-import { Picture, at, numbers, paintLevels } from "./colour.js";
+import { copy, dataOf, fill, shrunk } from "./canvas.js";
+import { Cells } from "./cells.js";
+import { Chooser } from "./chooser.js";
+import { Picture, at, numbers } from "./colour.js";
 import { refusal, resultName } from "./files.js";
+import { Hints } from "./hints.js";
 import { Refusal, colorize, info, preview } from "./server.js";
 import { change, text, translate } from "./texts.js";
 import { zip } from "./zip.js";
@@ -9,6 +13,7 @@ import { zip } from "./zip.js";
 const LONG = 1000, SMALL = 160; // pixels of a longer side: of the picture, of an alternative's
 const $ = (id) => document.getElementById(id);
 const photos = [];
+const chooser = new Chooser({ changed: adjust, tell, save });
 let limits = null, current = null, told = null, isBusy = false;
 
 function tell(name, values, isBad = false) {
@@ -29,38 +34,10 @@ function refuse(photo) {
   tell(...photo.failed, true);
 }
 
-/** A canvas of an image at no more than `long` pixels, in gray. */
-function shrunk(image, long) {
-  const scale = Math.min(1, long / Math.max(image.width, image.height));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(image.width * scale));
-  canvas.height = Math.max(1, Math.round(image.height * scale));
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.imageSmoothingQuality = "high";
-  context.drawImage(image, 0, 0, canvas.width, canvas.height);
-  const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
-  for (let n = 0; n < pixels.data.length; n += 4) {
-    const [red, green, blue] = pixels.data.subarray(n, n + 3);
-    pixels.data.fill(Math.round(0.2126 * red + 0.7152 * green + 0.0722 * blue), n, n + 3);
-  }
-  context.putImageData(pixels, 0, 0);
-  return canvas;
-}
-
-function dataOf(canvas) {
-  return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-}
-
-function copy(from, to) {
-  to.width = from.width;
-  to.height = from.height;
-  to.getContext("2d").drawImage(from, 0, 0);
-}
-
 /** Add files, show them gray, and ask for their colours. */
 async function add(files) {
   for (const file of files) {
-    const photo = { file, name: file.name || "photo.png", tilt: 0 };
+    const photo = { file, name: file.name || "photo.png", tilt: 0, hints: new Hints() };
     photos.push(photo);
     photo.button = entry(photo);
     const why = await refusal(file, limits);
@@ -112,25 +89,27 @@ async function work() {
 
 /** Keep what the server found, with pictures to paint on. */
 async function understand(photo, found) {
-  const { grid } = found, range = numbers(found.range, Float32Array);
-  const bytes = numbers(found.gray, Uint8Array);
-  photo.gray = shrunk(await createImageBitmap(new Blob([bytes], { type: "image/jpeg" })), LONG);
-  photo.picture = new Picture(dataOf(photo.gray), grid, range);
-  photo.small = new Picture(dataOf(shrunk(photo.gray, SMALL)), grid, range);
-  const unpacked = (step) => ({ ...step, lines: numbers(step.lines, Float32Array) });
-  photo.steps = found.lines.map(unpacked);
-  photo.alternatives = found.alternatives.map(unpacked);
+  const floats = (values) => numbers(values, Float32Array), light = floats(found.light);
+  photo.cells = new Cells(found, light, found.unsure ? floats(found.unsure) : light.map(() => 1));
+  photo.smallGray = new Blob([numbers(found.gray, Uint8Array)], { type: "image/jpeg" });
+  photo.gray = shrunk(await createImageBitmap(photo.smallGray), LONG);
+  photo.picture = new Picture(dataOf(photo.gray), found.grid, photo.cells.range);
+  photo.small = new Picture(dataOf(shrunk(photo.gray, SMALL)), found.grid, photo.cells.range);
+  photo.steps = found.colours.map((step) => ({ ...step, ab: floats(step.ab) }));
+  photo.alternatives = found.alternatives.map((one) => ({ ...one, ab: floats(one.ab) }));
   photo.levels = found.uncertainty && numbers(found.uncertainty, Uint8Array);
   photo.saturation = found.saturation;
   photo.temperature = found.temperature;
   photo.found = found;
-  photo.small.paint(lines(photo), photo.saturation, photo.thumbnail);
+  photo.small.paint(lines(photo), photo.thumbnail);
   $("download-all").hidden = photos.filter((one) => one.found).length < 2;
 }
 
-function lines(photo) {
-  if (photo.tilt) return photo.alternatives[photo.tilt].lines;
-  return photo.temperature === null ? photo.steps[0].lines : at(photo.steps, photo.temperature);
+/** The lines of a photo's cells as it is chosen now, or of another alternative. */
+function lines(photo, tilt = photo.tilt) {
+  const { cells, steps, temperature, saturation } = photo;
+  const ab = tilt ? photo.alternatives[tilt].ab : temperature === null ? steps[0].ab : at(steps, temperature);
+  return cells.lines(cells.follow(ab.map((value) => value * saturation), photo.hints.list));
 }
 
 /** Show a photo, in colour as far as it is. */
@@ -139,6 +118,7 @@ function show(photo) {
   for (const one of photos) one.button.setAttribute("aria-current", String(one === photo));
   $("work").hidden = !photo.gray;
   $("panel").inert = !photo.found;
+  chooser.show(photo);
   $("name").textContent = photo.name;
   if (!photo.gray) return;
   copy(photo.gray, $("before"));
@@ -153,7 +133,8 @@ function show(photo) {
   if (found.temperature !== null) {
     $("temperature").min = photo.steps[0].temperature;
     $("temperature").max = photo.steps.at(-1).temperature;
-    paintLevels(photo.levels, found.grid, $("doubt"));
+    const [rows, columns] = found.grid; // the brighter, the less sure
+    fill($("doubt"), columns, rows, (n) => [photo.levels[n], photo.levels[n] * 0.8, 40 + photo.levels[n] * 0.2, 255]);
     offer(photo);
   }
   adjust();
@@ -181,14 +162,14 @@ function offer(photo) {
 
 function paintAlternatives(photo) {
   [...$("alternatives").querySelectorAll("canvas")].forEach((canvas, number) => {
-    photo.small.paint(photo.alternatives[number].lines, photo.saturation, canvas);
+    photo.small.paint(lines(photo, number), canvas);
   });
 }
 
 let planned = 0;
 
-/** Paint the current photo as its settings are, at the next frame. */
-function adjust() {
+/** Paint the current photo as its settings are, at the next frame; once they stay, all of it. */
+function adjust(stays = false) {
   const photo = current;
   $("saturation").value = photo.saturation;
   $("saturation-value").value = photo.saturation.toFixed(2);
@@ -199,8 +180,11 @@ function adjust() {
   }
   cancelAnimationFrame(planned);
   planned = requestAnimationFrame(() => {
-    photo.picture.paint(lines(photo), photo.saturation, $("after"));
-    photo.small.paint(lines(photo), photo.saturation, photo.thumbnail);
+    const found = lines(photo);
+    photo.picture.paint(found, $("after"));
+    photo.small.paint(found, photo.thumbnail);
+    chooser.tellPlace();
+    if (stays && photo.levels) paintAlternatives(photo);
   });
 }
 
@@ -220,7 +204,7 @@ async function download(chosen) {
   for (const [number, photo] of chosen.entries()) {
     tell("making", { name: photo.name, done: number + 1, count: chosen.length });
     try {
-      const blob = await colorize(photo.file, parameters(photo), () => tell("busy", { name: photo.name }));
+      const blob = await colorize(photo.file, parameters(photo), photo.hints, () => tell("busy", { name: photo.name }));
       made.push({ name: resultName(photo.name, blob.type), blob });
     } catch (error) {
       tell("failed", { name: photo.name, detail: error.message }, true);
@@ -257,7 +241,7 @@ function listen() {
     current.saturation = Number($("saturation").value);
     adjust();
   });
-  $("saturation").addEventListener("change", () => current.levels && paintAlternatives(current));
+  $("saturation").addEventListener("change", () => adjust(true));
   $("temperature").addEventListener("input", () => {
     current.temperature = Number($("temperature").value);
     adjust();
@@ -267,6 +251,7 @@ function listen() {
   $("download-all").addEventListener("click", () => download(photos.filter((photo) => photo.found)));
   $("reset").addEventListener("click", () => {
     Object.assign(current, { saturation: current.found.saturation, temperature: current.found.temperature, tilt: 0 });
+    if (current.hints.list.length) current.hints.set([]);
     show(current);
   });
   $("panel").addEventListener("submit", (event) => event.preventDefault());

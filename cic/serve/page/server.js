@@ -31,11 +31,12 @@ async function ask(path, options = {}) {
   throw new Refusal(answer.status, problem.detail);
 }
 
-/** POST a file; while the server is busy, `busy()` and again. */
-async function send(path, file, busy) {
+/** POST a file, or a form; while the server is busy, `busy()` and again. */
+async function send(path, body, busy) {
+  const headers = body instanceof FormData ? {} : { "Content-Type": "application/octet-stream" };
   for (;;) {
     try {
-      return await ask(path, { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } });
+      return await ask(path, { method: "POST", body, headers });
     } catch (error) {
       if (error.status !== 429) throw error;
       busy();
@@ -54,7 +55,18 @@ export async function preview(file, busy) {
   return (await send("api/preview", file, busy)).json();
 }
 
-/** The photo in colours, a Blob, with these parameters. */
-export async function colorize(file, parameters, busy) {
-  return (await send(`api/colorize?${new URLSearchParams(parameters)}`, file, busy)).blob();
+/** [{color, probability}] that are likely at a pixel. */
+export async function choices(file, { x, y }, busy) {
+  return (await (await send(`api/choices?${new URLSearchParams({ x, y })}`, file, busy)).json()).choices;
+}
+
+/** The photo in colours, a Blob, with these parameters and Hints. */
+export async function colorize(file, parameters, hints, busy) {
+  let body = file;
+  if (hints.list.length) {
+    body = new FormData();
+    body.append("hints", hints.json);
+    body.append("photo", file);
+  }
+  return (await send(`api/colorize?${new URLSearchParams(parameters)}`, body, busy)).blob();
 }
