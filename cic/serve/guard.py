@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cic.serve import problems
 from cic.serve.figures import Figures
-from cic.serve.problems import Problem
+from cic.serve.problems import RETRY, Problem
 
 POLICY = (  # what the page may load: itself, and the pictures that it makes
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -31,6 +31,7 @@ SAFE = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+MOST = 256  # connections
 LOCAL = ("localhost", "127.0.0.1", "::1")
 SECRET = ("/api/colorize", "/api/preview", "/api/choices", "/metrics")  # what a token is asked for
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -42,8 +43,11 @@ class Guard:
 
     With a `token` it is asked for, as a bearer's. With `local` the Host must be this machine's: so
     no page of another site can have a browser here ask under its own name. Of other sites' pages
-    those of the `origins` may ask, no others.
+    those of the `origins` may ask, no others. While there are more than MOST `connections`, those
+    of the server that runs it, requests are refused.
     """
+
+    connections: Collection[object] = ()
 
     def __init__(
         self,
@@ -94,6 +98,9 @@ class Guard:
 
     def _refused(self, scope: Scope, headers: Headers, origin: str) -> Response | None:
         """The answer to who may not ask, or asks whether it may; raises Problem."""
+        if len(self.connections) > MOST:
+            full = RETRY | {"Connection": "close"}
+            raise Problem(503, f"more than {MOST} connections: send it again later", full)
         host = _HOST.fullmatch(headers.get("host", ""))
         if self.local and (not host or (host[1] or host[2]).lower() not in LOCAL):
             raise Problem(421, "this server is asked as localhost alone; --host changes it")

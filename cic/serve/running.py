@@ -11,7 +11,6 @@ from cic.serve.guard import Guard
 from cic.system.errors import InputError
 
 GOODBYE = 20  # seconds in which the photos at work are finished
-CONNECTIONS = 256
 HEADER_BYTES = 16_384
 
 
@@ -54,12 +53,12 @@ def run(app: Guard, crew: Crew, listening: socket.socket) -> None:
         lifespan="off",
         ws="none",
         http="h11",
-        limit_concurrency=CONNECTIONS,
         h11_max_incomplete_event_size=HEADER_BYTES,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=GOODBYE,
     )
     server = Server(config, crew)
+    app.connections = server.server_state.connections
     try:
         server.run(sockets=[listening])
     except (KeyboardInterrupt, SystemExit):  # it hands the signal on once all is done

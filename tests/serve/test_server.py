@@ -2,6 +2,7 @@
 
 import base64
 import concurrent.futures
+import contextlib
 import io
 import json
 import random
@@ -21,6 +22,7 @@ from cic.colorize.alternatives import most_likely
 from cic.colour.lab import lightness
 from cic.photos import images
 from cic.photos.memory import InMemory
+from cic.serve.guard import MOST
 from helpers.served import TOKEN, Server, data_of, form
 
 pytestmark = pytest.mark.slow
@@ -204,6 +206,18 @@ def test_more_photos_than_can_wait_are_sent_away(server, jpeg):
     assert set(statuses) == {200, 429}
     assert statuses.count(200) >= 5
     assert all(headers["Retry-After"] for status, headers, _ in answers if status == 429)
+
+
+def test_more_connections_than_there_may_be_are_told_so(server):
+    with contextlib.ExitStack() as stack:
+        for _ in range(MOST):
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+        status, headers, body = server.ask("GET", "/health")
+        assert (status, headers["Retry-After"]) == (503, "2")
+        assert json.loads(body)["detail"] == "more than 256 connections: send it again later"
+    until = time.monotonic() + 10
+    while server.ask("GET", "/health")[0] != 200:
+        assert time.monotonic() < until
 
 
 def test_a_token_is_asked_for_and_the_end_is_clean(tmp_path, jpeg):
