@@ -217,3 +217,15 @@ def test_every_recipe_is_named_in_the_guide_of_training():
     families = tuple(span.removesuffix("...") for span in found if span.endswith("..."))
     names = importlib.import_module("cic.training.recipes").names()
     assert {name for name in names if not name.startswith(families)} <= found
+
+
+def test_the_card_begins_as_model_hubs_read_it():
+    """The front matter: keys of the form that Hugging Face describes, and no more lists than it."""
+    start, front, rest = read("cic/data/README.md").split("---\n", 2)
+    keys = re.findall(r"^(\w+):", front, re.MULTILINE)
+    assert start == ""
+    assert rest.startswith("\n# ")
+    assert keys == ["license", "pipeline_tag", "library_name", "tags", "metrics"]
+    assert all(re.fullmatch(r"\w+:( [\w.-]+)?|- [\w.-]+", line) for line in front.splitlines())
+    license = (ROOT / "setup.cfg").read_text().partition("license = ")[2].splitlines()[0]
+    assert f"license: {license.lower()}\n" in front
