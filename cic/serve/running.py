@@ -2,9 +2,12 @@
 
 import socket
 import sys
+import time
 from types import FrameType
+from typing import cast
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cic.serve.crew import Crew
 from cic.serve.guard import Guard
@@ -12,14 +15,30 @@ from cic.system.errors import InputError
 
 GOODBYE = 20  # seconds in which the photos at work are finished
 HEADER_BYTES = 16_384
+HEADERS_WITHIN = 10.0  # seconds, from a connection or the answer before
 
 
 class Server(uvicorn.Server):
-    """A server that tells its Crew as soon as it is to end."""
+    """A server that tells its Crew as soon as it is to end, and closes connections that only wait.
+
+    uvicorn waits for ever for the headers of a request.
+    """
 
     def __init__(self, config: uvicorn.Config, crew: Crew) -> None:
         super().__init__(config)
         self.crew = crew
+        self.since: dict[H11Protocol, float] = {}  # when a connection began to ask for nothing
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what is done ten times a second."""
+        now = time.monotonic()
+        there = cast("set[H11Protocol]", self.server_state.connections)  # `run` asks for h11
+        idle = [one for one in there if not one.cycle or one.cycle.response_complete]
+        self.since = {one: self.since.get(one, now) for one in idle}
+        for one, begin in self.since.items():
+            if now - begin > HEADERS_WITHIN:
+                one.transport.abort()
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal: no photo is begun from now on."""

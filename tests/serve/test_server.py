@@ -4,6 +4,7 @@ import base64
 import concurrent.futures
 import contextlib
 import io
+import itertools
 import json
 import random
 import re
@@ -185,17 +186,26 @@ def test_mutated_photos_end_nothing(server, jpeg):
     assert b"workers_replaced_total 0" in server.ask("GET", "/metrics")[2]
 
 
-def test_a_slow_client_holds_up_nobody_and_is_ended(server, jpeg):
-    """It takes the ten seconds that every client has."""
+def test_slow_clients_hold_up_nobody_and_are_ended(server, jpeg):
+    """They take the ten seconds that every client has: for a body, and for its headers."""
     head = b"POST /api/colorize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as line:
+    place = ("127.0.0.1", server.port)
+    with (
+        socket.create_connection(place, timeout=60) as line,
+        socket.create_connection(place, timeout=60) as other,
+    ):
         line.sendall(head)
         begin = time.monotonic()
         assert server.post(jpeg)[0] == 200
-        while time.monotonic() - begin < 9.5:
+        for letter in itertools.cycle(head[:40]):
+            if time.monotonic() - begin > 9:
+                break
             line.sendall(b"x")
+            other.sendall(bytes([letter]))
             time.sleep(0.5)
         assert line.recv(1000).startswith(b"HTTP/1.1 408 ")
+        with contextlib.suppress(ConnectionResetError):
+            assert other.recv(1000) == b""
         assert time.monotonic() - begin < 30
 
 
