@@ -21,7 +21,7 @@ from cic.colorize.colorizer import (
     network_size,
 )
 from cic.colorize.enlarge import in_strips, resample
-from cic.colorize.jobs import list_jobs
+from cic.colorize.jobs import find, list_jobs
 from cic.colorize.settings import DEFAULTS
 from cic.colorize.work import colorize_files
 from cic.colour.distributions import decode
@@ -681,3 +681,10 @@ def test_in_a_files_own_folder_nothing_is_replaced(tmp_path, photo):
     named = str(tmp_path / "old.png")
     jobs = [(str(tmp_path / "old.ppm"), named)]
     assert list_jobs([jobs[0][0]], named) == (jobs, [])
+
+
+def test_a_photo_that_is_refused_is_not_called_none(tmp_path, photo, capsys):
+    for name in ("old.ppm", "old.png"):
+        images.write(tmp_path / name, photo)
+    assert len(find([str(tmp_path / "old.ppm")], str(tmp_path)).problems) == 1
+    assert capsys.readouterr().out.count("\n") == 1

@@ -8,6 +8,7 @@ import pytest
 
 from cic.system import files
 from cic.system.background import Background
+from cic.system.errors import FileError
 
 
 def names_in(folder):
@@ -85,3 +86,8 @@ def test_ctrl_c_just_after_a_file_took_its_place_is_no_error_of_the_file(tmp_pat
     with pytest.raises(KeyboardInterrupt), files.replacing(tmp_path / "a") as fresh:
         Path(fresh).write_text("whole")
     assert (tmp_path / "a").read_text() == "whole"
+
+
+def test_a_path_that_no_system_takes_is_refused_before_any_work(tmp_path):
+    with pytest.raises(FileError, match=r"bytes; a path of 4095 can be written"):
+        files.check(tmp_path / ("d/" * 2100) / "x.png")
