@@ -35,7 +35,7 @@ class Row(NamedTuple):
     def cells(self):
         """The texts of its cells."""
         missed = " **missed**" if self.met is False else ""
-        digits = ".1f" if self.unit else ".2g"
+        digits = ".1f" if self.unit else ".3g"
         ratio = f"{self.figure:{digits}}{self.unit}{missed}"
         return self.what, self.theirs, self.ours, ratio, self.aim
 
