@@ -1,6 +1,7 @@
 """Film -> film: each frame coloured as a photo is, its colours held still within each shot.
 
-Frame -> lightness -> network -> distribution -> `Smoother` -> ab -> `add_colour` -> frame
+Frame -> lightness -> network -> distribution -> `Smoother` -> ab -> `Guide`, if there is a
+reference -> `add_colour` -> frame
 
 Up to the distribution several frames are worked on at once, each with one thread, so that a film is
 the same on any number of cores.
@@ -13,6 +14,8 @@ import numpy as np
 from PIL import Image
 
 from cic.colorize.colorizer import Colorizer, add_colour
+from cic.colorize.hints import spread
+from cic.colorize.reference import Guide
 from cic.colorize.smoothing import SMOOTHING, Smoother
 from cic.colour.distributions import log_softmax
 from cic.colour.lab import lightness
@@ -36,7 +39,7 @@ class Seen(NamedTuple):
 
     light: Floats
     values: Floats
-    guide: Floats | None
+    edges: Floats | None
     ab: Floats | None
 
 
@@ -45,28 +48,38 @@ class Painter:
 
     They are coloured by a colorize.Colorizer and smoothed as smoothing.Smoother does. Then
     `observe(light, plain, smooth, cut)` is told of each: its lightness at the size that the network
-    sees, the ab (h, w, 2) without and with smoothing, and whether it begins a shot.
+    sees, the ab (h, w, 2) without and with smoothing, and whether it begins a shot. With a
+    reference.Guide shots follow coloured key frames.
     """
 
     def __init__(
-        self, colorizer: Colorizer, smoothing: float = SMOOTHING, observe: Watch | None = None
+        self,
+        colorizer: Colorizer,
+        smoothing: float = SMOOTHING,
+        observe: Watch | None = None,
+        guide: Guide | None = None,
     ) -> None:
         self.colorizer, self.smoother, self.observe = colorizer, Smoother(smoothing), observe
+        self.guide = guide or Guide(colorizer)
 
     def look(self, rgb: Bytes) -> Seen:
         """What is Seen of a frame, whatever came before it."""
         image = Image.fromarray(rgb)
         values = self._averageable(self.colorizer.output(image))
         light = lightness(self.colorizer.shrunk(image))
-        ab = self._ab(values) if self.observe else None
-        return Seen(light, values, self.colorizer.guide(image), ab)
+        plain = self._ab(values, light) if self.observe else None
+        return Seen(light, values, self.colorizer.guide(image), plain)
 
     def __call__(self, rgb: Bytes, seen: Seen | None = None) -> Bytes:
-        light, values, guide, plain = seen or self.look(rgb)
-        ab = self._ab(self.smoother(values, light))
-        if self.observe and plain is not None:
-            self.observe(light, plain, ab, self.smoother.cut)
-        return add_colour(rgb, ab, self.colorizer.grid, guide)
+        light, values, edges, plain = seen or self.look(rgb)
+        smooth, cut = self.smoother(values, light), self.smoother.cut
+        told = self.guide(Image.fromarray(rgb), light, cut)
+        ab = self._ab(smooth, light, told)
+        if self.observe:
+            if plain is None or told:
+                plain = self._ab(values, light, told)
+            self.observe(light, plain, ab, cut)
+        return add_colour(rgb, ab, self.colorizer.grid, edges)
 
     def _averageable(self, output: Floats) -> Floats:
         """What the network says -> what has a mean: probabilities of logits, else itself."""
@@ -74,10 +87,13 @@ class Painter:
             return output
         return np.exp(log_softmax(output, axis=0))
 
-    def _ab(self, values: Array) -> Floats:
+    def _ab(self, values: Array, light: Floats, told: tuple[Array, Array] | None = None) -> Floats:
+        """ab (h, w, 2) of what the network says, as cells that a Guide told of want them."""
+        logits = None
         if self.colorizer.has_distribution:
-            values = np.log(np.maximum(values, UNLIKELY))
-        return self.colorizer.ab_of(values)
+            values = logits = np.log(np.maximum(values, UNLIKELY))
+        ab = self.colorizer.ab_of(values)
+        return spread(ab, *told, self.colorizer.grid.sample(light), logits) if told else ab
 
 
 def colorize(
@@ -87,6 +103,7 @@ def colorize(
     smoothing: float = SMOOTHING,
     observe: Watch | None = None,
     deinterlace: bool = False,
+    guide: Guide | None = None,
 ) -> int:
     """Colorize the film `source` to `target`: the number of frames; see `Painter` and `video`.
 
@@ -94,5 +111,5 @@ def colorize(
     """
     if is_address(target):
         raise PhotoError(f"{source!r}: {stored.FILM}")
-    painter = Painter(colorizer, smoothing, observe)
+    painter = Painter(colorizer, smoothing, observe, guide)
     return rewrite.rewrite(source, target, painter, deinterlace, painter.look)

@@ -120,6 +120,16 @@ def follow(
     if not hints:
         return ab
     place, wanted = _measured(hints, sides, light.shape)
+    return spread(ab, place, wanted, light, logits)
+
+
+def spread(
+    ab: Floats, place: Array, wanted: Array, light: Floats, logits: Floats | None = None
+) -> Floats:
+    """ab (h, w, 2) of cells of which those numbered `place` (n,) are to have `wanted` (n, 2).
+
+    For the rest see `follow`.
+    """
     features = _features(ab, light)
     doubt = np.ones(light.size) if logits is None else unsure(logits).ravel()
     colours = ab.reshape(-1, 2).astype(float)

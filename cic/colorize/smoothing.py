@@ -75,16 +75,16 @@ class Shots:
         self.recent: list[float] = []
 
     def __call__(self, light: Array) -> bool:
-        blocks = _blocks(light)
+        blocks = blocks_of(light)
         known = self.before is not None and self.before.shape == blocks.shape
-        change = _difference(self.before, blocks) if known else np.inf  # type: ignore[arg-type]
+        change = difference(self.before, blocks) if known else np.inf  # type: ignore[arg-type]
         first = change > CUT + max(self.recent, default=0)
         self.before = blocks
         self.recent = [] if first else [*self.recent, change][-RECENT:]
         return bool(first)
 
 
-def _blocks(light: Array) -> Array:
+def blocks_of(light: Array) -> Array:
     """(H, W) -> its means over GRID blocks along the short side, less the mean of all."""
     short = min(light.shape)
     height, width = (max(1, round(GRID * side / short)) for side in light.shape)
@@ -93,6 +93,7 @@ def _blocks(light: Array) -> Array:
     return blocks - blocks.mean()
 
 
-def _difference(one: Array, other: Array) -> float:
+def difference(one: Array, other: Array) -> float:
+    """By how much two pictures differ of which these are the blocks: see `Shots`."""
     variance = np.square(one).mean() + np.square(other).mean() + 2 * NOISE**2
     return float(np.square(one - other).mean() / variance)

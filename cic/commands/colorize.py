@@ -17,6 +17,7 @@ A film (pip install av) keeps its sound, rate, timestamps and shape. Its colours
 the frames of a shot, so that they flicker less; how much is printed for each film: the mean change
 of ab from frame to frame where the lightness stays, in CIELAB units. Sound that the players of the
 new file do not know becomes AAC (Opus in WebM); what is left out is named before the first frame.
+With --reference frame.png, a frame that was coloured by hand, its shot follows these colours.
 """
 
 import argparse
@@ -50,10 +51,10 @@ from metric.figures.flicker import FilmFigures
 FORMATS = ("png", "jpg", "tif", "webp", "bmp")  # of standard output
 NOT_PIPED = (  # flags that mean several files or pictures
     *("alternatives", "uncertainty", "all_pages", "smoothing", "deinterlace", "skip_existing"),
-    *("manifest", "share", "ray"),
+    *("manifest", "share", "ray", "reference"),
 )
 # Flags that mean one photo, one machine, or any number of results of a photo.
-NOT_ON_RAY = ("share", "hints", "all_pages", "smoothing", "deinterlace")
+NOT_ON_RAY = ("share", "hints", "all_pages", "smoothing", "deinterlace", "reference")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -102,6 +103,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="S",
         help="weight of a film's frames before in its colours, 0 (none) to 0.99 (%(default)s)",
     )
+    add(
+        "--reference",
+        action="append",
+        default=[],
+        metavar="PHOTO",
+        help="coloured frame of a film, which its shot follows; several times for several shots",
+    )
     add("--deinterlace", action="store_true", help="make whole pictures of a tape's fields (bwdif)")
     add(
         "--skip_existing",
@@ -145,15 +153,27 @@ def smoothing(text: str) -> float:
     return number
 
 
-def colorize_film(
-    colorizer: Colorizer, source: str, target: str, smoothing: float, deinterlace: bool
-) -> None:
-    """Colorize a film and print what the smoothing did to it."""
-    from cic.colorize import film  # heavy, and photos need none of it
+def colorize_film(colorizer: Colorizer, source: str, target: str, args: argparse.Namespace) -> None:
+    """Colorize a film and print what the smoothing did to it, and which references it has not."""
+    from cic.colorize import film, reference  # heavy, and photos need none of it
 
     figures = FilmFigures()
-    frames = film.colorize(colorizer, source, target, smoothing, figures.update, deinterlace)
+    guide = reference.Guide(colorizer, args.references)
+    frames = film.colorize(
+        colorizer, source, target, args.smoothing, figures.update, args.deinterlace, guide
+    )
     tqdm.write(f"{target}: {frames} frames, {figures.shots} shots; {figures}")
+    for one in guide.unused:
+        tqdm.write(f"{one.name}: no frame of {source!r} resembles it, so nothing follows it")
+
+
+def references_of(args: argparse.Namespace) -> list[Any]:
+    """The key frames of --reference, opened."""
+    if not args.reference:
+        return []
+    from cic.colorize import reference  # heavy, and photos need none of it
+
+    return [reference.opened(path) for path in args.reference]
 
 
 def hints_of(args: argparse.Namespace) -> tuple[hints.Hint, ...]:
@@ -237,9 +257,7 @@ def worker(args: argparse.Namespace, pictures: Pictures, ray: Any) -> Worker:
         return here(
             colorizer,
             pictures,
-            lambda source, target: colorize_film(
-                colorizer, source, target, args.smoothing, args.deinterlace
-            ),
+            lambda source, target: colorize_film(colorizer, source, target, args),
         )
     backend = backends.get(args.backend).NAME
     make = partial(backends.colorizer, args.weights, backend, args.device, **changes)
@@ -257,9 +275,10 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     with ray_of(args) as ray:
         part = Part(shares.chosen(args.share), args.skip_existing, args.manifest)
         listing = jobs.find(args.paths, args.output, films=True)
-        if args.deinterlace and not any(sources.is_film(source) for source, _ in listing.jobs):
-            raise InputError("--deinterlace: there is no film among them")
-        chosen = hints_of(args)
+        for name in ("deinterlace", "reference"):
+            if getattr(args, name) and not any(sources.is_film(job[0]) for job in listing.jobs):
+                raise InputError(f"--{name}: there is no film among them")
+        args.references, chosen = references_of(args), hints_of(args)
         if args.hints:
             refuse_hints(args, listing.jobs)
         pictures = Pictures(

@@ -78,6 +78,7 @@ def desk(tmp_path_factory, photos, bucket):
     hint = next(b.text for b in documents.blocks(documents.read(HINTS)) if b.language == "json")
     (folder / "hints.json").write_text(hint)
     films.write(folder / "film.mp4", films.pan(photos["coffee"], 4))
+    put(folder / "key.png", films.pan(photos["coffee"], 1)[0])
     torch.save(colorizers.eccv().state_dict(), folder / AUTHORS)
     torch.save(lite_zoo.seeded(2, 1000).state_dict(), folder / LITE)
     for name in ("full", "no-rebalance", "rebalance", "new"):

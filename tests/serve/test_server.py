@@ -6,13 +6,16 @@ import contextlib
 import io
 import itertools
 import json
+import os
 import random
 import re
 import signal
 import socket
 import struct
+import sys
 import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -216,6 +219,30 @@ def test_more_photos_than_can_wait_are_sent_away(server, jpeg):
     assert set(statuses) == {200, 429}
     assert statuses.count(200) >= 5
     assert all(headers["Retry-After"] for status, headers, _ in answers if status == 429)
+
+
+def held(server):
+    """Bytes that the processes of a server have in memory together."""
+    me = Path("/proc") / str(server.process.pid)
+    ids = [server.process.pid, *(me / "task" / me.name / "children").read_text().split()]
+    pages = [int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in ids]
+    return sum(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_eight_clients_get_all_their_photos_and_memory_stays(server, jpeg):
+    def client(_):
+        statuses = []
+        while statuses.count(200) < 8:
+            statuses.append(server.post(jpeg, "?size=32")[0])
+            time.sleep(0.05 * (statuses[-1] == 429))
+        return set(statuses)
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(client, range(8)))
+        before = held(server)
+        assert set().union(*pool.map(client, range(8))) <= {200, 429}
+    assert held(server) < before + 20e6
 
 
 def test_more_connections_than_there_may_be_are_told_so(server):

@@ -212,7 +212,8 @@ def test_sigkill_at_any_moment_leaves_a_latest_that_loads(tmp_path):
         state, meta = reading.load(runs.checkpoint_path(tmp_path))
         assert meta["step"] in (written[-1], written[-1] + 1)  # killed before it could say so
         assert (state["optimizer/moment2/conv3_1.weight"] == meta["step"]).all()
-        assert (epochs := list(tmp_path.glob("epoch_[0-9]*")))
+        epochs = list(tmp_path.glob("epoch_[0-9]*"))
+        assert epochs
         for path in epochs:
             assert path.name == f"epoch_{checkpoint.load_own(path)[1]['step']}_model.safetensors"
 
