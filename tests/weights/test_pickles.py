@@ -59,6 +59,13 @@ def test_plain_objects_come_as_pickle_wrote_them(value, protocol):
     assert file.read() == b"behind"
 
 
+def test_a_name_that_has_lines_is_refused_in_one():
+    damaged = pickle.dumps(OrderedDict()).replace(b"collections", b"collect\nons")
+    with pytest.raises(ValueError, match=r"it names collect\\nons.OrderedDict, which no") as caught:
+        unpickle.load(io.BytesIO(damaged), read_frameworks.KNOWN, lambda _: None)
+    assert "\n" not in str(caught.value)
+
+
 @settings(max_examples=300)
 @given(data=st.data())
 def test_damage_is_a_value_error_and_nothing_else(data, tmp_path_factory):

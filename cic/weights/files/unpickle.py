@@ -11,7 +11,7 @@ import pickletools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
-from cic.system.text import shortened
+from cic.system.text import printable, shortened
 
 _VALUES = {  # operations that push their argument
     "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT",
@@ -177,7 +177,7 @@ class _Machine:
         elif self.stand_in and (stand_in := self.stand_in(full)):
             self.stack.append(Global(full, stand_in, is_class=True))
         else:
-            raise Refused(f"it names {full}, which no file of weights needs")
+            raise Refused(f"it names {printable(full)}, which no file of weights needs")
 
     def reduce(self) -> None:
         function, arguments = self._take(2)
