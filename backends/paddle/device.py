@@ -40,6 +40,6 @@ def has_tf32(device):
 
 def allow_tf32(allowed):
     """Let this process's float32 be TF32 on a GPU, or not: it is by default."""
-    if hasattr(core, "set_cublas_switch"):  # Paddle 3.0 without CUDA has no switches
+    if hasattr(core, "set_cublas_switch"):  # Paddle before 3.3 without CUDA has no switches
         core.set_cublas_switch(allowed)
         core.set_cudnn_switch(allowed)

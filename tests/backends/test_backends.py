@@ -468,7 +468,7 @@ def tf32_of(backend):
     from paddle.base import core
 
     if not hasattr(core, "get_cublas_switch"):
-        pytest.skip("Paddle 3.0 without CUDA has no switches")
+        pytest.skip("Paddle before 3.3 without CUDA has no switches")
     return {core.get_cublas_switch(), core.get_cudnn_switch()}
 
 
