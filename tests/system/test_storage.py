@@ -14,6 +14,10 @@ class Shaky(LocalFileSystem):
     protocol = "shaky"
     faults = ()
 
+    @classmethod
+    def _strip_protocol(cls, path):  # before 2026.9 it knows file:// alone
+        return super()._strip_protocol(path.removeprefix("shaky://"))
+
     def mv(self, *args, **more):
         if Shaky.faults:
             raise Shaky.faults.pop(0)
