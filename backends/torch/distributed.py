@@ -9,6 +9,9 @@ from torch import distributed
 from cic.system import launchers
 from cic.system.errors import ProcessError
 
+# Seconds in which gloo's threads let go of the last tensors. They need the interpreter for it: one
+# that comes when it is ending aborts the process, after the run (PyTorch 2.13.0).
+LAST = 0.3
 GRACE = 5  # seconds in which the launcher notices, and shows, which process ended first
 
 
@@ -104,3 +107,4 @@ def leave():
     """Leave the other processes."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
+        time.sleep(LAST)
