@@ -13,32 +13,23 @@ import numpy as np
 import pytest
 
 import backends
-from cic import networks
 from cic.colorize import cluster, jobs
 from cic.colorize.batch import Part, Pictures
 from cic.colorize.cluster import Cluster, Home, Item, Painter
-from cic.colorize.colorizer import Colorizer
 from cic.colorize.joblist import Relations
-from cic.colorize.settings import DEFAULTS
 from cic.colorize.task import Report
 from cic.commands import colorize
 from cic.photos import images
 from cic.system import locks
 from cic.system.cluster import Crew
 from cic.system.errors import FileError, InputError, SettingError
-from helpers import ROOT
+from helpers import ROOT, painter
 
 
 @pytest.fixture
 def paint():
     """A colorizer whose network finds one bin everywhere."""
-
-    def predict(array):
-        logits = np.zeros((1, 313, array.shape[2] // 4, array.shape[3] // 4), np.float32)
-        logits[:, 20] = 50
-        return logits
-
-    return Colorizer(networks.get("cic", width=0.125), predict, DEFAULTS.but(size=64))
+    return painter.paint()
 
 
 class Ray:

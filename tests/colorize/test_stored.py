@@ -5,16 +5,12 @@ import subprocess
 import sys
 
 import fsspec
-import numpy as np
 import pytest
 import s3fs
 from PIL import Image
 
 import backends
-from cic import networks
 from cic.colorize import film, jobs
-from cic.colorize.colorizer import Colorizer
-from cic.colorize.settings import DEFAULTS
 from cic.colorize.work import Part, Pictures
 from cic.commands import colorize, invalid, prepare
 from cic.photos import images, sources
@@ -22,7 +18,7 @@ from cic.system import files, storage
 from cic.system.addresses import AddressError
 from cic.system.errors import Error, InputError, MissingError, SettingError
 from cic.system.shares import Share
-from helpers import ROOT
+from helpers import ROOT, painter
 from helpers.store import CREDENTIALS, KEYS, Store
 
 IN, OUT = "s3://scans/album", "s3://made/album"
@@ -58,13 +54,7 @@ def store(server, monkeypatch):
 @pytest.fixture
 def paint():
     """A colorizer whose network finds one bin everywhere."""
-
-    def predict(array):
-        logits = np.zeros((1, 313, array.shape[2] // 4, array.shape[3] // 4), np.float32)
-        logits[:, 20] = 50
-        return logits
-
-    return Colorizer(networks.get("cic", width=0.125), predict, DEFAULTS.but(size=64))
+    return painter.paint()
 
 
 def put(folder, address=IN):

@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,34 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from selenium import webdriver
 
 from cic.colorize.colorizer import MAP, SHEET
 from cic.system import contents
+from helpers.browser import opened
 from metric.evaluating import still_there
 from metric.gallery import WIDEST, Exhibit, extremes, page, sheet, show
 
 pytestmark = pytest.mark.slow
 
 EVIL = 'it\'s <b>a</b> "cat" & café.jpg'
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-quic"),
-)
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser(tmp_path_factory):
     """Chromium without a screen."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("chromium and chromedriver are not installed: apt-get install chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in FLAGS:
-        options.add_argument(flag)
-    service = webdriver.ChromeService(driver)
-    with webdriver.Chrome(options, service) as window:
+    with opened(tmp_path_factory.mktemp("downloads")) as window:
         yield window
 
 
