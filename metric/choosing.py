@@ -58,7 +58,8 @@ def measure(
     for line in left_out.lines():
         tell(line, progress)
     shares = read_prior(choice.prior) if choice.prior else prior.default()
-    found = frontier.Frontier(choice.decodings(colorizer.settings.decoding), shares)
+    decodings = choice.decodings(colorizer.settings.decoding)
+    found = frontier.Frontier(decodings, shares, colorizer.refined)
     problems = []
     with told(progress, total=len(names), stream=sys.stderr) as bar:
         for name in bar.each(names):
@@ -75,6 +76,8 @@ def measure(
         "weights": os.path.basename(colorizer.weights),
         "sha256": download.sha256(colorizer.weights),
         "sizes": colorizer.settings.sizes,
+        "evenness": colorizer.settings.evenness,
+        "fade": colorizer.settings.fade,
         "prior": provenance.array_fingerprint(shares),
         "skipped": problems,
     }

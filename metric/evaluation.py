@@ -219,7 +219,7 @@ def predict(colorizer: Colorizer, image: Image.Image) -> Prediction:
     """Prediction for a Pillow image of mode RGB."""
     output = colorizer.output(image)
     # In the layout in which `colorizer.ab` has it: sums depend on it, and pictures on those.
-    ab = colorizer.ab_of(output)
+    ab = colorizer.ab_of(output, colorizer.light(image))
     # One layout here and on arrival in a worker, for the same reason.
     logits = np.ascontiguousarray(output) if colorizer.has_distribution else None
     return Prediction(ab, logits, colorizer.true_ab(image), colorizer.grid, colorizer.guide(image))

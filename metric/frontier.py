@@ -5,7 +5,7 @@ colours count, and the other way round: a decoding is worth choosing if none is 
 Beside them stand how colourful it is, and how much of it is orange and brown.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -16,7 +16,7 @@ from cic.colour import prior, rebalance
 from cic.colour.decoding import STATISTICS, Decoding
 from cic.colour.distributions import TEMPERATURE, soft_encode
 from cic.colour.lab import ab_distance, lab_to_rgb, recolor, rgb_to_lab
-from cic.system.arrays import Array, Bytes
+from cic.system.arrays import Array, Bytes, Floats
 from cic.system.typing import Json
 from metric import charts
 from metric.figures.auc import LAMBDAS, credit
@@ -44,28 +44,43 @@ def decodings(
     ]
 
 
+def as_decoded(ab: Floats, light: Floats) -> Floats:
+    """ab (h, w, 2) as they come: the `refined` of a Frontier that leaves them."""
+    return ab
+
+
 class Frontier:
     """Figures of many Decodings over photos, on the cells that the network sees; mergeable.
 
     `shares` (313,) is the prior of the balanced AuC, whose weights are 1 / (p / 2 + 1 / 626), by
-    default the bundled one. Colours are measured as shown: in 8 bits, and within sRGB.
+    default the bundled one. Colours are measured as shown: what `refined(ab, light)`, a
+    Colorizer's, makes of them, in 8 bits and within sRGB.
     """
 
-    def __init__(self, decodings: Iterable[Decoding], shares: Array | None = None) -> None:
-        self.decodings = list(decodings)
+    def __init__(
+        self,
+        decodings: Iterable[Decoding],
+        shares: Array | None = None,
+        refined: Callable[[Floats, Floats], Floats] = as_decoded,
+    ) -> None:
+        self.decodings, self.refined = list(decodings), refined
         shares = prior.default() if shares is None else shares
         self.bin_weights = rebalance.weights(shares, LAMBDAS["balanced"]).astype(np.float64)
         # Raw and balanced area, colourfulness, warm pixels: of all gray, the truth, each decoding.
         self.sums = np.zeros((2 + len(self.decodings), 4))
         self.pixels, self.weight, self.photos = 0, 0.0, 0
 
-    def update(self, logits: Array, light: Array, true_ab: Array) -> None:
+    def update(self, logits: Array, light: Floats, true_ab: Array) -> None:
         """Add a photo: logits (313, h, w), L (h, w) and true ab (h, w, 2) of its cells."""
         lab = np.concatenate([light[..., None], true_ab], axis=-1)
         truth = np.rint(255 * lab_to_rgb(lab)).astype(np.uint8)
         true_ab = rgb_to_lab(truth)[..., 1:]
         weights = self.bin_weights[soft_encode(true_ab, neighbors=1)[0][..., 0]]
-        made = [recolor(truth, np.zeros_like(true_ab)), truth, *self._pictures(logits, truth)]
+        made = [
+            recolor(truth, np.zeros_like(true_ab)),
+            truth,
+            *self._pictures(logits, light, truth),
+        ]
         for sums, picture in zip(self.sums, made, strict=True):
             ab = np.moveaxis(rgb_to_lab(picture)[..., 1:], -1, 0)
             area = credit(ab_distance(np.moveaxis(ab, 0, -1).astype(np.float64), true_ab))
@@ -74,13 +89,13 @@ class Frontier:
         self.weight += float(weights.sum())
         self.photos += 1
 
-    def _pictures(self, logits: Array, truth: Bytes) -> Iterator[Bytes]:
+    def _pictures(self, logits: Array, light: Floats, truth: Bytes) -> Iterator[Bytes]:
         """Yield what each decoding makes of the cells, (h, w, 3) uint8."""
         plain, ab = None, None
         for one in self.decodings:
             if plain != replace(one, saturation=1.0):
                 plain = replace(one, saturation=1.0)
-                ab = plain(logits)
+                ab = self.refined(plain(logits), light)
             yield recolor(truth, ab * np.float32(one.saturation))  # type: ignore[operator]
 
     def merge(self, other: "Frontier") -> None:

@@ -108,7 +108,7 @@ def measure(colorizer, photo, number, lines):
     image = images.shrink(images.open_rgb(photo), SIZE)
     truth, sides = np.asarray(image), (image.height, image.width)
     logits, light, guide = colorizer.output(image), colorizer.light(image), colorizer.guide(image)
-    ab, hints = colorizer.ab_of(logits), list(simulated(image, number))
+    ab, hints = colorizer.ab_of(logits, light), list(simulated(image, number))
     paint = partial(add_colour, truth, grid=colorizer.grid, guide=guide)
     for count in COUNTS:
         some = hints[:count]

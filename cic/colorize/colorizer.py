@@ -1,7 +1,7 @@
 """Photo -> photo: colours come from a small copy, the lightness stays the photo's own at full size.
 
-Photo -> `network_input` -> network -> logits -> `Decoding` -> ab -> `add_colour` -> photo; a
-network of regression gives the ab themselves.
+Photo -> `network_input` -> network -> logits -> `Decoding` -> ab -> `refine` -> `add_colour` ->
+photo; a network of regression gives the ab themselves.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +15,7 @@ from cic.colorize import alternatives, uncertainty
 from cic.colorize.enlarge import in_strips, resample
 from cic.colorize.hints import Choice, Hint, cell_of, follow, likely
 from cic.colorize.painting import Painting, along_edges
+from cic.colorize.refine import refine
 from cic.colorize.settings import DEFAULTS, GUIDED, Settings, refuse_idle
 from cic.colour.grid import EVERY_FOURTH, STRIDE, Grid
 from cic.colour.lab import lightness
@@ -76,12 +77,23 @@ class Decoder:
         """How the cells of an output lie on what the network sees of a photo, an grid.Grid."""
         return Grid(self.stride, self.settings.target_mean)
 
-    def ab_of(self, output: Floats) -> Floats:
-        """ab (h', w', 2) float32, CIELAB units, of what the network puts out for a photo."""
+    def ab_of(self, output: Floats, light: Floats) -> Floats:
+        """ab (h', w', 2) float32, CIELAB units, of what the network puts out for a photo.
+
+        `light` (h', w') is the L of its cells.
+        """
+        return self.refined(self.decoded(output), light)
+
+    def decoded(self, output: Floats) -> Floats:
+        """These ab as they are decoded, before the photo's lightness is asked."""
         if self.has_distribution:
             return self.settings.decoding(output)
         ab = self.network.unscale_ab(output).transpose(1, 2, 0)
         return ab * self.settings.decoding.saturation  # type: ignore[return-value]
+
+    def refined(self, ab: Floats, light: Floats) -> Floats:
+        """ab as they are decoded, made even and faded as the settings say: see `refine`."""
+        return refine(ab, light, self.settings.evenness, self.settings.fade)
 
 
 class Colorizer(Decoder):
@@ -119,8 +131,12 @@ class Colorizer(Decoder):
             return
         self.check_distribution("alternatives and uncertainty")
         pixels, image = self._opened(photo)
-        logits, grid, guide = self.output(image), self.grid, self.guide(image)
-        found = alternatives.most_likely(logits, count, self.settings.decoding)
+        logits, grid, light = self.output(image), self.grid, self.light(image)
+        guide = light if self.settings.edges == GUIDED else None
+        found = [
+            one._replace(ab=self.refined(one.ab, light))
+            for one in alternatives.most_likely(logits, count, self.settings.decoding)
+        ]
         for number, colouring in enumerate(found, start=1):
             yield number, add_colour(pixels, colouring.ab, grid, guide)
         if count > 1:
@@ -247,17 +263,14 @@ class Colorizer(Decoder):
         The most likely ones, or those of the alternative with this `tilt`. `hints` are colours that
         somebody chose: they spread, see `hints.follow`.
         """
-        output = self.output(image)
+        output, light = self.output(image), self.light(image)
         if tilt is None:
-            ab = self.ab_of(output)
+            ab = self.decoded(output)
         else:
             self.check_distribution("alternatives")
             ab = alternatives.tilted(output, tilt, self.settings.decoding)
-        if not hints:
-            return ab
         logits = output if self.has_distribution else None
-        sides = image.height, image.width
-        return follow(ab, hints, sides, self.light(image), logits)
+        return follow(self.refined(ab, light), hints, (image.height, image.width), light, logits)
 
 
 def add_colour(

@@ -47,7 +47,7 @@ class Colours(onnx.Logits):
 
     def wanted(self, found: Found) -> Array:
         decoder = Decoder(found.network, settings.of_weights(found.meta))
-        return enlarged(decoder.ab_of(super().wanted(found)[0]), decoder.grid)[None]
+        return enlarged(decoder.decoded(super().wanted(found)[0]), decoder.grid)[None]
 
     def facts(self, meta: Mapping[str, Json]) -> dict[str, str]:
         chosen = settings.of_weights(meta)
@@ -77,7 +77,7 @@ def enlarged(cells: Floats, grid: Grid) -> Floats:
 
 
 def _ab(output: Term, network: Network, decoding: Decoding) -> Term:
-    """ab (N, 2, h, w) of what a network puts out: see `Decoder.ab_of`."""
+    """ab (N, 2, h, w) of what a network puts out: see `Decoder.decoded`."""
     if network.predicts == BINS:
         return _decoded(output, decoding)
     return (output * network.out_scale + network.out_mean) * decoding.saturation

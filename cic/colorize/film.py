@@ -92,8 +92,9 @@ class Painter:
         logits = None
         if self.colorizer.has_distribution:
             values = logits = np.log(np.maximum(values, UNLIKELY))
-        ab = self.colorizer.ab_of(values)
-        return spread(ab, *told, self.colorizer.grid.sample(light), logits) if told else ab
+        cells = self.colorizer.grid.sample(light)
+        ab = self.colorizer.ab_of(values, cells)
+        return spread(ab, *told, cells, logits) if told else ab
 
 
 def colorize(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cic.colour import prior, rebalance
-from cic.colour.decoding import ANNEALED_MEAN, STATISTICS, Decoding
+from cic.colour.decoding import ANNEALED_MEAN, STATISTICS, Decoding, check
 from cic.networks import AB, Network
 from cic.system import console
 from cic.system.errors import InputError, SettingError
@@ -17,6 +17,7 @@ from cic.system.typing import Json
 
 GUIDED, BILINEAR = "guided", "bilinear"  # how colours are enlarged
 EDGES = (GUIDED, BILINEAR)
+EVENEST = 10000  # up to here float32 solves it
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Settings:
 
     `sizes` are the short sides, pixels, at which the network sees it; of several the logits are
     averaged, on the grid of the largest. `decoding` makes ab of logits. `edges` says how they are
-    enlarged: GUIDED, along the edges of the photo's lightness (see `edges`), or BILINEAR.
+    enlarged: GUIDED, along the edges of the photo's lightness (see `edges`), or BILINEAR; before
+    that `evenness` makes them one for one thing, and below the L `fade` they fade (see `refine`).
     `target_mean` says that training took the mean ab of each cell, as the recipe's setting does.
     Raises ValueError for any that cannot be.
     """
@@ -33,6 +35,8 @@ class Settings:
     sizes: tuple[int, ...] = (256,)
     decoding: Decoding = ANNEALED_MEAN
     edges: str = GUIDED
+    evenness: float = 0.0
+    fade: float = 0.0
     target_mean: bool = False
 
     def __post_init__(self) -> None:
@@ -44,6 +48,8 @@ class Settings:
         object.__setattr__(self, "sizes", tuple(sorted(sizes)))
         if self.edges not in EDGES:
             raise SettingError(f"edges is {self.edges!r}; there are {', '.join(EDGES)}")
+        check("evenness", self.evenness, EVENEST)
+        check("fade", self.fade, 100)
         if not isinstance(self.target_mean, bool):
             raise SettingError(f"target_mean is {self.target_mean!r}: it must be true or false")
 
@@ -80,7 +86,7 @@ class Settings:
 
 DEFAULTS = Settings()
 OF_LOGITS = ("temperature", "unweight", "statistic")  # of no effect on a network that gives ab
-FLAGS = ("sizes", "temperature", "saturation", "edges")
+FLAGS = ("sizes", "temperature", "saturation", "evenness", "fade", "edges")
 MORE_FLAGS = ("unweight", "statistic")
 
 
@@ -107,6 +113,12 @@ def add_flags(parser: argparse.ArgumentParser, more: bool = False) -> None:
         help=f"near 0 the likeliest colour, 1 the mean of all that are possible {own}",
     )
     add("--saturation", type=console.saturation, help=f"factor of all colours, 0: gray {own}")
+    add(
+        "--evenness",
+        type=console.evenness,
+        help=f"how far one thing gets one colour, 0: each place its own {own}",
+    )
+    add("--fade", type=console.lightness, help=f"L below which colours fade to gray {own}")
     add("--edges", choices=EDGES, help=f"how colours are enlarged: along edges, or not {own}")
     if more:
         add("--unweight", type=console.share, help=f"share of rebalancing that is undone {own}")

@@ -51,9 +51,9 @@ class Decoding:
     bin_weights: tuple[float, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        _check("temperature", self.temperature, 100)
-        _check("saturation", self.saturation, 10)
-        _check("unweight", self.unweight, 1)
+        check("temperature", self.temperature, 100)
+        check("saturation", self.saturation, 10)
+        check("unweight", self.unweight, 1)
         if self.statistic not in STATISTICS:
             raise SettingError(f"statistic is {self.statistic!r}; there are {MEAN}, {MEDIAN}")
         if self.bin_weights is not None:
@@ -78,7 +78,7 @@ class Decoding:
         return ab.transpose(1, 2, 0) * np.float32(self.saturation)
 
 
-def _check(name: str, value: float, most: float) -> None:
+def check(name: str, value: float, most: float) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not isfinite(value) or not 0 <= value <= most:
         raise SettingError(f"{name} is {value!r}: it must be a number from 0 to {most}")

@@ -44,28 +44,29 @@ def preview(colorizer: Colorizer, source: InMemory) -> dict[str, Any]:
         "guided": plain.settings.edges == GUIDED,
         "saturation": colorizer.settings.decoding.saturation,
         "temperature": None,
-        "colours": [{"temperature": None, "ab": _text(plain.ab_of(output))}],
+        "colours": [{"temperature": None, "ab": _text(plain.ab_of(output, light))}],
         "alternatives": [],
         "unsure": None,
         "uncertainty": None,
     }
     if plain.has_distribution:
-        found |= _choices(plain, output)
+        found |= _choices(plain, output, light)
     return found
 
 
-def _choices(plain: Colorizer, logits: Floats) -> dict[str, Any]:
-    """What there is to choose of logits, as in `preview`."""
+def _choices(plain: Colorizer, logits: Floats, light: Floats) -> dict[str, Any]:
+    """What there is to choose of logits and L of the cells, as in `preview`."""
     decoding = plain.settings.decoding
     steps = sorted({*TEMPERATURES, decoding.temperature})
     # Of means, which take a fifth of the time that medians do; the tilts are what counts.
     tilts = alternatives.most_likely(logits, COUNT, plain.but(statistic=MEAN).settings.decoding)
-    own = [alternatives.tilted(logits, one.tilt, decoding) for one in tilts]
+    own = [plain.refined(alternatives.tilted(logits, t.tilt, decoding), light) for t in tilts]
     level = uncertainty.entropy(logits) * (255 / uncertainty.MOST)
     return {
         "temperature": decoding.temperature,
         "colours": [
-            {"temperature": t, "ab": _text(plain.but(temperature=t).ab_of(logits))} for t in steps
+            {"temperature": t, "ab": _text(plain.but(temperature=t).ab_of(logits, light))}
+            for t in steps
         ],
         "alternatives": [
             {"tilt": one.tilt, "bits": one.bits, "ab": _text(ab)} for one, ab in zip(tilts, own)

@@ -68,6 +68,16 @@ def saturation(text: str) -> float:
     return _between(0, 10, text)
 
 
+def evenness(text: str) -> float:
+    """argparse type: a number from 0 to 10000."""
+    return _between(0, 10000, text)
+
+
+def lightness(text: str) -> float:
+    """argparse type: a number from 0 to 100."""
+    return _between(0, 100, text)
+
+
 def seconds(text: str) -> float:
     """argparse type: a number from 0 to 86400."""
     return _between(0, 86400, text)

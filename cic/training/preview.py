@@ -75,6 +75,7 @@ class Preview:
         self.decoder = Decoder(network, settings)
         self.inputs = network.inputs(photos)
         sample = self.decoder.grid.sample
+        self.light = [sample(lightness(photo)) for photo in photos]
         truth = np.stack([sample(rgb_to_lab(photo)[..., 1:]) for photo in photos])
         self.truth = _shares(rebalance.count(truth))
 
@@ -85,7 +86,7 @@ class Preview:
         or, if the network gives ab, the nearest.
         """
         outputs = np.concatenate([predict(x[None]) for x in self.inputs])
-        ab = np.stack([self.decoder.ab_of(output) for output in outputs])
+        ab = np.stack([self.decoder.ab_of(*cells) for cells in zip(outputs, self.light)])
         distributed = self.decoder.has_distribution
         bins = outputs.argmax(1) if distributed else soft_encode(ab, neighbors=1)[0]
         predicted = _shares(np.bincount(bins.ravel(), minlength=COUNT))

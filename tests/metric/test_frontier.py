@@ -2,11 +2,13 @@
 
 import io
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from cic.colorize.refine import refine
 from cic.colour import prior, rebalance
 from cic.colour.bins import AB
 from cic.colour.distributions import soft_encode
@@ -63,7 +65,8 @@ def test_credits_add_up_to_auc(photos):
 
 
 def test_figures_are_those_of_the_shown_cells(photos, some):
-    found = Frontier(some)
+    refined = partial(refine, evenness=20, fade=60)
+    found = Frontier(some, refined=refined)
     logits, light, true_ab = cells(photos, "coffee")
     found.update(logits, light, true_ab)
     found = found.compute()
@@ -71,7 +74,7 @@ def test_figures_are_those_of_the_shown_cells(photos, some):
     true = rgb_to_lab(truth)[..., 1:]
     weights = rebalance.weights(prior.default(), 0.5)[soft_encode(true, 1)[0][..., 0]]
     for one, row in zip(some, found["decodings"], strict=True):
-        made = recolor(truth, one(logits))
+        made = recolor(truth, refined(one(logits), light))
         ab = rgb_to_lab(made)[..., 1:]
         error = np.hypot(*np.moveaxis(ab.astype(float) - true, -1, 0))
         balanced = (weights * credit(error)).sum() / weights.sum()
