@@ -23,21 +23,21 @@ SMALL = networks.get("cic", width=0.125)
 RECIPE = replace(recipes.get("full"), lr_step=8)  # two drops within the steps
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def photo_input(photos):
     """Network input of a real photograph, (1, 1, 128, 160) float32."""
     return SMALL.prepare(lightness(photos["coffee"][100:228, 200:360]))[None, None]
 
 
-@pytest.fixture
-def batches(photo_folder):
+@pytest.fixture(scope="module")
+def batches(photo_originals):
     """Batches of two crops of real photographs for STEPS steps."""
-    dataset = PhotoDataset([photo_folder], SMALL, 64, 56, bin_weights=weights(default()))
+    dataset = PhotoDataset([photo_originals], SMALL, 64, 56, bin_weights=weights(default()))
     order = Order(len(dataset), 2)
     return [make_batch(dataset, order, step) for step in range(STEPS)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def trained(batches):
     """State of SMALL after STEPS steps, float64."""
     trainer = backends.get("torch").Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", "float64")
@@ -211,6 +211,12 @@ def trajectory(name, network, state, batches, recipe, image, schedule=recipes.le
     return np.array(losses), backend.forward(trainer.net, image.astype(np.float64))
 
 
+@pytest.fixture(scope="module")
+def right(batches, photo_input):
+    """The trajectory of PyTorch from first weights."""
+    return trajectory("torch", SMALL, initialize(SMALL), batches, RECIPE, photo_input)
+
+
 def difference(one, two):
     """Largest relative difference of the losses, and of the logits to their scale."""
     loss = np.abs(one[0] / two[0] - 1).max()
@@ -219,10 +225,11 @@ def difference(one, two):
 
 @pytest.mark.parametrize("start", ["scratch", "trained"])
 @pytest.mark.both
-def test_twenty_training_steps_agree_between_backends(start, batches, trained, photo_input):
+def test_twenty_training_steps_agree_between_backends(start, batches, right, trained, photo_input):
     state = trained if start == "trained" else initialize(SMALL)
     arguments = (SMALL, state, batches, RECIPE, photo_input)
-    loss, logits = difference(trajectory("torch", *arguments), trajectory("paddle", *arguments))
+    expected = trajectory("torch", *arguments) if start == "trained" else right
+    loss, logits = difference(expected, trajectory("paddle", *arguments))
     assert loss < 1e-8
     assert logits < 1e-6
 
@@ -247,9 +254,8 @@ def swap_the_momentum(network, recipe):
 
 @pytest.mark.parametrize("defect", [forget_the_schedule, forget_the_decay, swap_the_momentum])
 @pytest.mark.both
-def test_the_comparison_of_trajectories_sees(defect, batches, photo_input):
+def test_the_comparison_of_trajectories_sees(defect, batches, right, photo_input):
     state = initialize(SMALL)
-    right = trajectory("torch", SMALL, state, batches, RECIPE, photo_input)
     network, recipe, schedule = defect(SMALL, RECIPE)
     wrong = trajectory("paddle", network, state, batches, recipe, photo_input, schedule)
     loss, logits = difference(right, wrong)
@@ -257,41 +263,47 @@ def test_the_comparison_of_trajectories_sees(defect, batches, photo_input):
 
 
 @pytest.mark.both
-def test_the_comparison_of_trajectories_sees_another_reduction(monkeypatch, batches, photo_input):
+def test_the_comparison_of_trajectories_sees_another_reduction(
+    monkeypatch, batches, right, photo_input
+):
     import backends.paddle.trainer as paddle_trainer
 
-    right = paddle_trainer.loss
+    own = paddle_trainer.loss
 
     def doubled(name):
-        return lambda *arguments: (2 * right(name)(*arguments)[0], right(name)(*arguments)[1])
+        return lambda *arguments: (2 * own(name)(*arguments)[0], own(name)(*arguments)[1])
 
     monkeypatch.setattr(paddle_trainer, "loss", doubled)
     arguments = (SMALL, initialize(SMALL), batches, RECIPE, photo_input)
-    loss, _ = difference(trajectory("torch", *arguments), trajectory("paddle", *arguments))
+    loss, _ = difference(right, trajectory("paddle", *arguments))
     assert loss > 1e-8
+
+
+def some_steps(name, weights, optimizer, part):
+    """Losses of a trainer that goes on from a state, and its state afterwards."""
+    trainer = backends.get(name).Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", "float64")
+    trainer.load(weights, optimizer)
+    return [trainer.step(batch, 1e-5)[0].item() for batch in part], *trainer.state()
+
+
+@pytest.fixture(scope="module")
+def unbroken(batches):
+    """What `some_steps` of PyTorch over all batches gives."""
+    return some_steps("torch", initialize(SMALL), {}, batches)
 
 
 @pytest.mark.parametrize("first", ["torch", "paddle"])
 @pytest.mark.parametrize("second", ["torch", "paddle"])
 @pytest.mark.both
-def test_a_run_goes_on_where_it_stopped_on_either_backend(first, second, batches):
-    state = initialize(SMALL)
-
-    batches = [batches[step % STEPS] for step in range(33)]
-
-    def steps(name, weights, optimizer, part):
-        trainer = backends.get(name).Trainer(SMALL, RECIPE, state, "cpu", "float64")
-        trainer.load(weights, optimizer)
-        return [trainer.step(b, 1e-5)[0].item() for b in part], *trainer.state()
-
-    whole, weights_whole, optimizer_whole = steps("torch", state, {}, batches)
-    _, *halfway = steps(first, state, {}, batches[:3])
-    rest, weights_rest, optimizer_rest = steps(second, *halfway, batches[3:])
+def test_a_run_goes_on_where_it_stopped_on_either_backend(first, second, batches, unbroken):
+    whole, *state_whole = unbroken
+    _, *halfway = some_steps(first, initialize(SMALL), {}, batches[:3])
+    rest, *state_rest = some_steps(second, *halfway, batches[3:])
     np.testing.assert_allclose(rest, whole[3:], rtol=1e-8)
-    assert optimizer_rest.keys() == optimizer_whole.keys()
-    for rest, whole in ((weights_rest, weights_whole), (optimizer_rest, optimizer_whole)):
-        for name in whole:
-            np.testing.assert_allclose(rest[name], whole[name], atol=1e-7, err_msg=name)
+    assert state_rest[1].keys() == state_whole[1].keys()
+    for one, two in zip(state_rest, state_whole):
+        for name in two:
+            np.testing.assert_allclose(one[name], two[name], atol=1e-7, err_msg=name)
 
 
 def test_what_was_loaded_is_the_state_before_any_step(backend, batches):

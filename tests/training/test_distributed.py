@@ -18,15 +18,12 @@ import torch
 from cic.training.runs import checkpoint_path
 from cic.weights import checkpoint, reading
 from helpers import ROOT, started, tiny
+from tools.checks.together import LAUNCHERS
 
 pytestmark = pytest.mark.slow
 
 TRAIN = ROOT / "tools" / "train.py"
 RANKS = ROOT / "tests" / "helpers" / "ranks.py"
-LAUNCHER = {
-    "torch": ("torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
-    "paddle": ("paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", "logs"),
-}
 SMALL = ("--option", "width=0.125", "--load_size", "64", "--crop_size", "56", "--no-check")
 ALONE = os.environ | {"OMP_NUM_THREADS": "1"}  # as torchrun has it: sums round alike
 
@@ -44,7 +41,7 @@ def start(backend, photo_folder, tmp_path):
     """Start a training run on the photo folder, in two processes or in one; the process."""
 
     def run(model, *more, launched=True, restarts=0):
-        command = ["-m", *LAUNCHER[backend.NAME]] if launched else []
+        command = ["-m", *LAUNCHERS[backend.NAME]] if launched else []
         command += ["--max-restarts", restarts] if restarts else []
         command += training(backend, photo_folder, model, *more, launched=launched)
         return subprocess.Popen(
@@ -270,7 +267,7 @@ def faulty(backend, photo_folder, tmp_path, monkeypatch):
             f"if rank == '1': exec({code!r})\n"
             "runpy.run_path(sys.argv[0], run_name='__main__')\n"
         )
-        command = ["-m", *LAUNCHER[backend.NAME], tmp_path / "faulty.py", TRAIN]
+        command = ["-m", *LAUNCHERS[backend.NAME], tmp_path / "faulty.py", TRAIN]
         command += ["--image_dir", "photos", "--model_path", "model", *SMALL, "--batch_size", 4]
         command += ["--max_steps", 100_000, "--num_workers", 0, "--device", "cpu", *more]
         return started.run(*command, cwd=tmp_path)
