@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from cic.colorize.work import colorize_files
 from cic.photos import images
 from cic.system.errors import InputError
 from cic.system.shares import Share
-from helpers import ROOT
+from helpers import ROOT, started
 
 SHARES = [Share(number, 2) for number in range(2)]
 
@@ -62,7 +61,7 @@ def lines_of(path):
 
 
 def test_two_shares_make_the_files_of_one_run_bit_for_bit(backend, album, tmp_path):
-    colorizer = backends.colorizer(backend=backend.NAME)
+    colorizer = backends.colorizer(backend=backend.NAME, size=64)
     said, failed = [], 0
     one = jobs.find([str(album)], str(tmp_path / "one")).colorize(colorizer, progress=print)
     for share in SHARES:
@@ -211,36 +210,27 @@ def test_links_are_known_by_what_they_lead_to(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("framework", ["torch"])
-def test_torchrun_and_variables_give_each_process_its_share(framework, photo_folder, tmp_path):
-    def start(*command, **variables):
-        return subprocess.run(
-            [sys.executable, *map(str, command)],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
-            capture_output=True,
-            text=True,
-        )
+@pytest.mark.parametrize("launcher", ["torch.distributed.run"])
+def test_torchrun_and_variables_give_each_process_its_share(
+    launcher, photo_folder, tmp_path, monkeypatch
+):
+    def start(*command):
+        return started.run(*command, cwd=tmp_path)
 
-    tool = (
-        ROOT / "tools" / "colorize.py",
-        "photos",
-        "--backend",
-        "torch",
-        "--manifest",
-        "out.jsonl",
-    )
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    run = start(*launcher, *tool, "-o", "two")
+    tool = (ROOT / "tools" / "colorize.py", "photos", "--backend", "onnx")
+    tool += ("--manifest", "out.jsonl")
+    run = start("-m", launcher, "--standalone", "--nproc_per_node", "2", *tool, "-o", "two")
     assert run.returncode == 0, run.stderr
     for number in range(2):
         assert f"share {number} of 2 (torchrun)" in run.stdout
         assert len(lines_of(tmp_path / f"out.{number}-of-2.jsonl")) == 3
-    run = start("-m", "cic", "colorize", "photos", "-o", "one", "--backend", framework)
+    run = start("-m", "cic", "colorize", "photos", "-o", "one", "--backend", "onnx")
     assert run.returncode == 0, run.stderr
     assert tree(tmp_path / "two") == tree(tmp_path / "one")
     assert len(tree(tmp_path / "one")) == 6
-    refused = start(*tool, "-o", "no", "--share", "0/3", PMI_RANK="0", PMI_SIZE="2")
+    monkeypatch.setenv("PMI_RANK", "0")
+    monkeypatch.setenv("PMI_SIZE", "2")
+    refused = start(*tool, "-o", "no", "--share", "0/3")
     assert refused.returncode == 2
     assert refused.stderr.splitlines()[-1].startswith(
         "error: --share 0/3: mpiexec started 2 processes"

@@ -170,7 +170,7 @@ def test_a_resumed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(
 
 
 SAVER = """
-import sys
+import os, sys
 import numpy as np
 from cic import networks
 from cic.training import loop, recipes, runs
@@ -186,29 +186,36 @@ class Trainer:
                    for m in ("moment1", "moment2") for n, s in network.parameters.items()}
         return weights, moments | {"steps": np.array(step)}
 
-checkpoints = runs.Checkpoints(sys.argv[1], network, recipes.get("full"), keep=2)
-while True:
-    step += 1
-    checkpoints.save(Trainer(), step, step=step)
-    checkpoints.wait()
-    print(step, flush=True)
+for _ in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        checkpoints = runs.Checkpoints(sys.argv[1], network, recipes.get("full"), keep=2)
+    while not pid:
+        step += 1
+        checkpoints.save(Trainer(), step, step=step)
+        checkpoints.wait()
+        print(os.getpid(), step, flush=True)
+    print("ended by", os.waitpid(pid, 0)[1], flush=True)
 """
 
 
 def test_sigkill_at_any_moment_leaves_a_latest_that_loads(tmp_path):
     """Thirty kills of a process that does nothing but write checkpoints."""
     random = np.random.default_rng(0)
+    saver = subprocess.Popen(
+        [sys.executable, "-c", SAVER, str(tmp_path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     for _ in range(30):
-        saver = subprocess.Popen(
-            [sys.executable, "-c", SAVER, str(tmp_path)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        saver.stdout.readline()  # the first one is written
+        print(file=saver.stdin, flush=True)
+        pid, _ = saver.stdout.readline().split()  # the first one is written
         time.sleep(random.uniform(0, 0.1))
-        saver.kill()
-        written = [1, *map(int, saver.communicate()[0].split())]
+        os.kill(int(pid), signal.SIGKILL)
+        lines = iter(saver.stdout.readline, f"ended by {signal.SIGKILL:d}\n")
+        written = [1, *(int(line.split()[1]) for line in lines)]
         state, meta = reading.load(runs.checkpoint_path(tmp_path))
         assert meta["step"] in (written[-1], written[-1] + 1)  # killed before it could say so
         assert (state["optimizer/moment2/conv3_1.weight"] == meta["step"]).all()
@@ -216,6 +223,8 @@ def test_sigkill_at_any_moment_leaves_a_latest_that_loads(tmp_path):
         assert epochs
         for path in epochs:
             assert path.name == f"epoch_{checkpoint.load_own(path)[1]['step']}_model.safetensors"
+    saver.communicate()
+    assert saver.returncode == 0
 
 
 def test_training_goes_on_while_a_checkpoint_is_written(run, monkeypatch):
