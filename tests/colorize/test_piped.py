@@ -22,7 +22,7 @@ from helpers.painter import paint
 
 @pytest.fixture(scope="module")
 def colorizer():
-    return backends.colorizer()
+    return backends.colorizer(backend="onnx")  # starts fastest
 
 
 @pytest.fixture
@@ -101,12 +101,12 @@ def test_a_pipe_gives_the_photo_alone(colorizer, gray, tmp_path):
     """A real process: it is about its streams."""
     gray.save(tmp_path / "old.gif", save_all=True, append_images=[gray.rotate(180)])
     data = (tmp_path / "old.gif").read_bytes()
-    run = cic("colorize", "-", "-o", "-", cwd=tmp_path, input=data)
+    run = cic("colorize", "-", "-o", "-", "--backend", "onnx", cwd=tmp_path, input=data)
     assert run.returncode == 0, run.stderr
     assert run.stdout == piped.colorize(colorizer, InMemory(data), ".png").data
     assert b"page 1 of 2: the others are left out" in run.stderr
     text = b"no photo at all, just some text"
-    run = cic("colorize", "-", "-o", "-", cwd=tmp_path, input=text)
+    run = cic("colorize", "-", "-o", "-", "--backend", "onnx", cwd=tmp_path, input=text)
     assert (run.returncode, run.stdout) == (1, b"")
     assert run.stderr == b"error: 'standard input': not a photo of a known format\n"
 

@@ -49,8 +49,9 @@ def weights(tmp_path):
 
 def test_figures_are_those_of_the_files(backend, photo_folder, tmp_path):
     where = ("--image_dir", photo_folder, "--backend", backend.NAME, "--size", 64)
-    workers = ("--num_workers", 2 if backend.NAME == "torch" else 0)
-    run = evaluate(tmp_path, *where, *workers)
+    for name in ("astronaut.jpg", "chelsea.jpeg"):
+        (photo_folder / "n01" / name).unlink()
+    run = evaluate(tmp_path, *where)
     assert run.returncode == 0, run.stderr
     run = start(tmp_path, ROOT / "tools" / "test.py", *where, "--result_path", "result")
     assert run.returncode == 0, run.stderr

@@ -154,19 +154,21 @@ def test_packets_without_times_or_places():
     assert shifts([], jumps=True) == ([], [])
 
 
+STARTS = [(0, 0), (0, 3600), (3600, 0), (5, 5)]
+
+
 @pytest.mark.parametrize(
-    ("name", "codec", "sound"),
+    ("name", "codec", "sound", "starts"),
     [
-        ("a.vob", "mpeg2video", None),
-        ("a.vob", "mpeg2video", "mp2"),
-        ("a.mpg", "mpeg1video", "mp2"),
-        ("a.ts", "libx264", None),
-        ("a.ts", "libx264", "aac"),
-        ("a.m2ts", "mpeg2video", "ac3"),
-        ("a.mkv", "libx264", "aac"),
+        *(("a.vob", "mpeg2video", None, starts) for starts in STARTS),
+        *(("a.vob", "mpeg2video", "mp2", starts) for starts in STARTS),
+        *(("a.ts", "libx264", "aac", starts) for starts in STARTS),
+        *(("a.mpg", "mpeg1video", "mp2", starts) for starts in STARTS[::2]),
+        *(("a.ts", "libx264", None, starts) for starts in STARTS[1::2]),
+        *(("a.m2ts", "mpeg2video", "ac3", starts) for starts in STARTS[::2]),
+        *(("a.mkv", "libx264", "aac", starts) for starts in STARTS[1:3]),
     ],
 )
-@pytest.mark.parametrize("starts", [(0, 0), (0, 3600), (3600, 0), (5, 5)])
 def test_joined_recordings_go_on(frames, tmp_path, capsys, name, codec, sound, starts):
     options = {"crf": "12"} if codec == "libx264" else {}
     source = join(tmp_path / name, frames, sound, starts, codec=codec, options=options)

@@ -1,12 +1,14 @@
 """Run a script in two processes that train together, with variables as its launcher sets them.
 
 python tests/helpers/ranks.py torch tools/train.py --image_dir photos
+python tests/helpers/ranks.py '[{"SLURM_PROCID": "0"}, {"SLURM_PROCID": "1"}]' tools/train.py
 
 The launchers start an interpreter for each process, which imports the framework: 10 seconds of
 processor time a run. Here the two are forks of this process, itself a fork that has it imported
 (see started.py). It suits what two processes compute; how they start and end is the launchers'.
 """
 
+import json
 import multiprocessing
 import os
 import runpy
@@ -33,10 +35,10 @@ def torch_variables():
     return [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(SIZE)]
 
 
-def run_torch(command):
-    """Run the command in processes of PyTorch; whether all went well."""
+def run_with(command, variables):
+    """Run the command in a process for each dictionary of variables; whether all went well."""
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=execute, args=(command, v)) for v in torch_variables()]
+    processes = [context.Process(target=execute, args=(command, v)) for v in variables]
     for process in processes:
         process.start()
     for process in processes:
@@ -53,5 +55,7 @@ def run_paddle(command):
 
 
 if __name__ == "__main__":
-    backend, *command = sys.argv[1:]
-    sys.exit(not {"torch": run_torch, "paddle": run_paddle}[backend](command))
+    how, *command = sys.argv[1:]
+    if how == "paddle":
+        sys.exit(not run_paddle(command))
+    sys.exit(not run_with(command, torch_variables() if how == "torch" else json.loads(how)))

@@ -28,6 +28,7 @@ MORE = {
     "frontier": "--max_samples 1 --temperatures 1 --unweights 0 --saturations 1",
     **dict.fromkeys(("auc", "invalid", "prepare", "report"), "--num_workers 0"),
 }
+SEEING = ("colorize", "evaluate", "frontier", "test")  # photos at a size that is theirs to choose
 HINTS = "docs/colorizing.md"  # has a file of them
 GUIDES = sorted(name for name in documents.all_of() if name.startswith(("README.md", "docs/")))
 
@@ -113,6 +114,8 @@ def test_commands_and_snippets_run(name, desk, tmp_path, monkeypatch):
         if words[0] in ("NAME", "serve") or "--ray" in words:  # a server does not end by itself
             continue
         words += MORE.get(words[0], "").split()
+        if words[0] in SEEING and not re.search("--merge|vgg/", " ".join(words)):
+            words[1:1] = ["--size", "64"]
         if words[0] == "train":
             words += ["--max_steps", "2", *(["--no-check"] if "--check" not in words else [])]
             words += ["--option", "width=0.125"] if {"full", "vgg16-lab-fc"} & {*words} else []

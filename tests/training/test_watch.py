@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import backends
 from cic import networks
 from cic.colour import prior, rebalance
 from cic.colour.bins import AB, COUNT
@@ -153,13 +154,16 @@ def test_colours_have_their_usual_names(ab, name):
     assert watch.hue(np.array(ab)) == name
 
 
-@pytest.mark.parametrize("lr, collapses", [(1e-3, False), (1.0, True)])
-def test_only_a_run_that_is_far_too_fast_is_said(backend, photo_folder, monkeypatch, lr, collapses):
+@pytest.mark.parametrize(
+    ("name", "lr", "collapses"),
+    [("torch", 1e-3, False), ("torch", 1.0, True), ("paddle", 1.0, True)],
+)
+def test_only_a_run_that_is_far_too_fast_is_said(photo_folder, monkeypatch, name, lr, collapses):
     monkeypatch.setattr(watch, "RECENT", 10)
     recipe = replace(recipes.get("full"), batch_size=6, weight_decay=0.0)
     dataset = PhotoDataset([photo_folder], NETWORK, 64, 56, bin_weights=WEIGHTS)
     batches = [make_batch(dataset, Order(len(dataset), 6), step) for step in range(4)]
-    trainer = backend.Trainer(NETWORK, recipe, initialize(NETWORK), "cpu")
+    trainer = backends.get(name).Trainer(NETWORK, recipe, initialize(NETWORK), "cpu")
     guard, said = Watch(), []
     for step in range(60):
         batch = batches[step % len(batches)]

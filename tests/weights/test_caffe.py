@@ -180,20 +180,20 @@ def message(field, data):
     return varint(field << 3 | 2) + varint(len(data)) + data
 
 
-@pytest.mark.parametrize("field", [100, 2])
 @pytest.mark.parametrize(
-    "layer",
+    ("field", "layer"),
     [
-        lambda blobs: message(blobs, b"") * 200_000,  # an object each
-        lambda blobs: message(blobs, message(5, b"") * 200_000),
-        lambda blobs: message(blobs, message(7, message(1, b"\1" * 200_000))),
-        lambda blobs: message(50, b"") * 200_000,
+        (100, message(7, b"") * 200_000),  # an object each
+        (2, message(6, b"") * 200_000),
+        (100, message(7, message(5, b"") * 200_000)),
+        (2, message(6, message(7, message(1, b"\1" * 200_000)))),
+        (100, message(50, b"") * 200_000),
     ],
-    ids=["blobs", "pieces of numbers", "sides", "fields"],
+    ids=["blobs", "blobs, older", "pieces of numbers", "sides, older", "fields"],
 )
 def test_absurdly_many_parts_are_refused_before_they_are_parsed(tmp_path, field, layer):
     path = tmp_path / "x.caffemodel"
-    path.write_bytes(message(1, b"net") + message(field, layer(7 if field == 100 else 6)))
+    path.write_bytes(message(1, b"net") + message(field, layer))
     tracemalloc.start()
     with pytest.raises(CheckpointError, match=r"x\.caffemodel: .*more than 100,000 fields"):
         caffe.read(path)

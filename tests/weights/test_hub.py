@@ -20,57 +20,70 @@ LOAD = {
     "torch": "import torch.hub; net = torch.hub.load({root!r}, 'cic', source='local', {rest})",
     "paddle": "import paddle; net = paddle.hub.load({root!r}, 'cic', source='local', {rest})",
 }
+ASKED = {
+    "bundled": "pretrained=True",
+    "file": "pretrained=True, weights='theirs.pth'",
+    "untrained": "width=0.125, extra_relu=True",
+}
 LOOK = """
 import sys, numpy as np
 assert {other!r} not in sys.modules, "the other framework is imported"
 name = type(net).__module__
 import backends
 out = backends.get({mine!r}).forward(net, np.load("input.npy"))
-np.save("output.npy", out)
+with open("output.npy", "ab") as file:
+    np.save(file, out)
 print(name, net.network)
 """
 
 
-@pytest.fixture
-def loaded(tmp_path):
-    """A function that loads by a framework's hub in a process of its own: (words, output)."""
+@pytest.fixture(scope="module")
+def theirs():
+    """(network, state) of theirs.pth."""
+    network = networks.get("cic", width=0.125, input_scale=100.0)
+    return network, initialize(network, 3)
+
+
+@pytest.fixture(scope="module", params=["torch", "paddle"])
+def loaded(request, tmp_path_factory, theirs):
+    """What a framework's hub loads in a process of its own.
+
+    Its name, the input, and {what is asked for: (words, output)}.
+    """
+    folder, name = tmp_path_factory.mktemp("hub"), request.param
     inputs = np.random.default_rng(0).uniform(-50, 50, (1, 1, 32, 32)).astype(np.float32)
-    np.save(tmp_path / "input.npy", inputs)
+    np.save(folder / "input.npy", inputs)
+    formats.get("eccv16").save(folder / "theirs.pth", *theirs, {})
+    look = LOOK.format(other={"torch": "paddle", "paddle": "torch"}[name], mine=name)
+    code = "".join(LOAD[name].format(root=str(ROOT), rest=rest) + look for rest in ASKED.values())
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    with open(folder / "output.npy", "rb") as file:
+        outputs = [np.load(file) for _ in ASKED]
+    return name, inputs, dict(zip(ASKED, zip(run.stdout.splitlines(), outputs, strict=True)))
 
-    def load(name, rest):
-        code = LOAD[name].format(root=str(ROOT), rest=rest)
-        code += LOOK.format(other={"torch": "paddle", "paddle": "torch"}[name], mine=name)
-        run = subprocess.run(
-            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert run.returncode == 0, run.stderr
-        return run.stdout.splitlines()[-1], inputs, np.load(tmp_path / "output.npy")
 
-    return load
-
-
-@pytest.mark.parametrize("name", ["torch", "paddle"])
-def test_the_hubs_give_the_bundled_weights_in_their_own_framework(loaded, name):
-    words, inputs, output = loaded(name, "pretrained=True")
+def test_the_hubs_give_the_bundled_weights_in_their_own_framework(loaded):
+    name, inputs, found = loaded
+    words, output = found["bundled"]
     network, state, _ = reading.load_weights()
     assert words == f"backends.{name}.network {network}"
     expected = forward(network, state, inputs)
     np.testing.assert_allclose(output, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", ["torch", "paddle"])
-def test_a_file_in_any_format_is_taken(loaded, name, tmp_path):
-    network = networks.get("cic", width=0.125, input_scale=100.0)
-    state = initialize(network, 3)
-    formats.get("eccv16").save(tmp_path / "theirs.pth", network, state, {})
-    words, inputs, output = loaded(name, "pretrained=True, weights='theirs.pth'")
-    assert words.endswith(str(network))
-    expected = forward(network, state, inputs)
+def test_a_file_in_any_format_is_taken(loaded, theirs):
+    _, inputs, found = loaded
+    words, output = found["file"]
+    assert words.endswith(str(theirs[0]))
+    expected = forward(*theirs, inputs)
     np.testing.assert_allclose(output, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 def test_untrained_networks_have_options(loaded):
-    words, _, output = loaded("torch", "width=0.125, extra_relu=True")
+    words, output = loaded[-1]["untrained"]
     assert words.endswith(str(networks.get("cic", width=0.125, extra_relu=True)))
     assert output.shape == (1, 313, 8, 8)
 
