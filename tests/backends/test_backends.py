@@ -292,6 +292,7 @@ def unbroken(batches):
     return some_steps("torch", initialize(SMALL), {}, batches)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["torch", "paddle"])
 @pytest.mark.parametrize("second", ["torch", "paddle"])
 @pytest.mark.both

@@ -392,6 +392,7 @@ def test_results_are_never_taken_for_photos_and_it_is_said(photos, tmp_path, cap
         listed(tmp_path, "album", output="out")
 
 
+@pytest.mark.slow
 def test_one_colorizer_serves_several_threads(runner, photos):
     network, state, _ = reading.load_weights()
     predict = runner.predictor(network, state, "cpu")
@@ -662,6 +663,7 @@ def test_true_ab_is_that_of_training_targets(paint, photos, tmp_path):
     assert paint.true_ab(image).shape == paint.ab(image).shape
 
 
+@pytest.mark.slow
 def test_the_tool_writes_alternatives_and_the_map(photos, tmp_path):
     images.write(tmp_path / "old.png", photos["rocket"][:64, :220])
     tool = ROOT / "tools" / "colorize.py"

@@ -43,6 +43,7 @@ def tree(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
 def test_files_lines_and_steps_are_those_of_one_after_the_other(backend, album, tmp_path, at_once):
     colorizer = backends.colorizer(backend=backend.NAME, size=64)
     found = []

@@ -60,6 +60,7 @@ def lines_of(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_two_shares_make_the_files_of_one_run_bit_for_bit(backend, album, tmp_path):
     colorizer = backends.colorizer(backend=backend.NAME, size=64)
     said, failed = [], 0

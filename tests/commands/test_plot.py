@@ -56,6 +56,7 @@ def colours(path):
     return set(map(tuple, images.read(path).reshape(-1, 3).tolist()))
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_picture_and_a_table(plot, tmp_path):
     write(tmp_path / "soft", *falling(10, 210))
     write(tmp_path / "hard", *falling(10, 1010, 4))

@@ -69,6 +69,7 @@ def views(photos, side=SIZE):
     return np.stack([photos[n][y : y + side, x : x + side] for n, (y, x) in corners.items()])
 
 
+@pytest.mark.slow
 def test_both_backends_and_the_oracle_equal_the_independent_net(case, photos):
     network, net, state = case
     inputs = network.inputs(views(photos))

@@ -148,6 +148,7 @@ print((peak() - before) / need)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "mode", "how", "options"),
     [

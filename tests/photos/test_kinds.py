@@ -171,6 +171,7 @@ def test_a_jpeg_xl_is_a_photo_where_its_plugin_is_installed(tmp_path, photo, mon
     del sys.modules["pillow_jxl"]
 
 
+@pytest.mark.slow
 def test_the_tools_say_a_line_a_kind_at_the_end(tmp_path, photo):
     folder = tmp_path / "album"
     folder.mkdir()

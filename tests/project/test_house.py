@@ -130,6 +130,7 @@ def test_importing_the_packages_imports_no_framework():
     assert not (FRAMEWORKS | RUNTIMES) & set(run.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.both
 def test_both_frameworks_import_here():
     for name in sorted(FRAMEWORKS):

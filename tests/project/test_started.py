@@ -67,6 +67,7 @@ class Stopped:
         pass
 
 
+@pytest.mark.slow
 def test_after_a_test_that_was_stopped_the_next_command_has_its_own_answer(tmp_path, monkeypatch):
     (tmp_path / "slow.py").write_text("import time; time.sleep(60)")
     (tmp_path / "quick.py").write_text("print('quick')")

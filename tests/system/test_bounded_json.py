@@ -16,6 +16,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(value=VALUES, ascii=st.booleans())
 def test_it_reads_what_json_writes(value, ascii):
     text = json.dumps(value, ensure_ascii=ascii)

@@ -263,7 +263,7 @@ def faulty(backend, photo_folder, tmp_path, monkeypatch):
         )
         command = [*(launcher or (RANKS, backend.NAME)), tmp_path / "faulty.py", TRAIN]
         command += ["--image_dir", "photos", "--model_path", "model", *SMALL, "--batch_size", 4]
-        command += ["--max_steps", 100_000, "--num_workers", 0, "--device", "cpu", *more]
+        command += ["--max_steps", 8, "--num_workers", 0, "--device", "cpu", *more]
         return started.run(*command, cwd=tmp_path)
 
     return run

@@ -180,6 +180,7 @@ def message(field, data):
     return varint(field << 3 | 2) + varint(len(data)) + data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "layer"),
     [
