@@ -32,9 +32,9 @@ UNLIKELY = 1e-30  # least probability whose logarithm is taken: float32 has it
 class Seen(NamedTuple):
     """What is known of a frame by itself.
 
-    Its lightness at the size that the network sees, what the network says of it in a form that has
-    a mean, (n, h, w), its lightness at these cells or None (see `Colorizer.guide`), and if it is
-    observed the ab (h, w, 2) of what the network says.
+    Its lightness at the size that the network sees; what the network says of it in a form that has
+    a mean, and below that the L of these cells, (n + 1, h, w); that L or None (see
+    `Colorizer.guide`); and if it is observed the ab (h, w, 2) of what the network says.
     """
 
     light: Floats
@@ -65,19 +65,20 @@ class Painter:
     def look(self, rgb: Bytes) -> Seen:
         """What is Seen of a frame, whatever came before it."""
         image = Image.fromarray(rgb)
-        values = self._averageable(self.colorizer.output(image))
         light = lightness(self.colorizer.shrunk(image))
-        plain = self._ab(values, light) if self.observe else None
+        says = self._averageable(self.colorizer.output(image))
+        values = np.concatenate([says, self.colorizer.grid.sample(light)[None]])
+        plain = self._ab(values) if self.observe else None
         return Seen(light, values, self.colorizer.guide(image), plain)
 
     def __call__(self, rgb: Bytes, seen: Seen | None = None) -> Bytes:
         light, values, edges, plain = seen or self.look(rgb)
         smooth, cut = self.smoother(values, light), self.smoother.cut
         told = self.guide(Image.fromarray(rgb), light, cut)
-        ab = self._ab(smooth, light, told)
+        ab = self._ab(smooth, told)
         if self.observe:
             if plain is None or told:
-                plain = self._ab(values, light, told)
+                plain = self._ab(values, told)
             self.observe(light, plain, ab, cut)
         return add_colour(rgb, ab, self.colorizer.grid, edges)
 
@@ -87,14 +88,13 @@ class Painter:
             return output
         return np.exp(log_softmax(output, axis=0))
 
-    def _ab(self, values: Array, light: Floats, told: tuple[Array, Array] | None = None) -> Floats:
-        """ab (h, w, 2) of what the network says, as cells that a Guide told of want them."""
-        logits = None
+    def _ab(self, values: Array, told: tuple[Array, Array] | None = None) -> Floats:
+        """ab (h, w, 2) of Seen `values`, as cells that a Guide told of want them."""
+        output, light, logits = values[:-1], values[-1], None
         if self.colorizer.has_distribution:
-            values = logits = np.log(np.maximum(values, UNLIKELY))
-        cells = self.colorizer.grid.sample(light)
-        ab = self.colorizer.ab_of(values, cells)
-        return spread(ab, *told, cells, logits) if told else ab
+            output = logits = np.log(np.maximum(output, UNLIKELY))
+        ab = self.colorizer.ab_of(output, light)
+        return spread(ab, *told, light, logits) if told else ab
 
 
 def colorize(
