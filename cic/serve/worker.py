@@ -16,7 +16,7 @@ from cic.colorize.colorizer import Colorizer
 from cic.photos import budget
 from cic.serve.problems import Failure, failure
 from cic.serve.tasks import Answer, Task, answer
-from cic.system import limits
+from cic.system import interrupts, limits
 from cic.system.errors import Error, InputError, ProcessError
 from cic.system.limits import PIXELS
 from cic.system.text import said
@@ -100,7 +100,8 @@ class Worker:
         self.connection, theirs = context.Pipe()
         arguments = theirs, make, pixels
         self.process = context.Process(target=work, args=arguments, daemon=True)
-        self.process.start()
+        with interrupts.withheld():
+            self.process.start()
         theirs.close()
 
     def ready(self) -> Ready:

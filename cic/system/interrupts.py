@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -28,10 +29,22 @@ def _handled(handler: Any, *numbers: int) -> Iterator[None]:
 
 
 @contextmanager
-def ignored() -> Iterator[None]:
-    """No Ctrl-C meanwhile, also for processes that are started meanwhile, all their life."""
+def withheld() -> Iterator[None]:
+    """No Ctrl-C meanwhile. Processes that are started meanwhile get none of STOPS, all their life.
+
+    Those are sent to all processes at once, and one that is still starting would die of it.
+    """
     with _handled(signal.SIG_IGN, signal.SIGINT):
-        yield
+        if not hasattr(signal, "pthread_sigmask"):  # Windows
+            yield
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        try:
+            resource_tracker.ensure_running()  # which lifts a part of that
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -67,11 +67,11 @@ class Pool(Generic[Result]):
         self.slots = Slots(AHEAD * workers + 1)
         if workers:
             context = multiprocessing.get_context("spawn")  # a fork would copy a framework's locks
-            ready = context.Event()  # until it is set no worker is idle, so each job starts one
-            start = ready, limits.pixel_limit(), function, state
-            self.executor = ProcessPoolExecutor(workers, context, _start_worker, start)
             others = set(multiprocessing.active_children())
-            with interrupts.ignored():
+            with interrupts.withheld():
+                ready = context.Event()  # until it is set no worker is idle: each job starts one
+                start = ready, limits.pixel_limit(), function, state
+                self.executor = ProcessPoolExecutor(workers, context, _start_worker, start)
                 for _ in range(workers):
                     self.executor.submit(os.getpid)  # starts a process
             self.processes = set(multiprocessing.active_children()) - others

@@ -1,7 +1,10 @@
 """parallel: results in order from any number of processes, and what goes wrong in them."""
 
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from itertools import count
@@ -10,7 +13,9 @@ from multiprocessing.connection import Connection
 import pytest
 
 from cic.photos import images
+from cic.system import interrupts
 from cic.system.parallel import AHEAD, Pool
+from helpers import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -110,6 +115,29 @@ def test_a_killed_worker_takes_a_busy_one_along():
 def test_workers_outlive_what_a_scheduler_sends_to_all_processes():
     with Pool(2, end_yourself) as pool:
         assert list(pool.map(range(9))) == list(range(9))
+
+
+def test_what_a_scheduler_sends_to_all_processes_ends_none_that_is_starting():
+    """Withheld from their first moment on: of the workers, and of what looks after their memory."""
+    code = (
+        "import os, signal, time\n"
+        "from cic.system.parallel import Pool\n"
+        "if __name__ == '__main__':\n"
+        "    with Pool(1, abs) as pool:\n"
+        "        with open(f'/proc/{os.getpid()}/task/{os.getpid()}/children') as file:\n"
+        "            for pid in file.read().split():\n"
+        "                print(open(f'/proc/{pid}/status').read())\n"
+        "        assert list(pool.map([-1])) == [1]\n"
+        "    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())\n"
+    )
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
+    masks = re.findall(r"^Sig(?:Blk|Ign):\t(\w+)", run.stdout, re.MULTILINE)
+    assert len(masks) == 4
+    for blocked, ignored in zip(masks[::2], masks[1::2]):
+        unmoved = int(blocked, 16) | int(ignored, 16)
+        assert all(unmoved >> (number - 1) & 1 for number in interrupts.STOPS)
 
 
 def test_all_workers_start_however_busy_the_machine(monkeypatch):
