@@ -278,7 +278,7 @@ def test_a_token_is_asked_for_and_the_end_is_clean(tmp_path, jpeg):
             assert first.result()[0] == 200
             assert first.result()[1]["Access-Control-Allow-Origin"] == "https://a.example"
             assert second.result()[0] == 503
-        assert one.end() == 0
+        assert one.process.wait(60) == 0
     finally:
         one.process.kill()
     assert all(TOKEN not in line for line in one.logged)
