@@ -19,8 +19,8 @@ class Average:
     def update(self, step):
         """Take in the weights after `step`, from 0."""
         share = 1 - decay_at(self.decay, step)
-        for name, value in self.values.items():
-            value.lerp_(self.tensors[name], share)
+        for name, value in self.values.items():  # a number would be copied to the GPU, each time
+            value.lerp_(self.tensors[name], paddle.full([1], share, value.dtype))
 
     @contextmanager
     def shown(self):

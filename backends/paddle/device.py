@@ -43,3 +43,23 @@ def allow_tf32(allowed):
     if hasattr(core, "set_cublas_switch"):  # Paddle before 3.3 without CUDA has no switches
         core.set_cublas_switch(allowed)
         core.set_cudnn_switch(allowed)
+
+
+def moved(array, device):
+    """Tensor of an array on a device, without waiting for a GPU.
+
+    It goes from pinned memory, which Paddle does not keep for it until it is there: see `arrived`.
+    """
+    tensor = paddle.to_tensor(array, place="cpu")
+    if device == "cpu":
+        return tensor
+    _sources.append(tensor.pin_memory())
+    return _sources[-1].cuda(int(device.partition(":")[2]), blocking=False)
+
+
+def arrived():
+    """Let go of what was moved: a number that was computed from it is here."""
+    _sources.clear()
+
+
+_sources: list = []  # pinned tensors that may still be under way to a GPU

@@ -1,5 +1,7 @@
 """Which device to run on."""
 
+from functools import lru_cache
+
 import torch
 
 from cic.system import launchers
@@ -33,3 +35,24 @@ def has_tf32(device):
 def allow_tf32(allowed):
     """Let this process's float32 be TF32 on a GPU, or not: convolutions are by default."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+
+
+def moved(array, device):
+    """Tensor of an array on a native device, without waiting for a GPU.
+
+    It goes from pinned memory, in a stream of its own, while the GPU still computes.
+    """
+    tensor = torch.from_numpy(array)
+    if device.type != "cuda":
+        return tensor.to(device)
+    current, copies = torch.cuda.current_stream(device), _copies(device)
+    with torch.cuda.stream(copies):
+        tensor = tensor.pin_memory().to(device, non_blocking=True)
+    current.wait_stream(copies)
+    tensor.record_stream(current)  # else its memory could be lent anew to the other stream
+    return tensor
+
+
+@lru_cache
+def _copies(device):
+    return torch.cuda.Stream(device)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import contextmanager
 
 import torch
 from torch import distributed
@@ -52,55 +53,67 @@ def world_size():
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def _reduce_(tensor, operation=distributed.ReduceOp.SUM):
+@contextmanager
+def _named():
+    """A context in which a message that fails says that another process has ended."""
     try:
-        distributed.all_reduce(tensor, operation)
+        yield
     except torch.cuda.OutOfMemoryError:
         raise  # it is a RuntimeError
     except RuntimeError as error:
         time.sleep(GRACE)
         reason = next(filter(str.strip, str(error).splitlines()), type(error).__name__)
         raise ProcessError(f"another process of this run has ended: {reason}") from None
+
+
+def sum_(tensor):
+    """Replace a tensor by its sum over all processes, and return it."""
+    begin_sum_(tensor)()
     return tensor
 
 
-class _Total(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, tensor):
-        return _reduce_(tensor.clone())
+def begin_sum_(tensor):
+    """Begin to replace a tensor by its sum over all processes; a function that waits for it.
 
-    @staticmethod
-    def backward(ctx, gradient):
-        return _Total.forward(ctx, gradient)
+    On a GPU its stream waits, not this process.
+    """
+    if world_size() == 1:
+        return lambda: None
+    with _named():
+        work = distributed.all_reduce(tensor, async_op=True)
+
+    def finish():
+        with _named():
+            work.wait()
+
+    return finish
 
 
-def total(tensor):
-    """The sum of a tensor over all processes; gradients are summed likewise."""
-    return _Total.apply(tensor) if world_size() > 1 else tensor
+def gathered(tensor):
+    """A row (N,) of each process, (P, N): zeros but for the own row, summed."""
+    rows = tensor.new_zeros(world_size(), len(tensor))
+    rows[rank()] = tensor
+    return sum_(rows)
 
 
 def largest(tensor):
     """The largest number of all processes' tensors, none of which is below 0; a 0-d tensor."""
     number = tensor.max() if tensor.numel() else tensor.new_zeros(())
-    return _reduce_(number, distributed.ReduceOp.MAX) if world_size() > 1 else number
-
-
-def all_reduce_(tensors):
-    """Replace each of the tensors by its sum over all processes, in one message."""
-    if world_size() == 1:
-        return
-    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    _reduce_(flat)
-    for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
-        tensor.copy_(part.view_as(tensor))
+    if world_size() > 1:
+        with _named():
+            distributed.all_reduce(number, distributed.ReduceOp.MAX)
+    return number
 
 
 def broadcast_(tensors):
-    """Replace each of the tensors by that of the first process."""
-    if rank() > 0:
-        for tensor in tensors:
-            tensor.zero_()
-    all_reduce_(tensors)
+    """Replace each of the tensors by that of the first process, in one message."""
+    if world_size() == 1:
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    with _named():
+        distributed.broadcast(flat, 0)
+    for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
+        tensor.copy_(part.view_as(tensor))
 
 
 def leave():

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from backends.torch import distributed
-from backends.torch.device import allow_tf32, resolve_device
+from backends.torch.device import allow_tf32, moved, resolve_device
 from cic.networks import layers
 from cic.networks.initialize import initialize
 from cic.networks.spectral import EPSILON
@@ -16,25 +16,69 @@ from cic.system.randomness import dropout_factors
 from cic.weights.checkpoint import check
 
 
+class _Together(torch.autograd.Function):
+    """Input, weight and bias of a batch norm by given statistics, as they are.
+
+    The gradients that come back are those of fixed statistics. These follow from the inputs of all
+    processes: what flows through them is added, from the sums of the weight's and the bias's.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, mean, variance, count, epsilon):
+        ctx.save_for_backward(x, weight, mean, variance, count)
+        ctx.epsilon = epsilon
+        return x.view_as(x), weight.view_as(weight), bias.view_as(bias)
+
+    @staticmethod
+    def backward(ctx, gradient, of_weight, of_bias):
+        x, weight, mean, variance, count = ctx.saved_tensors
+        sums = distributed.sum_(torch.cat([of_weight, of_bias])) / count
+        weight_mean, bias_mean = sums.chunk(2)
+        inverse = torch.rsqrt(variance + ctx.epsilon)
+        scale = weight * inverse
+        slope = scale * inverse * weight_mean
+        shift = slope * mean - scale * bias_mean
+        through = torch.addcmul(shift[:, None, None], x, slope[:, None, None], value=-1)
+        return (gradient + through).to(x.dtype), of_weight, of_bias, None, None, None, None
+
+
 class BatchNorm2D(nn.BatchNorm2d):
-    """Batch norm whose statistics are those of all processes' photos together."""
+    """Batch norm whose statistics are those of all processes' photos together.
+
+    PyTorch's SyncBatchNorm has no kernel for the CPU, and makes the process wait for the GPU in
+    each layer, to leave out processes without photos.
+    """
 
     def forward(self, x):
         if not self.training or distributed.world_size() == 1:
             return super().forward(x)
-        inputs = x.to(self.running_mean.dtype)
-        count = inputs.new_tensor([inputs.numel() // inputs.shape[1]])
-        sums = distributed.total(torch.cat([inputs.sum((0, 2, 3)), count]))
-        count = sums[-1].detach()
-        mean = sums[:-1] / count.clamp(min=1)
-        centred = inputs - mean[:, None, None]
-        variance = distributed.total(centred.square().sum((0, 2, 3))) / count.clamp(min=1)
-        with torch.no_grad():
-            share = self.momentum * (count > 0).to(count)  # no process may have had a photo
-            self.running_mean.lerp_(mean, share)
-            self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), share)
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+        mean, variance, count = self._statistics(x.detach().to(self.running_mean.dtype))
+        joined = x, self.weight, self.bias, mean, variance, count, self.eps
+        x, weight, bias = _Together.apply(*joined)
+        return F.batch_norm(x, mean, variance, weight, bias, eps=self.eps)
+
+    @torch.no_grad()
+    def _statistics(self, x):
+        """(mean (C,), variance (C,), count (1,), at least 1) of all inputs, by Chan et al. 1979.
+
+        The running statistics take them in, but for the case that no process has a photo.
+        """
+        channels, own = x.shape[1], x.new_full((1,), x.numel() // x.shape[1])
+        if len(x):
+            variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        else:
+            variance = mean = x.new_zeros(channels)
+        rows = distributed.gathered(torch.cat([mean, variance, own]))
+        means, variances, counts = rows.split([channels, channels, 1], 1)
+        count = counts.sum(0)
+        share = self.momentum * count.sign()
+        count.clamp_(min=1)
+        parts = counts / count
+        mean = (means * parts).sum(0)
+        variance = ((variances + (means - mean).square()) * parts).sum(0)
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), share)
+        return mean, variance, count
 
 
 class InstanceNorm2D(nn.Module):
@@ -100,7 +144,7 @@ class Dropout(nn.Module):
         if not self.training:
             return x
         factors = dropout_factors(self.noise, self.spec.name, x.shape[1:], self.spec.rate)
-        return x * torch.from_numpy(factors).to(x)
+        return x * moved(factors, x.device).to(x.dtype)
 
 
 class Branches(nn.Module):

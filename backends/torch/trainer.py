@@ -1,12 +1,14 @@
 """One training step: forward, loss, backward, optimizer; over all processes."""
 
+import math
 from contextlib import nullcontext
 
 import torch
 
 from backends.torch import distributed
 from backends.torch.average import Average
-from backends.torch.device import allow_tf32, has_tf32, resolve_device
+from backends.torch.device import allow_tf32, has_tf32, moved, resolve_device
+from backends.torch.gradients import Gradients
 from backends.torch.losses import loss
 from backends.torch.network import build, export_state, import_state, tensors
 from backends.torch.optimizers import optimizer
@@ -36,6 +38,7 @@ class Trainer:
         own = tensors(self.net)
         rates = encoder.rates(network, recipe)
         self.parameters = {name: own[name] for name in rates}
+        self.gradients = Gradients(list(self.parameters.values()))
         self.statistics = [own[name] for name in own.keys() - network.parameters.keys()]
         self._freeze(network, recipe.freeze)
         self.scale, self.skips = LossScale(precision == "fp16"), Skips()
@@ -62,58 +65,83 @@ class Trainer:
 
     def _output(self, inputs):
         allow_tf32(self.precision == "tf32")  # it is the process's, whoever set it last
-        inputs = torch.from_numpy(inputs).to(self.device, self.dtype)
+        inputs = moved(inputs, self.device).to(self.dtype)
         low = _AUTOCAST.get(self.precision)
         with torch.autocast(self.device.type, low, enabled=low is not None):
             return self.net(inputs.to(memory_format=torch.channels_last))
 
     def _loss(self, batch):
         """(total, count) of the loss of this process's batch: see `cic.training.losses`."""
-        targets = [torch.from_numpy(array).to(self.device) for array in batch.targets]
+        targets = [moved(array, self.device) for array in batch.targets]
         targets = [t.to(self.dtype) if t.is_floating_point() else t for t in targets]
         return self.loss(self._output(batch.inputs), *targets)
 
     def step(self, batch, lr, stop=()):
         """One step at learning rate `lr` on this process's part of a batch: (loss, photos, stop).
 
-        All three are of all processes: the loss, a 0-d tensor, the number of photos, without which
-        no step is made, and whether any process asks to stop, its `stop` not being empty. A step
-        whose loss or gradients are not finite changes nothing but `skips`.
+        All three are of all processes: the loss, a float, the number of photos, without which no
+        step is made, and whether any process asks to stop, its `stop` not being empty. A step whose
+        loss or gradients are not finite changes nothing but `skips`.
         """
+        several = distributed.world_size() > 1
+        parts = [p for p in batch.parts(self.recipe.accumulate) if len(p.inputs) or several]
+        if not parts:
+            return 0.0, 0, bool(stop)
         self._train()
-        statistics = [tensor.clone() for tensor in self.statistics]
-        for parameter in self.parameters.values():
-            parameter.grad = None
-        total, count = torch.zeros((), dtype=self.dtype, device=self.device), 0
-        for part in batch.parts(self.recipe.accumulate):
-            if len(part.inputs) or distributed.world_size() > 1:
-                self.net.set_noise(part.noise)
-                part_total, part_count = self._loss(part)
-                (part_total * (self.scale.value / self.recipe.batch_size)).backward()
-                total += part_total.detach()
-                count += part_count
-        photos, stop = len(batch.inputs), bool(stop)
-        if distributed.world_size() > 1:
-            counts = total.new_tensor([count, photos, stop])
-            distributed.all_reduce_([*(p.grad for p in self.parameters.values()), total, counts])
-            count, photos, stop = counts.tolist()
+        before = [tensor.clone() for tensor in self.statistics]
+        sums, count = self._backward(parts, len(batch.inputs), bool(stop))
+        norm = self._scale(sums[1] if several else count)
+        figures = torch.cat([sums, norm.reshape(1)]).tolist()  # the one time that it waits for it
+        total, count, photos, stop, norm = figures
         if photos:
-            self._update(lr, self.recipe.batch_size / (float(count) * self.scale.value), total)
-            if self.skips.latest:
-                self._set_statistics(statistics)
-        return total / (float(count) or 1), int(photos), bool(stop)
+            self._update(lr, math.isfinite(total) and math.isfinite(norm))
+        if not photos or self.skips.latest:
+            self._set_statistics(before)
+        return total / (count or 1), int(photos), bool(stop)
+
+    def _backward(self, parts, photos, stop):
+        """Gradients of all processes' batches in parts; (sums of loss, count, ..., own count).
+
+        Messages begin with the last part, and go on while it is computed.
+        """
+        self.gradients.clear()
+        total, count = torch.zeros((), dtype=self.dtype, device=self.device), 0
+        for part in parts:
+            self.net.set_noise(part.noise)
+            part_total, part_count = self._loss(part)
+            total += part_total.detach()
+            count += part_count
+            if part is parts[-1]:
+                numbers = (total, count, photos, stop)  # filled in, not copied from the host
+                numbers = [total.new_zeros(()) + number for number in numbers]
+                sums = torch.stack(numbers)
+                finish = distributed.begin_sum_(sums)
+                self.gradients.expect()
+            (part_total * (self.scale.value / self.recipe.batch_size)).backward()
+        finish()
+        self.gradients.finish()
+        return sums, count
 
     @torch.no_grad()
-    def _update(self, lr, factor, loss):
-        """The optimizer's step with the gradients, which are to be multiplied with `factor`.
+    def _scale(self, count):
+        """Make the gradients those of the mean loss; their norm, 0-d; inf if a square is.
 
-        The sums of all processes, gradients and loss, are the same in each: so is what it decides.
+        `count` is what the loss is divided by, a number or a tensor. The norm is before clipping.
         """
-        parameters = self.parameters.values()
-        if factor != 1:
-            torch._foreach_mul_([parameter.grad for parameter in parameters], factor)
-        norm = self._norm(parameters)
-        finite = bool((norm + loss).isfinite())
+        factor = self.recipe.batch_size / (count * self.scale.value)
+        tensors = self.gradients.tensors
+        if not isinstance(factor, float) or factor != 1:
+            torch._foreach_mul_(tensors, factor)
+        if self.recipe.clip_norm:
+            parameters = self.parameters.values()
+            return torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
+        return torch.stack(torch._foreach_norm(tensors)).norm()
+
+    def _update(self, lr, finite):
+        """The optimizer's step, unless a gradient is not `finite`.
+
+        That is known by the sums of all processes, which are the same in each: so is what it does.
+        """
         self.skips.note(finite, counts=self.scale.value == 1)
         if self.scale.enabled:
             self.scale.update(finite)
@@ -122,12 +150,6 @@ class Trainer:
         self.optimizer.step(lr)
         if self.average:
             self.average.update(self.optimizer.steps - 1)
-
-    def _norm(self, parameters):
-        """Norm of all gradients together before they are clipped, 0-d; inf if a square is."""
-        if self.recipe.clip_norm:
-            return torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
-        return torch.stack(torch._foreach_norm([p.grad for p in parameters])).norm()
 
     @torch.no_grad()
     def _set_statistics(self, values):
@@ -165,7 +187,7 @@ class Trainer:
     def total(self, *values):
         """Each of the numbers summed over all processes, floats."""
         values = torch.tensor(values, dtype=torch.float64, device=self.device)
-        return distributed.total(values).tolist()
+        return distributed.sum_(values).tolist()
 
     def memory(self):
         """Bytes of the device that are free; None for the CPU."""

@@ -206,7 +206,7 @@ def _try(trainer: Trainer, batch: Batch, lr: float, limit: float) -> tuple[float
     ):
         begin = time.perf_counter()
         loss, photos, _ = trainer.step(batch, lr)
-        losses.append(loss.item())
+        losses.append(loss)
         seconds.append(time.perf_counter() - begin)
     trainer.load(*before)
     return losses[0], photos, float(np.median(seconds[1:]))

@@ -64,7 +64,7 @@ class Log:
 
     def _begin(self, steps: int) -> None:
         self.total, self.started, self.waited = steps, time.perf_counter(), 0.0
-        self.losses: deque[Any] = deque(maxlen=RECENT)
+        self.losses: deque[float] = deque(maxlen=RECENT)
         self.images = self.steps = self.skipped = 0
         self.reported: set[str] = set()
 
@@ -82,8 +82,7 @@ class Log:
     @property
     def loss(self) -> float | None:
         """Mean loss of the recent steps; None before the first."""
-        losses = [loss.item() for loss in self.losses]
-        return sum(losses) / len(losses) if losses else None
+        return sum(self.losses) / len(self.losses) if self.losses else None
 
     @property
     def images_per_second(self) -> float:
@@ -136,7 +135,7 @@ class Log:
             self.say(f"step {step + 1} is skipped: a gradient is not finite ({so_far})")
         self._write_line({"step": step + 1, "skipped_steps": skips.total})
 
-    def step(self, step: int, loss: Any, images: int, lr: float) -> None:
+    def step(self, step: int, loss: float | None, images: int, lr: float) -> None:
         """Note one step; raises TrainingError once the loss is no longer a number.
 
         The loss of a step that was skipped is None.

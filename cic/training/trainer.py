@@ -21,12 +21,12 @@ class Trainer(Protocol):
     device: Any  # native
     skips: Skips
 
-    def step(self, batch: Batch, lr: float, stop: Sequence[Any] = ()) -> tuple[Any, int, bool]:
+    def step(self, batch: Batch, lr: float, stop: Sequence[Any] = ()) -> tuple[float, int, bool]:
         """One step at learning rate `lr` on this process's part of a batch: (loss, photos, stop).
 
-        All of all processes: the loss as a native scalar that has `item()`, the number of photos,
-        and whether any process asks to stop, its `stop` being no longer empty. A step whose loss or
-        gradients are not finite changes nothing but `skips`, in all processes alike.
+        All of all processes: the loss, the number of photos, and whether any process asks to stop,
+        its `stop` being no longer empty. A step whose loss or gradients are not finite changes
+        nothing but `skips`, in all processes alike. It waits for a GPU once, for these numbers.
         """
 
     def agree(self) -> None:

@@ -5,7 +5,7 @@ what healthy and failing ones measured stands beside them.
 """
 
 from collections import Counter, deque
-from typing import Any, SupportsIndex
+from typing import SupportsIndex
 
 import numpy as np
 
@@ -81,13 +81,13 @@ class Watch:
     """Notes every step's loss, looks at predictions now and then, and says what is wrong, once."""
 
     def __init__(self) -> None:
-        self.losses: deque[Any] = deque(maxlen=RECENT)  # native scalars
+        self.losses: deque[float] = deque(maxlen=RECENT)
         self.targets: deque[Array] = deque(maxlen=RECENT)
         self.total = np.zeros(COUNT)
         self.looks: Counter[str] = Counter()  # in a row at which a failure was seen
 
-    def note(self, loss: Any, batch: Batch) -> None:
-        """Note the loss of a step, anything that has item(), and what it was to predict."""
+    def note(self, loss: float, batch: Batch) -> None:
+        """Note the loss of a step, and what it was to predict."""
         if not len(batch.inputs):
             return
         target = mean_target(batch)
@@ -126,7 +126,7 @@ class Watch:
                 "blank": "every photo is gray: there is no colour to learn; "
                 f"{named('invalid')} finds them"
             }
-        loss = float(np.mean([loss.item() for loss in self.losses]))
+        loss = float(np.mean(self.losses))
         if loss <= reference:
             return {}
         compared = f"the loss is {loss:.3f}, that of predicting the same everywhere {reference:.3f}"

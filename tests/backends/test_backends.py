@@ -205,7 +205,7 @@ def trajectory(name, network, state, batches, recipe, image, schedule=recipes.le
     backend = backends.get(name)
     trainer = backend.Trainer(network, recipe, state, "cpu", "float64")
     losses = [
-        trainer.step(batch, schedule(recipe, step, STEPS, STEPS))[0].item()
+        trainer.step(batch, schedule(recipe, step, STEPS, STEPS))[0]
         for step, batch in enumerate(batches)
     ]
     return np.array(losses), backend.forward(trainer.net, image.astype(np.float64))
@@ -283,7 +283,7 @@ def some_steps(name, weights, optimizer, part):
     """Losses of a trainer that goes on from a state, and its state afterwards."""
     trainer = backends.get(name).Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", "float64")
     trainer.load(weights, optimizer)
-    return [trainer.step(batch, 1e-5)[0].item() for batch in part], *trainer.state()
+    return [trainer.step(batch, 1e-5)[0] for batch in part], *trainer.state()
 
 
 @pytest.fixture(scope="module")
@@ -329,7 +329,7 @@ def test_a_batch_in_parts_is_the_batch(backend, batches):
         trainer = backend.Trainer(SMALL, recipe, initialize(SMALL), "cpu", "float64")
         loss, photos, _ = trainer.step(batch, 1e-4)
         assert photos == len(batch.inputs)
-        states.append((loss.item(), trainer.state()[0]))
+        states.append((loss, trainer.state()[0]))
     assert states[0][0] == pytest.approx(states[1][0], rel=1e-12)
     for name in SMALL.parameters:
         np.testing.assert_allclose(states[0][1][name], states[1][1][name], atol=1e-9)
@@ -356,7 +356,7 @@ def test_a_step_without_a_photo_changes_nothing(backend, batches):
     trainer.step(batches[0], 1e-4)
     before = trainer.state()
     loss, photos, stop = trainer.step(batches[0].map(lambda array: array[:0]), 1e-4, [2])
-    assert (loss.item(), photos, stop) == (0, 0, True)
+    assert (loss, photos, stop) == (0, 0, True)
     for one, two in zip(before, trainer.state()):
         for name, array in one.items():
             np.testing.assert_array_equal(two[name], array)
@@ -394,7 +394,7 @@ def test_a_batch_of_one_pixel_keeps_the_running_variance_finite(backend):
 def test_the_loss_falls(name_and_precision, batches):
     name, precision = name_and_precision.split()
     trainer = backends.get(name).Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", precision)
-    losses = [trainer.step(batches[0], 1e-3)[0].item() for _ in range(12)]
+    losses = [trainer.step(batches[0], 1e-3)[0] for _ in range(12)]
     assert losses[-1] < 0.8 * losses[0]
 
 
@@ -456,10 +456,10 @@ def test_paddle_trains_in_a_lower_precision_than_that_of_its_weights(
     whole, low = (
         backend.Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", "float64") for _ in range(2)
     )
-    expected = [whole.step(batch, 1e-5)[0].item() for batch in batches[:3]]
+    expected = [whole.step(batch, 1e-5)[0] for batch in batches[:3]]
     trainer = importlib.import_module("backends.paddle.trainer")
     monkeypatch.setattr(trainer, "_LOW", {"float64": "float32"})
-    found = [low.step(batch, 1e-5)[0].item() for batch in batches[:3]]
+    found = [low.step(batch, 1e-5)[0] for batch in batches[:3]]
     assert found == pytest.approx(expected, rel=1e-4)
     assert found != pytest.approx(expected, rel=1e-12)
     assert {array.dtype for array in low.state()[0].values()} == {np.dtype("float64")}

@@ -192,6 +192,82 @@ def test_a_gradient_that_is_not_finite_in_one_process_is_skipped_in_both(train, 
         assert distance <= 1e-7 * np.linalg.norm(array), name
 
 
+MESSAGES = """
+import json, os, sys
+from importlib import import_module
+sys.path[0] = {root!r}
+sys.path.append(os.path.join({root!r}, "tests"))
+import numpy as np
+import backends
+from cic.dataset.batches import Batch
+from cic.networks.initialize import initialize
+from cic.networks.layers import Conv, ReLU
+from cic.networks.network import Network
+from cic.training import recipes
+from helpers import tiny
+
+backend = backends.get({name!r}, trains=True)
+backend.join(backend.resolve_device("cpu"))
+messages = import_module("backends.{name}.distributed")
+import_module("backends.{name}.gradients").SIZE = 10_000
+own, calls = messages.distributed.all_reduce, []
+
+def counted(*arguments, **options):
+    calls.append(1)
+    return own(*arguments, **options)
+
+messages.distributed.all_reduce = counted
+random = np.random.default_rng(0)
+index, weight = random.integers(0, 313, (5, 5, 8, 8), np.int16), random.random((5, 5, 8, 8))
+whole = Batch(random.normal(size=(5, 1, 32, 32)), (index, weight), np.arange(5))
+
+def step(network, accumulate, batch):
+    recipe = recipes.get("full", batch_size=6, accumulate=accumulate)
+    trainer = backend.Trainer(network, recipe, initialize(network), "cpu", "float64")
+    calls.clear()
+    loss = trainer.step(batch, 1e-3)[0]
+    count = len(calls)
+    trainer.step(batch, 1e-3)
+    assert len(calls) == 2 * count
+    gradients = [p.grad.numpy().copy() for p in trainer.parameters.values()]
+    return count, len(trainer.gradients.buckets), loss, gradients
+
+layers = Conv("a", 1, 8, stride=2), ReLU(), Conv("b", 8, 16, stride=2), ReLU(), Conv("c", 16, 313)
+plain = Network("plain", layers, {{}}, scale=50.0)
+mine = whole.map(lambda array: array[backend.rank() :: 2])
+found = {{"normed": step(tiny.tiny(), 1, mine)[:2], "parts": step(tiny.tiny(), 2, mine)[:2]}}
+two = step(plain, 3, mine)
+messages.world_size = lambda: 1
+one = step(plain, 3, whole)
+found |= {{"plain": two[:2], "one": one[:2], "loss": abs(two[2] / one[2] - 1)}}
+found["apart"] = max(float(abs(a - b).max() / abs(b).max()) for a, b in zip(two[3], one[3]))
+if backend.rank() == 0:
+    print(json.dumps(found))
+messages.world_size = lambda: 2
+backend.leave()
+"""
+
+
+def test_a_step_sends_two_messages_a_batch_norm_one_a_bucket_and_one_of_numbers(
+    backend, tmp_path, monkeypatch
+):
+    """Gradients go with the last part of a batch, and are those of all parts and processes."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    script = tmp_path / "messages.py"
+    script.write_text(MESSAGES.format(root=str(ROOT), name=backend.NAME))
+    done = started.run(RANKS, backend.NAME, script, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = figures_of(done.stdout)
+    norms, buckets = 4, found["normed"][1]
+    assert buckets > 1
+    assert found["normed"][0] == 2 * norms + buckets + 1
+    assert found["parts"] == [2 * 2 * norms + buckets + 1, buckets]
+    assert found["plain"] == [found["plain"][1] + 1, found["plain"][1]]
+    assert found["plain"][1] > 1
+    assert found["one"] == [0, 0]
+    assert max(found["loss"], found["apart"]) < 1e-7
+
+
 def wait_for_steps(folder, steps, process):
     """Wait until a run has logged so many steps."""
     end = time.monotonic() + 60
@@ -306,9 +382,10 @@ def test_processes_that_go_on_from_different_checkpoints_do_not_begin(faulty, tr
 def test_a_sum_that_fails_names_its_reason_and_want_of_memory_itself(backend, monkeypatch):
     module = importlib.import_module(f"backends.{backend.NAME}.distributed")
     monkeypatch.setattr(module, "GRACE", 0)
+    monkeypatch.setattr(module, "world_size", lambda: 2)
 
     def fail_with(error):
-        def fail(*_):
+        def fail(*_, **__):
             raise error
 
         monkeypatch.setattr(module.distributed, "all_reduce", fail)
@@ -316,11 +393,11 @@ def test_a_sum_that_fails_names_its_reason_and_want_of_memory_itself(backend, mo
     for reason, said in (("", "RuntimeError"), ("\nlost\n", "lost")):
         fail_with(RuntimeError(reason))
         with pytest.raises(ConnectionError, match=f"has ended: {said}$"):
-            module._reduce_(None)
+            module.sum_(None)
     if backend.NAME == "torch":  # Paddle's is no RuntimeError
         fail_with(torch.cuda.OutOfMemoryError("full"))
         with pytest.raises(torch.cuda.OutOfMemoryError):
-            module._reduce_(None)
+            module.sum_(None)
 
 
 def test_ctrl_c_stops_all_processes_and_the_run_goes_on_in_one(start, train, backend, tmp_path):

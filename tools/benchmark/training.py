@@ -140,7 +140,7 @@ def our_step(backend, precision, batch):
     network = networks.get("cic")
     state = initialize(network)
     trainer = backends.get(backend).Trainer(network, recipes.get("full"), state, "cpu", precision)
-    return lambda: trainer.step(batch, 1e-5)[0].item()
+    return lambda: trainer.step(batch, 1e-5)[0]
 
 
 def measure_step(batch, make, *arguments):

@@ -95,9 +95,7 @@ class Setting:
 
 def losses(trainer, setting, size, steps, lr=3.16e-5):
     """The loss of each step on the setting's batches, (steps,) float64."""
-    return np.array(
-        [float(trainer.step(setting.batch(size, n), lr)[0]) for n in range(steps)], np.float64
-    )
+    return np.array([trainer.step(setting.batch(size, n), lr)[0] for n in range(steps)], np.float64)
 
 
 def apart(found, expected):
