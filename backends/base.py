@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from cic.networks import Network
 from cic.system.arrays import Array, State
-from cic.system.typing import StrPath
+from cic.system.typing import Json, StrPath
 from cic.training.recipes import Recipe
 from cic.training.trainer import Trainer as Training
 
@@ -48,14 +48,20 @@ class Backend(Runner, Protocol):
     def join(self, device: Any) -> Any:
         """Join the other processes of a launch, if there are any; this one's native device."""
 
-    def leave(self) -> None:
-        """Leave the other processes."""
+    def leave(self, failed: bool = False) -> None:
+        """Leave the other processes; at once if this one has `failed`."""
 
     def rank(self) -> int:
         """Number of this process, from 0."""
 
     def world_size(self) -> int:
         """How many processes train together."""
+
+    def share(self, text: str, device: Any) -> str:
+        """The first process's text, in all."""
+
+    def facts(self, device: Any) -> dict[str, Json]:
+        """{what: value} of a native device, a GPU, and its libraries; None where there is none."""
 
     def build(
         self,

@@ -85,7 +85,7 @@ def check(name, device, wanted):
     backend = backends.get(name, trains=True)
     with tempfile.TemporaryDirectory() as folder:
         resolved = str(backend.resolve_device(device))
-        setting = Setting(backend, native(backend), device, resolved == "cpu", folder)
+        setting = Setting(backend, native(backend), resolved, resolved == "cpu", folder)
         found = facts(setting)
         print(f"{name}: {', '.join(f'{key} {value}' for key, value in found.items())}")
         lines = [line for each in wanted for line in checked(each, setting)]

@@ -1,8 +1,8 @@
 """PaddlePaddle."""
 
 from backends.paddle import environment  # noqa: F401 - before anything imports paddle
-from backends.paddle.device import resolve_device
-from backends.paddle.distributed import join, leave, rank, world_size
+from backends.paddle.device import facts, resolve_device
+from backends.paddle.distributed import join, leave, rank, share, world_size
 from backends.paddle.losses import loss
 from backends.paddle.network import build, export_state, features, forward, import_state
 from backends.paddle.predictor import predictor
@@ -16,6 +16,7 @@ __all__ = [
     "Trainer",
     "build",
     "export_state",
+    "facts",
     "features",
     "forward",
     "import_state",
@@ -25,5 +26,6 @@ __all__ = [
     "predictor",
     "rank",
     "resolve_device",
+    "share",
     "world_size",
 ]

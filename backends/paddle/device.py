@@ -5,7 +5,7 @@ import os
 import paddle
 from paddle.base import core
 
-from cic.system import launchers
+from cic.system import launchers, provenance
 from cic.system.errors import SettingError
 
 
@@ -26,6 +26,19 @@ def resolve_device(device="auto"):
     if int(index or 0) >= gpus:
         raise SettingError(f"device {device!r}: PaddlePaddle sees {gpus} GPUs here")
     return f"gpu:{int(index or 0)}"
+
+
+def facts(device):
+    """{what: value} of the GPU and the libraries of this build; None where there is none."""
+    found = dict.fromkeys(("gpu", "memory", "driver", "cuda", "cudnn", "nccl"))
+    found["driver"] = provenance.driver()
+    if paddle.is_compiled_with_cuda():
+        found |= {"cuda": paddle.version.cuda(), "cudnn": paddle.version.cudnn()}
+    if device != "cpu":
+        properties = paddle.device.cuda.get_device_properties(device)
+        found |= {"gpu": properties.name, "memory": properties.total_memory}
+        found["nccl"] = str(paddle.version.nccl())
+    return found
 
 
 def has_tf32(device):

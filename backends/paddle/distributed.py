@@ -4,9 +4,11 @@ import os
 import time
 from contextlib import contextmanager
 
+import numpy as np
 import paddle
 from paddle import distributed
 
+from backends.paddle.device import arrived, moved
 from cic.system import launchers
 from cic.system.errors import ProcessError
 
@@ -109,18 +111,33 @@ def largest(tensor):
     return number
 
 
-def broadcast_(tensors):
-    """Replace each of the tensors by that of the first process, in one message."""
+def agreed(arrays, device):
+    """{name: the first process's array}, in all; each gives arrays of its names and shapes."""
     if world_size() == 1:
-        return
-    flat = paddle.concat([tensor.reshape([-1]) for tensor in tensors])
-    with _named():
-        distributed.broadcast(flat, 0)
-    for tensor, part in zip(tensors, flat.split([tensor.size for tensor in tensors])):
-        tensor.set_value(part.reshape(tensor.shape))
+        return arrays
+    arrays = dict(arrays)
+    for name, array in arrays.items():
+        tensor = moved(np.array(array).reshape(-1), device)
+        with _named():
+            distributed.broadcast(tensor, 0)
+        arrays[name] = tensor.numpy().reshape(np.shape(array))
+        arrived()
+    return arrays
 
 
-def leave():
-    """Leave the other processes."""
-    if distributed.is_initialized():
+def share(text, device):
+    """The first process's text, in all."""
+    data = np.frombuffer(text.encode(), np.uint8)
+    length = int(agreed({"": np.array(len(data))}, device)[""])
+    data = agreed({"": np.resize(data, length)}, device)[""]
+    return data.tobytes().decode()
+
+
+def leave(failed=False):
+    """Leave the other processes; after an error without the farewell of NCCL.
+
+    It may wait for messages under way, which those that wait for this process cannot send. So the
+    error would not show; as it is, the launcher ends the others.
+    """
+    if distributed.is_initialized() and not (failed and distributed.get_backend() == "NCCL"):
         distributed.destroy_process_group()

@@ -3,6 +3,7 @@
 import math
 from contextlib import nullcontext
 
+import numpy as np
 import paddle
 
 from backends.paddle import distributed
@@ -167,19 +168,25 @@ class Trainer:
     def evaluate(self, batch):
         """(total, count) of the loss of this process's `batch` in evaluation mode, floats."""
         self.net.eval()
-        return tuple(float(number) for number in self._loss(batch))
+        figures = tuple(float(number) for number in self._loss(batch))
+        arrived()
+        return figures
 
     @paddle.no_grad()
     def predict(self, inputs):
         """Output float32 for inputs (N, C, H, W) in evaluation mode, arrays."""
         self.net.eval()
-        return self._output(inputs).astype("float32").numpy()
+        output = self._output(inputs).astype("float32").numpy()
+        arrived()
+        return output
 
-    @paddle.no_grad()
     def agree(self):
-        """Take the first process's weights: arithmetic differs a little between machines."""
-        kept = self.average.values if self.average else {}
-        distributed.broadcast_([*tensors(self.net).values(), *kept.values()])
+        """Take from the first process whatever `state` gives; it alone need have loaded it."""
+        if distributed.world_size() > 1:
+            weights, kept = self.state()
+            kept["skips"] = np.array([self.skips.total, self.skips.in_a_row])
+            found = distributed.agreed(weights | kept, self.device)
+            self.load({n: found[n] for n in weights}, {n: found[n] for n in kept})
 
     @property
     def averages(self):

@@ -1,7 +1,7 @@
 """PyTorch."""
 
-from backends.torch.device import resolve_device
-from backends.torch.distributed import join, leave, rank, world_size
+from backends.torch.device import facts, resolve_device
+from backends.torch.distributed import join, leave, rank, share, world_size
 from backends.torch.losses import loss
 from backends.torch.network import build, export_state, features, forward, import_state
 from backends.torch.predictor import predictor
@@ -15,6 +15,7 @@ __all__ = [
     "Trainer",
     "build",
     "export_state",
+    "facts",
     "features",
     "forward",
     "import_state",
@@ -24,5 +25,6 @@ __all__ = [
     "predictor",
     "rank",
     "resolve_device",
+    "share",
     "world_size",
 ]

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import torch
 
-from cic.system import launchers
+from cic.system import launchers, provenance
 from cic.system.errors import SettingError
 
 
@@ -25,6 +25,18 @@ def resolve_device(device="auto"):
     if int(index or 0) >= gpus:
         raise SettingError(f"device {device!r}: PyTorch sees {gpus} GPUs here")
     return torch.device("cuda", int(index or 0))
+
+
+def facts(device):
+    """{what: value} of the GPU and the libraries of this build; None where there is none."""
+    found = {"gpu": None, "memory": None, "driver": provenance.driver()}
+    found |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(), "nccl": None}
+    if torch.device(device).type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        found |= {"gpu": properties.name, "memory": properties.total_memory}
+        if torch.distributed.is_nccl_available():
+            found["nccl"] = ".".join(map(str, torch.cuda.nccl.version()))
+    return found
 
 
 def has_tf32(device):

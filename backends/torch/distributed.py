@@ -4,9 +4,11 @@ import os
 import time
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import distributed
 
+from backends.torch.device import moved
 from cic.system import launchers
 from cic.system.errors import ProcessError
 
@@ -39,6 +41,8 @@ def join(device):
         agent = distributed.TCPStore(host, port, launch.size, is_master=False)
         where = {"store": distributed.PrefixStore(f"attempt {attempt}", agent)}
     where |= {"rank": launch.rank, "world_size": launch.size}
+    if device.type == "cuda":
+        where["device_id"] = device  # NCCL connects at once: what is wrong shows here
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", **where)
     return device
 
@@ -105,19 +109,33 @@ def largest(tensor):
     return number
 
 
-def broadcast_(tensors):
-    """Replace each of the tensors by that of the first process, in one message."""
+def agreed(arrays, device):
+    """{name: the first process's array}, in all; each gives arrays of its names and shapes."""
     if world_size() == 1:
-        return
-    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    with _named():
-        distributed.broadcast(flat, 0)
-    for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
-        tensor.copy_(part.view_as(tensor))
+        return arrays
+    arrays = dict(arrays)
+    for name, array in arrays.items():
+        tensor = moved(np.array(array).reshape(-1), device)
+        with _named():
+            distributed.broadcast(tensor, 0)
+        arrays[name] = tensor.numpy(force=True).reshape(np.shape(array))
+    return arrays
 
 
-def leave():
-    """Leave the other processes."""
-    if distributed.is_initialized():
+def share(text, device):
+    """The first process's text, in all."""
+    data = np.frombuffer(text.encode(), np.uint8)
+    length = int(agreed({"": np.array(len(data))}, device)[""])
+    data = agreed({"": np.resize(data, length)}, device)[""]
+    return data.tobytes().decode()
+
+
+def leave(failed=False):
+    """Leave the other processes; after an error without the farewell of NCCL.
+
+    It waits for messages under way, which those that wait for this process cannot send. So the
+    error would show after NCCL's ten minutes; as it is, the launcher ends the others.
+    """
+    if distributed.is_initialized() and not (failed and distributed.get_backend() == "nccl"):
         distributed.destroy_process_group()
         time.sleep(LAST)

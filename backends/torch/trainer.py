@@ -3,6 +3,7 @@
 import math
 from contextlib import nullcontext
 
+import numpy as np
 import torch
 
 from backends.torch import distributed
@@ -169,11 +170,13 @@ class Trainer:
         self.net.eval()
         return self._output(inputs).float().numpy(force=True)
 
-    @torch.no_grad()
     def agree(self):
-        """Take the first process's weights: arithmetic differs a little between machines."""
-        kept = self.average.values if self.average else {}
-        distributed.broadcast_([*tensors(self.net).values(), *kept.values()])
+        """Take from the first process whatever `state` gives; it alone need have loaded it."""
+        if distributed.world_size() > 1:
+            weights, kept = self.state()
+            kept["skips"] = np.array([self.skips.total, self.skips.in_a_row])
+            found = distributed.agreed(weights | kept, self.device)
+            self.load({n: found[n] for n in weights}, {n: found[n] for n in kept})
 
     @property
     def averages(self):

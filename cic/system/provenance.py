@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from numpy.typing import ArrayLike
 import cic
 from cic.system.typing import Json
 
+DRIVER = "/proc/driver/nvidia/version"  # is there where a driver of NVIDIA's runs
 SECONDS = 1  # git may take, in a large tree on a slow disk, before it is left out
 _MODULES = {"onnx": "onnxruntime"}  # of backends that are called otherwise
 SOURCES = os.path.dirname(os.path.dirname(os.path.abspath(cic.__file__)))
@@ -43,6 +45,16 @@ def facts(*packages: str) -> dict[str, Json]:
         "cpus": os.cpu_count(),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def driver() -> str | None:
+    """Version of NVIDIA's driver (Linux); None without one."""
+    try:
+        with open(DRIVER, encoding="ascii", errors="replace") as file:
+            found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)\s", file.readline())
+    except OSError:
+        return None
+    return found and found[1]
 
 
 def _program() -> str:

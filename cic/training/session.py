@@ -7,11 +7,14 @@ figures = session.train(backends.get(trains=True), "photos/train", recipe="compa
 colorizer = backends.colorizer(figures["checkpoint"])
 """
 
+import json
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
+
+import numpy as np
 
 from cic import networks
 from cic.colorize.settings import Settings
@@ -39,7 +42,6 @@ from cic.training.trainer import Framework, Trainer
 from cic.weights import checkpoint, reading, transfer
 
 INIT_CROPS = 8  # that the first weights are scaled to: 40,000 pixels a channel at the least
-GPU = "/proc/driver/nvidia/version"  # is there where a driver of NVIDIA's runs
 OWN = ("provenance", "weights", "encoder", "prior")  # facts that each machine has its own of
 
 
@@ -165,15 +167,17 @@ class Session:
         """
         launchers.refuse_number(launchers.found(), self.plan.device)
         device = backend.join(backend.resolve_device(self.plan.device))
+        failed = False
         try:
             figures = self._train(backend, device)
             return figures if backend.rank() == 0 else None
         except Exception as error:
+            failed = True
             if not is_out_of_memory(error):
                 raise
             raise self._too_large(backend.world_size(), device) from None
         finally:
-            backend.leave()
+            backend.leave(failed)
 
     def _train(self, backend: Framework, device: Any) -> dict[str, Any]:
         plan, first = self.plan, backend.rank() == 0
@@ -183,7 +187,7 @@ class Session:
             if first and not plan.check:
                 self._lock(stack)
             trainer, checkpoints, step = self._start(backend, device, steps)
-            self._agree(backend, trainer, checkpoints)
+            step = self._agree(backend, trainer, checkpoints, step)
             if self.is_auto and step >= steps:
                 if first:
                     self._say(f"all {steps:,} steps are made: nothing is left to do")
@@ -231,7 +235,7 @@ class Session:
         for folder in {os.path.realpath(path): path for path in paths}.values():
             stack.enter_context(locks.held(folder))
 
-    def _facts(self, backend: Framework, steps: int) -> dict[str, Json]:
+    def _facts(self, backend: Framework, device: Any, steps: int) -> dict[str, Json]:
         """What the checkpoints say of the run, a JSON object."""
         plan, dataset = self.plan, self.dataset
         weights = dataset.bin_weights
@@ -250,22 +254,30 @@ class Session:
             "bin_weights": None if weights is None else weights.tolist(),
             "fingerprint": provenance.fingerprint(dataset.photos),
             "classes": dataset.classes,
-            "provenance": provenance.facts(backend.NAME),
+            "provenance": provenance.facts(backend.NAME)
+            | {"processes": backend.world_size(), "device": backend.facts(device)},
         }
 
     def _start(
         self, backend: Framework, device: Any, steps: int
     ) -> tuple[Trainer, runs.Checkpoints, int]:
-        """(trainer, checkpoints, first step) of a new run, or of one to go on with."""
+        """(trainer, checkpoints, first step) of a new run, or of one to go on with.
+
+        The first process alone reads weights, or computes them: see `_agree`.
+        """
         plan, recipe, network = self.plan, self.plan.recipe, self.dataset.network
-        facts = self._facts(backend, steps)
+        facts = self._facts(backend, device, steps)
         checkpoints = runs.Checkpoints(plan.model_path, network, recipe, facts, plan.keep)
+        if backend.rank() > 0:
+            state = {name: np.zeros(shape) for name, shape in network.state_shapes.items()}
+            trainer = backend.Trainer(network, recipe, state, device, plan.precision)
+            return trainer, checkpoints, 0
         if os.path.exists(checkpoints.path()) and not (plan.continue_train or plan.check):
             raise InputError(
                 f"{plan.model_path} holds a run: add --continue_train to go on with it, "
                 "or choose another --model_path"
             )
-        if backend.rank() == 0 and not plan.check:
+        if not plan.check:
             files.check(checkpoints.path())
             files.remove_leftovers(plan.model_path, deep=False)
         state = first_state(plan, self.dataset, self.progress)
@@ -273,19 +285,20 @@ class Session:
         step = checkpoints.resume(trainer, plan.which_epoch) if plan.continue_train else 0
         return trainer, checkpoints, step
 
-    def _agree(self, backend: Framework, trainer: Trainer, checkpoints: runs.Checkpoints) -> None:
-        """Let all processes begin alike: with the first's weights, if nothing else differs."""
+    def _agree(
+        self, backend: Framework, trainer: Trainer, checkpoints: runs.Checkpoints, step: int
+    ) -> int:
+        """Let all processes begin alike, as the first, if nothing else differs; its first step."""
         facts = {key: value for key, value in checkpoints.meta.items() if key not in OWN}
         facts["photos"] = f"{facts['photos']:,} of fingerprint {facts.pop('fingerprint')}"
         held_out = self.held_out and provenance.fingerprint(self.held_out.photos)
         facts["photos to evaluate on"] = held_out
-        facts["checkpoints"] = "none"
-        if before := checkpoints.before:
-            time = before.get("provenance", {}).get("time")
-            facts["checkpoints"] = f"one of step {before['step']:,}, of a start at {time}"
         facts |= facts.pop("recipe")
         loop.check_alike(trainer, backend.rank(), backend.world_size(), facts)
         trainer.agree()
+        begins = json.dumps([checkpoints.before, step])
+        checkpoints.before, step = json.loads(backend.share(begins, trainer.device))
+        return step
 
     def _say(self, line: str) -> None:
         tell(line, self.progress, sys.stderr)
@@ -306,7 +319,7 @@ class Session:
         steps: int,
     ) -> None:
         """Say what is about to be trained, and how long."""
-        if self.plan.device == "auto" and str(trainer.device) == "cpu" and os.path.exists(GPU):
+        if self.plan.device == "auto" and str(trainer.device) == "cpu" and provenance.driver():
             self._say(
                 f"training on the CPU: this machine has a GPU, but this build of {backend.NAME} "
                 "sees none: install its build for GPUs, or take --device cpu"

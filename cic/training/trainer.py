@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from cic.dataset.batches import Batch
 from cic.networks import Network
 from cic.system.arrays import Array, State
+from cic.system.typing import Json
 from cic.training.recipes import Recipe
 from cic.training.skips import Skips
 
@@ -30,7 +31,7 @@ class Trainer(Protocol):
         """
 
     def agree(self) -> None:
-        """Take the weights of the first process."""
+        """Take from the first process whatever `state` gives."""
 
     def evaluate(self, batch: Batch) -> tuple[float, float]:
         """(total, count) of the loss of this process's `batch` in evaluation mode."""
@@ -66,14 +67,20 @@ class Framework(Protocol):
     def join(self, device: Any) -> Any:
         """Join the other processes of a launch, if there are any; this one's native device."""
 
-    def leave(self) -> None:
-        """Leave the other processes."""
+    def leave(self, failed: bool = False) -> None:
+        """Leave the other processes; at once if this one has `failed`."""
 
     def rank(self) -> int:
         """Number of this process, from 0."""
 
     def world_size(self) -> int:
         """How many processes train together."""
+
+    def share(self, text: str, device: Any) -> str:
+        """The first process's text, in all."""
+
+    def facts(self, device: Any) -> dict[str, Json]:
+        """{what: value} of a native device, a GPU, and its libraries; None where there is none."""
 
     def resolve_device(self, device: str = "auto") -> Any:
         """The native device for "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:1"."""

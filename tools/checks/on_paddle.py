@@ -4,21 +4,15 @@ from contextlib import contextmanager
 
 import paddle
 
+from backends.paddle import device
+
 SIGNS = {"paddle.float16": 16, "paddle.bfloat16": 16, "paddle.float32": 32, "paddle.float64": 64}
 
 
-def facts(device):
+def facts(on):
     """{what: value} of the build and the GPU."""
-    cuda = paddle.version.cuda() if paddle.is_compiled_with_cuda() else "none"
-    found = {"framework": f"PaddlePaddle {paddle.__version__}", "CUDA": cuda}
-    if device != "cpu":
-        properties = paddle.device.cuda.get_device_properties(device)
-        found |= {
-            "GPU": f"{properties.name}, {properties.total_memory / 1e9:.0f} GB",
-            "cuDNN": paddle.version.cudnn(),
-            "NCCL": paddle.version.nccl(),
-        }
-    return {name: str(value) for name, value in found.items()}
+    found = {"framework": f"PaddlePaddle {paddle.__version__}"} | device.facts(on)
+    return {name: str(value) for name, value in found.items() if value}
 
 
 def gpus():

@@ -5,20 +5,15 @@ from contextlib import contextmanager
 
 import torch
 
+from backends.torch import device
+
 SIGNS = {"torch.float16": 16, "torch.bfloat16": 16, "torch.float32": 32, "torch.float64": 64}
 
 
-def facts(device):
+def facts(on):
     """{what: value} of the build and the GPU."""
-    found = {"framework": f"PyTorch {torch.__version__}", "CUDA": torch.version.cuda or "none"}
-    if torch.device(device).type == "cuda":
-        properties = torch.cuda.get_device_properties(device)
-        found |= {
-            "GPU": f"{properties.name}, {properties.total_memory / 1e9:.0f} GB",
-            "cuDNN": str(torch.backends.cudnn.version()),
-            "NCCL": ".".join(map(str, torch.cuda.nccl.version())),
-        }
-    return found
+    found = {"framework": f"PyTorch {torch.__version__}"} | device.facts(on)
+    return {name: str(value) for name, value in found.items() if value}
 
 
 def gpus():

@@ -36,7 +36,7 @@ def at_most(what, number, limit):
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """A backend on one of its devices, "cpu" or "gpu". Small is what a CPU does in seconds.
+    """A backend on one of its devices, "cpu" or native. Small is what a CPU does in seconds.
 
     `native` is the module of this folder that asks the framework itself.
     """

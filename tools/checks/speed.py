@@ -58,7 +58,7 @@ def _seconds(setting, trainer, batch):
 
 def _share(setting, rate):
     """Of the GPU's peak, of so many photos a second; None for a GPU that is not in the table."""
-    name = setting.native.facts(setting.device).get("GPU", "")
+    name = setting.native.facts(setting.device).get("gpu", "")
     peak = next((peak for key, peak in PEAKS.items() if key in name), None)
     crop = (setting.network.channels, setting.crop, setting.crop)
     return peak and rate * A_PHOTO * 2 * setting.network.multiply_adds(crop) / peak
