@@ -58,6 +58,16 @@ def allow_tf32(allowed):
         core.set_cudnn_switch(allowed)
 
 
+def search_kernels(wanted):
+    """Let cuDNN try its kernels at each size that this process meets, and keep the fastest, or not.
+
+    Not where every kernel is to sum in a fixed order.
+    """
+    if paddle.is_compiled_with_cuda():
+        ordered = paddle.get_flags("FLAGS_cudnn_deterministic")["FLAGS_cudnn_deterministic"]
+        paddle.set_flags({"FLAGS_cudnn_exhaustive_search": wanted and not ordered})
+
+
 def moved(array, device):
     """Tensor of an array on a device, without waiting for a GPU.
 

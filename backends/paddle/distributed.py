@@ -139,5 +139,7 @@ def leave(failed=False):
     It may wait for messages under way, which those that wait for this process cannot send. So the
     error would not show; as it is, the launcher ends the others.
     """
-    if distributed.is_initialized() and not (failed and distributed.get_backend() == "NCCL"):
+    if distributed.is_initialized() and not (
+        failed and distributed.get_backend().lower() == "nccl"
+    ):
         distributed.destroy_process_group()

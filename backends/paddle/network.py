@@ -9,7 +9,7 @@ from paddle.autograd import PyLayer
 from paddle.nn import functional as F
 
 from backends.paddle import distributed
-from backends.paddle.device import allow_tf32, moved, resolve_device
+from backends.paddle.device import allow_tf32, moved, resolve_device, search_kernels
 from cic.networks import layers
 from cic.networks.initialize import initialize
 from cic.networks.spectral import EPSILON
@@ -385,6 +385,7 @@ def build(network, state=None, device="cpu", dtype="float32"):
     """Net of `network` with `state`, by default `initialize(network)`, in evaluation mode."""
     paddle.set_device(resolve_device(device))
     allow_tf32(False)
+    search_kernels(False)
     net = Net(network).to(dtype=dtype)
     import_state(net, initialize(network) if state is None else state)
     net.eval()

@@ -8,7 +8,14 @@ import paddle
 
 from backends.paddle import distributed
 from backends.paddle.average import Average
-from backends.paddle.device import allow_tf32, arrived, has_tf32, moved, resolve_device
+from backends.paddle.device import (
+    allow_tf32,
+    arrived,
+    has_tf32,
+    moved,
+    resolve_device,
+    search_kernels,
+)
 from backends.paddle.gradients import Gradients
 from backends.paddle.losses import loss
 from backends.paddle.network import build, export_state, import_state, tensors
@@ -68,6 +75,7 @@ class Trainer:
 
     def _output(self, inputs):
         allow_tf32(self.precision == "tf32")  # it is the process's, whoever set it last
+        search_kernels(self.net.training)  # which sees few sizes
         paddle.set_device(self.device)  # Paddle's is the process's, whoever set it last
         low = _LOW.get(self.precision, self.dtype)
         return self.net(moved(inputs, self.device).astype(low))

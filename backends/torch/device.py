@@ -49,6 +49,14 @@ def allow_tf32(allowed):
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
 
 
+def search_kernels(wanted):
+    """Let cuDNN try its kernels at each size that this process meets, and keep the fastest, or not.
+
+    Not where every kernel is to sum in a fixed order.
+    """
+    torch.backends.cudnn.benchmark = wanted and not torch.backends.cudnn.deterministic
+
+
 def moved(array, device):
     """Tensor of an array on a native device, without waiting for a GPU.
 

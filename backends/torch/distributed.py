@@ -136,6 +136,8 @@ def leave(failed=False):
     It waits for messages under way, which those that wait for this process cannot send. So the
     error would show after NCCL's ten minutes; as it is, the launcher ends the others.
     """
-    if distributed.is_initialized() and not (failed and distributed.get_backend() == "nccl"):
+    if distributed.is_initialized() and not (
+        failed and distributed.get_backend().lower() == "nccl"
+    ):
         distributed.destroy_process_group()
         time.sleep(LAST)

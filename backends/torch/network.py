@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from backends.torch import distributed
-from backends.torch.device import allow_tf32, moved, resolve_device
+from backends.torch.device import allow_tf32, moved, resolve_device, search_kernels
 from cic.networks import layers
 from cic.networks.initialize import initialize
 from cic.networks.spectral import EPSILON
@@ -263,6 +263,7 @@ class Net(Sequence):
 def build(network, state=None, device="cpu", dtype="float32"):
     """Net of `network` with `state`, by default `initialize(network)`, in evaluation mode."""
     allow_tf32(False)
+    search_kernels(False)
     net = Net(network).to(
         resolve_device(device), getattr(torch, dtype), memory_format=torch.channels_last
     )

@@ -8,7 +8,7 @@ import torch
 
 from backends.torch import distributed
 from backends.torch.average import Average
-from backends.torch.device import allow_tf32, has_tf32, moved, resolve_device
+from backends.torch.device import allow_tf32, has_tf32, moved, resolve_device, search_kernels
 from backends.torch.gradients import Gradients
 from backends.torch.losses import loss
 from backends.torch.network import build, export_state, import_state, tensors
@@ -66,6 +66,7 @@ class Trainer:
 
     def _output(self, inputs):
         allow_tf32(self.precision == "tf32")  # it is the process's, whoever set it last
+        search_kernels(self.net.training)  # which sees few sizes
         inputs = moved(inputs, self.device).to(self.dtype)
         low = _AUTOCAST.get(self.precision)
         with torch.autocast(self.device.type, low, enabled=low is not None):

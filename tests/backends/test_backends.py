@@ -1,6 +1,7 @@
 """Both backends against the NumPy oracle and against each other, on real photographs."""
 
 import importlib
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -82,6 +83,13 @@ def test_backends_have_every_name_of_the_protocol(backend):
     names = [name for name in (*vars(Backend), *Backend.__annotations__) if name[0] != "_"]
     assert {"build", "Trainer", "PRECISIONS"} <= {*names}
     assert not [name for name in names if not hasattr(backend, name)]
+
+
+def test_what_is_known_of_a_device_is_json(backend):
+    facts = backend.facts(backend.resolve_device("cpu"))
+    assert json.loads(json.dumps(facts)) == facts
+    assert list(facts) == ["gpu", "memory", "driver", "cuda", "cudnn", "nccl"]
+    assert facts["gpu"] is None
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -502,6 +510,26 @@ def test_float32_is_no_tf32_but_where_that_is_asked_for(backend, batches, monkey
         trainer.step(batches[0], 1e-4)
         assert tf32_of(backend) == {expected}
     device.allow_tf32(False)
+
+
+def test_kernels_are_searched_for_in_training_alone(batches, monkeypatch):
+    """Under Paddle alike, but its build without CUDA has no flag for it."""
+    backend = backends.get("torch")
+    import torch
+
+    trainer = backend.Trainer(SMALL, RECIPE, initialize(SMALL), "cpu")
+    found = []
+    for act in (
+        lambda: trainer.step(batches[0], 1e-4),
+        lambda: trainer.predict(batches[0].inputs),
+        lambda: trainer.step(batches[0], 1e-4),
+        lambda: backend.build(SMALL),
+        lambda: monkeypatch.setattr(torch.backends.cudnn, "deterministic", True),
+        lambda: trainer.step(batches[0], 1e-4),
+    ):
+        act()
+        found.append(torch.backends.cudnn.benchmark)
+    assert found == [True, False, True, False, False, False]
 
 
 @pytest.mark.parametrize(("capability", "there"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])

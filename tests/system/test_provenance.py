@@ -36,6 +36,17 @@ def git(folder, *arguments):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def test_the_driver_of_a_gpu_is_known_where_there_is_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "DRIVER", str(tmp_path / "version"))
+    assert provenance.driver() is None
+    for kind in ("NVIDIA UNIX x86_64 Kernel Module", "NVIDIA UNIX Open Kernel Module for x86_64"):
+        line = (
+            f"NVRM version: {kind}  570.124.06  Release Build  (dvs-builder@U16)\nGCC version: 11"
+        )
+        (tmp_path / "version").write_text(line)
+        assert provenance.driver() == "570.124.06"
+
+
 def test_facts_are_json_and_say_what_ran(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/home/someone/tools/train.py", "--image_dir", "my photos"])
     facts = json.loads(json.dumps(provenance.facts("pytest")))

@@ -381,6 +381,9 @@ def test_the_first_process_alone_reads_a_checkpoint_and_makes_first_weights(
     assert run.returncode == 0, run.stdout + run.stderr
     assert log_of(tmp_path / "model", "step") == [1, 2, 3, 4]
     assert not (tmp_path / "other").exists()
+    meta = checkpoint.load_meta(checkpoint_path(tmp_path / "model"))
+    assert meta["provenance"]["processes"] == 2
+    assert meta["provenance"]["device"]["gpu"] is None
 
 
 def test_a_sum_that_fails_names_its_reason_and_want_of_memory_itself(backend, monkeypatch):
@@ -402,6 +405,21 @@ def test_a_sum_that_fails_names_its_reason_and_want_of_memory_itself(backend, mo
         fail_with(torch.cuda.OutOfMemoryError("full"))
         with pytest.raises(torch.cuda.OutOfMemoryError):
             module.sum_(None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "failed", "ends"), [("nccl", True, 0), ("gloo", True, 1), ("nccl", False, 1)]
+)
+def test_a_process_that_fails_does_not_wait_for_the_others(
+    backend, monkeypatch, kind, failed, ends
+):
+    """Leaving NCCL waits for messages that will not come, and what is wrong would not be shown."""
+    module, left = importlib.import_module(f"backends.{backend.NAME}.distributed"), []
+    monkeypatch.setattr(module.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(module.distributed, "get_backend", lambda: kind)
+    monkeypatch.setattr(module.distributed, "destroy_process_group", lambda: left.append(1))
+    module.leave(failed)
+    assert len(left) == ends
 
 
 def test_ctrl_c_stops_all_processes_and_the_run_goes_on_in_one(start, train, backend, tmp_path):
