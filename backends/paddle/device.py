@@ -74,8 +74,8 @@ def moved(array, device):
     It goes from pinned memory, which Paddle does not keep for it until it is there: see `arrived`.
     """
     tensor = paddle.to_tensor(array, place="cpu")
-    if device == "cpu":
-        return tensor
+    if device == "cpu" or not array.size:
+        return tensor.to(device)
     _sources.append(tensor.pin_memory())
     return _sources[-1].cuda(int(device.partition(":")[2]), blocking=False)
 

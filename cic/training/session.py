@@ -293,6 +293,12 @@ class Session:
         facts["photos"] = f"{facts['photos']:,} of fingerprint {facts.pop('fingerprint')}"
         held_out = self.held_out and provenance.fingerprint(self.held_out.photos)
         facts["photos to evaluate on"] = held_out
+        facts["checkpoints"] = "none"
+        path = checkpoints.path(self.plan.which_epoch)
+        if self.plan.continue_train and os.path.exists(path):
+            before = checkpoint.load_meta(path)
+            time = before.get("provenance", {}).get("time")
+            facts["checkpoints"] = f"one of step {before['step']:,}, of a start at {time}"
         facts |= facts.pop("recipe")
         loop.check_alike(trainer, backend.rank(), backend.world_size(), facts)
         trainer.agree()
@@ -319,7 +325,8 @@ class Session:
         steps: int,
     ) -> None:
         """Say what is about to be trained, and how long."""
-        if self.plan.device == "auto" and str(trainer.device) == "cpu" and provenance.driver():
+        on_cpu = self.plan.device == "auto" and str(trainer.device) == "cpu"
+        if on_cpu and os.path.exists(provenance.DRIVER):
             self._say(
                 f"training on the CPU: this machine has a GPU, but this build of {backend.NAME} "
                 "sees none: install its build for GPUs, or take --device cpu"

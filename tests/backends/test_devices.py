@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cic.system import launchers
+from cic.system import launchers, provenance
 from cic.system.errors import SettingError
 from cic.system.launchers import Launch
 from cic.training import session
@@ -41,7 +41,12 @@ def joined(backend, monkeypatch):
 
     def join(device, visible):
         if backend.NAME == "torch":
-            cuda, fake = module.torch.cuda, lambda kind, **_: over.append(kind)
+            cuda = module.torch.cuda
+
+            def fake(kind, device_id=None, **_):
+                assert (device_id is None) == (kind == "gloo")
+                over.append(kind)
+
             monkeypatch.setattr(module.distributed, "init_process_group", fake)
         else:
             cuda, number = module.paddle.device.cuda, SimpleNamespace(device_id=1)
@@ -76,7 +81,7 @@ def test_the_number_of_a_gpu_is_refused_where_there_is_one_for_each():
 def test_a_gpu_that_this_build_does_not_see_is_told(
     backend, photo_folder, tmp_path, monkeypatch, capsys, device, told
 ):
-    monkeypatch.setattr(session, "GPU", str(photo_folder))
+    monkeypatch.setattr(provenance, "DRIVER", str(photo_folder))
     settings = {"batch_size": 4, "load_size": 64, "crop_size": 56, "options": {"width": 0.125}}
     settings |= {"check": False, "num_workers": 0, "model_path": tmp_path / "m", "max_steps": 1}
     session.train(backend, photo_folder, device=device, **settings)

@@ -368,19 +368,28 @@ def test_processes_that_see_different_photos_do_not_begin(faulty, tmp_path, phot
     assert not (tmp_path / "model").exists()
 
 
+def test_processes_that_go_on_from_different_checkpoints_do_not_begin(faulty, train, tmp_path):
+    train("model", "--max_steps", 2)
+    state, meta = reading.load(checkpoint_path(tmp_path / "model"))
+    checkpoint.save(checkpoint_path(tmp_path / "other"), state, meta | {"step": 1})
+    run = faulty("sys.argv[sys.argv.index('model')] = 'other'", "--continue_train")
+    assert run.returncode != 0
+    output = run.stdout + run.stderr
+    assert "this run have different checkpoints: process 0 has one of step 2" in output
+    assert len(log_of(tmp_path / "model", "loss")) == 2
+
+
 def test_the_first_process_alone_reads_a_checkpoint_and_makes_first_weights(
     faulty, train, tmp_path
 ):
     train("model", "--max_steps", 2)
     run = faulty(
-        "sys.argv[sys.argv.index('model')] = 'other'\n"
-        "import cic.training.session\n"
-        "cic.training.session.first_state = None\n",
+        "import cic.training.session, cic.training.runs\n"
+        "cic.training.session.first_state = cic.training.runs.reading = None\n",
         *("--continue_train", "--max_steps", 4, "--loss_step", 1),
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert log_of(tmp_path / "model", "step") == [1, 2, 3, 4]
-    assert not (tmp_path / "other").exists()
     meta = checkpoint.load_meta(checkpoint_path(tmp_path / "model"))
     assert meta["provenance"]["processes"] == 2
     assert meta["provenance"]["device"]["gpu"] is None
