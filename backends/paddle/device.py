@@ -1,6 +1,7 @@
 """Which device to run on."""
 
 import os
+from collections import deque
 
 import paddle
 from paddle.base import core
@@ -71,18 +72,18 @@ def search_kernels(wanted):
 def moved(array, device):
     """Tensor of an array on a device, without waiting for a GPU.
 
-    It goes from pinned memory, which Paddle does not keep for it until it is there: see `arrived`.
+    It goes from pinned memory, which Paddle does not keep until it is there: so that is done here.
     """
     tensor = paddle.to_tensor(array, place="cpu")
     if device == "cpu" or not array.size:
         return tensor.to(device)
-    _sources.append(tensor.pin_memory())
-    return _sources[-1].cuda(int(device.partition(":")[2]), blocking=False)
+    while _under_way and _under_way[0][1].query():
+        _under_way.popleft()
+    pinned, arrival = tensor.pin_memory(), paddle.device.Event()
+    tensor = pinned.cuda(int(device.partition(":")[2]), blocking=False)
+    arrival.record()
+    _under_way.append((pinned, arrival))
+    return tensor
 
 
-def arrived():
-    """Let go of what was moved: a number that was computed from it is here."""
-    _sources.clear()
-
-
-_sources: list = []  # pinned tensors that may still be under way to a GPU
+_under_way = deque()  # (pinned tensor, event that comes once it is on its GPU)

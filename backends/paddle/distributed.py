@@ -8,7 +8,7 @@ import numpy as np
 import paddle
 from paddle import distributed
 
-from backends.paddle.device import arrived, moved
+from backends.paddle.device import moved
 from cic.system import launchers
 from cic.system.errors import ProcessError
 
@@ -121,7 +121,6 @@ def agreed(arrays, device):
         with _named():
             distributed.broadcast(tensor, 0)
         arrays[name] = tensor.numpy().reshape(np.shape(array))
-        arrived()
     return arrays
 
 

@@ -8,14 +8,7 @@ import paddle
 
 from backends.paddle import distributed
 from backends.paddle.average import Average
-from backends.paddle.device import (
-    allow_tf32,
-    arrived,
-    has_tf32,
-    moved,
-    resolve_device,
-    search_kernels,
-)
+from backends.paddle.device import allow_tf32, has_tf32, moved, resolve_device, search_kernels
 from backends.paddle.gradients import Gradients
 from backends.paddle.losses import loss
 from backends.paddle.network import build, export_state, import_state, tensors
@@ -102,7 +95,6 @@ class Trainer:
         sums, count = self._backward(parts, len(batch.inputs), bool(stop))
         norm = self._scale(sums[1] if several else count)
         figures = paddle.concat([sums, norm.reshape([1])]).tolist()  # the one time that it waits
-        arrived()
         total, count, photos, stop, norm = figures
         if photos:
             self._update(lr, math.isfinite(total) and math.isfinite(norm))
@@ -176,17 +168,13 @@ class Trainer:
     def evaluate(self, batch):
         """(total, count) of the loss of this process's `batch` in evaluation mode, floats."""
         self.net.eval()
-        figures = tuple(float(number) for number in self._loss(batch))
-        arrived()
-        return figures
+        return tuple(float(number) for number in self._loss(batch))
 
     @paddle.no_grad()
     def predict(self, inputs):
         """Output float32 for inputs (N, C, H, W) in evaluation mode, arrays."""
         self.net.eval()
-        output = self._output(inputs).astype("float32").numpy()
-        arrived()
-        return output
+        return self._output(inputs).astype("float32").numpy()
 
     def agree(self):
         """Take from the first process whatever `state` gives; it alone need have loaded it."""
