@@ -54,7 +54,8 @@ def search_kernels(wanted):
 
     Not where every kernel is to sum in a fixed order.
     """
-    torch.backends.cudnn.benchmark = wanted and not torch.backends.cudnn.deterministic
+    ordered = torch.backends.cudnn.deterministic or torch.are_deterministic_algorithms_enabled()
+    torch.backends.cudnn.benchmark = wanted and not ordered
 
 
 def moved(array, device):
