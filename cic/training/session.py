@@ -269,7 +269,8 @@ class Session:
         facts = self._facts(backend, device, steps)
         checkpoints = runs.Checkpoints(plan.model_path, network, recipe, facts, plan.keep)
         if backend.rank() > 0:
-            state = {name: np.zeros(shape) for name, shape in network.state_shapes.items()}
+            shapes = network.state_shapes
+            state = {name: np.zeros(shapes[name], np.float32) for name in shapes}
             trainer = backend.Trainer(network, recipe, state, device, plan.precision)
             return trainer, checkpoints, 0
         if os.path.exists(checkpoints.path()) and not (plan.continue_train or plan.check):
