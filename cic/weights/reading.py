@@ -36,7 +36,7 @@ def load_weights(path: StrPath | None = None) -> tuple[Network, State, dict[str,
 
     >>> network, state, meta = load_weights()
     >>> print(network, meta["colorize"]["statistic"])
-    fpn(version=2) median
+    fpn(version=2) mean
     """
     path = default_path() if path is None else path
     state, meta = load(path)
