@@ -217,12 +217,12 @@ def _predictions(
 
 def predict(colorizer: Colorizer, image: Image.Image) -> Prediction:
     """Prediction for a Pillow image of mode RGB."""
-    output = colorizer.output(image)
+    output, light = colorizer.output(image), colorizer.light(image)
     # In the layout in which `colorizer.ab` has it: sums depend on it, and pictures on those.
-    ab = colorizer.ab_of(output, colorizer.light(image))
+    ab = colorizer.ab_of(output, light)
     # One layout here and on arrival in a worker, for the same reason.
     logits = np.ascontiguousarray(output) if colorizer.has_distribution else None
-    return Prediction(ab, logits, colorizer.true_ab(image), colorizer.grid, colorizer.guide(image))
+    return Prediction(ab, logits, colorizer.true_ab(image), colorizer.grid, colorizer.guide(light))
 
 
 def _measure_photo(

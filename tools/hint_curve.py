@@ -107,9 +107,9 @@ def measure(colorizer, photo, number, lines):
     """Add a photo to the Lines."""
     image = images.shrink(images.open_rgb(photo), SIZE)
     truth, sides = np.asarray(image), (image.height, image.width)
-    logits, light, guide = colorizer.output(image), colorizer.light(image), colorizer.guide(image)
+    logits, light = colorizer.output(image), colorizer.light(image)
     ab, hints = colorizer.ab_of(logits, light), list(simulated(image, number))
-    paint = partial(add_colour, truth, grid=colorizer.grid, guide=guide)
+    paint = partial(add_colour, truth, grid=colorizer.grid, guide=colorizer.guide(light))
     for count in COUNTS:
         some = hints[:count]
         ways = {

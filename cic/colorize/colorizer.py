@@ -115,7 +115,8 @@ class Colorizer(Decoder):
 
     def __call__(self, photo: AnyPhoto, hints: Sequence[Hint] = ()) -> Array:
         pixels, image = self._opened(photo)
-        return add_colour(pixels, self.ab(image, hints), self.grid, self.guide(image))
+        ab, light = self._coloured(image, hints)
+        return add_colour(pixels, ab, self.grid, self.guide(light))
 
     def pictures(
         self, photo: AnyPhoto, count: int = 1, with_map: bool = False
@@ -132,7 +133,7 @@ class Colorizer(Decoder):
         self.check_distribution("alternatives and uncertainty")
         pixels, image = self._opened(photo)
         logits, grid, light = self.output(image), self.grid, self.light(image)
-        guide = light if self.settings.edges == GUIDED else None
+        guide = self.guide(light)
         found = [
             one._replace(ab=self.refined(one.ab, light))
             for one in alternatives.most_likely(logits, count, self.settings.decoding)
@@ -152,8 +153,8 @@ class Colorizer(Decoder):
 
         See `ab`.
         """
-        ab = self.ab(photo.base, hints, tilt)
-        return Painting(photo, ab, self.grid, self.guide(photo.base))
+        ab, light = self._coloured(photo.base, hints, tilt)
+        return Painting(photo, ab, self.grid, self.guide(light))
 
     def choices(self, photo: AnyPhoto, x: float, y: float, count: int = 6) -> list[Choice]:
         """The most probable colours of pixel (x, y) of a photo, see `hints.likely`.
@@ -233,9 +234,9 @@ class Colorizer(Decoder):
         """L (h, w) float32 of the same places of a Pillow image of mode RGB."""
         return self.grid.sample(lightness(self.shrunk(image)))
 
-    def guide(self, image: Image.Image) -> Floats | None:
+    def guide(self, light: Floats) -> Floats | None:
         """That L, along which the colours are enlarged; None if they are not."""
-        return self.light(image) if self.settings.edges == GUIDED else None
+        return light if self.settings.edges == GUIDED else None
 
     def output(self, image: Image.Image) -> Floats:
         """What the network says of a Pillow image of mode RGB, float32.
@@ -263,6 +264,12 @@ class Colorizer(Decoder):
         The most likely ones, or those of the alternative with this `tilt`. `hints` are colours that
         somebody chose: they spread, see `hints.follow`.
         """
+        return self._coloured(image, hints, tilt)[0]
+
+    def _coloured(
+        self, image: Image.Image, hints: Sequence[Hint] = (), tilt: Tilt | None = None
+    ) -> tuple[Floats, Floats]:
+        """(the `ab` of an image, the L (h', w') of their cells)."""
         output, light = self.output(image), self.light(image)
         if tilt is None:
             ab = self.decoded(output)
@@ -270,7 +277,8 @@ class Colorizer(Decoder):
             self.check_distribution("alternatives")
             ab = alternatives.tilted(output, tilt, self.settings.decoding)
         logits = output if self.has_distribution else None
-        return follow(self.refined(ab, light), hints, (image.height, image.width), light, logits)
+        sides = image.height, image.width
+        return follow(self.refined(ab, light), hints, sides, light, logits), light
 
 
 def add_colour(

@@ -69,7 +69,7 @@ class Painter:
         says = self._averageable(self.colorizer.output(image))
         values = np.concatenate([says, self.colorizer.grid.sample(light)[None]])
         plain = self._ab(values) if self.observe else None
-        return Seen(light, values, self.colorizer.guide(image), plain)
+        return Seen(light, values, self.colorizer.guide(values[-1]), plain)
 
     def __call__(self, rgb: Bytes, seen: Seen | None = None) -> Bytes:
         light, values, edges, plain = seen or self.look(rgb)

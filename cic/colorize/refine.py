@@ -49,8 +49,7 @@ def _solved(ab: Array, bonds: Array) -> Floats:
     `bonds` (n - 1, m) weigh their squared differences. The system of each of the m lines is
     tridiagonal: Thomas's algorithm.
     """
-    none = np.zeros((1, bonds.shape[1]))
-    before, after = (np.concatenate(p).astype(np.float32) for p in ((none, bonds), (bonds, none)))
+    before, after = (np.pad(bonds, (ends, (0, 0))) for ends in ((1, 0), (0, 1)))
     share, u = np.empty_like(after), np.array(ab, np.float32, order="C")
     last = np.zeros_like(after[0]), np.zeros_like(u[0])
     for k in range(len(u)):

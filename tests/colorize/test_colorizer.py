@@ -198,7 +198,7 @@ def test_the_network_sees_the_photo_continued_in_the_mirror(
         np.testing.assert_array_equal(seen[:height, x], seen[:height, width - n])
     assert paint.output(image).shape == (313, height // 4, width // 4)
     assert paint.true_ab(image).shape == paint.ab(image).shape
-    assert paint.guide(image).shape == paint.ab(image).shape[:2]
+    assert paint.guide(paint.light(image)).shape == paint.ab(image).shape[:2]
 
 
 def change(colorizer, one, other, part):

@@ -132,7 +132,7 @@ def test_ab_are_averaged_as_they_are():
         def shrunk(self, image):
             return np.asarray(image)
 
-        def guide(self, image):
+        def guide(self, light):
             return None
 
         def output(self, image):
