@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +20,7 @@ from cic.networks.initialize import initialize
 from cic.networks.network import Network
 from cic.training import losses, recipes
 from cic.weights import checkpoint, reading
+from helpers import ROOT
 
 STEPS = 20
 SMALL = networks.get("cic", width=0.125)
@@ -547,3 +550,27 @@ def test_gpus_have_tf32_from_ampere_on(backend, capability, there, monkeypatch):
 def test_an_unknown_precision_is_named(backend):
     with pytest.raises(ValueError, match="float8"):
         backend.Trainer(SMALL, RECIPE, initialize(SMALL), "cpu", "float8")
+
+
+STEP = """
+import sys
+import numpy as np
+import backends
+from cic import networks
+from cic.dataset.batches import Batch
+from cic.networks.initialize import initialize
+from cic.training import recipes
+
+network = networks.get("regression", width=0.125)
+recipe = recipes.get("compact-64-l2", batch_size=1)
+trainer = backends.get("torch").Trainer(network, recipe, initialize(network), "cpu", "float32")
+inputs, targets = (np.ones((1, channels, 16, 16), np.float32) for channels in (1, 2))
+assert trainer.step(Batch(inputs, (targets,), np.zeros(1, int)), 1e-3)[1] == 1
+print(trainer.optimizer.steps, "torch._dynamo" in sys.modules)
+"""
+
+
+def test_a_step_does_without_pytorchs_compiler():
+    """Which takes 1.2 s to import."""
+    run = subprocess.run([sys.executable, "-c", STEP], cwd=ROOT, capture_output=True, text=True)
+    assert run.stdout.split() == ["1", "False"], run.stderr
