@@ -1,5 +1,6 @@
 """The losses of cic.training.losses on tensors: each is (total, count)."""
 
+from functools import cache, partial
 from math import prod
 
 import numpy as np
@@ -7,6 +8,7 @@ import paddle
 from paddle.nn import functional as F
 
 from backends.paddle import distributed
+from cic.colour.bins import AB
 from cic.training.losses import FOCUS
 
 
@@ -25,10 +27,32 @@ def _log_likelihood(logits, index):
     return picked - paddle.logsumexp(logits, axis=1, keepdim=True)
 
 
-def cross_entropy(logits, index, weight):
+@cache
+def _bins(dtype, place):
+    """ab of the bins, (2, 313)."""
+    return paddle.to_tensor(AB.T, dtype, place)
+
+
+def cross_entropy(logits, index, weight, distance=0.0):
     """`cic.training.losses.cross_entropy`: sparse soft labels, (N, K, H, W)."""
     picked = _log_likelihood(logits, index)
-    return -(weight * picked).sum() / prod(logits.shape[2:]), len(logits)
+    total = -(weight * picked).sum()
+    if distance:
+        total = total + distance * colour_distance(logits, index.astype("int64"), weight)
+    return total / prod(logits.shape[2:]), len(logits)
+
+
+def colour_distance(logits, index, weight):
+    """`cic.training.losses.colour_distance`."""
+    logits = _exact(logits)
+    bins = _bins(logits.dtype, logits.place)
+    share = (logits - logits.max(1, keepdim=True).detach()).exp()
+    mean = paddle.einsum("nqhw,cq->nchw", share, bins) / share.sum(1, keepdim=True)
+    pixel = weight.sum(1, keepdim=True)
+    true = paddle.stack([(weight * channel[index]).sum(1) for channel in bins], 1)
+    true = true / pixel.clip(min=float(np.finfo(np.float32).tiny))
+    squares = (mean - true).square().sum(1, keepdim=True)
+    return (pixel.sqrt() * ((1 + squares).sqrt() - 1)).sum()
 
 
 def l2(prediction, target):
@@ -60,6 +84,6 @@ _LOSSES = {
 }
 
 
-def loss(name):
+def loss(name, distance=0.0):
     """The loss of that name: a function of a network's output and the target's tensors."""
-    return _LOSSES[name]
+    return partial(_LOSSES[name], distance=distance) if distance else _LOSSES[name]

@@ -1,10 +1,12 @@
 """The losses of cic.training.losses on tensors: each is (total, count)."""
 
+from functools import cache, partial
 from math import prod
 
 import torch
 
 from backends.torch import distributed
+from cic.colour.bins import AB
 from cic.training.losses import FOCUS
 
 
@@ -12,10 +14,30 @@ def _exact(tensor):
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
-def cross_entropy(logits, index, weight):
+@cache
+def _bins(dtype, device):
+    """ab of the bins, (2, 313)."""
+    return torch.tensor(AB.T, dtype=dtype, device=device)
+
+
+def cross_entropy(logits, index, weight, distance=0.0):
     """`cic.training.losses.cross_entropy`: sparse soft labels, (N, K, H, W)."""
-    picked = _exact(logits).log_softmax(1).gather(1, index.long())
-    return -(weight * picked).sum() / prod(logits.shape[2:]), len(logits)
+    likelihood, index = _exact(logits).log_softmax(1), index.long()
+    total = -(weight * likelihood.gather(1, index)).sum()
+    if distance:
+        total = total + distance * colour_distance(likelihood.exp(), index, weight)
+    return total / prod(logits.shape[2:]), len(logits)
+
+
+def colour_distance(share, index, weight):
+    """`cic.training.losses.colour_distance` of the softmax of the logits."""
+    bins = _bins(share.dtype, share.device)
+    mean = torch.einsum("nqhw,cq->nchw", share, bins)
+    pixel = weight.sum(1, keepdim=True)
+    true = torch.stack([(weight * channel[index]).sum(1) for channel in bins], 1)
+    true = true / pixel.clamp(min=torch.finfo(torch.float32).tiny)
+    squares = (mean - true).square().sum(1, keepdim=True)
+    return (pixel.sqrt() * ((1 + squares).sqrt() - 1)).sum()
 
 
 def l2(prediction, target):
@@ -47,6 +69,6 @@ _LOSSES = {
 }
 
 
-def loss(name):
+def loss(name, distance=0.0):
     """The loss of that name: a function of a network's output and the target's tensors."""
-    return _LOSSES[name]
+    return partial(_LOSSES[name], distance=distance) if distance else _LOSSES[name]

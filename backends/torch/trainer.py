@@ -43,7 +43,8 @@ class Trainer:
         self.statistics = [own[name] for name in own.keys() - network.parameters.keys()]
         self._freeze(network, recipe.freeze)
         self.scale, self.skips = LossScale(precision == "fp16"), Skips()
-        self.loss, self.optimizer = loss(recipe.loss), optimizer(recipe, self.parameters, rates)
+        self.loss = loss(recipe.loss, recipe.distance)
+        self.optimizer = optimizer(recipe, self.parameters, rates)
         self.average = None
         if recipe.average:
             trained = {name: own[name] for name in encoder.trained(network, recipe.freeze)}

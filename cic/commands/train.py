@@ -48,6 +48,7 @@ HELP = {
     "target_mean": "learn the mean colour of each cell of the output, not that of one pixel",
     "keep_gray": "learn from gray photos, too, instead of passing them over",
     "weight_limit": "greatest weight of a colour by --rebalance, 0 for any",
+    "distance": "share of the distance to the true colour in the loss, beside the cross-entropy",
     "init": "first weights: scaled to the data, or plain",
     "accumulate": "parts that a batch is computed in, one after the other, to save memory",
     "clip_norm": "greatest norm of all gradients together, 0 for any",

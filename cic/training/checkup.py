@@ -21,7 +21,7 @@ from cic.training import survey
 from cic.training.recipes import Recipe, learning_rate
 from cic.training.survey import BAD, OK, WARN, Remark, Sample
 from cic.training.trainer import Trainer
-from cic.training.watch import constant_loss, mean_target
+from cic.training.watch import constant_distance, constant_loss, mean_root, mean_target
 
 PHOTOS, BRIEF_PHOTOS = 512, 64
 BRIEF_SECONDS = 1.0  # for looking at photos, and for further timed steps after a second
@@ -95,7 +95,7 @@ def checkup(
     lr = learning_rate(recipe, start, steps, loader.order.steps_per_epoch)
     loss, photos, seconds = _try(trainer, batch, lr, BRIEF_SECONDS if brief else inf)
     speed = Speed(*trainer.total(rate), photos / seconds, loader.workers)  # type: ignore[arg-type, call-arg]
-    found += [_step(loss, batch, seconds, dataset.network), _loader(speed, seen, loader)]
+    found += [_step(loss, batch, seconds, dataset.network, recipe), _loader(speed, seen, loader)]
     return [*found, _time((steps - start) * recipe.batch_size / speed.together, speed)]
 
 
@@ -212,13 +212,15 @@ def _try(trainer: Trainer, batch: Batch, lr: float, limit: float) -> tuple[float
     return losses[0], photos, float(np.median(seconds[1:]))
 
 
-def _step(loss: float, batch: Batch, seconds: float, network: Network) -> Remark:
+def _step(loss: float, batch: Batch, seconds: float, network: Network, recipe: Recipe) -> Remark:
     if not isfinite(loss):
         advice = "check --weights; --precision float32 reaches further"
         return Remark("step", f"the loss is {loss}", BAD, advice)
     measured = f"loss {loss:.3g}"
     if network.predicts == BINS:
-        same = constant_loss(mean_target(batch))
+        target = mean_target(batch)
+        same = constant_loss(target)
+        same += recipe.distance * constant_distance(mean_root(batch), target)
         measured += f"; {same:.2f} is that of predicting the same everywhere"
     return Remark("step", f"{measured}; {seconds:.3g} s each")
 

@@ -8,21 +8,47 @@ from math import prod
 
 import numpy as np
 
-from cic.colour.distributions import log_softmax
+from cic.colour.bins import AB
+from cic.colour.distributions import log_softmax, softmax
 from cic.system.arrays import Array
 
 FOCUS = 40.0  # slope of the focal mask's sigmoid (DLimage_colorization, main.py)
 
 
-def cross_entropy(logits: Array, index: Array, weight: Array) -> tuple[float, int]:
+def cross_entropy(
+    logits: Array, index: Array, weight: Array, distance: float = 0.0
+) -> tuple[float, int]:
     """Soft-label cross-entropy with sparse targets: of each photo the mean over its H W pixels.
 
     logits (N, Q, H, W); index (N, K, H, W) integer bins; weight (N, K, H, W), the soft encoding
     times the pixel's rebalancing weight (paper, equation 2). Only the K weights that are not zero
-    are ever stored: a dense target would have Q = 313 of them.
+    are ever stored: a dense target would have Q = 313 of them. `distance` is how much of
+    `colour_distance` is added.
     """
     picked = np.take_along_axis(log_softmax(logits), index.astype(np.int64), axis=1)
-    return -(weight * picked).sum() / prod(logits.shape[2:]), len(logits)
+    total = -(weight * picked).sum()
+    if distance:
+        total += distance * colour_distance(logits, index, weight)
+    return total / prod(logits.shape[2:]), len(logits)
+
+
+def colour_distance(logits: Array, index: Array, weight: Array) -> float:
+    """How far the mean of the predicted colours is from the true one, summed over all pixels.
+
+    The true colour is the mean of the soft label. A pixel counts by the root of its rebalancing
+    weight, half-way between the raw AuC, for which all count the same, and the balanced one.
+    Distances are those of `smooth_distance`; shapes those of `cross_entropy`.
+    """
+    mean = np.einsum("nqhw,qc->nchw", softmax(logits), AB)
+    pixel = weight.sum(1, keepdims=True)
+    true = (weight[:, None] * AB.T[:, index].swapaxes(0, 1)).sum(2)
+    true = true / np.maximum(pixel, np.finfo(np.float32).tiny)
+    return (np.sqrt(pixel) * smooth_distance(mean - true, 1)).sum()
+
+
+def smooth_distance(difference: Array, axis: int) -> Array:
+    """sqrt(1 + |d|^2) - 1 of differences of ab, CIELAB units: smooth at 0; that axis becomes 1."""
+    return np.sqrt(1 + np.square(difference).sum(axis, keepdims=True)) - 1
 
 
 def l2(prediction: Array, target: Array) -> tuple[float, int]:

@@ -124,7 +124,9 @@ def refuse_idle(plan: RunPlan, network: Network) -> None:
     recipe = plan.recipe
     if network.predicts != networks.BINS:
         idle += ["--prior"] if plan.prior else []
-        idle += plan.asked_for("rebalance", "gamma", "NN", "sigma", "keep_gray", "weight_limit")
+        idle += plan.asked_for(
+            "rebalance", "gamma", "NN", "sigma", "keep_gray", "weight_limit", "distance"
+        )
     idle += ["--classes"] if plan.classes and not network.is_classifier else []
     idle += plan.asked_for("target_mean") if network.is_classifier else []
     idle += ["--momentum"] if "momentum" in plan.asked and recipe.optimizer != "sgd" else []

@@ -51,6 +51,7 @@ class Recipe:
     target_mean: bool = False  # the mean of each cell; else every stride-th pixel, as the authors'
     keep_gray: bool = False  # gray crops count, too; else they weigh 0, as the authors'
     weight_limit: float = 0.0  # of the rebalancing weights; 0 is none, as the authors'
+    distance: float = 0.0  # share of losses.colour_distance beside the cross-entropy; 0 is none
     init: str = "data"  # of a run from scratch: scaled to the data, as the authors', or "plain"
     accumulate: int = 1  # parts that a batch is computed in; each has its own batch norm
     clip_norm: float = 0.0  # of all gradients together; 0 is no clipping, as the authors'

@@ -15,6 +15,7 @@ from cic.colour.rebalance import GRAY_BELOW
 from cic.dataset.batches import Batch
 from cic.system.arrays import Array, Doubles
 from cic.system.invocation import named
+from cic.training.losses import smooth_distance
 
 EVERY = 100  # steps between looks
 PHOTOS = 16  # of a batch are looked at
@@ -59,6 +60,22 @@ def constant_loss(target: Array) -> float:
     return float(-(seen * np.log(seen / seen.sum())).sum())
 
 
+def mean_root(batch: Batch) -> Doubles:
+    """How much the pixels of a batch count in `losses.colour_distance`, by nearest bin, (313,)."""
+    index, weight = batch.targets
+    total = np.bincount(index[:, 0].ravel(), np.sqrt(weight.sum(1)).ravel(), COUNT)
+    return total / max(1, index[:, 0].size)
+
+
+def constant_distance(root: Array, target: Array) -> float:
+    """`losses.colour_distance` of the best constant prediction for `target`, a pixel, (313,) each.
+
+    Nearest bins stand for the true colours.
+    """
+    mean = target @ AB / max(target.sum(), np.finfo(np.float64).tiny)
+    return float(root @ smooth_distance(AB - mean, 1)[:, 0])
+
+
 def hue(ab: Array) -> str:
     """Plain name of a colour, ab (2,): gray, brown, blue, ..."""
     if np.abs(ab).max() <= GRAY_BELOW:
@@ -78,11 +95,16 @@ def deviation(ab: Array) -> float:
 
 
 class Watch:
-    """Notes every step's loss, looks at predictions now and then, and says what is wrong, once."""
+    """Notes every step's loss, looks at predictions now and then, and says what is wrong, once.
 
-    def __init__(self) -> None:
+    `distance` is the recipe's.
+    """
+
+    def __init__(self, distance: float = 0.0) -> None:
+        self.distance = distance
         self.losses: deque[float] = deque(maxlen=RECENT)
         self.targets: deque[Array] = deque(maxlen=RECENT)
+        self.roots: deque[Array] = deque(maxlen=RECENT)
         self.total = np.zeros(COUNT)
         self.looks: Counter[str] = Counter()  # in a row at which a failure was seen
 
@@ -93,13 +115,15 @@ class Watch:
         target = mean_target(batch)
         self.losses.append(loss)
         self.targets.append(target)
+        self.roots.append(mean_root(batch) if self.distance else np.zeros(COUNT))
         self.total += target
 
     def reference(self) -> float:
         """Loss that the best constant prediction would have had in the recent steps, nats."""
         seen = self.total > 0
         best = np.log(self.total[seen] / self.total.sum())
-        return float(-(np.mean(self.targets, 0)[seen] @ best))
+        further = self.distance * constant_distance(np.mean(self.roots, 0), self.total)
+        return float(-(np.mean(self.targets, 0)[seen] @ best)) + further
 
     def look(self, logits: Array, batch: Batch) -> list[str]:
         """What is wrong, a list of sentences, most often empty: each is said once.
