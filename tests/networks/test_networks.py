@@ -348,6 +348,7 @@ def test_unknown_names_fields_and_schedules(call, message):
         ("gamma balance ageing", (1.1, -0.1, nan)),
         ("crop_scale", (0.0, 1.1, nan)),
         ("weight_limit", (-1.0, inf, nan)),
+        ("distance", (-1.0, inf, nan)),
         ("NN", (0, 314)),
     ],
 )

@@ -1,6 +1,7 @@
 """losses against dense float64 formulas, and both backends against losses."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import paddle
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from scipy import special
 
 import backends
-from cic.colour.bins import COUNT
+from cic.colour.bins import AB, COUNT
 from cic.colour.distributions import log_softmax, soft_encode
 from cic.training import losses
+
+VARIANTS = [*((name, {}) for name in losses.NEEDS), ("cross_entropy", {"distance": 0.3})]
 
 
 def mean(loss):
@@ -97,6 +100,28 @@ def test_a_constant_added_to_all_logits_changes_nothing():
     )
 
 
+def test_the_colour_distance_is_its_formula_pixel_by_pixel():
+    logits, index, weight = a_batch()
+    expected = 0.0
+    for n, y, x in np.ndindex(*np.delete(logits.shape, 1)):
+        mean = special.softmax(logits[n, :, y, x].astype(float)) @ AB
+        own = weight[n, :, y, x].astype(float)
+        true = own @ AB[index[n, :, y, x]] / own.sum()
+        expected += np.sqrt(own.sum()) * (np.sqrt(1 + np.square(mean - true).sum()) - 1)
+    assert losses.colour_distance(logits, index, weight) == pytest.approx(expected, rel=1e-5)
+    plain = losses.cross_entropy(logits, index, weight)
+    both = losses.cross_entropy(logits, index, weight, distance=0.3)
+    assert both[0] - plain[0] == pytest.approx(0.3 * expected / 12, rel=1e-5)
+
+
+def test_a_pixel_without_weight_has_no_colour_to_be_far_from():
+    logits, index, weight = a_batch()
+    weight[0] = 0
+    expected = losses.colour_distance(logits[1:], index[1:], weight[1:])
+    assert losses.colour_distance(logits, index, weight) == pytest.approx(expected, rel=1e-6)
+    assert losses.colour_distance(logits, index, 0 * weight) == 0
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
 def test_log_softmax_equals_scipys_on_any_axis(axis):
     logits = np.random.default_rng(0).normal(size=(3, 4, 5)) * 10
@@ -171,9 +196,9 @@ def of_all(name, batch):
     return {"largest": np.square(batch[0] - batch[1]).max()} if name == "focal_l2" else {}
 
 
-@pytest.mark.parametrize("name", losses.NEEDS)
-def test_parts_of_a_batch_add_up(name):
-    batch, loss = cases()[name], getattr(losses, name)
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+def test_parts_of_a_batch_add_up(name, options):
+    batch, loss = cases()[name], partial(getattr(losses, name), **options)
     parts = [loss(*(a[n : n + 1] for a in batch), **of_all(name, batch)) for n in range(2)]
     parts.append(loss(*(a[2:] for a in batch), **of_all(name, batch)))
     assert np.sum(parts, 0) == pytest.approx(loss(*batch), rel=1e-6)
@@ -190,23 +215,24 @@ def slope(loss, output, targets, step=1e-5):
     return found.reshape(output.shape)
 
 
-@pytest.mark.parametrize("name", losses.NEEDS)
-def test_both_backends_equal_the_oracle_and_their_gradients_its_slope(name):
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
+def test_both_backends_equal_the_oracle_and_their_gradients_its_slope(name, options):
     """The mask of focal_l2 stays as it is: no gradient flows through it."""
     output, *targets = (
         np.asarray(a[:, :, :1, :2] if a.ndim == 4 else a, float if a.dtype.kind == "f" else None)
         for a in cases()[name]
     )
-    expected = getattr(losses, name)(output, *targets)
+    oracle = partial(getattr(losses, name), **options)
+    expected = oracle(output, *targets)
     if name == "focal_l2":
         error = np.square(output - targets[0])
         mask = special.expit(40 * (error / error.max() - 0.5))
         rises = 2 * (output - targets[0]) * mask
     else:
-        rises = slope(getattr(losses, name), output, targets)
+        rises = slope(oracle, output, targets)
     for framework in backends.available(trains=True):
         leaf, *rest = (as_tensor(framework, array) for array in (output, *targets))
-        total, count = backends.get(framework).loss(name)(leaf, *rest)
+        total, count = backends.get(framework).loss(name, **options)(leaf, *rest)
         assert total.item() == pytest.approx(expected[0], rel=1e-9)
         assert float(count) == pytest.approx(expected[1], rel=1e-9)
         total.backward()

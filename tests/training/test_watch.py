@@ -12,7 +12,7 @@ from cic.colour.bins import AB, COUNT
 from cic.dataset.batches import Order, PhotoDataset, make_batch
 from cic.networks.initialize import initialize
 from cic.training import recipes, watch
-from cic.training.losses import cross_entropy
+from cic.training.losses import colour_distance, cross_entropy
 from cic.training.watch import PATIENCE, Watch
 
 pytestmark = pytest.mark.slow
@@ -65,6 +65,20 @@ def test_the_constant_loss_is_what_fitting_constant_logits_comes_to(photo_folder
     fitted = total / count
     expected = watch.constant_loss(target)
     assert expected <= fitted == pytest.approx(expected, rel=0.01)
+
+
+def test_the_distance_of_a_constant_is_what_predicting_its_colour_comes_to(batch):
+    target = watch.mean_target(batch)
+    with np.errstate(divide="ignore"):
+        logits = np.maximum(np.log(target / target.sum()), -1e3)
+    everywhere = np.broadcast_to(logits[:, None, None], truth(batch).shape)
+    found = watch.constant_distance(watch.mean_root(batch), target)
+    total = colour_distance(everywhere, *batch.targets)
+    assert found == pytest.approx(total / batch.targets[0][:, 0].size, rel=0.03)
+    guard, plain = Watch(distance=0.5), Watch()
+    for one in (guard, plain):
+        one.note(1.0, batch)
+    assert guard.reference() - plain.reference() == pytest.approx(0.5 * found)
 
 
 def test_the_reference_is_of_the_recent_steps_and_of_what_all_steps_showed(batch):
