@@ -138,7 +138,7 @@ class PhotoDataset:
         photo = images.open_rgb(self.photos[i], short=self.load_size)
         short = min(photo.size)
         scale = short / max(min(short, self.load_size), self.crop_size)
-        spare = np.rint(np.divide(photo.size, scale)).astype(int) - self.crop_size
+        spare = np.array([round(side / scale) - self.crop_size for side in photo.size])
         corner, mirror = spare // 2, False
         if self.augment:
             random = random_for(self.seed, epoch, i)
@@ -161,9 +161,10 @@ class PhotoDataset:
 
     def _cut(self, photo: Image.Image, corner: Array, side: float) -> Image.Image:
         """The square of `side` pixels from `corner` (x, y) on, at the size of the crop."""
-        far = np.minimum(corner + side, photo.size)
         if side == self.crop_size:
-            return photo.crop((*corner.astype(int), *far.astype(int)))
+            left, top = map(int, corner)
+            return photo.crop((left, top, left + self.crop_size, top + self.crop_size))
+        far = np.minimum(corner + side, photo.size)
         size = (self.crop_size, self.crop_size)
         return photo.resize(size, Image.Resampling.BICUBIC, (*corner, *far), reducing_gap=2.0)
 

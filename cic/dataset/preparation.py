@@ -29,9 +29,10 @@ class Preparation:
     """How photos are prepared: those of `image_dir`, folders and tar shards, into `output`.
 
     Their short side becomes at most `load_size`, pixels. `shards` is the number of photos in each
-    shard, None for folders of files; `quality` that of the JPEG files, 1 to 100; `invalid` a report
-    whose photos are left out. `num_workers` processes read them, 0 for this one alone. A `share` is
-    one of the photos or, of shards, of these; all shares together make what one run makes.
+    shard, None for folders of files; `quality` that of the JPEG files, 1 to 100, or prepare.RAW for
+    pixels that nobody needs to decode; `invalid` a report whose photos are left out. `num_workers`
+    processes read them, 0 for this one alone. A `share` is one of the photos or, of shards, of
+    these; all shares together make what one run makes.
     Raises ValueError for a quality that cannot be.
     """
 
@@ -39,13 +40,13 @@ class Preparation:
     output: str
     load_size: int = 256
     shards: int | None = None
-    quality: int = prepare.QUALITY
+    quality: int | None = prepare.QUALITY
     invalid: str | None = None
     num_workers: int = 0
     share: Share = WHOLE
 
     def __post_init__(self) -> None:
-        if not 1 <= self.quality <= 100:
+        if self.quality is not prepare.RAW and not 1 <= self.quality <= 100:
             raise InputError(f"quality is {self.quality}: it is 1 to 100")
         if isinstance(self.image_dir, str | os.PathLike):
             object.__setattr__(self, "image_dir", (self.image_dir,))
@@ -162,7 +163,7 @@ def _begin(facts: dict[str, Json], output: str, share: Share) -> None:
 
 def _make_shards(
     pool: Pool[prepare.Made],
-    photos: PhotoList,
+    job: prepare.Job,
     parts: Sequence[tuple[str, Sequence[int]]],
     say: Callable[[str], object],
 ) -> Iterator[prepare.Made]:
@@ -170,12 +171,13 @@ def _make_shards(
 
     `parts` are each shard's path and the numbers of its photos.
     """
+    photos = job.photos
     begin = time.time_ns()
     there = [prepare.is_whole(path, (photos[i] for i in part), say) for path, part in parts]
     todo = (part for (_, part), done in zip(parts, there) if not done)
     results = pool.map(chain.from_iterable(todo), CHUNK)
     for (path, part), done in zip(parts, there):
-        names = (prepare.target(photos[i]) for i in part)
+        names = (prepare.target(photos[i], job.quality) for i in part)
         if done:
             yield from prepare.read_shard(path, names)
         else:
@@ -218,7 +220,7 @@ def _work(
     ):
         results = pool.map(chosen, CHUNK)
         if settings.shards:
-            results = _make_shards(pool, photos, parts, bar.say)
+            results = _make_shards(pool, job, parts, bar.say)
         for made, i in bar.each(zip(results, chosen)):
             if made.again:
                 bar.say(f"made anew: {str(photos[i])!r} has changed since")
@@ -248,10 +250,11 @@ def prepare_photos(settings: Preparation, progress: Callback | None = None) -> P
     if not chosen:
         reasons = ["no photo to prepare in there", *photos.left_out]
         raise InputError(f"{', '.join(settings.image_dir)}: {'; '.join(reasons)}")
-    facts = {name: getattr(settings, name) for name in ("load_size", "shards", "quality")}
+    facts = {name: getattr(settings, name) for name in ("load_size", "shards")}
+    facts["quality"] = "raw" if settings.quality is prepare.RAW else settings.quality
     facts["max_pixels"] = limits.pixel_limit()
     facts["subsampling"], facts["photos"] = prepare.SUBSAMPLING, len(chosen)
-    facts["fingerprint"] = prepare.fingerprint(photos, chosen)
+    facts["fingerprint"] = prepare.fingerprint(photos, chosen, settings.quality)
     with locks.held(settings.output, settings.share):
         _begin(facts, settings.output, settings.share)
         found = _work(settings, photos, chosen, progress)

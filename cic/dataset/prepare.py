@@ -1,4 +1,4 @@
-"""Photos as training needs them, and no larger: small JPEG files in class folders or tar shards."""
+"""Photos as training needs them, and no larger: small files in class folders or tar shards."""
 
 import hashlib
 import io
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cic.dataset.validity import INVALID
-from cic.photos import images, metadata, shards
+from cic.photos import images, metadata, netpbm, shards
 from cic.photos.damage import failed_on
 from cic.photos.sources import PhotoFile, PhotoList
 from cic.system import bounded_json, contents
@@ -28,10 +28,11 @@ JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 # and truer in colour than 95 at the usual 4:2:0; `cic prepare --help` has the measurement.
 QUALITY = 90
 SUBSAMPLING = "4:4:4"
+RAW = None  # in place of a quality: the pixels as they are, which nobody has to decode
 
 
 class Made(NamedTuple):
-    """What became of a photo: JPEG `data` if it goes into a shard, its `size` in bytes.
+    """What became of a photo: `data` of a file if it goes into a shard, its `size` in bytes.
 
     `failure` is the message of a photo that cannot be read; `fresh` says that it was made just now,
     and `again` that it was there, but the photo has changed since.
@@ -49,19 +50,19 @@ class Job(NamedTuple):
 
     photos: PhotoList
     load_size: int
-    quality: int
+    quality: int | None
     output: str | None
 
 
-def encode(photo: PhotoFile, load_size: int, quality: int = QUALITY) -> bytes:
+def encode(photo: PhotoFile, load_size: int, quality: int | None = QUALITY) -> bytes:
     """Bytes of a JPEG of `photo`: upright sRGB, short side at most `load_size`, no metadata.
 
-    A photo that is that already is copied, byte for byte. One of mode L stays gray.
-    Raises PhotoError, naming file and reason.
+    A photo that is that already is copied, byte for byte. One of mode L stays gray. With RAW for
+    the quality it is a Netpbm file, never a copy. Raises PhotoError, naming file and reason.
     """
     with images.opened(photo) as image:
         gray, small = image.mode == "L", min(image.size) <= load_size
-        plain = image.format == "JPEG" and image.mode in ("L", "RGB")
+        plain = image.format == "JPEG" and image.mode in ("L", "RGB") and quality is not RAW
         plain = plain and small and "icc_profile" not in image.info and not metadata.turn(image)
         if plain:
             image.load()  # or it would not be seen that it is damaged
@@ -71,22 +72,26 @@ def encode(photo: PhotoFile, load_size: int, quality: int = QUALITY) -> bytes:
     rgb = images.open_rgb(photo, short=load_size, thorough=True)
     rgb = images.shrink(rgb, load_size)
     rgb.info = {}  # a comment would be written again
-    file = io.BytesIO()
+    picture, file = rgb.convert("L") if gray else rgb, io.BytesIO()
     try:
-        (rgb.convert("L") if gray else rgb).save(
-            file, "JPEG", quality=quality, subsampling=SUBSAMPLING
-        )
+        if quality is RAW:
+            picture.save(file, "PPM")
+        else:
+            picture.save(file, "JPEG", quality=quality, subsampling=SUBSAMPLING)
     except (OSError, ValueError) as error:  # longer than a JPEG can be
         raise images.PhotoError(f"{str(photo)!r}: cannot be written as JPEG: {error}") from None
     return file.getvalue()
 
 
-def target(photo: PhotoFile) -> str:
+def target(photo: PhotoFile, quality: int | None = QUALITY) -> str:
     """Name of the prepared photo, relative to the output: its own, .jpg appended if it is no JPEG.
 
-    Whatever the name in a tar file is, this one does not lead out of the output.
+    With RAW for the quality .pnm is appended. Whatever the name in a tar file is, this one does not
+    lead out of the output.
     """
     name = os.path.normpath(f"/{photo.name}").lstrip("/")
+    if quality is RAW:
+        return f"{name}{netpbm.EXTENSION}"
     return name if os.path.splitext(name)[1].lower() in JPEG else f"{name}.jpg"
 
 
@@ -96,7 +101,7 @@ def make(job: Job, i: int) -> Made:
     Not if it is there already, of the same photo: its time is that at which the photo was opened.
     """
     photo, begin = job.photos[i], time.time_ns()
-    path = job.output and os.path.join(job.output, target(photo))
+    path = job.output and os.path.join(job.output, target(photo, job.quality))
     there = bool(path) and os.path.exists(path)  # type: ignore[arg-type]
     if there and not contents.is_newer(photo, path):  # type: ignore[arg-type]
         return Made(os.path.getsize(path), fresh=False)  # type: ignore[arg-type]
@@ -188,21 +193,21 @@ def _read_failures(shard: str) -> dict[str, str]:
     return failures if isinstance(failures, dict) else {}
 
 
-def fingerprint(photos: PhotoList, chosen: Sequence[int]) -> str:
+def fingerprint(photos: PhotoList, chosen: Sequence[int], quality: int | None = QUALITY) -> str:
     """Hexadecimal digest of the targets of `chosen` numbers of `photos`; a few bytes each.
 
     Raises ValueError if two photos have the same target.
     """
     digest, hashes = hashlib.sha256(), array("Q")
     for i in chosen:
-        name = os.fsencode(target(photos[i]))
+        name = os.fsencode(target(photos[i], quality))
         digest.update(name + b"\0")
         hashes.append(_hash(name))
     ordered = np.sort(np.frombuffer(hashes, np.uint64))
     suspects = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
     seen: dict[str, int] = {}
     for i in chosen if suspects else ():
-        name = target(photos[i])  # type: ignore[assignment]
+        name = target(photos[i], quality)  # type: ignore[assignment]
         if _hash(os.fsencode(name)) in suspects and seen.setdefault(name, i) != i:  # type: ignore[arg-type]
             both = " and ".join(repr(str(photos[n])) for n in (seen[name], i))  # type: ignore[index]
             raise InputError(f"{both} would both become {name!r}")

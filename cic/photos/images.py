@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image
 
+from cic.photos import netpbm
 from cic.photos.damage import PhotoError
 from cic.photos.opening import opened
 from cic.photos.photo import Photo, open_pages, open_photo
@@ -44,6 +45,8 @@ def open_rgb(source: Source, short: int | None = None, thorough: bool | None = N
 
     Without `short` it is `thorough` in looking for what is lost, unless told otherwise.
     """
+    if raw := netpbm.quickly(source):
+        return raw
     with opened(source, short is None if thorough is None else thorough) as image:
         draft = image.draft(None, (2 * short, 2 * short)) if short else None
         if draft and draft[1][2:] != image.size:

@@ -15,6 +15,7 @@ from cic.system.typing import StrPath
 
 BLOCK = tarfile.BLOCKSIZE
 Entry: TypeAlias = tuple[str, int, int]  # name, offset, size
+_SIZE = slice(124, 136)  # of a header
 FORMAT = 2  # of the index; one of another format is made anew
 # What tarfile raises for headers that are damaged or made up.
 _DAMAGE = (
@@ -51,6 +52,9 @@ class Member(NamedTuple):
 
         So does one that is not ASCII, in some formats.
         """
+        name = os.fsencode(self.name).ljust(tarfile.LENGTH_NAME, b"\0")
+        if header[: _SIZE.stop].startswith(name) and header[_SIZE] == b"%011o\0" % self.size:
+            return True  # as nearly all are, and ten times as quick
         try:
             info = tarfile.TarInfo.frombuf(header, tarfile.ENCODING, "surrogateescape")
         except tarfile.HeaderError:

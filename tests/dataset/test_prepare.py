@@ -153,6 +153,8 @@ def test_the_decoders_own_scaling_changes_little_of_what_training_sees(tmp_path,
 )
 def test_no_name_leads_out_of_the_output(name, expected):
     assert prepare.target(sources.File("folder", name)) == expected
+    raw = prepare.target(sources.File("folder", name), prepare.RAW)
+    assert raw == f"{expected.removesuffix('.jpg') if name.endswith('png') else expected}.pnm"
 
 
 @pytest.fixture
@@ -192,6 +194,30 @@ def test_folders_and_shards_become_class_folders_or_shards(run, archive, tmp_pat
         assert sorted(p.name for p in out.glob("*.tar")) == [
             f"photos-00000{n}.tar" for n in range(3)
         ]
+
+
+@pytest.mark.parametrize("form", [FOLDER, SHARDS])
+def test_raw_photos_are_what_a_decoder_makes_of_them(run, archive, tmp_path, form):
+    where = ("--image_dir", *archive, "--output", tmp_path / "raw", "--load_size", "64")
+    for _ in range(2):
+        done = run(*where, "--raw", *form)
+        assert done.returncode == 0, done.stderr
+        assert "12 photos" in done.stdout
+    assert "0 of them made now" in done.stdout
+    made = pixels(tmp_path / "raw")
+    assert len(made) == 12
+    for photo in sources.photos(archive):
+        rgb = np.asarray(images.shrink(images.open_rgb(photo, short=64), 64))
+        assert np.array_equal(made[prepare.target(photo, prepare.RAW)], rgb)
+    if form == FOLDER:
+        assert Image.open(tmp_path / "raw" / "n03" / "gray.jpg.pnm").mode == "L"
+        assert np.array_equal(made["n03/gray.jpg.pnm"], made["n03/gray.jpg.pnm"][..., [2, 0, 1]])
+    other = run(*where, *form)
+    assert other.returncode == 1
+    assert "begun with quality raw, which is 90 now" in other.stderr
+    both = run(*where, *form, "--raw", "--quality", "80")
+    assert both.returncode == 2
+    assert "not allowed with argument --raw" in both.stderr
 
 
 def test_both_forms_hold_the_same_bytes_and_headers_tell_nothing(run, archive, tmp_path):
