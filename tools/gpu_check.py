@@ -26,7 +26,7 @@ from tools.checks import agreement, speed, survival, together
 from tools.checks.setting import Line, Setting
 
 CHECKS = (
-    agreement.logits, agreement.steps, agreement.precisions, agreement.layers,
+    agreement.logits, agreement.targets, agreement.steps, agreement.precisions, agreement.layers,
     speed.step, speed.waits, speed.run,
     survival.resume, survival.empty, survival.signals, survival.memory, together.together,
 )  # fmt: skip

@@ -13,6 +13,7 @@ from backends.paddle.gradients import Gradients
 from backends.paddle.losses import loss
 from backends.paddle.network import build, export_state, import_state, tensors
 from backends.paddle.optimizers import optimizer
+from backends.paddle.targets import Targets
 from cic.networks import encoder
 from cic.system.errors import SettingError
 from cic.training.loss_scale import LossScale
@@ -47,10 +48,14 @@ class Trainer:
         self.scale, self.skips = LossScale(precision == "fp16"), Skips()
         self.loss = loss(recipe.loss, recipe.distance)
         self.optimizer = optimizer(recipe, self.parameters, rates)
-        self.average = None
+        self.network, self.targets, self.average = network, None, None
         if recipe.average:
             trained = {name: own[name] for name in encoder.trained(network, recipe.freeze)}
             self.average = Average(trained, recipe.average)
+
+    def make_targets(self, bins):
+        """Make inputs and targets of batches that bring crops: of a Bins of cic.dataset.targets."""
+        self.targets = Targets(bins, self.network, self.device)
 
     def _freeze(self, network, count):
         """Make the first `count` parts of the encoder a fixed function, statistics and all."""
@@ -71,14 +76,17 @@ class Trainer:
         allow_tf32(self.precision == "tf32")  # it is the process's, whoever set it last
         search_kernels(self.net.training)  # which sees few sizes
         paddle.set_device(self.device)  # Paddle's is the process's, whoever set it last
-        low = _LOW.get(self.precision, self.dtype)
-        return self.net(moved(inputs, self.device).astype(low))
+        if inputs.dtype == paddle.uint8:
+            inputs = self.targets.inputs(inputs)
+        return self.net(inputs.astype(_LOW.get(self.precision, self.dtype)))
 
     def _loss(self, batch):
         """(total, count) of the loss of this process's batch: see `cic.training.losses`."""
-        targets = [moved(array, self.device) for array in batch.targets]
+        inputs, *targets = (moved(array, self.device) for array in (batch.inputs, *batch.targets))
+        if batch.crops is not None:
+            targets = self.targets.of(targets[0] if targets else inputs)
         targets = [t.astype(self.dtype) if t.is_floating_point() else t for t in targets]
-        return self.loss(self._output(batch.inputs), *targets)
+        return self.loss(self._output(inputs), *targets)
 
     def step(self, batch, lr, stop=()):
         """One step at learning rate `lr` on this process's part of a batch: (loss, photos, stop).
@@ -175,7 +183,7 @@ class Trainer:
     def predict(self, inputs):
         """Output float32 for inputs (N, C, H, W) in evaluation mode, arrays."""
         self.net.eval()
-        return self._output(inputs).astype("float32").numpy()
+        return self._output(moved(inputs, self.device)).astype("float32").numpy()
 
     def agree(self):
         """Take from the first process whatever `state` gives; it alone need have loaded it."""

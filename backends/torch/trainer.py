@@ -13,6 +13,7 @@ from backends.torch.gradients import Gradients
 from backends.torch.losses import loss
 from backends.torch.network import build, export_state, import_state, tensors
 from backends.torch.optimizers import optimizer
+from backends.torch.targets import Targets
 from cic.networks import encoder
 from cic.system import threads
 from cic.system.errors import SettingError
@@ -45,10 +46,14 @@ class Trainer:
         self.scale, self.skips = LossScale(precision == "fp16"), Skips()
         self.loss = loss(recipe.loss, recipe.distance)
         self.optimizer = optimizer(recipe, self.parameters, rates)
-        self.average = None
+        self.network, self.targets, self.average = network, None, None
         if recipe.average:
             trained = {name: own[name] for name in encoder.trained(network, recipe.freeze)}
             self.average = Average(trained, recipe.average)
+
+    def make_targets(self, bins):
+        """Make inputs and targets of batches that bring crops: of a Bins of cic.dataset.targets."""
+        self.targets = Targets(bins, self.network, self.device)
 
     def _freeze(self, network, count):
         """Make the first `count` parts of the encoder a fixed function, statistics and all."""
@@ -68,16 +73,20 @@ class Trainer:
     def _output(self, inputs):
         allow_tf32(self.precision == "tf32")  # it is the process's, whoever set it last
         search_kernels(self.net.training)  # which sees few sizes
-        inputs = moved(inputs, self.device).to(self.dtype)
+        if inputs.dtype == torch.uint8:
+            inputs = self.targets.inputs(inputs)
+        inputs = inputs.to(self.dtype)
         low = _AUTOCAST.get(self.precision)
         with torch.autocast(self.device.type, low, enabled=low is not None):
             return self.net(inputs.to(memory_format=torch.channels_last))
 
     def _loss(self, batch):
         """(total, count) of the loss of this process's batch: see `cic.training.losses`."""
-        targets = [moved(array, self.device) for array in batch.targets]
+        inputs, *targets = (moved(array, self.device) for array in (batch.inputs, *batch.targets))
+        if batch.crops is not None:
+            targets = self.targets.of(targets[0] if targets else inputs)
         targets = [t.to(self.dtype) if t.is_floating_point() else t for t in targets]
-        return self.loss(self._output(batch.inputs), *targets)
+        return self.loss(self._output(inputs), *targets)
 
     def step(self, batch, lr, stop=()):
         """One step at learning rate `lr` on this process's part of a batch: (loss, photos, stop).
@@ -170,7 +179,7 @@ class Trainer:
     def predict(self, inputs):
         """Output float32 for inputs (N, C, H, W) in evaluation mode, arrays."""
         self.net.eval()
-        return self._output(inputs).float().numpy(force=True)
+        return self._output(moved(inputs, self.device)).float().numpy(force=True)
 
     def agree(self):
         """Take from the first process whatever `state` gives; it alone need have loaded it."""

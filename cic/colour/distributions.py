@@ -21,7 +21,7 @@ _A, _B = AB.T.astype(np.float64)
 
 
 @cache
-def _candidates(neighbors: int) -> tuple[float, int, Integers]:
+def candidates_of(neighbors: int) -> tuple[float, int, Integers]:
     """Cell size, cells a side and, per cell, every bin that may be among the nearest, (cells, M).
 
     A bin further from the cell's centre than the K-th nearest bin plus the cell's diagonal is
@@ -39,7 +39,7 @@ def _candidates(neighbors: int) -> tuple[float, int, Integers]:
 
 def _nearest(ab: Doubles, neighbors: int) -> tuple[Integers, Doubles]:
     """Nearest bins of (N, 2) ab and their squared distances, (N, K) each, nearest first."""
-    step, side, table = _candidates(neighbors)
+    step, side, table = candidates_of(neighbors)
     cell = ((ab + LIMIT) * (1 / step)).astype(np.int32)
     candidates = table.take(cell[:, 0] * side + cell[:, 1], axis=0).astype(np.int64)
     distance = np.square(ab[:, :1] - _A.take(candidates))
@@ -80,7 +80,7 @@ def soft_encode(
         raise ValueError(f"ab spans {ab.min()} to {ab.max()}; it must lie within +-{LIMIT:g}")
     index = np.empty((len(points), neighbors), np.int16)
     weight = np.empty((len(points), neighbors), np.float32)
-    rows = max(1, 16 * BLOCK // _candidates(neighbors)[2].shape[1])
+    rows = max(1, 16 * BLOCK // candidates_of(neighbors)[2].shape[1])
     for start in range(0, len(points), rows):
         part = slice(start, start + rows)
         index[part], distance = _nearest(points[part], neighbors)

@@ -23,18 +23,18 @@ _XYZ_FROM_RGB = np.array(
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 
 # The same between linear sRGB and XYZ relative to white, as CIELAB wants it.
-_WHITENED = (_XYZ_FROM_RGB / _WHITE[:, None]).astype(np.float32)
-_LUMINANCE = _WHITENED[1]
+WHITENED = (_XYZ_FROM_RGB / _WHITE[:, None]).astype(np.float32)
+_LUMINANCE = WHITENED[1]
 _RGB_FROM_WHITENED = (np.linalg.inv(_XYZ_FROM_RGB) * _WHITE).astype(np.float32)
 _SHIFT_FROM_WHITENED = _RGB_FROM_WHITENED - np.array([0, 1, 0], np.float32)  # less its gray, Y
 
 # CIE 15: L = 116 f(Y) - 16, a = 500 (f(X) - f(Y)), b = 200 (f(Y) - f(Z)); rows multiply from left.
-_LAB_FROM_F = np.array([[0, 500, 0], [116, -500, 200], [0, 0, -200]], np.float32)
-_F_FROM_LAB = np.linalg.inv(_LAB_FROM_F.astype(np.float64)).astype(np.float32)
+LAB_FROM_F = np.array([[0, 500, 0], [116, -500, 200], [0, 0, -200]], np.float32)
+_F_FROM_LAB = np.linalg.inv(LAB_FROM_F.astype(np.float64)).astype(np.float32)
 _F_FROM_AB = np.array([[1 / 500], [-1 / 200]], np.float32)
 # CIE 15: f is the cube root above (6/29)**3 and a line of slope (29/6)**2 / 3 below.
-_F_KNEE = 6 / 29
-_F_SLOPE = (29 / 6) ** 2 / 3
+F_KNEE = 6 / 29
+F_SLOPE = (29 / 6) ** 2 / 3
 
 # IEC 61966-2-1: the sRGB transfer curve is 1.055 v**(1 / 2.4) - 0.055 above this linear value,
 # 12.92 v below.
@@ -58,8 +58,8 @@ def rgb_to_lab(rgb: ArrayLike) -> Floats:
     lab = np.empty(rgb.shape, np.float32)
 
     def convert(source: Array, target: Floats) -> None:
-        f = _f(_WHITENED @ _linear(source))
-        np.matmul(f.T, _LAB_FROM_F, out=target)
+        f = _f(WHITENED @ _linear(source))
+        np.matmul(f.T, LAB_FROM_F, out=target)
         target[:, 0] -= 16
 
     _for_blocks(convert, rgb, lab)
@@ -226,11 +226,11 @@ def _linear(rgb: Array) -> Floats:
         return _decode(rgb.T.astype(np.float32, order="C"))
     planes = np.empty(rgb.shape[::-1], np.float32)
     # Any byte is a valid index; "wrap" only because the default mode would buffer the output.
-    return _linear_table().take(rgb.T, out=planes, mode="wrap")
+    return linear_table().take(rgb.T, out=planes, mode="wrap")
 
 
 @functools.cache
-def _linear_table() -> Floats:
+def linear_table() -> Floats:
     """(256,) float32: the linear light in [0, 1] of each 8-bit sRGB value."""
     return _decode(np.arange(256) / 255).astype(np.float32)
 
@@ -281,16 +281,16 @@ def _fitted(shift: Floats, y: Floats) -> Floats:
 
 def _f(t: Floats) -> Floats:
     """(...) float32 XYZ over white, in [0, 1] -> (...) CIE 15's f(t), in [4/29, 1]."""
-    head, toe = _split(t, _F_KNEE**3, 0, 2)
-    toe *= _F_SLOPE
+    head, toe = _split(t, F_KNEE**3, 0, 2)
+    toe *= F_SLOPE
     toe += _cbrt(head)
     return toe
 
 
 def _f_inverse(f: Floats) -> Floats:
     """(...) float32 f(t) -> (...) t, that is XYZ over white."""
-    head, toe = _split(f, _F_KNEE, -np.inf, np.inf)
-    toe /= _F_SLOPE
+    head, toe = _split(f, F_KNEE, -np.inf, np.inf)
+    toe /= F_SLOPE
     cube = head * head
     cube *= head
     cube += toe

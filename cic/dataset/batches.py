@@ -15,11 +15,11 @@ from PIL import Image
 from cic.colour import spaces
 from cic.dataset.ageing import age
 from cic.dataset.masks import free_form
-from cic.dataset.targets import class_names, target_of
+from cic.dataset.targets import Bins, Crops, class_names, target_of
 from cic.networks import Network
 from cic.photos import images
 from cic.photos.sources import PhotoList
-from cic.system.arrays import Array, Bytes, Doubles, Floats
+from cic.system.arrays import Array, Bytes, Doubles
 from cic.system.errors import InputError, SettingError
 from cic.system.randomness import noise_of, random_for
 from cic.system.typing import StrPath
@@ -33,13 +33,20 @@ class Batch(NamedTuple):
 
     inputs (N, C, S, S) float32, the network's input; targets, a tuple of arrays of N (see
     `cic.dataset.targets`); noise (N,) int64, from which follows what is random inside the network;
-    failures: one message for each unreadable photo.
+    failures: one message for each unreadable photo. Where the trainer makes targets there are
+    `crops` in place of them and, unless inputs were made to look old, of the inputs.
     """
 
-    inputs: Floats
+    inputs: Array
     targets: tuple[Array, ...]
     noise: Array
     failures: tuple[str, ...] = ()
+
+    @property
+    def crops(self) -> Bytes | None:
+        """(N, S, S, 3) uint8 sRGB of which the trainer makes targets; None if they are there."""
+        last = self.targets[-1] if self.targets else self.inputs
+        return last if last.dtype == np.uint8 else None
 
     def parts(self, count: int) -> list["Batch"]:
         """`count` Batches of nearly equal numbers of the photos, in order; some may have none."""
@@ -131,6 +138,21 @@ class PhotoDataset:
     def __len__(self) -> int:
         return len(self.photos)
 
+    def leave_to_trainer(self) -> None:
+        """Give crops from now on, of which the trainer makes inputs and targets on its device.
+
+        Raises ValueError if the network has others than L for input and bins for target.
+        """
+        if not self.can_be_left:
+            raise ValueError(f"{self.network}: its inputs and targets are made here")
+        self.target = Crops(self.target, with_inputs=not self.ageing)  # type: ignore[arg-type]
+
+    @property
+    def can_be_left(self) -> bool:
+        """Whether a trainer can make inputs and targets of crops."""
+        plain = self.network.space == "L" and not self.network.masked
+        return isinstance(self.target, Bins) and plain
+
     def crop(self, i: int, epoch: int = 0) -> Bytes:
         """The square of photo `i` that `epoch` sees, (crop_size, crop_size, 3) uint8 sRGB."""
         if self.augment and self.crop_scale < 1:
@@ -168,7 +190,14 @@ class PhotoDataset:
         size = (self.crop_size, self.crop_size)
         return photo.resize(size, Image.Resampling.BICUBIC, (*corner, *far), reducing_gap=2.0)
 
-    def sample(self, i: int, epoch: int = 0) -> tuple[Floats, tuple[Any, ...], int]:
+    def empty(self, count: int) -> tuple[Array, tuple[Array, ...]]:
+        """(inputs, targets) for `count` samples, not filled."""
+        side, targets = self.crop_size, self.target.empty(count, self.crop_size)
+        if isinstance(self.target, Crops) and self.target.with_inputs:
+            return np.empty((count, side, side, 3), np.uint8), targets
+        return np.empty((count, self.network.channels, side, side), np.float32), targets
+
+    def sample(self, i: int, epoch: int = 0) -> tuple[Array, tuple[Any, ...], int]:
         """(input, target, noise) of photo `i`: `Batch`'s arrays without their first axis."""
         square = self.crop(i, epoch)
         inputs = self._inputs(square, i, epoch)
@@ -176,7 +205,9 @@ class PhotoDataset:
             inputs[:, free_form(random_for(self.seed, epoch, i, MASK), self.crop_size)] = 0
         return inputs, self.target.of(square, i), noise_of(self.seed, epoch, i)
 
-    def _inputs(self, square: Bytes, i: int, epoch: int) -> Floats:
+    def _inputs(self, square: Bytes, i: int, epoch: int) -> Array:
+        if isinstance(self.target, Crops) and self.target.with_inputs:
+            return square
         if self.ageing:
             random = random_for(self.seed, epoch, i, AGEING)
             if random.random() < self.ageing:
@@ -289,9 +320,8 @@ def make_batch(dataset: PhotoDataset, order: Order, step: int) -> Batch:
             samples.append(dataset.sample(int(i), int(before)))
         except images.PhotoError as error:
             failures.append(str(error))
-    side, count = dataset.crop_size, len(samples)
-    inputs = np.empty((count, dataset.network.channels, side, side), np.float32)
-    targets, noise = dataset.target.empty(count, side), np.empty(count, np.int64)
+    inputs, targets = dataset.empty(len(samples))
+    noise = np.empty(len(samples), np.int64)
     for n, (values, target, number) in enumerate(samples):
         inputs[n], noise[n] = values, number
         for array, part in zip(targets, target):

@@ -21,6 +21,8 @@ from cic.system.errors import InputError
 from cic.system.regular import open_regular
 from cic.system.typing import StrPath
 
+SOME = 2  # crops of a batch that tell of them all: over many steps the mean is the same
+
 
 class Target(Protocol):
     """What photos teach: one photo's target, and the arrays of many."""
@@ -62,11 +64,36 @@ class Bins:
             weight *= self.bin_weights[index[..., :1]]  # a pixel's weight is its nearest bin's
         return index.transpose(2, 0, 1), weight.transpose(2, 0, 1)
 
+    def of_crops(self, crops: Bytes) -> tuple[Array, Array]:
+        """(index (n, K, c, c), weight) of crops (n, C, C, 3) uint8."""
+        index, weight = found = self.empty(len(crops), crops.shape[1])
+        for n, square in enumerate(crops):
+            index[n], weight[n] = self.of(square, n)
+        return found
+
     def empty(self, count: int, side: int) -> tuple[Array, Array]:
         """(index, weight) for `count` crops of `side` pixels."""
         side //= self.grid.stride
         shape = count, self.neighbors, side, side
         return np.empty(shape, np.int16), np.empty(shape, np.float32)
+
+
+class Crops:
+    """The crops alone: whoever has a device makes of them there what `bins` would make here.
+
+    The inputs, too, if it goes `with_inputs`: then the crops stand for these, and not here.
+    """
+
+    def __init__(self, bins: Bins, with_inputs: bool = True) -> None:
+        self.bins, self.with_inputs = bins, with_inputs
+
+    def of(self, square: Bytes, i: int) -> tuple[Bytes, ...]:
+        """(crop (C, C, 3) uint8,), or nothing."""
+        return () if self.with_inputs else (square,)
+
+    def empty(self, count: int, side: int) -> tuple[Bytes, ...]:
+        """The array for `count` crops of `side` pixels, or nothing."""
+        return () if self.with_inputs else (np.empty((count, side, side, 3), np.uint8),)
 
 
 class Colours:
@@ -99,6 +126,15 @@ class Classes:
     def empty(self, count: int, side: int) -> tuple[Array]:
         """(label,) for `count` crops."""
         return (np.empty(count, np.int64),)
+
+
+def some_of(
+    target: Target, inputs: Array, targets: tuple[Array, ...], least: int = SOME
+) -> tuple[Array, Array]:
+    """(index, weight) of a batch of Bins; where the trainer makes them, of its first crops."""
+    if not isinstance(target, Crops):
+        return targets  # type: ignore[return-value]
+    return target.bins.of_crops((inputs if target.with_inputs else targets[0])[:least])
 
 
 def class_of(photo: PhotoFile) -> str:

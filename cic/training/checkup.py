@@ -12,6 +12,7 @@ import numpy as np
 
 from cic.dataset.batches import Batch, PhotoDataset
 from cic.dataset.loader import Loader
+from cic.dataset.targets import some_of
 from cic.networks import BINS, Network, layers
 from cic.networks.encoder import trained
 from cic.system import threads
@@ -95,7 +96,7 @@ def checkup(
     lr = learning_rate(recipe, start, steps, loader.order.steps_per_epoch)
     loss, photos, seconds = _try(trainer, batch, lr, BRIEF_SECONDS if brief else inf)
     speed = Speed(*trainer.total(rate), photos / seconds, loader.workers)  # type: ignore[arg-type, call-arg]
-    found += [_step(loss, batch, seconds, dataset.network, recipe), _loader(speed, seen, loader)]
+    found += [_step(loss, batch, seconds, dataset, recipe), _loader(speed, seen, loader)]
     return [*found, _time((steps - start) * recipe.batch_size / speed.together, speed)]
 
 
@@ -212,15 +213,17 @@ def _try(trainer: Trainer, batch: Batch, lr: float, limit: float) -> tuple[float
     return losses[0], photos, float(np.median(seconds[1:]))
 
 
-def _step(loss: float, batch: Batch, seconds: float, network: Network, recipe: Recipe) -> Remark:
+def _step(
+    loss: float, batch: Batch, seconds: float, dataset: PhotoDataset, recipe: Recipe
+) -> Remark:
     if not isfinite(loss):
         advice = "check --weights; --precision float32 reaches further"
         return Remark("step", f"the loss is {loss}", BAD, advice)
     measured = f"loss {loss:.3g}"
-    if network.predicts == BINS:
-        target = mean_target(batch)
-        same = constant_loss(target)
-        same += recipe.distance * constant_distance(mean_root(batch), target)
+    if dataset.network.predicts == BINS:
+        some = some_of(dataset.target, batch.inputs, batch.targets)
+        target = mean_target(*some)
+        same = constant_loss(target) + recipe.distance * constant_distance(mean_root(*some), target)
         measured += f"; {same:.2f} is that of predicting the same everywhere"
     return Remark("step", f"{measured}; {seconds:.3g} s each")
 

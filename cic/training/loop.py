@@ -224,7 +224,9 @@ def train(
     recipe = checkpoints.recipe
     epoch_steps = loader.order.steps_per_epoch
     first, unread = loader.order.rank == 0, 0
-    guard = watch.Watch(recipe.distance) if loader.dataset.network.predicts == BINS else None
+    guard, dataset = None, loader.dataset
+    if dataset.network.predicts == BINS:
+        guard = watch.Watch(dataset.target, recipe.distance)
     with log.opened(start, steps), interrupts.noted() as signals, checkpoints.written():
         for step, batch in enumerate(log.timed(loader.batches(start, steps)), start):
             log.failures(batch.failures)

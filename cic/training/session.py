@@ -195,6 +195,7 @@ class Session:
             if first:
                 self._name_problems()
                 self._introduce(backend, trainer, checkpoints, step, steps)
+            self._share_work(backend, trainer, device)
             loader = stack.enter_context(Loader(self.dataset, order, plan.num_workers))
             if plan.check is not False and step < steps:
                 found = self._examine(loader, trainer, step, steps)
@@ -207,6 +208,17 @@ class Session:
                 stack.enter_context(validation)
             records = self._records(stack, checkpoints, first, step)
             return loop.train(trainer, loader, steps, records, step, validation)
+
+    def _share_work(self, backend: Framework, trainer: Trainer, device: Any) -> None:
+        """Let a GPU make inputs and targets of crops: it is quicker, and fewer bytes travel.
+
+        A CPU has no time to spare, and NumPy is quicker there.
+        """
+        if backend.facts(device)["gpu"] is None or not self.dataset.can_be_left:
+            return
+        trainer.make_targets(self.dataset.target)  # type: ignore[arg-type]
+        for dataset in filter(None, (self.dataset, self.held_out)):
+            dataset.leave_to_trainer()
 
     def _too_large(self, size: int, device: Any) -> OutOfMemory:
         """What to say of a run of `size` processes that runs out of memory."""

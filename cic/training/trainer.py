@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from cic.dataset.batches import Batch
+from cic.dataset.targets import Bins
 from cic.networks import Network
 from cic.system.arrays import Array, State
 from cic.system.typing import Json
@@ -21,6 +22,9 @@ class Trainer(Protocol):
     precision: str
     device: Any  # native
     skips: Skips
+
+    def make_targets(self, bins: Bins) -> None:
+        """Make inputs and targets of batches that bring crops, on the device, as `bins` would."""
 
     def step(self, batch: Batch, lr: float, stop: Sequence[Any] = ()) -> tuple[float, int, bool]:
         """One step at learning rate `lr` on this process's part of a batch: (loss, photos, stop).

@@ -13,6 +13,7 @@ from cic.colour.bins import AB, COUNT
 from cic.colour.distributions import decode
 from cic.colour.rebalance import GRAY_BELOW
 from cic.dataset.batches import Batch
+from cic.dataset.targets import Target, some_of
 from cic.system.arrays import Array, Doubles
 from cic.system.invocation import named
 from cic.training.losses import smooth_distance
@@ -38,12 +39,11 @@ HUES = (
 PATIENCE = {"blank": 3, "taken": 8, "collapsed": 8, "above": 3, "stuck": 20}
 
 
-def mean_target(batch: Batch) -> Doubles:
-    """What the pixels of a batch are to be, on average, (313,) float64: weights summed by bin.
+def mean_target(index: Array, weight: Array) -> Doubles:
+    """What the pixels of targets are to be, on average, (313,) float64: weights summed by bin.
 
     It sums to the pixels' mean rebalancing weight, gray photos counting 0.
     """
-    index, weight = batch.targets
     total = np.bincount(index.ravel(), weight.ravel(), COUNT)
     return total / max(1, index[:, 0].size)
 
@@ -60,9 +60,8 @@ def constant_loss(target: Array) -> float:
     return float(-(seen * np.log(seen / seen.sum())).sum())
 
 
-def mean_root(batch: Batch) -> Doubles:
-    """How much the pixels of a batch count in `losses.colour_distance`, by nearest bin, (313,)."""
-    index, weight = batch.targets
+def mean_root(index: Array, weight: Array) -> Doubles:
+    """How much the pixels of targets count in `losses.colour_distance`, by nearest bin, (313,)."""
     total = np.bincount(index[:, 0].ravel(), np.sqrt(weight.sum(1)).ravel(), COUNT)
     return total / max(1, index[:, 0].size)
 
@@ -97,11 +96,11 @@ def deviation(ab: Array) -> float:
 class Watch:
     """Notes every step's loss, looks at predictions now and then, and says what is wrong, once.
 
-    `distance` is the recipe's.
+    `target` is the data set's, `distance` the recipe's.
     """
 
-    def __init__(self, distance: float = 0.0) -> None:
-        self.distance = distance
+    def __init__(self, target: Target, distance: float = 0.0) -> None:
+        self.target, self.distance = target, distance
         self.losses: deque[float] = deque(maxlen=RECENT)
         self.targets: deque[Array] = deque(maxlen=RECENT)
         self.roots: deque[Array] = deque(maxlen=RECENT)
@@ -112,10 +111,11 @@ class Watch:
         """Note the loss of a step, and what it was to predict."""
         if not len(batch.inputs):
             return
-        target = mean_target(batch)
+        some = some_of(self.target, batch.inputs, batch.targets)
+        target = mean_target(*some)
         self.losses.append(loss)
         self.targets.append(target)
-        self.roots.append(mean_root(batch) if self.distance else np.zeros(COUNT))
+        self.roots.append(mean_root(*some) if self.distance else np.zeros(COUNT))
         self.total += target
 
     def reference(self) -> float:
@@ -133,7 +133,8 @@ class Watch:
         """
         if not len(logits) or not np.isfinite(logits).all() or not self.targets:
             return []
-        found = self._of_loss() | _of_colours(logits, batch.targets[0][: len(logits), 0])
+        index, _ = some_of(self.target, batch.inputs, batch.targets, len(logits))
+        found = self._of_loss() | _of_colours(logits, index[: len(logits), 0])
         messages: list[str] = []
         for name, patience in PATIENCE.items():
             if self.looks[name] < patience:

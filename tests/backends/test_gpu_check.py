@@ -64,6 +64,18 @@ def test_an_output_that_differs_fails(setting, monkeypatch):
     assert not any(verdicts(agreement.logits, setting))
 
 
+def test_targets_that_differ_fail(setting, monkeypatch):
+    assert all(verdicts(agreement.targets, setting))
+    made = setting.native.targets
+
+    def different(*arguments):
+        index, weight, inputs = made(*arguments)
+        return index + 1, 1.001 * weight, inputs + 1e-3
+
+    monkeypatch.setattr(setting.native, "targets", different)
+    assert not any(verdicts(agreement.targets, setting))
+
+
 @pytest.mark.parametrize("check", [agreement.steps, agreement.precisions])
 def test_losses_that_part_fail(setting, monkeypatch, check):
     losses, calls = agreement.losses, []

@@ -43,8 +43,8 @@ def constant(batch, bin):
 
 def watched(batch, logits, share, looks=30):
     """What a Watch says of a run whose loss is `share` of that of a constant prediction."""
-    guard, said = Watch(), []
-    loss = np.float64(share * watch.constant_loss(watch.mean_target(batch)))
+    guard, said = Watch(None), []
+    loss = np.float64(share * watch.constant_loss(watch.mean_target(*batch.targets)))
     for _ in range(looks):
         guard.note(loss, batch)
         said += guard.look(logits, batch)
@@ -56,7 +56,7 @@ def test_the_constant_loss_is_what_fitting_constant_logits_comes_to(photo_folder
     dataset = PhotoDataset([photo_folder], NETWORK, 64, 56, bin_weights=weights)
     batch = make_batch(dataset, Order(len(dataset), len(dataset)), 0)
     batch.targets[1][0] = 0  # as a gray photo's
-    target, logits = watch.mean_target(batch), np.zeros(COUNT)
+    target, logits = watch.mean_target(*batch.targets), np.zeros(COUNT)
     for _ in range(3000):
         shares = np.exp(logits - logits.max())
         logits -= 2 * (target.sum() * shares / shares.sum() - target)
@@ -68,21 +68,21 @@ def test_the_constant_loss_is_what_fitting_constant_logits_comes_to(photo_folder
 
 
 def test_the_distance_of_a_constant_is_what_predicting_its_colour_comes_to(batch):
-    target = watch.mean_target(batch)
+    target = watch.mean_target(*batch.targets)
     with np.errstate(divide="ignore"):
         logits = np.maximum(np.log(target / target.sum()), -1e3)
     everywhere = np.broadcast_to(logits[:, None, None], truth(batch).shape)
-    found = watch.constant_distance(watch.mean_root(batch), target)
+    found = watch.constant_distance(watch.mean_root(*batch.targets), target)
     total = colour_distance(everywhere, *batch.targets)
     assert found == pytest.approx(total / batch.targets[0][:, 0].size, rel=0.03)
-    guard, plain = Watch(distance=0.5), Watch()
+    guard, plain = Watch(None, 0.5), Watch(None)
     for one in (guard, plain):
         one.note(1.0, batch)
     assert guard.reference() - plain.reference() == pytest.approx(0.5 * found)
 
 
 def test_the_reference_is_of_the_recent_steps_and_of_what_all_steps_showed(batch):
-    guard = Watch()
+    guard = Watch(None)
     halves = batch.parts(2)
     guard.note(1.0, halves[0])
     for _ in range(watch.RECENT):
@@ -113,7 +113,7 @@ def test_photos_that_have_one_colour_may_be_predicted_so(batch):
 
 
 def test_what_passes_is_not_said(batch):
-    guard = Watch()
+    guard = Watch(None)
     for i in range(8 * PATIENCE["taken"]):
         guard.note(np.float64(0), batch)
         bad = (i + 1) % PATIENCE["taken"]
@@ -121,7 +121,7 @@ def test_what_passes_is_not_said(batch):
 
 
 def test_what_comes_back_is_not_said_again(batch):
-    guard, said = Watch(), []
+    guard, said = Watch(None), []
     for _ in range(2):
         for logits in [constant(batch, BROWN)] * PATIENCE["taken"] + [truth(batch)]:
             guard.note(np.float64(0), batch)
@@ -154,7 +154,7 @@ def test_what_is_no_number_is_left_to_the_loop(batch):
 
 
 def test_steps_without_photos_count_for_nothing(batch):
-    guard, empty = Watch(), batch.parts(len(batch.inputs) + 1)[-1]
+    guard, empty = Watch(None), batch.parts(len(batch.inputs) + 1)[-1]
     guard.note(np.float64("nan"), empty)
     assert guard.look(truth(batch)[:0], empty) == []
     assert not guard.losses
@@ -178,7 +178,7 @@ def test_only_a_run_that_is_far_too_fast_is_said(photo_folder, monkeypatch, name
     dataset = PhotoDataset([photo_folder], NETWORK, 64, 56, bin_weights=WEIGHTS)
     batches = [make_batch(dataset, Order(len(dataset), 6), step) for step in range(4)]
     trainer = backends.get(name).Trainer(NETWORK, recipe, initialize(NETWORK), "cpu")
-    guard, said = Watch(), []
+    guard, said = Watch(None), []
     for step in range(60):
         batch = batches[step % len(batches)]
         guard.note(trainer.step(batch, lr)[0], batch)

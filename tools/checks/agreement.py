@@ -48,6 +48,19 @@ def steps(setting):
             yield at_most(what, apart(found, other), NEAR_STEPS)
 
 
+def targets(setting):
+    """Inputs and targets that the device makes of crops, against those that NumPy makes."""
+    photos, network = setting.photos, setting.network
+    crops = np.stack([photos.crop(i) for i in range(len(photos))])
+    found = setting.native.targets(photos.target, network, setting.device, crops)
+    index, weight, inputs = found
+    bins, weights = (np.sort(array, 1) for array in photos.target.of_crops(crops))
+    differ = (np.sort(index, 1) != bins).mean()
+    yield at_most("targets: share of bins that are not NumPy's", float(differ), 0)
+    yield at_most("targets: weights, against NumPy's", apart(np.sort(weight, 1), weights), 1e-4)
+    yield at_most("inputs, against NumPy's", apart(inputs, network.inputs(crops)), 1e-6)
+
+
 def precisions(setting):
     """The loss after training in each precision, against float32's."""
     count, size = (6, 2) if setting.is_small else (200, 40)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import paddle
 
 from backends.paddle import device
+from backends.paddle.targets import Targets
 
 SIGNS = {"paddle.float16": 16, "paddle.bfloat16": 16, "paddle.float32": 32, "paddle.float64": 64}
 
@@ -57,6 +58,12 @@ def deterministic():
     finally:
         if before is not None:
             paddle.set_flags({name: before})
+
+
+def targets(bins, network, on, crops):
+    """(index, weight, inputs) that a device makes of crops, arrays."""
+    made, crops = Targets(bins, network, on), device.moved(crops, device.resolve_device(on))
+    return [tensor.numpy() for tensor in (*made.of(crops), made.inputs(crops))]
 
 
 def output_types(trainer, batch):

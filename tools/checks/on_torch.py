@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from backends.torch import device
+from backends.torch.targets import Targets
 
 SIGNS = {"torch.float16": 16, "torch.bfloat16": 16, "torch.float32": 32, "torch.float64": 64}
 
@@ -63,6 +64,12 @@ def deterministic():
         yield
     finally:
         torch.backends.cudnn.deterministic = before
+
+
+def targets(bins, network, on, crops):
+    """(index, weight, inputs) that a device makes of crops, arrays."""
+    made, crops = Targets(bins, network, on), device.moved(crops, device.resolve_device(on))
+    return [tensor.numpy(force=True) for tensor in (*made.of(crops), made.inputs(crops))]
 
 
 def output_types(trainer, batch):

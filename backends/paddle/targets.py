@@ -1,0 +1,82 @@
+"""Inputs and targets of crops, made on a device: as `cic.dataset.targets.Bins` makes them."""
+
+import paddle
+from paddle.nn import functional as F
+
+from cic.colour import lab
+from cic.colour.bins import AB
+from cic.colour.distributions import BIN_MASK, LIMIT, candidates_of
+from cic.colour.rebalance import GRAY_BELOW
+
+
+class Targets:
+    """What `network` sees of crops (N, S, S, 3) uint8, and what `bins`, a Bins, has them teach.
+
+    All in float64: in float32 the nearest of the bins would be another here and there.
+    """
+
+    def __init__(self, bins, network, device):
+        self.bins, self.network = bins, network
+        step, self.side, candidates = candidates_of(bins.neighbors)
+        self.per_unit = 1 / step
+        self.candidates = self._fixed(candidates, "int64", device)
+        self.bin_mask = self._fixed(BIN_MASK, "int64", device)
+        self.ab = self._fixed(AB, "float64", device)
+        self.linear = self._fixed(lab.linear_table(), "float64", device)
+        self.whitened = self._fixed(lab.WHITENED.T, "float64", device)
+        self.lab_from_f = self._fixed(lab.LAB_FROM_F, "float64", device)
+        self.weights = None
+        if bins.bin_weights is not None:
+            self.weights = self._fixed(bins.bin_weights, "float64", device)
+
+    def inputs(self, crops):
+        """(N, 1, S, S) float64."""
+        light = 116 * self._f(crops, self.whitened[:, 1:2]) - 16
+        return ((light - self.network.mean) / self.network.scale).transpose([0, 3, 1, 2])
+
+    def of(self, crops):
+        """(index (N, K, s, s) int64, weight float64)."""
+        ab = self._ab(crops)
+        index, squares = self._nearest(ab)
+        weight = F.softmax(squares * (-0.5 / self.bins.sigma**2), -1)
+        if self.weights is not None:
+            weight = weight * self.weights[index[..., :1]]
+        if not self.bins.keep_gray:
+            coloured = ab.abs().amax([1, 2, 3], keepdim=True) > GRAY_BELOW
+            weight = weight * coloured.astype(weight.dtype)
+        return index.transpose([0, 3, 1, 2]), weight.transpose([0, 3, 1, 2])
+
+    def _ab(self, crops):
+        """ab (N, s, s, 2) of the cells."""
+        stride = self.bins.grid.stride
+        if not self.bins.grid.mean:
+            crops = crops[:, ::stride, ::stride]
+        ab = self._f(crops, self.whitened) @ self.lab_from_f[:, 1:]
+        if not self.bins.grid.mean:
+            return ab
+        count, height, width = ab.shape[:3]
+        cells = count, height // stride, stride, width // stride, stride, 2
+        return ab.reshape(cells).mean([2, 4])
+
+    def _f(self, crops, whitened):
+        """CIE 15's f of X, Y, Z over white, or of those columns of them."""
+        t = self.linear[crops.astype("int64")] @ whitened
+        return paddle.where(t > lab.F_KNEE**3, t ** (1 / 3), lab.F_SLOPE * t + 4 / 29)
+
+    def _nearest(self, ab):
+        """(nearest bins (..., K), nearest first, their squared distances): see `soft_encode`.
+
+        Equal distances fall to the lower bin.
+        """
+        cell = ((ab + LIMIT) * self.per_unit).astype("int64")
+        candidates = self.candidates[cell[..., 0] * self.side + cell[..., 1]]
+        squares = (ab[..., None, :] - self.ab[candidates]).square().sum(-1)
+        key = (
+            squares.view("int64") & ~self.bin_mask | candidates
+        )  # equal ones fall to the lower bin
+        key = key.topk(self.bins.neighbors, -1, largest=False)[0]
+        return key & self.bin_mask, (key & ~self.bin_mask).view("float64")
+
+    @staticmethod
+    def _fixed(array, dtype, device):
+        return paddle.to_tensor(array, dtype, device)
