@@ -8,6 +8,7 @@ import errno
 import io
 import os
 import random
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,8 @@ Result = TypeVar("Result")
 # Protocols of stores of objects: what is put there appears whole. Elsewhere a name is changed last.
 _WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "oci", "memory"}
 _S3 = {"s3", "s3a"}
+_WEB = {"http", "https"}
+_PROTOCOLS = re.compile(r"([a-z][a-z0-9+.-]*)(?=::|://)")  # of a chain of file systems, too
 # s3fs alone: no tries below ours, no parts of a file side by side, each 50 MB.
 _S3_OPTIONS = {"config_kwargs": {"retries": {"total_max_attempts": 1}}, "max_concurrency": 1}
 # What a second try does not change.
@@ -181,6 +184,8 @@ def _tried(address: str, work: Callable[[FileSystem, str], Result]) -> Result:
 
 def _opened(address: str) -> tuple[FileSystem, str]:
     """(file system, path in it) of an address; fsspec keeps one file system a thread."""
+    if _WEB & set(_PROTOCOLS.findall(address.lower())):
+        raise SettingError(f"{address}: pages of the web are not fetched: save the photo first")
     try:
         import fsspec  # optional, and slow
     except ImportError:

@@ -34,7 +34,7 @@ def said(error: BaseException) -> str:
 
     Of an error of the system: the file, the reason, and what to do next where that is known.
     """
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
         named = () if error.filename is None else (repr(error.filename),)
         helps = (_NEXT[error.errno],) if error.errno in _NEXT else ()
         return printable(": ".join((*named, error.strerror, *helps)))

@@ -1,11 +1,15 @@
 """A store that renames, and fails in between."""
 
+import sys
+
 import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from cic.system import files, storage
 from cic.system.addresses import AddressError, is_address, real
+from cic.system.errors import SettingError
+from cic.system.text import said
 
 
 class Shaky(LocalFileSystem):
@@ -68,8 +72,20 @@ def test_folders_are_listed_in_the_order_of_the_bytes_of_names(shaky):
     assert found == [(name, len(name.encode())) for name in expected]
     assert storage.size(f"shaky://{shaky}/a") is None
     assert storage.size(f"shaky://{shaky}/a.jpg") == 5
-    with pytest.raises(AddressError, match="no such file, folder or bucket"):
+    with pytest.raises(AddressError, match="no such file, folder or bucket") as caught:
         list(storage.files(f"shaky://{shaky}/nothing"))
+    assert said(caught.value).startswith(f"shaky://{shaky}/nothing/: there is no such file")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1/x.jpg", "HTTPS://a.b/x.jpg", "simplecache::https://a.b/x.jpg"],
+)
+def test_pages_of_the_web_are_not_fetched(monkeypatch, address):
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    for use in (storage.size, storage.exists, lambda one: storage.read(one, 5)):
+        with pytest.raises(SettingError, match=r"x\.jpg: pages of the web are not fetched"):
+            use(address)
 
 
 @pytest.mark.parametrize(
