@@ -30,7 +30,7 @@ from pathlib import Path
 PACKAGES = (
     *("numpy", "PIL.Image", "PIL.ImageCms", "tqdm", "safetensors.numpy", "skimage.color"),
     *("skimage.data", "skimage.metrics", "scipy.ndimage", "matplotlib.figure"),
-    *("matplotlib.backends.backend_agg", "torch", "torch._dynamo"),
+    *("matplotlib.backends.backend_agg", "torch"),
 )
 PADDLE = str(Path(__file__).parents[2] / "backends" / "paddle" / "environment.py")  # imports it
 
