@@ -157,6 +157,7 @@ def test_ab_is_decoded_at_the_weights_own_temperature(photos):
         np.testing.assert_allclose(colorizer.ab(image), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -223,6 +224,7 @@ def bundled():
 
 
 # Of the last two the network sees a cell less, and the photo stretched by half of one.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "height"), [("coffee", 400), ("chelsea", 263), ("chelsea", 189), ("rocket", 390)]
 )

@@ -318,6 +318,7 @@ def test_the_tools_say_so_in_a_line_and_write_nothing(tmp_path, photo_folder, ex
     assert files_in(out) == []
 
 
+@pytest.mark.slow
 def test_a_wrapped_checkpoint_of_bfloat16_colours_a_photo(backend, photo, tmp_path):
     """From the file that people have to the picture, as the same numbers in float32 do."""
     formats.get("eccv16").save(tmp_path / "a.pth", NETWORK, initialize(NETWORK), META)

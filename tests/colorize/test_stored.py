@@ -21,6 +21,8 @@ from cic.system.shares import Share
 from helpers import ROOT, painter
 from helpers.store import CREDENTIALS, KEYS, Store
 
+pytestmark = pytest.mark.slow
+
 IN, OUT = "s3://scans/album", "s3://made/album"
 
 

@@ -132,6 +132,7 @@ def test_a_start_imports_nothing_that_is_not_needed():
     assert [n for n in helped if n.startswith("cic.commands.")] == ["cic.commands.release"]
 
 
+@pytest.mark.slow
 def test_python_m_cic_and_the_files_of_a_clone_start_the_same(tmp_path):
     for command in (
         ("-m", "cic", "plot", "nowhere", "-o", "x.png"),

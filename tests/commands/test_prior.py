@@ -9,6 +9,7 @@ from helpers import ROOT, started
 TOOL = ROOT / "tools" / "estimate_prior.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("output", "named"),
     [

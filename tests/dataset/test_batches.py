@@ -338,6 +338,7 @@ def test_without_workers_the_loader_makes_the_batches_itself(damaged, start, sto
         assert_same(batch, make_batch(data, order, step))
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_batches_from_any_step_on(damaged):
     data, order = PhotoDataset([damaged], NETWORK, **SMALL), Order(8, 3)
     with Loader(data, order, workers=2) as loader:
@@ -503,6 +504,7 @@ def test_a_photo_that_comes_twice_in_an_epoch_is_seen_anew(photo_folder):
     assert_same(batch.inputs[0], data.sample(int(photos[0]), int(before[0]))[0])
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_batches_with_all_that_can_be_on(damaged):
     places = [damaged / "n01", damaged / "n02", damaged / "n01"]
     data = PhotoDataset(places, NETWORK, **SMALL, **ALL)

@@ -109,6 +109,7 @@ FULL = {  # trained numbers of each network at its own width, counted from its d
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FULL)
 def test_parameter_counts_are_those_of_the_independent_nets(name):
     for options, build in FULL[name]:

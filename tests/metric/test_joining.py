@@ -25,6 +25,7 @@ def measured(folder, colorizers, share=None):
     return evaluating.evaluate(study, colorizers, progress=lambda event: None).contents
 
 
+@pytest.mark.slow
 def test_shares_put_together_are_one_run_to_the_last_bit(
     photo_folder, colorizers, tmp_path, capsys
 ):
@@ -56,6 +57,7 @@ def test_shares_put_together_are_one_run_to_the_last_bit(
         np.testing.assert_array_equal(one[name], other[name])
 
 
+@pytest.mark.slow
 def test_what_are_not_all_the_shares_of_one_run_is_refused(photo_folder, colorizers, tmp_path):
     paths = []
     for number in range(2):

@@ -655,6 +655,7 @@ def made(mode, height, width, random):
     return Image.fromarray(deep.astype({"I": np.int32, "I;16B": ">u2"}.get(mode, "<u2"))), expected
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(
     case=st.sampled_from([(s, mode) for s, modes in FORMATS.items() for mode in modes]),

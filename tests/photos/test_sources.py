@@ -233,6 +233,7 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_folders_and_shards_give_the_same_batches_and_resume_anywhere(both, workers):
     folders, tars = both

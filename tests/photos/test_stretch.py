@@ -151,6 +151,7 @@ def test_light_that_is_dim_as_numbers_is_not_stretched(tmp_path, gray):
     assert "as of 8 bits" in images.open_photo(path).notes[0]
 
 
+@pytest.mark.slow
 def test_the_tool_says_it_and_can_be_told_not_to(tmp_path, gray):
     tifffile.imwrite(tmp_path / "x.tif", numbers(gray, 12))
     command = [ROOT / "tools" / "colorize.py", "x.tif", "-o", "y.tif"]

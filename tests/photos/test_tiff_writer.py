@@ -32,6 +32,7 @@ def written(*pages):
 COMPRESSIONS = ["raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "zstd", "lzma"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

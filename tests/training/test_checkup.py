@@ -16,6 +16,8 @@ from cic.dataset.loader import Loader
 from cic.networks.initialize import initialize
 from cic.training import checkup, recipes, survey
 
+pytestmark = pytest.mark.slow
+
 NETWORK = networks.get("cic", width=0.125)
 RECIPE = replace(
     recipes.get("full"), options={"width": 0.125}, load_size=64, crop_size=56, batch_size=3, lr=1e-3

@@ -211,6 +211,7 @@ def test_neutral_to_a_zoo_and_back_is_bit_identical(tmp_path, saved, name):
     assert same({key: np.ascontiguousarray(a) for key, a in found.state.items()}, state)
 
 
+@pytest.mark.slow
 def test_between_the_zoos_and_their_own_code_loads_it_strictly(tmp_path, saved, net, squares):
     """From PyTorch to Paddle and back by the tool, its linear layers turned twice."""
     theirs, back = tmp_path / "vgg16.pdparams", tmp_path / "vgg16.pth"

@@ -87,6 +87,7 @@ def rest(net):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new", [True, False])
 @pytest.mark.parametrize("name", ["model", "net", "state_dict", "ema", "a.b c"])
 def test_the_network_is_found_under_any_name(tmp_path, plain, expected, rest, name, new):
@@ -152,6 +153,7 @@ def test_what_has_another_prefix_is_another_group(tmp_path, plain, expected):
         assert same(tmp_path / name, expected)
 
 
+@pytest.mark.slow
 def test_a_compiled_module_is_read(tmp_path, net, expected):
     torch.save(torch.compile(net).state_dict(), tmp_path / "x.pth")
     assert next(iter(torch.load(tmp_path / "x.pth"))).startswith(groups.COMPILED)
@@ -237,6 +239,7 @@ def test_a_part_that_is_missing_is_named_with_its_group(tmp_path, plain):
         load_weights(tmp_path / "x.pth")
 
 
+@pytest.mark.slow
 def test_trees_of_any_kind_come_to_an_end():
     arrays = {"a": 1.5}
     doubled = {"x": arrays}

@@ -43,6 +43,7 @@ PROTOCOL_5 = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(value=PROTOCOL_5)
 def test_what_only_protocol_5_has_comes_as_pickle_wrote_it(value):
@@ -507,6 +508,7 @@ ENDLESS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENDLESS)
 def test_what_is_made_of_a_few_bytes_is_bounded(monkeypatch, name):
     """Of one list of 20,000 the last four would make 3 to 40 GB each."""

@@ -114,6 +114,7 @@ def test_their_decoding_is_in_the_metadata(files, name, temperature):
     assert reading.load(files[name])[1]["colorize"] == {"temperature": temperature}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOURCES)
 @pytest.mark.parametrize("kind", ["float32", "float16"])
 @pytest.mark.parametrize("scale", [1.0, 100.0, 3.7])
@@ -272,6 +273,7 @@ def test_a_training_checkpoint_gives_its_weights_alone(tmp_path):
     assert found.dropped == {"optimizer/steps": "the optimizer's, for training"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOURCES)
 def test_the_tool_says_what_it_did_and_proves_it(tmp_path, files, name):
     target = tmp_path / "own.safetensors"
@@ -328,6 +330,7 @@ def test_the_tool_refuses_in_one_line(tmp_path, files):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own.safetensors", "text.pth"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [form.name for form in formats.FORMATS])
 def test_the_bundled_weights_are_written_whole_or_refused_in_one_line(name, tmp_path):
     found, form = formats.read(reading.default_path()), formats.get(name)
@@ -355,6 +358,7 @@ print(time.perf_counter() - begin, int(peak.split()[1]) * 1024)
 """
 
 
+@pytest.mark.slow
 def test_the_papers_network_moves_quickly_and_in_little_memory(tmp_path):
     """129 MB in under 3 seconds and under three times its size, interpreter and all."""
     network = networks.get("cic")

@@ -111,6 +111,7 @@ def test_a_whole_module_and_one_of_several_processes_are_the_same(tmp_path, net)
         assert same(read(tmp_path / name).state, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", [0], indirect=True)
 @pytest.mark.both
 def test_the_tool_moves_it_there_and_back(tmp_path, saved):

@@ -132,6 +132,7 @@ def test_every_array_is_accounted_for(tmp_path, net, change, message):
         reading.load(tmp_path / "x.pt")
 
 
+@pytest.mark.slow
 def test_the_tool_proves_it_both_ways(tmp_path, saved):
     own, back = tmp_path / "own.safetensors", tmp_path / "back.pt"
     for source, target in ((saved, own), (own, back)):
