@@ -97,7 +97,7 @@ class SGD(_Optimizer):
         torch._fused_sgd_(
             parameters,
             gradients,
-            velocity,
+            velocity if self.recipe.momentum else [],
             weight_decay=self.recipe.weight_decay,
             momentum=self.recipe.momentum,
             lr=lr,
