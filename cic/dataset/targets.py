@@ -79,20 +79,21 @@ class Bins:
 
 
 class Crops:
-    """The crops alone: whoever has a device makes of them there what `bins` would make here.
+    """The crops themselves, of which the trainer makes on its device what `bins` makes here.
 
-    The inputs, too, if it goes `with_inputs`: then the crops stand for these, and not here.
+    If it makes the inputs, too, a batch has the crops in place of its inputs (`with_inputs`); else
+    they are its target.
     """
 
     def __init__(self, bins: Bins, with_inputs: bool = True) -> None:
         self.bins, self.with_inputs = bins, with_inputs
 
     def of(self, square: Bytes, i: int) -> tuple[Bytes, ...]:
-        """(crop (C, C, 3) uint8,), or nothing."""
+        """(crop (C, C, 3) uint8,); nothing, if it stands in place of the input."""
         return () if self.with_inputs else (square,)
 
     def empty(self, count: int, side: int) -> tuple[Bytes, ...]:
-        """The array for `count` crops of `side` pixels, or nothing."""
+        """The array for `count` crops of `side` pixels; nothing, as `of`."""
         return () if self.with_inputs else (np.empty((count, side, side, 3), np.uint8),)
 
 
