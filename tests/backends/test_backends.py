@@ -281,8 +281,8 @@ def test_the_comparison_of_trajectories_sees_another_reduction(
 
     own = paddle_trainer.loss
 
-    def doubled(name):
-        return lambda *arguments: (2 * own(name)(*arguments)[0], own(name)(*arguments)[1])
+    def doubled(*how):
+        return lambda *arguments: (2 * own(*how)(*arguments)[0], own(*how)(*arguments)[1])
 
     monkeypatch.setattr(paddle_trainer, "loss", doubled)
     arguments = (SMALL, initialize(SMALL), batches, RECIPE, photo_input)
