@@ -220,7 +220,7 @@ def change(colorizer, one, other, part):
 
 @pytest.fixture(scope="module")
 def bundled():
-    return backends.colorizer(backend="onnx", size=128)
+    return backends.colorizer(backend="onnx")
 
 
 # Of the last two the network sees a cell less, and the photo stretched by half of one.
