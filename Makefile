@@ -1,6 +1,6 @@
 # make demo [PHOTO=path] [BACKEND=torch]   colorize real photos, or your own: under a minute
 # make test                                lint and every test, on both backends
-# make quick                               the tests that take seconds, both backends: about 3 minutes
+# make quick                               the tests that take seconds, both backends: about 2 minutes
 # make matrix                              every test on other Pythons, frameworks and versions: hours
 # make gpu-check                           whether training works on this GPU, minutes a backend; exit 2 without one
 # make lint | format | bench | clean
