@@ -61,7 +61,8 @@ class Adam(_Optimizer):
     KERNEL = staticmethod(torch._fused_adam_)
 
     def _update(self, parameters, gradients, moment1, moment2, lr):
-        steps = torch.tensor(float(self.steps), device=parameters[0].device)
+        # Filled in on the device: a copy from the host would wait for it.
+        steps = torch.full((), float(self.steps), device=parameters[0].device)
         self.KERNEL(
             parameters,
             gradients,
