@@ -33,21 +33,27 @@ def _bins(dtype, place):
     return paddle.to_tensor(AB.T, dtype, place)
 
 
+def _likelihood(logits):
+    """Softmax over axis 1."""
+    logits = _exact(logits)
+    share = (logits - logits.max(1, keepdim=True).detach()).exp()
+    return share / share.sum(1, keepdim=True)
+
+
 def cross_entropy(logits, index, weight, distance=0.0):
     """`cic.training.losses.cross_entropy`: sparse soft labels, (N, K, H, W)."""
     picked = _log_likelihood(logits, index)
     total = -(weight * picked).sum()
     if distance:
-        total = total + distance * colour_distance(logits, index.astype("int64"), weight)
+        share = _likelihood(logits)
+        total = total + distance * colour_distance(share, index.astype("int64"), weight)
     return total / prod(logits.shape[2:]), len(logits)
 
 
-def colour_distance(logits, index, weight):
-    """`cic.training.losses.colour_distance`."""
-    logits = _exact(logits)
-    bins = _bins(logits.dtype, logits.place)
-    share = (logits - logits.max(1, keepdim=True).detach()).exp()
-    mean = paddle.einsum("nqhw,cq->nchw", share, bins) / share.sum(1, keepdim=True)
+def colour_distance(share, index, weight):
+    """`cic.training.losses.colour_distance` of the softmax of the logits."""
+    bins = _bins(share.dtype, share.place)
+    mean = paddle.einsum("nqhw,cq->nchw", share, bins)
     pixel = weight.sum(1, keepdim=True)
     true = paddle.stack([(weight * channel[index]).sum(1) for channel in bins], 1)
     true = true / pixel.clip(min=float(np.finfo(np.float32).tiny))

@@ -71,9 +71,7 @@ class Targets:
         cell = ((ab + LIMIT) * self.per_unit).astype("int64")
         candidates = self.candidates[cell[..., 0] * self.side + cell[..., 1]]
         squares = (ab[..., None, :] - self.ab[candidates]).square().sum(-1)
-        key = (
-            squares.view("int64") & ~self.bin_mask | candidates
-        )  # equal ones fall to the lower bin
+        key = squares.view("int64") & ~self.bin_mask | candidates
         key = key.topk(self.bins.neighbors, -1, largest=False)[0]
         return key & self.bin_mask, (key & ~self.bin_mask).view("float64")
 
