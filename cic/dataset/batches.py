@@ -15,7 +15,7 @@ from PIL import Image
 from cic.colour import spaces
 from cic.dataset.ageing import age
 from cic.dataset.masks import free_form
-from cic.dataset.targets import Bins, Crops, class_names, target_of
+from cic.dataset.targets import Bins, Crops, Target, class_names, target_of
 from cic.networks import Network
 from cic.photos import images
 from cic.photos.sources import PhotoList
@@ -26,6 +26,7 @@ from cic.system.typing import StrPath
 
 # The last words of the random streams of order, masks, balance and ageing; the crops' is 0.
 ORDER, MASK, BALANCE, AGEING = 1, 4, 5, 6
+SOME = 2  # crops of a batch that tell of them all: over many steps the mean is the same
 
 
 class Batch(NamedTuple):
@@ -47,6 +48,15 @@ class Batch(NamedTuple):
         """(N, S, S, 3) uint8 sRGB of which the trainer makes targets; None if they are there."""
         last = self.targets[-1] if self.targets else self.inputs
         return last if last.dtype == np.uint8 else None
+
+    def some_targets(self, target: Target, least: int = SOME) -> tuple[Array, Array]:
+        """(index, weight) of a `target` of bins; where the trainer makes them, of the first crops.
+
+        Of at least so many, if there are.
+        """
+        if self.crops is None:
+            return self.targets  # type: ignore[return-value]
+        return target.bins.of_crops(self.crops[:least])  # type: ignore[attr-defined]
 
     def parts(self, count: int) -> list["Batch"]:
         """`count` Batches of nearly equal numbers of the photos, in order; some may have none."""
@@ -153,6 +163,10 @@ class PhotoDataset:
         plain = self.network.space == "L" and not self.network.masked
         return isinstance(self.target, Bins) and plain
 
+    @property
+    def _leaves_inputs(self) -> bool:
+        return isinstance(self.target, Crops) and self.target.with_inputs
+
     def crop(self, i: int, epoch: int = 0) -> Bytes:
         """The square of photo `i` that `epoch` sees, (crop_size, crop_size, 3) uint8 sRGB."""
         if self.augment and self.crop_scale < 1:
@@ -193,7 +207,7 @@ class PhotoDataset:
     def empty(self, count: int) -> tuple[Array, tuple[Array, ...]]:
         """(inputs, targets) for `count` samples, not filled."""
         side, targets = self.crop_size, self.target.empty(count, self.crop_size)
-        if isinstance(self.target, Crops) and self.target.with_inputs:
+        if self._leaves_inputs:
             return np.empty((count, side, side, 3), np.uint8), targets
         return np.empty((count, self.network.channels, side, side), np.float32), targets
 
@@ -206,7 +220,7 @@ class PhotoDataset:
         return inputs, self.target.of(square, i), noise_of(self.seed, epoch, i)
 
     def _inputs(self, square: Bytes, i: int, epoch: int) -> Array:
-        if isinstance(self.target, Crops) and self.target.with_inputs:
+        if self._leaves_inputs:
             return square
         if self.ageing:
             random = random_for(self.seed, epoch, i, AGEING)

@@ -21,8 +21,6 @@ from cic.system.errors import InputError
 from cic.system.regular import open_regular
 from cic.system.typing import StrPath
 
-SOME = 2  # crops of a batch that tell of them all: over many steps the mean is the same
-
 
 class Target(Protocol):
     """What photos teach: one photo's target, and the arrays of many."""
@@ -127,15 +125,6 @@ class Classes:
     def empty(self, count: int, side: int) -> tuple[Array]:
         """(label,) for `count` crops."""
         return (np.empty(count, np.int64),)
-
-
-def some_of(
-    target: Target, inputs: Array, targets: tuple[Array, ...], least: int = SOME
-) -> tuple[Array, Array]:
-    """(index, weight) of a batch of Bins; where the trainer makes them, of its first crops."""
-    if not isinstance(target, Crops):
-        return targets  # type: ignore[return-value]
-    return target.bins.of_crops((inputs if target.with_inputs else targets[0])[:least])
 
 
 def class_of(photo: PhotoFile) -> str:

@@ -12,7 +12,6 @@ import numpy as np
 
 from cic.dataset.batches import Batch, PhotoDataset
 from cic.dataset.loader import Loader
-from cic.dataset.targets import some_of
 from cic.networks import BINS, Network, layers
 from cic.networks.encoder import trained
 from cic.system import threads
@@ -221,7 +220,7 @@ def _step(
         return Remark("step", f"the loss is {loss}", BAD, advice)
     measured = f"loss {loss:.3g}"
     if dataset.network.predicts == BINS:
-        some = some_of(dataset.target, batch.inputs, batch.targets)
+        some = batch.some_targets(dataset.target)
         target = mean_target(*some)
         same = constant_loss(target) + recipe.distance * constant_distance(mean_root(*some), target)
         measured += f"; {same:.2f} is that of predicting the same everywhere"

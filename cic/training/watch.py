@@ -13,7 +13,7 @@ from cic.colour.bins import AB, COUNT
 from cic.colour.distributions import decode
 from cic.colour.rebalance import GRAY_BELOW
 from cic.dataset.batches import Batch
-from cic.dataset.targets import Target, some_of
+from cic.dataset.targets import Target
 from cic.system.arrays import Array, Doubles
 from cic.system.invocation import named
 from cic.training.losses import smooth_distance
@@ -111,7 +111,7 @@ class Watch:
         """Note the loss of a step, and what it was to predict."""
         if not len(batch.inputs):
             return
-        some = some_of(self.target, batch.inputs, batch.targets)
+        some = batch.some_targets(self.target)
         target = mean_target(*some)
         self.losses.append(loss)
         self.targets.append(target)
@@ -133,7 +133,7 @@ class Watch:
         """
         if not len(logits) or not np.isfinite(logits).all() or not self.targets:
             return []
-        index, _ = some_of(self.target, batch.inputs, batch.targets, len(logits))
+        index, _ = batch.some_targets(self.target, len(logits))
         found = self._of_loss() | _of_colours(logits, index[: len(logits), 0])
         messages: list[str] = []
         for name, patience in PATIENCE.items():
