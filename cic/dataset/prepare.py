@@ -20,7 +20,7 @@ from cic.photos.sources import PhotoFile, PhotoList
 from cic.system import bounded_json, contents
 from cic.system.errors import InputError
 from cic.system.files import replacing
-from cic.system.regular import open_regular
+from cic.system.regular import open_regular, open_source
 from cic.system.typing import StrPath
 
 JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
@@ -67,7 +67,7 @@ def encode(photo: PhotoFile, load_size: int, quality: int | None = QUALITY) -> b
         if plain:
             image.load()  # or it would not be seen that it is damaged
     if plain:
-        with open_regular(photo) if isinstance(photo, os.PathLike) else photo.open() as file:
+        with open_source(photo) as file:
             return file.read()
     rgb = images.open_rgb(photo, short=load_size, thorough=True)
     rgb = images.shrink(rgb, load_size)

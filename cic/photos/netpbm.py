@@ -1,12 +1,11 @@
 """Netpbm files as `cic prepare --raw` writes them: pixels that are copied, not decoded."""
 
-import os
 import re
 
 from PIL import Image
 
 from cic.system.limits import pixel_limit
-from cic.system.regular import open_regular
+from cic.system.regular import open_source
 from cic.system.typing import Source
 
 EXTENSION = ".pnm"
@@ -24,8 +23,7 @@ def quickly(source: Source) -> Image.Image | None:
     if not name.endswith(EXTENSION):
         return None
     try:
-        file = open_regular(source) if isinstance(source, str | os.PathLike) else source.open()
-        with file:
+        with open_source(source) as file:
             data = file.read(MOST)
     except (OSError, ValueError):
         return None

@@ -5,7 +5,7 @@ import os
 import zlib
 from typing import NamedTuple
 
-from cic.system.regular import open_regular
+from cic.system.regular import open_source
 from cic.system.typing import Source, StrPath
 
 _CHUNK = 1 << 20
@@ -25,9 +25,8 @@ def of(source: Source) -> Content:
 
     Raises OSError if it cannot be read, or is no regular file.
     """
-    is_path = isinstance(source, (str, os.PathLike))
     digest, crc = hashlib.sha256(), 0xFFFFFFFF
-    with open_regular(source) if is_path else source.open() as file:  # type: ignore[arg-type, union-attr]
+    with open_source(source) as file:
         left = size = file.seek(0, os.SEEK_END)  # and no more: it may grow meanwhile
         file.seek(0)
         while data := file.read(min(left, _CHUNK)):

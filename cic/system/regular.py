@@ -4,9 +4,9 @@ import errno
 import io
 import os
 import stat
-from typing import Any
+from typing import Any, BinaryIO
 
-from cic.system.typing import StrPath
+from cic.system.typing import Source, StrPath
 
 
 class _AsOpened(io.FileIO):
@@ -50,6 +50,11 @@ def open_regular(path: StrPath) -> io.BufferedReader:
     except BaseException:
         os.close(handle)
         raise
+
+
+def open_source(source: Source) -> BinaryIO:
+    """Open a path as `open_regular` does, or what has `open` by that."""
+    return open_regular(source) if isinstance(source, str | os.PathLike) else source.open()
 
 
 def _check(state: os.stat_result, path: StrPath) -> None:
