@@ -223,15 +223,20 @@ def bundled():
     return backends.colorizer(backend="onnx")
 
 
-# Of the last two the network sees a cell less, and the photo stretched by half of one.
+# Of the last two the network sees a cell less, and the photo stretched by half of one. Seen at 128
+# alone, the bundled weights give the rocket other colours then, by twice the network's own change.
+CROPPED = [("coffee", 400), ("chelsea", 263), ("chelsea", 189), ("rocket", 390)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "height"), [("coffee", 400), ("chelsea", 263), ("chelsea", 189), ("rocket", 390)]
+    ("name", "height", "size"),
+    [*((*one, None) for one in CROPPED), *((*one, 128) for one in CROPPED[:-1])],
 )
 @pytest.mark.parametrize("part", [np.s_[:, :-1], np.s_[:-1], np.s_[:, 1:], np.s_[1:]])
-def test_a_photo_cropped_by_a_pixel_keeps_its_colours(bundled, photos, name, height, part):
+def test_a_photo_cropped_by_a_pixel_keeps_its_colours(bundled, photos, name, height, size, part):
     """They change about as by the network itself when what it sees moves by two pixels."""
-    photo = photos[name][:height]
+    bundled, photo = bundled.but(size=size), photos[name][:height]
     whole, border = change(bundled, photo, photo[part], part)
     small = bundled.shrunk(Image.fromarray(np.ascontiguousarray(photo)))
     ab, moved = (

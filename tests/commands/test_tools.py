@@ -283,8 +283,12 @@ def test_what_is_missing_is_named_in_one_line_and_nothing_is_written(
         (("--weight_limit", 4, "--no-rebalance"), "--weight_limit: of no effect"),
         (("--crop_scale", 0.5, "--no-augment"), "crop_scale is 0.5: without augment"),
         (
-            ("--network", "regression", "--loss", "l2", "--keep_gray", "--distance", 4),
-            "--keep_gray, --distance: of no effect on regression",
+            ("--network", "regression", "--loss", "l2", "--keep_gray", "--weight_limit", 4),
+            "--keep_gray, --weight_limit: of no effect on regression",
+        ),
+        (
+            ("--network", "regression", "--loss", "l2", "--distance", 4),
+            "--distance: of no effect on regression",
         ),
         (("--weights", "nowhere"), "nowhere"),
         (("--continue_train",), "epoch_latest_model.safetensors"),

@@ -189,7 +189,7 @@ def test_statuses_of_commands(photos, tmp_path, arguments, status, named):
 
 def test_ctrl_c_is_130_and_leaves_nothing(photos, tmp_path):
     images.write(tmp_path / "in" / "0.png", photos["coffee"])
-    for number in range(1, 3000):  # of seconds, however busy the machine is
+    for number in range(1, 3000):  # more than are read before the signal comes
         os.link(tmp_path / "in" / "0.png", tmp_path / "in" / f"{number}.png")
     command = [sys.executable, ROOT / "tools" / "get_invalid_images.py", "--image_dir", "in"]
     process = subprocess.Popen(

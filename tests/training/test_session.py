@@ -441,7 +441,15 @@ def test_a_run_whose_balance_would_change_is_not_continued(run):
 
 def test_settings_that_a_checkpoint_is_older_than_were_off(run):
     recipe = run.checkpoints.meta["recipe"]
-    new = ("balance", "crop_scale", "ageing", "target_mean", "keep_gray", "distance")
+    new = (
+        "balance",
+        "crop_scale",
+        "ageing",
+        "target_mean",
+        "keep_gray",
+        "weight_limit",
+        "distance",
+    )
     run.checkpoints.meta["recipe"] = {name: recipe[name] for name in recipe if name not in new}
     run.train(2)
     run.checkpoints.meta["recipe"] = recipe
