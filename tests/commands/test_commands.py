@@ -117,7 +117,7 @@ def test_a_command_that_there_is_not_is_told_with_the_closest(capsys, name, hint
 
 def test_a_start_imports_nothing_that_is_not_needed():
     """The list alone needs no command; a command no other; none a framework."""
-    code = "import sys, time; begin = time.perf_counter(); import cic; t = time.perf_counter()\n"
+    code = "import sys, time; begin = time.process_time(); import cic; t = time.process_time()\n"
     code += "bare = set(sys.modules); from cic.__main__ import main; main(['help'])\n"
     code += "listed = set(sys.modules); main(['help', 'release'])\n"
     code += "print(t - begin, *bare); print(*listed); print(*sys.modules)"

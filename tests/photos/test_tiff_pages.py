@@ -155,12 +155,12 @@ def test_a_chain_of_a_hundred_thousand_pages_is_cut(tmp_path):
     size = len(directory(0, 0))
     data = b"II*\0" + struct.pack("<I", 8)
     data += b"".join(directory(0, 8 + size * (n + 1)) for n in range(100_000))
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(tiff_pages.read(io.BytesIO(data))) == tiff_pages.MOST_PAGES
     (tmp_path / "x.tif").write_bytes(data)
     with pytest.raises(images.PhotoError):
         images.read(tmp_path / "x.tif")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_absurd_numbers_of_fields_are_refused():

