@@ -119,20 +119,20 @@ def memory_needed(
     crop_size: int,
     photos: int,
     precision: str = "float32",
-    averages: bool = False,
+    copies: int = 0,
     freeze: int = 0,
     kept: float = KEPT,
 ) -> int:
     """Estimate of the bytes that training takes; KEPT, by default `kept`, says how good it is.
 
     Of each parameter: its value and a copy in 16 bits; of each that is trained: gradient, two more
-    for the optimizer, and the average; of each of the photos computed at once: what all layers put
-    out, those that are frozen too, which is more than needed.
+    for the optimizer, and further `copies`; of each of the photos computed at once: what all layers
+    put out, those that are frozen too, which is more than needed.
     """
     outputs = layers.size(network.layers, (network.channels, crop_size, crop_size))
     size = _BYTES[precision]
     each = max(size, 4) + (size if size < 4 else 0)
-    more = (3 + averages) * max(size, 4)
+    more = (3 + copies) * max(size, 4)
     names = trained(network, freeze)
     count = sum(prod(network.parameters.get(name, (0,))) for name in names)
     weights = network.parameter_count * each + count * more
@@ -148,8 +148,8 @@ def estimate(network: Network, recipe: Recipe, size: int, precision: str, device
     """`memory_needed` by a process of a run of `size` on a native device, bytes."""
     photos, crop = photos_at_once(recipe, size), recipe.crop_size
     kept = KEPT if str(device) == "cpu" else KEPT_ON_GPU
-    averages = recipe.average > 0
-    return memory_needed(network, crop, photos, precision, averages, recipe.freeze, kept)
+    copies = (recipe.average > 0) + (size > 1)  # the average, and the gradients as they travel
+    return memory_needed(network, crop, photos, precision, copies, recipe.freeze, kept)
 
 
 def host_memory() -> int | None:

@@ -365,10 +365,19 @@ def test_a_run_that_began_from_an_encoder_goes_on_with_the_same_or_none_named(
 
 def test_the_memory_of_the_average_counts_and_that_of_frozen_parts_does_not():
     plain, average, frozen = (
-        checkup.memory_needed(TINY, 56, 2, "float32", *more) for more in ((), (True,), (False, 3))
+        checkup.memory_needed(TINY, 56, 2, "float32", *more) for more in ((), (1,), (0, 3))
     )
     outside = TINY.parameter_count - sum(
         np.prod(shape) for name, shape in TINY.parameters.items() if TINY.part(name) is not None
     )
     assert average - plain == 4 * TINY.parameter_count
     assert plain - frozen == 12 * (TINY.parameter_count - outside)
+
+
+def test_the_memory_of_gradients_that_travel_counts():
+    recipe = recipes.get("full")
+    alone, joined = (
+        checkup.estimate(TINY, replace(recipe, batch_size=4 * size), size, "float32", "cpu")
+        for size in (1, 2)
+    )
+    assert joined - alone == 4 * TINY.parameter_count
