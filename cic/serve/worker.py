@@ -1,11 +1,8 @@
 """A process that colours photos, one at a time, in bounded memory; it may be killed at any time."""
 
 import contextlib
-import multiprocessing
-import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -19,6 +16,7 @@ from cic.serve.tasks import Answer, Task, answer
 from cic.system import interrupts, limits
 from cic.system.errors import Error, InputError, ProcessError
 from cic.system.limits import PIXELS
+from cic.system.processes import Context, end_with_parent
 from cic.system.text import said
 
 START = 120.0  # seconds in which a process must have its network ready
@@ -48,7 +46,7 @@ def work(connection: Connection, make: Callable[[], Colorizer], pixels: int | No
     """
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes; the main one decides
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     limits.limit_pixels(pixels)
     try:
         colorizer = make()
@@ -71,11 +69,6 @@ def _answered(colorizer: Colorizer, task: Task) -> Answer | Failure:
         return failure(error)
 
 
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()  # type: ignore[union-attr]
-    os._exit(1)
-
-
 def _limit_memory(spare: float) -> None:
     """Let this process take no more than so many bytes beside what it has now, on Linux.
 
@@ -96,7 +89,7 @@ class Worker:
     """Such a process, seen from the one that started it."""
 
     def __init__(self, make: Callable[[], Colorizer], pixels: int | None) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would copy a framework's locks
+        context = Context()
         self.connection, theirs = context.Pipe()
         arguments = theirs, make, pixels
         self.process = context.Process(target=work, args=arguments, daemon=True)

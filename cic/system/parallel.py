@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, TimeoutError
@@ -14,6 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from cic.system import defects, interrupts, limits
 from cic.system.errors import ProcessError
+from cic.system.processes import Context, end_with_parent
 from cic.system.slots import Packed, Slots, packed
 
 AHEAD = 3  # chunks in preparation for each worker
@@ -32,14 +32,8 @@ def _start_worker(
     limits.limit_pixels(pixels)
     for number in interrupts.STOPS:  # sent to all processes; the main one decides
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()  # the worker's end of their queue would never close
     ready.wait()
-
-
-def _end_with_parent() -> None:
-    """A killed main process leaves no worker behind: its end of their queue never closes."""
-    multiprocessing.parent_process().join()  # type: ignore[union-attr]
-    os._exit(1)
 
 
 def _call_each(chunk: list[Any], slot: str | None) -> tuple[Packed, dict[str, str]]:
@@ -66,7 +60,7 @@ class Pool(Generic[Result]):
         self.executor = None
         self.slots = Slots(AHEAD * workers + 1)
         if workers:
-            context = multiprocessing.get_context("spawn")  # a fork would copy a framework's locks
+            context = Context()
             others = set(multiprocessing.active_children())
             with interrupts.withheld():
                 ready = context.Event()  # until it is set no worker is idle: each job starts one

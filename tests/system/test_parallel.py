@@ -64,6 +64,24 @@ def limit(_):
     return images.pixel_limit()
 
 
+def test_a_script_without_a_guard_is_run_once(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "from cic.system.parallel import Pool\n"
+        "print('begun')\n"
+        "with Pool(2, max) as pool:\n"
+        "    print(*pool.map([(2, 3)] * 3))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "begun\n3 3 3\n"
+
+
 @pytest.mark.parametrize("workers", [0, 1, 3])
 @pytest.mark.parametrize("chunk", [1, 4, 100])
 def test_results_come_in_order(workers, chunk):
