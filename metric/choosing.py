@@ -20,7 +20,7 @@ from metric.measuring import read_prior
 
 @dataclass(frozen=True)
 class Choice:
-    """Photos of `image_dir`, at the `most` so many, and what to decode them with: all combinations.
+    """Photos of `image_dir`, `most` of them or all, and what to decode them with: all combinations.
 
     `unweights` None are those that the weights can; `prior` is a .npy file that balances AuC, by
     default the bundled one.

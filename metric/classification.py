@@ -105,7 +105,7 @@ def measure(
 ) -> tuple[ByClass, list[str]]:
     """(ByClass, messages of photos that cannot be read) of a PhotoDataset.
 
-    `predict` runs the network on (N, C, S, S) float32; at the `most` so many photos, the first.
+    `predict` runs the network on (N, C, S, S) float32; only the first `most` photos, if given.
     Steps are told to `progress`, by default a bar.
     """
     accuracy = ByClass(photos.classes)  # type: ignore[arg-type]
@@ -127,7 +127,7 @@ def measure(
 
 @dataclass(frozen=True)
 class Labelled:
-    """Photos of `image_dir` in class folders, at the `most` so many.
+    """Photos of `image_dir` in class folders, `most` of them or all.
 
     `classes` are the class folders' names in the order of the outputs, `load_size` is the short
     side they are shrunk to, pixels; None: the weights' own, see `dataset`.
@@ -210,7 +210,7 @@ def _rendered(
 
 
 def chance(classes: int) -> dict[str, float]:
-    """What guessing among so many classes comes to, {"top1": ..., "top5": ...}, percent."""
+    """What guessing among that many classes gives, {"top1": ..., "top5": ...}, percent."""
     return {f"top{k}": 100 * min(1.0, k / classes) for k in RANKS}
 
 

@@ -55,12 +55,13 @@ TAKEN = (baselines.GRAY, baselines.RANDOM, baselines.TRUTH, classification.CHANC
 
 @dataclass(frozen=True)
 class Study:
-    """Which photos are measured, and how: those of `image_dir`, at the `most` so many, all `cut`.
+    """Which photos are measured, and how: those of `image_dir`, each `cut` alike.
 
+    `most` limits how many are taken.
     `prior` is a .npy file that rebalances AuC, None for the bundled one; `strict` counts an error
     within a threshold as Paddle-CIC does; `seed` is that of the random baseline; `temperatures` are
-    compared. A `gallery` shows up to so many of the best and of the worst photos of the first
-    colorizer, a `comparison` so many by all; in them `alternatives` of each and, with
+    compared. `gallery` is how many of the best and of the worst photos of the first colorizer
+    are shown, `comparison` how many by all; in them `alternatives` of each and, with
     `uncertainty`, a map of it. `num_workers` processes read and measure, 0 is this one alone. Of
     one of several `share`s only the sums are written, for `joining.merge`: temperatures and
     pictures are of all photos.

@@ -16,7 +16,7 @@ def _on_amd():
         return False
 
 
-# Training takes so many threads; without it, `import paddle` sets one, for child processes, too.
+# Training takes this many threads; without it, `import paddle` sets one, for child processes, too.
 os.environ.setdefault("OMP_NUM_THREADS", str(threads.total()))
 if _on_amd():
     # Paddle's MKL takes its slowest path on AMD: 8.6x on two-thread training (EPYC, 3.3.1).

@@ -21,7 +21,7 @@ def predictor(network, state, device="auto"):
 
 @contextmanager
 def _computing(count):
-    """A context in which so many threads compute what this one asks for."""
+    """A context in which `count` threads compute what this one asks for."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)  # of this thread, whatever is set in others
     try:

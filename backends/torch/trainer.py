@@ -91,9 +91,9 @@ class Trainer:
     def step(self, batch, lr, stop=()):
         """One step at learning rate `lr` on this process's part of a batch: (loss, photos, stop).
 
-        All three are of all processes: the loss, a float, the number of photos, without which no
-        step is made, and whether any process asks to stop, its `stop` not being empty. A step whose
-        loss or gradients are not finite changes nothing but `skips`.
+        All three are of all processes. `loss` is a float. `photos` is the global count; if it is
+        0, no step is taken. `stop` says whether any process asks to stop: its `stop` is not empty.
+        A step whose loss or gradients are not finite changes nothing but `skips`.
         """
         several = distributed.world_size() > 1
         parts = [p for p in batch.parts(self.recipe.accumulate) if len(p.inputs) or several]

@@ -16,11 +16,12 @@ from cic.system.shares import WHOLE, Share
 class Pictures:
     """Which pictures are made of each file.
 
-    Of several pages one is taken, or with `all_pages` each: to a file of its own, or, of a TIFF, to
-    one TIFF of pages. More than one of `alternatives`, and `uncertainty`, ask for more pictures of
-    each (see `Colorizer.pictures`), written beside it (see `names`); pages then have files of their
-    own. Photos of numbers that do not reach white are `stretched` (see `images.open_pages`).
-    `hints` are colours that somebody chose (see `hints.follow`).
+    Of a file of several pages, one is coloured, or with `all_pages` each of them. A page becomes a
+    file of its own; the pages of a TIFF become one TIFF. Several `alternatives`, and `uncertainty`,
+    ask for further pictures (see `Colorizer.pictures`), written beside the first (see `names`);
+    pages then have files of their own. With `stretched`, numbers that do not reach white are
+    stretched (see `images.open_pages`). `hints` are colours that a person chose (see
+    `hints.follow`).
     """
 
     all_pages: bool = False
@@ -59,8 +60,8 @@ class Part:
     """What part of a batch is done: a share of it, less what is there.
 
     With `skip_existing` a result that is `there` stays, and its photo is not opened. The `manifest`
-    is a file that gets a line for each photo; each of several shares has its own. Files that are
-    there are replaced, or else a photo fails that would.
+    is a file that gets a line for each photo; each of several shares has its own. With `replaces`
+    a result takes the place of a file of its name; without, its photo fails.
     """
 
     share: Share = WHOLE

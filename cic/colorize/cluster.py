@@ -26,7 +26,7 @@ from cic.system.errors import FileError, InputError
 from cic.system.files import remove_leftovers
 from cic.system.progress import Event, Told
 
-BLOCK = 16  # photos: seconds of work, of which a lost process costs no more
+BLOCK = 16  # photos, some seconds of work: a lost process costs no more
 ROUNDS = 4  # blocks for each process, at least, so that all end together
 
 

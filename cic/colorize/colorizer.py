@@ -50,7 +50,7 @@ def network_size(
 
 
 class NotFinite(images.PhotoError):
-    """What a network puts out is no numbers; the message names the weights."""
+    """A network puts out infinity or NaN; the message names the weights."""
 
 
 def finite(output: Floats, weights: str) -> Floats:

@@ -12,7 +12,7 @@ from cic.system.addresses import is_address
 
 
 class Hashes:
-    """Strings, of which eight bytes each are kept: the sorted hashes."""
+    """Strings, kept as eight bytes each: their sorted hashes."""
 
     def __init__(self, hashes: Iterable[int]) -> None:
         self.sorted = array("q", np.sort(np.fromiter(hashes, np.int64)).tobytes())
@@ -31,5 +31,5 @@ class OneByOne:
 
 
 def below(output: str) -> Hashes:
-    """The files below an address, of which a page a thousand is asked for, and not each."""
+    """The files below an address, asked for in pages of a thousand, not one by one."""
     return Hashes(hash(os.path.join(output, name)) for name, _ in storage.files(output))

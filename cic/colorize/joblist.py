@@ -158,7 +158,7 @@ class Relations:
         self._sources, self._targets = Hashes(known.sources), Hashes(targets)
         doubtful = {one for one, other in pairwise(self._targets.sorted) if one == other}
         first: dict[str, int] = {}
-        self.first = {  # job: the first job of the same target, of those that share one
+        self.first = {  # job: the first job that shares its target
             i: first.setdefault(jobs[i][1], i)
             for i, target in enumerate(targets)
             if doubtful and target in doubtful
@@ -176,7 +176,7 @@ class Relations:
         return path in self._targets and any(path == target for _, target in self.jobs)
 
     def related(self, names: Callable[[str], Iterable[str]]) -> set[int]:
-        """Numbers of the jobs of which one may write what another reads or writes, and of these.
+        """Numbers of the jobs that write what another reads or writes, and of these others.
 
         `names(target)` are the files that a job of that target writes.
         """

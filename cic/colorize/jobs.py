@@ -264,10 +264,10 @@ def find(
 def find_set(
     folder: str, output: str, most: int | None = None, progress: Callback | None = None
 ) -> Listing:
-    """Listing of a test set: photos of `folder`, of which PNG files of the same names are made.
+    """Listing of a test set: photos of `folder`, made into PNG files of the same names.
 
-    At the `most` so many, the first. Problems are told to `progress`, by default printed. Raises
-    ValueError if there is none, or if the results would be taken for photos.
+    Only the first `most` photos, if that is given. Problems are told to `progress`, by default
+    printed. Raises ValueError if there is no photo, or if the results would be taken for photos.
     """
     if lies_in(os.path.join(output, "result"), folder):
         raise InputError(

@@ -7,7 +7,7 @@ colours of cells together where the lightness does not change: they minimise
 
 to a good approximation in a few passes along the rows and the columns (Min et al., "Fast global
 image smoothing based on weighted least squares", IEEE TIP 2014). O(cells). `fade` takes the colour
-from the darks, of which a network knows the hue least: there gray is nearest to the truth on the
+from the darks, whose hue a network knows least: there gray is nearest to the truth on the
 mean. docs/measurements.md, "One colour for one thing", has what both gain.
 """
 

@@ -94,6 +94,6 @@ def blocks_of(light: Array) -> Array:
 
 
 def difference(one: Array, other: Array) -> float:
-    """By how much two pictures differ of which these are the blocks: see `Shots`."""
+    """How much two pictures differ, by their blocks: see `Shots`."""
     variance = np.square(one).mean() + np.square(other).mean() + 2 * NOISE**2
     return float(np.square(one - other).mean() / variance)

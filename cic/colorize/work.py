@@ -131,7 +131,7 @@ class _Work:
 
     def _is_alone(self, number: int) -> bool:
         """Whether a job is done alone: a film, which takes all cores, or one of several that would
-        write the same file, of which the first is to do it.
+        write the same file: the first alone is to do it.
         """
         source, target = self.relations.jobs[number]
         return target in self.relations.shared or bool(self.film and sources.is_film(source))

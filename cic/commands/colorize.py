@@ -14,7 +14,7 @@ network is unsure of the colours. The bits on the sheet say how far a colouring 
 network holds most likely.
 
 A film (pip install av) keeps its sound, rate, timestamps and shape. Its colours are averaged over
-the frames of a shot, so that they flicker less; how much is printed for each film: the mean change
+the frames of a shot, so that they flicker less. A line for each film says how much: the mean change
 of ab from frame to frame where the lightness stays, in CIELAB units. Sound that the players of the
 new file do not know becomes AAC (Opus in WebM); what is left out is named before the first frame.
 With --reference frame.png, a frame that was coloured by hand, its shot follows these colours.

@@ -8,9 +8,9 @@ cic port model/epoch_best_model.safetensors model.onnx
 
 The format of SRC is found from what is in it. DST is written in the format that its ending or --to
 names. No code in a file is run, neither framework is needed, and every array is accounted for:
-mapped, dropped for a reason that is said, or the file is refused. --verify runs a photo through the
-source's own network and through what was written, on every backend that is installed here; if they
-differ, nothing is written.
+mapped, or dropped with the reason reported; otherwise the file is refused. --verify runs a photo
+through the source's own network and through what was written, on every backend that is installed
+here; if they differ, nothing is written.
 """
 
 import argparse

@@ -6,7 +6,7 @@ cic prepare --image_dir imagenet/train --output raw/train --shards 10000 --raw
 cic prepare --image_dir album --output small --invalid remove_invalid.jsonl
 
 Takes folders of photos and tar shards; writes class folders of JPEG files, or with --shards tar
-files, photos-000000.tar and so on, of so many photos each, in the order of the names (training
+files, photos-000000.tar and so on, of that many photos each, in the order of the names (training
 draws its own order, whatever that of the files is).
 
 A photo of --load_size or less that is an upright JPEG without colour profile is copied, byte for

@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     add("--result_path", default="result", help="folder for the colorized photos (%(default)s)")
     add("--model_path", help="folder of a training run (without it, the bundled weights)")
     add("--load_model", default=runs.LATEST, help="which epoch's checkpoint (%(default)s)")
-    add("--max_samples", type=console.positive, help="stop after so many photos")
+    add("--max_samples", type=console.positive, help="stop after this many photos")
     backends.add_flags(parser)
     settings.add_flags(parser)
     console.add_threads(parser)

@@ -90,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
         help="class folders to tell apart, one a line, in the order of the outputs (all, sorted)",
     )
     add("--prior", help="prior of the ab bins, .npy (the bundled one)")
-    add("--max_steps", type=console.positive, help="make so many steps instead of epochs")
+    add("--max_steps", type=console.positive, help="end after this many steps, not epochs")
     add(
         "--continue_train",
         nargs="?",

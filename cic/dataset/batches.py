@@ -45,14 +45,13 @@ class Batch(NamedTuple):
 
     @property
     def crops(self) -> Bytes | None:
-        """(N, S, S, 3) uint8 sRGB of which the trainer makes targets; None if they are there."""
+        """(N, S, S, 3) uint8 sRGB, from which the trainer makes targets; None if they are made."""
         last = self.targets[-1] if self.targets else self.inputs
         return last if last.dtype == np.uint8 else None
 
     def some_targets(self, target: Target, least: int = SOME) -> tuple[Array, Array]:
-        """(index, weight) of a `target` of bins; where the trainer makes them, of the first crops.
-
-        Of at least so many, if there are.
+        """(index, weight) of a `target` of bins: all, or where the trainer makes them those of the
+        first `least` crops.
         """
         if self.crops is None:
             return self.targets  # type: ignore[return-value]
@@ -149,9 +148,9 @@ class PhotoDataset:
         return len(self.photos)
 
     def leave_to_trainer(self) -> None:
-        """Give crops from now on, of which the trainer makes inputs and targets on its device.
+        """Give crops from now on; the trainer makes inputs and targets of them on its device.
 
-        Raises ValueError if the network has others than L for input and bins for target.
+        Raises ValueError unless the network's input is L and its target bins.
         """
         if not self.can_be_left:
             raise ValueError(f"{self.network}: its inputs and targets are made here")

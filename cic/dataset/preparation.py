@@ -54,7 +54,7 @@ class Preparation:
 
 @dataclass
 class Prepared:
-    """What came of it: `photos` are there, of so many `bytes`, `fresh` of them made now.
+    """What came of it: `photos` are there, of `bytes` in all; `fresh` of them were made now.
 
     `failed` photos could not be read, nor could `unread` folders or shards; `left_out` are lines on
     kinds of photos that are not read. `rate` is how many were made a second.

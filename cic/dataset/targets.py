@@ -77,7 +77,7 @@ class Bins:
 
 
 class Crops:
-    """The crops themselves, of which the trainer makes on its device what `bins` makes here.
+    """The crops themselves: the trainer makes of them on its device what `bins` makes here.
 
     If it makes the inputs, too, a batch has the crops in place of its inputs (`with_inputs`); else
     they are its target.

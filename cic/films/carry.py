@@ -13,7 +13,7 @@ _LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 8: 
 # Bits a second and channel: Opus as Xiph recommends for music, AAC half as much again.
 _BITS = {"aac": 96000, "libopus": 64000}
 _GAP = Fraction(1, 2)  # seconds of silence that swresample may put in by itself
-_PRIMING = Fraction(1, 10)  # seconds before its beginning of which a decoder may have need
+_PRIMING = Fraction(1, 10)  # seconds before its beginning that a decoder may need
 
 
 class Carrier(Protocol):

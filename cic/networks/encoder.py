@@ -19,7 +19,7 @@ def is_frozen(network: Network, name: str, freeze: int) -> bool:
 def trained(network: Network, freeze: int) -> list[str]:
     """Names of the arrays that training changes, the encoder's first `freeze` parts being frozen.
 
-    Raises ValueError if there are not so many.
+    Raises ValueError if the encoder has fewer.
     """
     if freeze > len(network.encoder):
         parts = f"{len(network.encoder)} parts" if network.encoder else "no parts: it has none"

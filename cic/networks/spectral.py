@@ -22,7 +22,7 @@ def _unit(vector: Array) -> Array:
 
 
 def iterate(weight: Array, u: Array, steps: int = 1) -> tuple[Array, Array]:
-    """(u, v) after so many steps of power iteration of a kernel (O, ...) from u (O,)."""
+    """(u, v) after `steps` of power iteration of a kernel (O, ...) from u (O,)."""
     matrix = weight.reshape(len(weight), -1)
     for _ in range(steps):
         v = _unit(matrix.T @ u)

@@ -50,7 +50,7 @@ class Layout(NamedTuple):
 
 
 def refuse_absurd(file: BinaryIO) -> None:
-    """Raise Unsupported for a JPEG of so many passes or segments that it takes for ever."""
+    """Raise Unsupported for a JPEG whose many passes or segments would take for ever."""
     file.seek(0)
     found = layout(file.read(_HEADERS))
     if found and not found.progressive and len(found.scans[0].colours) == len(found.samplings):

@@ -112,11 +112,11 @@ class Pages:
 def open_pages(
     source: Source, stretched: bool = True, work: Callable[[int, int], float] | None = None
 ) -> Iterator[Pages]:
-    """The Pages of a photo. Raises PhotoError; what the block raises is not taken for its fault.
+    """The Pages of a photo. Raises PhotoError for a bad file, not for what the block itself raises.
 
-    Numbers that are those of fewer bits are `stretched` to white (see `deep.gray`).
-    `work(width, height)` are bytes that the caller will need beside a photo of that size.
-    Part of a picture that is lost is said in the notes of its Photo.
+    With `stretched`, numbers of fewer bits than their type reach white (see `deep.gray`).
+    `work(width, height)` gives the bytes that the caller needs beside a photo of that size. The
+    notes of a Photo say which part of a damaged picture is lost.
     """
     with opened_file(source) as found:
         with photo_errors(name_of(source), found.file, found):

@@ -30,7 +30,7 @@ SRGB_PLACES = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)  # IEC 61966-
 
 
 def refuse_absurd(file: BinaryIO) -> None:
-    """Raise Unsupported for a PNG of so many chunks that to read them takes for ever."""
+    """Raise Unsupported for a PNG whose many chunks would take for ever to read."""
     at, count = len(SIGNATURE), 0
     while count <= _MOST_CHUNKS:
         file.seek(at)

@@ -133,7 +133,7 @@ def find(
     onerror: Callable[[PhotoError], object] = _raise,
     left_out: kinds.LeftOut | None = None,
 ) -> list[str]:
-    """Photos below `folder` as a list, at the `most` so many, the first: see `walk`."""
+    """The first `most` photos below `folder` as a list, by default all: see `walk`."""
     return list(islice(walk(folder, EXTENSIONS, onerror, left_out), most))
 
 

@@ -113,7 +113,7 @@ class Pages:
 
 
 def _possible(compression: str | None, deep: bool, alpha: bool, width: int = 1) -> str:
-    """The compression that a page gets of which its photo had `compression`."""
+    """The compression of a page whose photo had `compression`."""
     if compression is None or compression in _PLAIN:
         return compression or RAW
     if compression == JPEG:

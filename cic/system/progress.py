@@ -61,7 +61,7 @@ class Told:
         self.callback(Event(self.done, self.total, figures=figures))
 
     def each(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Iterate over `items`, each of which is a step once the next is asked for."""
+        """Iterate over `items`; each is a step, done when the next is asked for."""
         for item in items:
             yield item
             self.step()

@@ -23,7 +23,7 @@ _FORM = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 
 
 class Share(NamedTuple):
-    """Share `number`, from 0 on, of so many."""
+    """One of `of` equal shares; `number` counts them from 0."""
 
     number: int = 0
     of: int = 1

@@ -178,7 +178,7 @@ class Records:
     preview: Preview | None = None
 
     def is_due(self, step: int) -> bool:
-        """Whether the latest checkpoint is to be written after so many steps."""
+        """Whether the latest checkpoint is to be written after `step` steps."""
         if self.save_latest:
             return step % self.save_latest == 0
         return time.monotonic() - self.checkpoints.saved >= OFTEN

@@ -56,7 +56,7 @@ class Recipe:
     accumulate: int = 1  # parts that a batch is computed in; each has its own batch norm
     clip_norm: float = 0.0  # of all gradients together; 0 is no clipping, as the authors'
     encoder_lr: float = 1.0  # factor of the learning rate of the encoder (Howard and Ruder 2018)
-    freeze: int = 0  # so many parts of the encoder, from the input, are a fixed function
+    freeze: int = 0  # parts of the encoder, from the input, that are a fixed function
     average: float = 0.0  # decay of the average of all weights (cic.weights.averaging); 0 is none
     record: str = ""
 
@@ -127,7 +127,7 @@ CHOICES: dict[str, Any] = {
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int, epoch_steps: int) -> float:
-    """Learning rate of `step` (from 0) in a run of `steps`, of which an epoch has `epoch_steps`.
+    """Learning rate of `step` (from 0) in a run of `steps`; an epoch has `epoch_steps`.
 
     "step" drops by `lr_factor` every `lr_step` steps, as the authors' solver does, "epoch" every
     `lr_epochs` epochs; "cosine" rises over the first fiftieth and falls to 0 at the end (Loshchilov

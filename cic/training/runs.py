@@ -161,7 +161,10 @@ class Checkpoints:
                     "it; to begin anew from these weights, take --weights"
                 )
         if meta.get("classes") != self.meta.get("classes"):
-            raise TrainingError(f"{path}: its class folders are others than these")
+            raise TrainingError(
+                f"{path}: class folders differ from the checkpoint's: name the same ones, or take "
+                "--weights to begin anew from these weights"
+            )
 
     def changes(self) -> list[str]:
         """Settings that are no longer those of the resumed checkpoint: "lr 0.1 -> 0.2", ..."""

@@ -87,7 +87,7 @@ class Sample:
 def take(
     dataset: PhotoDataset, photos: int, seconds: float = np.inf, odds: Array | None = None
 ) -> Sample:
-    """Sample of so many photos of `dataset`, or as many as there is time for; seeded.
+    """Sample of that many `photos` of `dataset`, or as many as there is time for; seeded.
 
     `odds` (N,) are the photos' shares of the draws (`Order.odds`), None if they are equal.
     """

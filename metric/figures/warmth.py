@@ -1,4 +1,4 @@
-"""Share of warm hues: skin, wood, earth and sand, of which careless networks make too many."""
+"""Share of warm hues: skin, wood, earth and sand. Careless networks make too many of them."""
 
 import math
 

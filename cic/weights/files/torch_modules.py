@@ -57,7 +57,7 @@ def stand_in_for_options(name: str) -> Callable[..., Module] | None:
 
 
 def reconstruct(kind: unpickle.Global, *_: object) -> Any:
-    """The object of which copyreg, before protocol 2, gives the class."""
+    """The object whose class copyreg gives, before protocol 2."""
     if not kind.is_class:
         raise ValueError(f"{kind.name} is no class of a network")
     return kind.value()

@@ -36,7 +36,7 @@ def pairs(network: Network) -> list[tuple[Layer, BatchNorm]]:
 def folded(network: Network, arrays: Mapping[str, Array]) -> State:
     """{name: array} of the network without norms, from those of `network`; float32, from float64.
 
-    A convolution of which not all arrays are there is left out.
+    A convolution that lacks an array is left out.
     """
     arrays = dict(arrays)
     for conv, norm in pairs(network):

@@ -145,7 +145,7 @@ def _fits(array: Array | None, shape: Shape) -> bool:
 
 
 def _space(kernel: Array | None, hints: Mapping[str, Any]) -> str:
-    """The space of which the first kernel sees the channels."""
+    """The colour space whose channels the first kernel sees."""
     channels = kernel.shape[1] if kernel is not None and kernel.ndim == 4 else 1
     spaces = [space for space, (count, *_) in INPUTS.items() if count == channels]
     named = _CLASS.match(hints.get("class") or "")
