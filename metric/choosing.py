@@ -12,6 +12,7 @@ from cic.photos import images, kinds, sources
 from cic.system import provenance
 from cic.system.errors import InputError
 from cic.system.progress import Callback, tell, told
+from cic.system.settings import check_whole
 from cic.system.typing import Json
 from cic.weights import download
 from metric import frontier, record, table
@@ -32,6 +33,9 @@ class Choice:
     saturations: Sequence[float] = frontier.SATURATIONS
     prior: str | None = None
     most: int | None = None
+
+    def __post_init__(self) -> None:
+        check_whole(self, most=1)
 
     def decodings(self, own: Decoding) -> list[Decoding]:
         """[Decoding] of all combinations, for weights whose Decoding is `own`."""

@@ -19,6 +19,7 @@ from cic.system import contents
 from cic.system.arrays import Array, Bytes, Floats
 from cic.system.errors import InputError, SettingError
 from cic.system.progress import Callback, tell
+from cic.system.settings import check_whole
 from cic.system.shares import WHOLE, Share, size_of_file
 from cic.system.typing import Json
 from cic.weights import download
@@ -82,6 +83,8 @@ class Study:
     share: Share = WHOLE
 
     def __post_init__(self) -> None:
+        least = {"most": 1, "seed": 0, "gallery": 0, "comparison": 0, "alternatives": 1}
+        check_whole(self, **least, num_workers=0)
         whole = [name for name in ("temperatures", "gallery", "comparison") if getattr(self, name)]
         if whole and not self.share.is_whole:
             raise SettingError(f"{', '.join(whole)} of a share: these need all photos: in one run")

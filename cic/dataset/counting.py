@@ -12,6 +12,7 @@ from cic.system.errors import InputError, SettingError
 from cic.system.files import check, check_outside
 from cic.system.parallel import Pool
 from cic.system.progress import Callback, tell, told
+from cic.system.settings import check_whole
 
 FEW = 500  # photos below which chance shows: weights from 100 are 9 % off, from 500 2.5 %
 MANY_GRAY = 0.1  # share of gray photos that is worth a look
@@ -35,6 +36,7 @@ class Counting:
     num_workers: int = 0
 
     def __post_init__(self) -> None:
+        check_whole(self, load_size=1, num_workers=0)
         if isinstance(self.image_dir, str | os.PathLike):
             object.__setattr__(self, "image_dir", (self.image_dir,))
         if not self.image_dir and not self.merge:

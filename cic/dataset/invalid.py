@@ -21,6 +21,7 @@ from cic.system.errors import InputError, SettingError
 from cic.system.files import check, check_outside, lies_in, replacing
 from cic.system.parallel import Pool
 from cic.system.progress import Callback, told
+from cic.system.settings import check_whole
 from cic.system.shares import WHOLE, Share
 from cic.system.text import printable
 
@@ -53,6 +54,7 @@ class Search:
         for name in ("image_dir", "output", "preview"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else os.fspath(value))
+        check_whole(self, min_size=0, num_workers=0)
         if os.path.splitext(self.output)[1] != ".sh":
             raise SettingError(
                 f"{self.output}: the script is a .sh file: call it remove_invalid.sh, say"

@@ -12,10 +12,11 @@ from cic.dataset import prepare
 from cic.photos import images, sources
 from cic.photos.sources import PhotoFile, PhotoList, report_name
 from cic.system import bounded_json, contents, limits, locks
-from cic.system.errors import InputError
+from cic.system.errors import InputError, SettingError
 from cic.system.files import is_leftover, remove_leftovers, replacing
 from cic.system.parallel import Pool
 from cic.system.progress import Callback, tell, told
+from cic.system.settings import check_whole
 from cic.system.shares import WHOLE, Share
 from cic.system.typing import Json
 
@@ -46,8 +47,11 @@ class Preparation:
     share: Share = WHOLE
 
     def __post_init__(self) -> None:
-        if self.quality is not prepare.RAW and not 1 <= self.quality <= 100:
-            raise InputError(f"quality is {self.quality}: it is 1 to 100")
+        check_whole(self, load_size=1, shards=1, num_workers=0)
+        if self.quality is not prepare.RAW:
+            check_whole(self, quality=1)
+            if self.quality > 100:
+                raise SettingError(f"quality is {self.quality}: it must be 100 or less")
         if isinstance(self.image_dir, str | os.PathLike):
             object.__setattr__(self, "image_dir", (self.image_dir,))
 

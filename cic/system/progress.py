@@ -110,8 +110,11 @@ def told(
     if callback is not None:
         yield Told(callback, total, start)
         return
-    hidden = {"disable": True} if unit == "photo" and total is not None and total < 2 else {}
-    shown = Shown(total, start, stream or sys.stdout, unit=unit, **(hidden | options))
+    if total is None:  # nothing is shown of a folder that is not there
+        options = {"delay": 0.1} | options
+    elif unit == "photo" and total < 2:
+        options = {"disable": True} | options
+    shown = Shown(total, start, stream or sys.stdout, unit=unit, **options)
     try:
         yield shown
     finally:

@@ -8,6 +8,7 @@ from typing import Any
 from cic import networks
 from cic.networks import Network
 from cic.system.errors import SettingError
+from cic.system.settings import check_whole
 from cic.training import recipes, runs
 from cic.training.recipes import Recipe
 
@@ -67,6 +68,7 @@ class RunPlan:
         for name in PATHS:
             if (path := getattr(self, name)) is not None:
                 object.__setattr__(self, name, os.fspath(path))
+        check_whole(self, max_steps=1, save_latest=1, keep=1, loss_step=1, seed=0, num_workers=0)
         if self.continue_train not in (False, True, AUTO):
             raise SettingError(f"--continue_train {self.continue_train}: it is {AUTO}, or nothing")
         if self.which_epoch != runs.LATEST and self.continue_train is not True:

@@ -177,7 +177,18 @@ def test_photos_are_searched_prepared_and_counted(photo_folder, photos, tmp_path
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (lambda: Preparation("in", "out", quality=101), "quality is 101: it is 1 to 100"),
+        (lambda: Preparation("in", "out", quality=101), "quality is 101: it must be 100 or less"),
+        (lambda: Preparation("in", "out", load_size=0), "load_size is 0: it must be 1 or more"),
+        (lambda: Preparation("in", "out", quality=True), "quality is True: it must be a whole"),
+        (lambda: Search("in", num_workers=-1), "num_workers is -1: it must be 0 or more"),
+        (
+            lambda: Counting("in", "prior.npy", num_workers="2"),
+            "num_workers is '2': it must be a wh",
+        ),
+        (lambda: Study("in", most=0), "most is 0: it must be 1 or more"),
+        (lambda: Choice("in", most=1.5), "most is 1.5: it must be a whole number"),
+        (lambda: plan.plan("in", loss_step=0), "loss_step is 0: it must be 1 or more"),
+        (lambda: plan.plan("in", seed=-1), "seed is -1: it must be 0 or more"),
         (lambda: Search("in", "out.txt"), "out.txt: the script is a .sh file"),
         (lambda: Counting("in", "prior.txt"), "prior.txt: the prior is a .npy file"),
         (lambda: Counting((), "prior.npy"), "nothing to count"),
