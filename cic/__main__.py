@@ -49,7 +49,7 @@ def command(name: str) -> Any:
         known |= {file: name for name, file in invocation.TOOLS.items()}
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {known[close[0]]}?" if close else "`cic --help` lists them"
-        parser().error(f"no command is called {name!r}: {hint}")
+        parser().exit(2, f"cic: error: no command is called {name!r}: {hint}\n")
     return importlib.import_module(f"cic.commands.{name}")
 
 

@@ -1,7 +1,9 @@
 """What every command does at its ends: flags and help, one line for an error, a status."""
 
 import argparse
+import difflib
 import json
+import re
 import signal
 import sys
 import threading
@@ -15,6 +17,8 @@ from cic.system.errors import SettingError
 from cic.system.text import said
 from cic.system.typing import Json
 
+_UNKNOWN = re.compile(r"unrecognized arguments: ([^\s=]+)|invalid choice: '([^']*)'")
+
 
 class _Parser(argparse.ArgumentParser):
     """Its help begins with the description, in which examples come first, not with all flags."""
@@ -27,6 +31,16 @@ class _Parser(argparse.ArgumentParser):
             return f"{description.strip()}\n\n{super().format_help()}"  # type: ignore[union-attr]
         finally:
             self.description = description
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2 and one line, which names what may have been meant."""
+        hint = f" (see {self.prog} --help)"
+        if asked := _UNKNOWN.search(message):
+            choices = [choice for action in self._actions for choice in action.choices or ()]
+            known = [*self._option_string_actions, *map(str, choices)]
+            if close := difflib.get_close_matches(asked[1] or asked[2], known, 1):
+                message, hint = message[: asked.end()], f": did you mean {close[0]}?"
+        self.exit(2, f"{self.prog}: error: {message}{hint}\n")
 
 
 def parser(

@@ -143,16 +143,31 @@ def test_python_m_cic_and_the_files_of_a_clone_start_the_same(tmp_path):
         assert run.stderr == "error: no run to draw\n"
         assert "nowhere" in run.stdout
     for name in invocation.MODULES:
-        run = start("-m", f"metric.{name}", "--no-such-flag")
+        run = start("-m", f"metric.{name}")
         assert run.returncode == 2
-        assert run.stderr.startswith(f"usage: python -m metric.{name} ")
+        assert run.stderr.startswith(f"python -m metric.{name}: error: ")
+        assert run.stderr.endswith(f" (see python -m metric.{name} --help)\n")
     run = start("-m", "cic", "train", "--image_dir", "nowhere", cwd=tmp_path)
     assert run.returncode == 1
     assert len(run.stderr.splitlines()) == 1
-    run = start("-m", "cic", "colorize")
-    assert run.returncode == 2
-    assert run.stderr.splitlines()[0].startswith("usage: cic colorize ")
-    assert run.stderr.splitlines()[-1].startswith("cic colorize: error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--temprature 1", "unrecognized arguments: --temprature: did you mean --temperature?"),
+        ("--edges guide", "argument --edges: invalid choice: 'guide': did you mean guided?"),
+        ("--edges zzz", "'zzz' (choose from 'guided', 'bilinear') (see cic colorize --help)"),
+        ("--size", "argument --size: expected one argument (see cic colorize --help)"),
+    ],
+)
+def test_a_wrong_call_is_one_line_that_says_what_may_be_meant(capsys, arguments, said):
+    with pytest.raises(SystemExit) as stopped:
+        program.main(["colorize", "in", *arguments.split()])
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("cic colorize: error: ")
+    assert line.endswith(said)
 
 
 def test_the_console_script_is_that_of_the_package():
