@@ -43,8 +43,6 @@ class Engine(Runner, Protocol):
 class Backend(Runner, Protocol):
     """A framework: builds a network from its spec, moves its state, trains it."""
 
-    PRECISIONS: tuple[str, ...]
-
     def join(self, device: Any) -> Any:
         """Join the other processes of a launch, if there are any; this one's native device."""
 
@@ -95,4 +93,4 @@ class Backend(Runner, Protocol):
         device: str = "auto",
         precision: str = "float32",
     ) -> Training:
-        """A trainer that starts from `state`; `precision` is one of PRECISIONS."""
+        """A trainer that starts from `state`; `precision` is one of cic.training.trainer.PRECISIONS."""

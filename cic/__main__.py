@@ -66,7 +66,9 @@ def complete() -> None:
     for name in (*commands.NAMES, "help"):
         is_asked = name in typed[1:2] and name != "help"
         parents = [command(name).parser()] if is_asked else []
-        inner.add_parser(name, parents=parents, add_help=not parents)
+        under = inner.add_parser(name, parents=parents, add_help=not parents)
+        if name == "help":
+            under.add_argument("name", choices=commands.NAMES)
     argcomplete.autocomplete(whole)
 
 

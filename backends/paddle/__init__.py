@@ -6,13 +6,12 @@ from backends.paddle.distributed import join, leave, rank, share, world_size
 from backends.paddle.losses import loss
 from backends.paddle.network import build, export_state, features, forward, import_state
 from backends.paddle.predictor import predictor
-from backends.paddle.trainer import PRECISIONS, Trainer
+from backends.paddle.trainer import Trainer
 
 NAME = "paddle"
 
 __all__ = [
     "NAME",
-    "PRECISIONS",
     "Trainer",
     "build",
     "export_state",

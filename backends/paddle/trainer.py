@@ -18,8 +18,8 @@ from cic.networks import encoder
 from cic.system.errors import SettingError
 from cic.training.loss_scale import LossScale
 from cic.training.skips import Skips
+from cic.training.trainer import PRECISIONS
 
-PRECISIONS = ("float32", "tf32", "bf16", "fp16", "float64")
 _LOW = {"bf16": "bfloat16", "fp16": "float16"}
 
 

@@ -5,13 +5,12 @@ from backends.torch.distributed import join, leave, rank, share, world_size
 from backends.torch.losses import loss
 from backends.torch.network import build, export_state, features, forward, import_state
 from backends.torch.predictor import predictor
-from backends.torch.trainer import PRECISIONS, Trainer
+from backends.torch.trainer import Trainer
 
 NAME = "torch"
 
 __all__ = [
     "NAME",
-    "PRECISIONS",
     "Trainer",
     "build",
     "export_state",

@@ -19,8 +19,8 @@ from cic.system import threads
 from cic.system.errors import SettingError
 from cic.training.loss_scale import LossScale
 from cic.training.skips import Skips
+from cic.training.trainer import PRECISIONS
 
-PRECISIONS = ("float32", "tf32", "bf16", "fp16", "float64")
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 

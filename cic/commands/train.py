@@ -19,6 +19,7 @@ from cic.system import console
 from cic.training import plan, recipes, runs
 from cic.training.losses import NEEDS
 from cic.training.session import Session
+from cic.training.trainer import PRECISIONS
 
 HELP = {
     "network": f"network to train: {', '.join(networks.names())}",
@@ -130,7 +131,13 @@ def parser() -> argparse.ArgumentParser:
     )
     backends.add_flags(parser)
     console.add_max_pixels(parser)
-    add("--precision", default="float32", help="float32, tf32, bf16, fp16 or float64 (%(default)s)")
+    add(
+        "--precision",
+        default="float32",
+        choices=PRECISIONS,
+        metavar="NAME",
+        help=f"of the steps: {', '.join(PRECISIONS)} (%(default)s)",
+    )
     add(
         "--num_workers",
         type=console.natural,
@@ -147,6 +154,8 @@ def parser() -> argparse.ArgumentParser:
             kind: dict[str, Any] = {"type": whole if field.type is int else field.type}
             if field.type is bool:
                 kind = {"action": argparse.BooleanOptionalAction}
+            if choices := {"network": networks.names(), **recipes.CHOICES}.get(field.name):
+                kind |= {"choices": list(choices), "metavar": "NAME"}
             shown = "" if field.default is MISSING else f" ({field.default})"
             group.add_argument(f"--{field.name}", help=HELP[field.name] + shown, **kind)
     return parser

@@ -15,6 +15,8 @@ from cic.system.typing import Json
 from cic.training.recipes import Recipe
 from cic.training.skips import Skips
 
+PRECISIONS = ("float32", "tf32", "bf16", "fp16", "float64")
+
 
 class Trainer(Protocol):
     """A network in training, with its optimizer."""

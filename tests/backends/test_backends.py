@@ -84,7 +84,7 @@ def test_backends_have_every_name_of_the_protocol(backend):
     from backends.base import Backend
 
     names = [name for name in (*vars(Backend), *Backend.__annotations__) if name[0] != "_"]
-    assert {"build", "Trainer", "PRECISIONS"} <= {*names}
+    assert {"build", "Trainer"} <= {*names}
     assert not [name for name in names if not hasattr(backend, name)]
 
 

@@ -201,6 +201,9 @@ def test_messages_name_commands_as_they_were_started(monkeypatch):
         ("cic train --mod", {"--model_path"}),
         ("cic port --to dl", {"dlimage"}),
         ("cic release --statistic ", {"mean", "median"}),
+        ("cic help ev", {"evaluate"}),
+        ("cic train --precision b", {"bf16"}),
+        ("cic train --schedule ", {"step", "epoch", "cosine"}),
     ],
 )
 def test_a_shell_completes_names_flags_and_choices(tmp_path, line, words):

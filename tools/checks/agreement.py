@@ -6,6 +6,7 @@ import backends
 from cic import networks
 from cic.networks.initialize import initialize
 from cic.system.errors import SettingError
+from cic.training.trainer import PRECISIONS
 from tools.checks.setting import Line, apart, at_most, losses
 
 LOGITS = {"float64": 1e-10, "float32": 1e-4}
@@ -66,7 +67,7 @@ def precisions(setting):
     count, size = (6, 2) if setting.is_small else (200, 40)
     recipe, last = setting.recipe(size), max(1, count // 10)
     expected = None
-    for precision in setting.backend.PRECISIONS:
+    for precision in PRECISIONS:
         if precision == "float64":
             continue
         try:
