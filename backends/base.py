@@ -93,4 +93,4 @@ class Backend(Runner, Protocol):
         device: str = "auto",
         precision: str = "float32",
     ) -> Training:
-        """A trainer that starts from `state`; `precision` is one of cic.training.trainer.PRECISIONS."""
+        """A trainer that starts from `state`; `precision` is one of `trainer.PRECISIONS`."""
