@@ -12,6 +12,7 @@ DPI = 110
 
 def figure(width: float, height: float) -> Figure:
     """An empty figure, inches, that draws itself and opens no window."""
+    # Half a second, for those who draw alone.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -56,7 +56,7 @@ def png(ledger: Ledger) -> bytes:
 
     Raises ValueError of a ledger without the sums of AuC.
     """
-    from matplotlib.ticker import LogLocator
+    from matplotlib.ticker import LogLocator  # as in `charts`
 
     held = shares(ledger)
     if not held:

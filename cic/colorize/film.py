@@ -17,7 +17,7 @@ from cic.colorize.colorizer import Colorizer, add_colour
 from cic.colorize.hints import spread
 from cic.colorize.reference import Guide
 from cic.colorize.smoothing import SMOOTHING, Smoother
-from cic.colour.distributions import log_softmax
+from cic.colour.distributions import softmax
 from cic.colour.lab import lightness
 from cic.films import rewrite
 from cic.photos import stored
@@ -86,7 +86,7 @@ class Painter:
         """What the network says -> what has a mean: probabilities of logits, else itself."""
         if not self.colorizer.has_distribution:
             return output
-        return np.exp(log_softmax(output, axis=0))
+        return softmax(output, axis=0)
 
     def _ab(self, values: Array, told: tuple[Array, Array] | None = None) -> Floats:
         """ab (h, w, 2) of Seen `values`, as cells that a Guide told of want them."""

@@ -79,7 +79,7 @@ def draw(logs: Mapping[str, tuple[list[Line], list[Line]]], path: str, smooth: i
 
     The strong curve is the mean of `smooth` lines of the log.
     """
-    from matplotlib import colormaps
+    from matplotlib import colormaps  # half a second, for those who draw alone
     from matplotlib.figure import Figure
 
     figure = Figure((10, 7), layout="constrained")
