@@ -237,7 +237,7 @@ def _measure_photo(
     seen = {"gray_photos": is_gray(rgb_to_lab(photo)[..., 1:]), "with_transparency": transparent}
     notes = [name for name, holds in seen.items() if holds]
     pictures = {name: add_colour(photo, p.ab, p.grid, p.guide) for name, p in predictions.items()}
-    pictures |= baselines.pictures(photo, donor and protocol.cut.read(donor)[0])  # type: ignore[arg-type]
+    pictures |= baselines.pictures(photo, None if donor is None else protocol.cut.read(donor)[0])
     rows = {}
     for name, picture in pictures.items():
         rows[name] = Row(protocol)

@@ -73,7 +73,8 @@ def measure_pair(
     """({row: metric}, whether it is gray, whether it has transparency) of (Pair, donor's path)."""
     pair, donor = job
     photo, result, has_alpha = cut.read_pair(pair)
-    pictures = {RESULT: result} | baselines.pictures(photo, donor and cut.read(donor)[0])  # type: ignore[arg-type]
+    other = None if donor is None else cut.read(donor)[0]
+    pictures = {RESULT: result} | baselines.pictures(photo, other)
     rows = {}
     for name, picture in pictures.items():
         rows[name] = metric(*options)

@@ -101,10 +101,10 @@ def make(job: Job, i: int) -> Made:
     Not if it is there already, of the same photo: its time is that at which the photo was opened.
     """
     photo, begin = job.photos[i], time.time_ns()
-    path = job.output and os.path.join(job.output, target(photo, job.quality))
-    there = bool(path) and os.path.exists(path)  # type: ignore[arg-type]
-    if there and not contents.is_newer(photo, path):  # type: ignore[arg-type]
-        return Made(os.path.getsize(path), fresh=False)  # type: ignore[arg-type]
+    path = os.path.join(job.output, target(photo, job.quality)) if job.output else None
+    there = path is not None and os.path.exists(path)
+    if path and there and not contents.is_newer(photo, path):
+        return Made(os.path.getsize(path), fresh=False)
     try:
         data = encode(photo, job.load_size, job.quality)
     except Exception as error:  # one photo never ends the others

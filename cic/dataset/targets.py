@@ -5,7 +5,7 @@ gives the arrays of many.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -125,6 +125,12 @@ class Classes:
     def empty(self, count: int, side: int) -> tuple[Array]:
         """(label,) for `count` crops."""
         return (np.empty(count, np.int64),)
+
+
+def lies_in(classes: Sequence[str]) -> Callable[[PhotoFile], bool]:
+    """A function of a photo: whether it lies in one of these class folders."""
+    known = frozenset(classes)
+    return lambda photo: class_of(photo) in known
 
 
 def class_of(photo: PhotoFile) -> str:

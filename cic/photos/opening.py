@@ -148,7 +148,7 @@ def photo_errors(name: str, file: BinaryIO, found: Opened | None = None) -> Iter
         except PhotoError:
             raise
         except (*DAMAGE, ImportError, Image.DecompressionBombError) as error:
-            kind, reason = diagnosis(error, file, found and found.image)  # type: ignore[arg-type]
+            kind, reason = diagnosis(error, file, found.image if found else None)
             if kind != "refused" and has_changed(file):
                 kind, reason = "refused", "somebody is writing to it"
             raise PhotoError(f"{name!r}: {' '.join(reason.split())}", kind) from error

@@ -110,8 +110,8 @@ def _add_page(pages: tiff_writer.Pages, picture: Picture, photo: Photo | None) -
         picture.shape,
         picture.dtype,
         strips(picture),
-        photo and photo.alpha,  # type: ignore[arg-type]
-        photo and photo.carried.compression,  # type: ignore[arg-type]
+        photo.alpha if photo else None,
+        photo.carried.compression if photo else None,
         **about,
     )
 

@@ -6,12 +6,11 @@ from itertools import pairwise
 import numpy as np
 
 from cic.colorize.colorizer import Decoder, add_colour
-from cic.colorize.enlarge import Grid  # type: ignore[attr-defined]
 from cic.colorize.settings import DEFAULTS, Settings
 from cic.colour import ab_plane, rebalance
 from cic.colour.bins import COUNT
 from cic.colour.distributions import soft_encode
-from cic.colour.grid import EVERY_FOURTH
+from cic.colour.grid import EVERY_FOURTH, Grid
 from cic.colour.lab import lightness, recolor, rgb_to_lab
 from cic.dataset.batches import PhotoDataset
 from cic.networks import Network

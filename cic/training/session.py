@@ -115,20 +115,17 @@ class Session:
     def __init__(self, plan: RunPlan, progress: Callback | None = None) -> None:
         self.is_auto, plan = plan.is_auto, plan.decided()
         self.plan, self.progress = plan, progress
-        classes = plan.classes and targets.read_classes(plan.classes)
-        known = frozenset(classes or ())
-        wanted = classes and (lambda photo: targets.class_of(photo) in known)
-        photos, held_out = (
-            places and PhotoList(places, wanted)  # type: ignore[arg-type]
-            for places in (plan.image_dir, plan.val_dir)
-        )
-        network, classes = open_network(plan.recipe, photos, classes)  # type: ignore[arg-type, assignment]
+        named = targets.read_classes(plan.classes) if plan.classes else None
+        wanted = targets.lies_in(named) if named else None
+        photos = PhotoList(plan.image_dir, wanted)
+        held_out = PhotoList(plan.val_dir, wanted) if plan.val_dir else None
+        network, classes = open_network(plan.recipe, photos, named)
         refuse_idle(plan, network)
         self.shares = prior.read(plan.prior) if plan.prior else prior.default()
-        self.dataset = self._open(network, photos, classes)  # type: ignore[arg-type]
+        self.dataset = self._open(network, photos, classes)
         self.held_out = None
         if held_out is not None:
-            self.held_out = self._open(network, held_out, classes, held_out=True)  # type: ignore[arg-type]
+            self.held_out = self._open(network, held_out, classes, held_out=True)
             if not plan.check:
                 loop.refuse_useless(self.held_out)
 

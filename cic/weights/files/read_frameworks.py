@@ -361,7 +361,7 @@ def _read_zip(file: BinaryIO, size: int) -> tuple[Any, bytes | None]:
             with archive.open(entry) as part:
                 storages.fill(key, part, entry.file_size)
         note = entries.get(folder + notes.NAME)
-        return state, note and archive.read(note)  # type: ignore[return-value]
+        return state, archive.read(note) if note else None
 
 
 def _check_directory(file: BinaryIO, size: int) -> None:
