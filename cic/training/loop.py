@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from cic.training import ranks, watch
 from cic.training.log import Log, TrainingError
 from cic.training.losses import class_entropy
 from cic.training.preview import Preview
-from cic.training.recipes import learning_rate
+from cic.training.recipes import Recipe, learning_rate
 from cic.training.runs import AVERAGE, Checkpoints
 from cic.training.skips import LIMIT
 from cic.training.trainer import Trainer
@@ -219,18 +219,14 @@ def train(
         raise TrainingError(
             f"{start} of {steps} steps are made: for more, raise --num_epochs or --max_steps"
         )
-    checkpoints, log, preview = records.checkpoints, records.log, records.preview
+    checkpoints, log = records.checkpoints, records.log
+    epoch_steps, first, unread = loader.order.steps_per_epoch, loader.order.rank == 0, 0
+    guard = _guard(loader.dataset, checkpoints.recipe)
     figures: dict[str, Any] = {}
-    recipe = checkpoints.recipe
-    epoch_steps = loader.order.steps_per_epoch
-    first, unread = loader.order.rank == 0, 0
-    guard, dataset = None, loader.dataset
-    if dataset.network.predicts == BINS:
-        guard = watch.Watch(dataset.target, recipe.distance)
     with log.opened(start, steps), interrupts.noted() as signals, checkpoints.written():
         for step, batch in enumerate(log.timed(loader.batches(start, steps)), start):
             log.failures(batch.failures)
-            lr = learning_rate(recipe, step, steps, epoch_steps)
+            lr = learning_rate(checkpoints.recipe, step, steps, epoch_steps)
             loss, photos, stops = trainer.step(batch, lr, signals)
             unread = 0 if photos else unread + 1
             if unread == min(epoch_steps, steps):
@@ -238,44 +234,74 @@ def train(
             is_skipped = bool(photos) and _note_skip(trainer, log, step)
             if photos:
                 log.step(step, None if is_skipped else loss, photos, lr)
-            if photos and guard and not is_skipped:
-                guard.note(loss, batch)
             done = step + 1
+            if guard and photos and not is_skipped:
+                guard.note(loss, batch)
             if guard and first and len(batch.inputs) and done % watch.EVERY == 0:
-                logits = trainer.predict(batch.inputs[: watch.PHOTOS])
-                log.warn(done, guard.look(logits, batch))
-            epoch_ends, last = done % epoch_steps == 0, done == steps
-            if not (epoch_ends or last or stops):
+                log.warn(done, guard.look(trainer.predict(batch.inputs[: watch.PHOTOS]), batch))
+            epoch_ends = done % epoch_steps == 0
+            if not (epoch_ends or done == steps or stops):
                 if first and records.is_due(done):
                     checkpoints.save(trainer, step=done)
                 continue
             log.check(step)
-            if epoch_ends or last:
-                figures = {}  # those that are there are of the epoch before
-                if validation and not stops:
-                    figures = _validate(trainer, validation, checkpoints, log, done, signals)
-                    stops = not figures
-                if preview and not stops:
-                    preview.show(log.board, done, trainer.predict)  # type: ignore[arg-type]
+            if epoch_ends or done == steps:
+                figures, stops = _end_epoch(trainer, records, validation, done, stops, signals)
             if first:
                 epoch = done // epoch_steps if epoch_ends else None
                 checkpoints.save(trainer, epoch, step=done, **figures)
             if stops:
-                checkpoints.wait()
-                rest = "" if last else ": the same command with --continue_train goes on"
-                log.say(f"stopped after step {done}, saved in {checkpoints.path()}{rest}")
-                interrupts.stop(_reason(trainer, signals))
-        skipped = int(*trainer.total(log.skipped))
-        if skipped > log.skipped:
-            log.say(
-                f"skipped: photos that other processes could not read, {skipped - log.skipped:,}"
-            )
-        return figures | {
-            "loss": log.loss,
-            "images_per_second": round(log.images_per_second, 2),
-            "steps": steps,
-            "waiting": round(log.waiting, 4),
-            "skipped": skipped,
-            "skipped_steps": trainer.skips.total,
-            "checkpoint": checkpoints.path(),
-        }
+                _stop(trainer, records, done, done == steps, signals)
+        return figures | _totals(trainer, records, steps)
+
+
+def _guard(dataset: PhotoDataset, recipe: Recipe) -> watch.Watch | None:
+    """What looks after a network of bins, which may learn to colour nothing."""
+    if dataset.network.predicts != BINS:
+        return None
+    return watch.Watch(dataset.target, recipe.distance)
+
+
+def _end_epoch(
+    trainer: Trainer,
+    records: Records,
+    validation: Loader | None,
+    done: int,
+    stops: bool,
+    signals: Sequence[int],
+) -> tuple[dict[str, Any], bool]:
+    """(figures of the epoch that ends after step `done`, whether the run stops)."""
+    log, figures = records.log, {}
+    if validation and not stops:
+        figures = _validate(trainer, validation, records.checkpoints, log, done, signals)
+        stops = not figures
+    if records.preview and not stops:
+        records.preview.show(log.board, done, trainer.predict)  # type: ignore[arg-type]
+    return figures, stops
+
+
+def _stop(
+    trainer: Trainer, records: Records, done: int, is_last: bool, signals: Sequence[int]
+) -> NoReturn:
+    """Say where the run stands, and raise what a signal asks for."""
+    records.checkpoints.wait()
+    rest = "" if is_last else ": the same command with --continue_train goes on"
+    records.log.say(f"stopped after step {done}, saved in {records.checkpoints.path()}{rest}")
+    interrupts.stop(_reason(trainer, signals))
+
+
+def _totals(trainer: Trainer, records: Records, steps: int) -> dict[str, Any]:
+    """Figures of the whole run."""
+    log = records.log
+    skipped = int(*trainer.total(log.skipped))
+    if skipped > log.skipped:
+        log.say(f"skipped: photos that other processes could not read, {skipped - log.skipped:,}")
+    return {
+        "loss": log.loss,
+        "images_per_second": round(log.images_per_second, 2),
+        "steps": steps,
+        "waiting": round(log.waiting, 4),
+        "skipped": skipped,
+        "skipped_steps": trainer.skips.total,
+        "checkpoint": records.checkpoints.path(),
+    }
