@@ -59,16 +59,16 @@ ONE = Pictures()
 class Part:
     """What part of a batch is done: a share of it, less what is there.
 
-    With `skip_existing` a result that is `there` stays, and its photo is not opened. The `manifest`
-    is a file that gets a line for each photo; each of several shares has its own. With `replaces`
-    a result takes the place of a file of its name; without, its photo fails.
+    With `skip_existing` a result among the `existing` stays, and its photo is not opened. The
+    `manifest` is a file that gets a line for each photo; each of several shares has its own. With
+    `replaces` a result takes the place of a file of its name; without, its photo fails.
     """
 
     share: Share = WHOLE
     skip_existing: bool = False
     manifest: str | None = None
     replaces: bool = True
-    there: Container[str] = OneByOne()
+    existing: Container[str] = OneByOne()
 
 
 ALL = Part()
@@ -81,5 +81,5 @@ class Outcome(NamedTuple):
     failed: int
 
     def __str__(self) -> str:
-        there = f", {self.done.there} there already" if self.done.there else ""
+        there = f", {self.done.untouched} there already" if self.done.untouched else ""
         return f"{len(self.done)} colorized, {self.failed} failed{there}"

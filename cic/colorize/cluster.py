@@ -113,7 +113,7 @@ class Painter:
     """Callable: the Items of a block -> Made, in a process of the cluster."""
 
     def __init__(self, colorizer: Colorizer, pictures: Pictures, replaces: bool = True) -> None:
-        self.worker, self.replaces = work.here(colorizer, pictures, refuse_film), replaces
+        self.worker, self.replaces = work.local(colorizer, pictures, refuse_film), replaces
 
     def __call__(self, items: Sequence[Item]) -> Made:
         lines: list[str] = []
@@ -122,7 +122,7 @@ class Painter:
             lines.extend([event.message] if event.message else [])
 
         there = frozenset[str]().union(*(item.there for item in items))
-        part = Part(skip_existing=bool(there), replaces=self.replaces, there=there)
+        part = Part(skip_existing=bool(there), replaces=self.replaces, existing=there)
         relations = Relations([item.job for item in items])
         tasks = self.worker(relations, part, range(len(items)), Told(note))
         reports = [report._replace(number=items[report.number].number) for report in tasks]
@@ -177,7 +177,7 @@ class Cluster:
         def item(number: int) -> Item:
             job = relations.jobs[number]
             mine = names(job[1]).values() if part.skip_existing else ()
-            return Item(number, job, frozenset(name for name in mine if name in part.there))
+            return Item(number, job, frozenset(name for name in mine if name in part.existing))
 
         related = relations.related(lambda target: names(target).values())
         if together := [number for number in numbers if number in related]:

@@ -85,7 +85,7 @@ class Done(_Listed):
     """(source, target) of the pictures that were made of jobs; the photos of `there` had theirs."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self.jobs, self.numbers, self.there = jobs, array("q"), 0
+        self.jobs, self.numbers, self.untouched = jobs, array("q"), 0
         self.parts: dict[int, str] = {}  # targets that are not the job's own, as of pages
 
     def add(self, number: int, targets: Iterable[str]) -> None:

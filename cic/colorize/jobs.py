@@ -13,7 +13,7 @@ from cic.colorize.batch import ALL, ONE, Outcome, Part, Pictures
 from cic.colorize.colorizer import Colorizer
 from cic.colorize.existing import OneByOne
 from cic.colorize.joblist import Found, Job, Jobs, Places
-from cic.colorize.work import Worker, give, here
+from cic.colorize.work import Worker, local, run_jobs
 from cic.photos import kinds, sources, stored
 from cic.photos.images import PhotoError
 from cic.system import locks, storage
@@ -223,23 +223,23 @@ class Listing(NamedTuple):
         progress: Callback | None = None,
         part: Part = ALL,
     ) -> Outcome:
-        """Colour all of them in this process: see `work.here` and `give`."""
-        return self.give(here(colorizer, pictures, film), progress, part)
+        """Colour all of them in this process: see `work.local` and `run_jobs`."""
+        return self.run(local(colorizer, pictures, film), progress, part)
 
-    def give(self, worker: Worker, progress: Callback | None = None, part: Part = ALL) -> Outcome:
+    def run(self, worker: Worker, progress: Callback | None = None, part: Part = ALL) -> Outcome:
         """Have all of them coloured, alone in the output folder: an Outcome that counts the
         problems, too.
 
-        For `progress` and `part` see `work.give`. Of several shares the first counts the problems.
-        Results beside their photos never take the place of a file.
+        For `progress` and `part` see `work.run_jobs`. Of several shares the first counts the
+        problems. Results beside their photos never take the place of a file.
         """
         part = replace(part, replaces=self.output is not None)
         if self.output is not None and is_address(self.output):
             storage.check_bucket(self.output)
             if part.skip_existing and self.jobs[0][1] != self.output:
-                part = replace(part, there=existing.below(self.output))
+                part = replace(part, existing=existing.below(self.output))
         with locked(self.output, self.jobs, part.share):
-            done, failed = give(worker, self.jobs, progress, part)
+            done, failed = run_jobs(worker, self.jobs, progress, part)
         return Outcome(done, failed + len(self.problems) * part.share.is_first)
 
 

@@ -33,14 +33,14 @@ class Maker:
 
         def memory(width: int, height: int) -> float:
             need = self._memory(width, height)
-            task.take(need + PIXEL * width * height)
+            task.reserve(need + PIXEL * width * height)
             return need
 
         with images.open_pages(task.source, self.wanted.stretched, memory) as pages:
             if self._is_tiff_of_pages(pages, task.target):
                 self.results.refuse_taken(task, [task.target])
                 self._write_pages(pages, task)
-                self.results.take(task, task.target)
+                self.results.claim(task, task.target)
                 task.made.append(task.target)
                 return
             for photo, target in self._photos(pages, task):
@@ -107,7 +107,7 @@ class Maker:
         else:
             pictures = [(1, self.colorizer.painting(photo, wanted.hints))]
         for name in self._written(pictures, photo, names, task):
-            self.results.take(task, name)
+            self.results.claim(task, name)
         task.made.append(target)
 
     def _written(

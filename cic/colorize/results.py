@@ -24,17 +24,17 @@ class Results:
         if not self.part.skip_existing:
             return False
         names = self.wanted.names(target)
-        return all(names[kind] in self.part.there for kind in (1, SHEET, MAP) if kind in names)
+        return all(names[kind] in self.part.existing for kind in (1, SHEET, MAP) if kind in names)
 
-    def keep(self, task: Task) -> bool:
+    def skip_existing(self, task: Task) -> bool:
         """Whether a task's result is there, and its own; it is noted then."""
         if not self.are_there(task.target) or self._owner(real(task.target)):
             return False
-        self.take(task, task.target)
+        self.claim(task, task.target)
         task.is_there = True
         return True
 
-    def take(self, task: Task, name: str) -> None:
+    def claim(self, task: Task, name: str) -> None:
         """Note a file that was written."""
         several = self.wanted.several or self.wanted.all_pages
         if several or task.target in self.relations.shared:

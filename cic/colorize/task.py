@@ -36,14 +36,14 @@ class Report(NamedTuple):
 class Task:
     """A job of a list, by its `number`: a file to colorize, and what became of it so far.
 
-    `say` passes a line on. `take` waits until so many bytes of memory are free.
+    `say` passes a line on. `reserve` waits until that many bytes of memory are free.
     """
 
     number: int
     source: str
     target: str
     say: Callable[[str], object]
-    take: Callable[[float], object]
+    reserve: Callable[[float], object]
     made: list[str] = field(default_factory=list)  # targets: of each page that has its own file
     errors: list[str] = field(default_factory=list)
     is_there: bool = False  # a result of it, from before

@@ -30,7 +30,7 @@ class Worker(Protocol):
         """Yield the Report of each job of these numbers; what is said of it is told before."""
 
 
-def here(
+def local(
     colorizer: Colorizer,
     pictures: Pictures = ONE,
     film: Callable[[str, str], object] | None = None,
@@ -44,7 +44,7 @@ def here(
     def worker(
         relations: Relations, part: Part, numbers: Sequence[int], bar: Told
     ) -> Generator[Report]:
-        return _Work(colorizer, pictures, film, relations, part).on(numbers, bar)
+        return _Work(colorizer, pictures, film, relations, part).reports(numbers, bar)
 
     return worker
 
@@ -57,11 +57,11 @@ def colorize_files(
     progress: Callback | None = None,
     part: Part = ALL,
 ) -> Outcome:
-    """Colorize (source, target) files in this process: see `here` and `give`."""
-    return give(here(colorizer, pictures, film), jobs, progress, part)
+    """Colorize (source, target) files in this process: see `local` and `run_jobs`."""
+    return run_jobs(local(colorizer, pictures, film), jobs, progress, part)
 
 
-def give(
+def run_jobs(
     worker: Worker, jobs: Sequence[Job], progress: Callback | None = None, part: Part = ALL
 ) -> Outcome:
     """Have (source, target) files colorized: an Outcome.
@@ -82,7 +82,7 @@ def give(
         reports = stack.enter_context(closing(worker(relations, part, numbers, bar)))
         for report in bar.each(reports):
             done.add(report.number, report.made)
-            done.there += report.is_untouched
+            done.untouched += report.is_untouched
             failed += len(report.errors)
             if lines and not (report.is_untouched and lines.has(report.target)):
                 lines.add(report.line())
@@ -105,7 +105,7 @@ class _Work:
         self.results = Results(relations, part, wanted)
         self.maker = Maker(colorizer, wanted, self.results, self.gate.check)
 
-    def on(self, numbers: Sequence[int], bar: Told) -> Generator[Report]:
+    def reports(self, numbers: Sequence[int], bar: Told) -> Generator[Report]:
         """Yield the Reports of these jobs, in order; what they say is told before."""
         jobs, gate = self.relations.jobs, self.gate
         workers = max(1, min(threads.total(), len(numbers)))
@@ -113,18 +113,18 @@ class _Work:
             workers = 1  # of these pictures there may be any number: see Results.refuse_taken
         said: dict[int, list[str]] = {}
 
-        def do(number: int) -> Report:
+        def report_of(number: int) -> Report:
             is_alone = workers == 1 or self._is_alone(number)
             say = bar.say if is_alone else said.setdefault(number, []).append
-            with gate.entered() as take:
-                task = Task(number, *jobs[number], say, take)
-                self.do(task)
+            with gate.entered() as reserve:
+                task = Task(number, *jobs[number], say, reserve)
+                self.colorize(task)
             return task.report()
 
         with threads.divided(workers), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")  # see opening.photo_errors
             alone = (lambda number: True) if workers == 1 else self._is_alone
-            for report in pipeline.ordered(do, numbers, workers, gate, alone):
+            for report in pipeline.ordered(report_of, numbers, workers, gate, alone):
                 for line in said.pop(report.number, ()):
                     bar.say(line)
                 yield report
@@ -136,9 +136,9 @@ class _Work:
         source, target = self.relations.jobs[number]
         return target in self.relations.shared or bool(self.film and sources.is_film(source))
 
-    def do(self, task: Task) -> None:
+    def colorize(self, task: Task) -> None:
         """Colorize a file; whatever its photo, or the network, brings out, is a failure."""
-        if self.results.keep(task):
+        if self.results.skip_existing(task):
             return
         begin = time.perf_counter()
         try:
@@ -155,5 +155,5 @@ class _Work:
         self.results.refuse_taken(task, [task.target])
         with threads.divided(None):
             film(task.source, task.target)
-        self.results.take(task, task.target)
+        self.results.claim(task, task.target)
         task.made.append(task.target)

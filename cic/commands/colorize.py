@@ -37,7 +37,7 @@ from cic.colorize.cluster import Cluster
 from cic.colorize.colorizer import Colorizer
 from cic.colorize.joblist import Job
 from cic.colorize.smoothing import SMOOTHING
-from cic.colorize.work import Worker, here
+from cic.colorize.work import Worker, local
 from cic.photos import budget, sources
 from cic.photos.memory import read_whole
 from cic.system import cluster, console, pipes, shares
@@ -254,7 +254,7 @@ def worker(args: argparse.Namespace, pictures: Pictures, ray: Any) -> Worker:
     changes = settings.changes(args)
     if ray is None:
         colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
-        return here(
+        return local(
             colorizer,
             pictures,
             lambda source, target: colorize_film(colorizer, source, target, args),
@@ -284,7 +284,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         pictures = Pictures(
             args.all_pages, args.alternatives, args.uncertainty, not args.no_stretch, chosen
         )
-        outcome = listing.give(worker(args, pictures, ray), part=part)
+        outcome = listing.run(worker(args, pictures, ray), part=part)
     for line in listing.left_out if part.share.is_first else ():
         print(line)
     print(outcome if args.output is None else f"{args.output}: {outcome}")

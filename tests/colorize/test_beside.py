@@ -43,7 +43,7 @@ def test_no_file_is_replaced(photo_folder):
     assert left == "1 photos called ...-colorized are results, and left out"
     assert "chelsea-colorized.jpeg' is there already: --skip_existing leaves it" in failed
     outcome, _ = colorize(photo_folder / "n01", part=Part(skip_existing=True))
-    assert (len(outcome.done), outcome.failed, outcome.done.there) == (0, 0, 2)
+    assert (len(outcome.done), outcome.failed, outcome.done.untouched) == (0, 0, 2)
 
 
 @pytest.mark.parametrize("name", ["alternative-2.jpg", "alternatives.jpg", "uncertainty.png"])

@@ -72,7 +72,7 @@ def tree(folder):
 def on_cluster(paint, source, output, pictures=None, said=print, **part):
     listing = jobs.find([str(source)], str(output))
     worker = Cluster(Ray(), lambda: paint, pictures or Pictures(), output=str(output))
-    return listing.give(worker, lambda event: said(event.message), Part(**part))
+    return listing.run(worker, lambda event: said(event.message), Part(**part))
 
 
 def test_blocks_make_the_files_lines_and_manifest_of_a_plain_run(
@@ -89,7 +89,7 @@ def test_blocks_make_the_files_lines_and_manifest_of_a_plain_run(
     lines = [json.loads(line) for line in manifest.read_text().splitlines()]
     assert [line["source"] for line in lines] == [source for source, _ in plain.done.jobs]
     again = on_cluster(paint, photo_folder, tmp_path / "b", skip_existing=True)
-    assert (len(again.done), again.done.there, again.failed) == (0, 6, 1)
+    assert (len(again.done), again.done.untouched, again.failed) == (0, 6, 1)
 
 
 def test_jobs_that_touch_each_others_files_stay_together(here, paint, tmp_path, photo):

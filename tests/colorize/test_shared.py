@@ -100,7 +100,7 @@ def test_what_is_there_stays_and_the_shares_with_it(paint, album, tmp_path):
     stamps = {path: path.stat().st_mtime_ns for path in output.rglob("*.*") if path.is_file()}
     paint.seen.clear()
     second = run()
-    assert (len(second.done), second.done.there, len(paint.seen)) == (1, count - 1, 1)
+    assert (len(second.done), second.done.untouched, len(paint.seen)) == (1, count - 1, 1)
     assert str(second).startswith("1 colorized, ")
     assert f"{count - 1} there already" in str(second)
     assert tree(output) == expected
@@ -158,7 +158,7 @@ def test_a_photo_with_alternatives_is_there_when_the_last_of_its_pictures_is(
     wanted, part = Pictures(uncertainty=True), Part(skip_existing=True)
     images.write(target, photo)
     assert len(colorize_files(paint, [(source, target)], wanted, part=part).done) == 1
-    assert colorize_files(paint, [(source, target)], wanted, part=part).done.there == 1
+    assert colorize_files(paint, [(source, target)], wanted, part=part).done.untouched == 1
 
 
 def test_a_picture_beside_a_result_does_not_take_the_place_of_another_shares(

@@ -137,7 +137,7 @@ def test_shares_and_what_is_there_need_no_look_at_each_result(store, paint, phot
     fsspec.filesystem("s3").rm(f"{OUT}/n02/coffee.JPG")
     store.asked.clear()
     again = run(paint, IN, OUT, skip_existing=True)
-    assert (len(again.done), again.done.there) == (1, 5)
+    assert (len(again.done), again.done.untouched) == (1, 5)
     assert store.asked == {"LIST": 1 + 2 + 2, "HEAD": 2, "GET": 1, "PUT": 1}
     assert files_at(OUT) == expected
     lines = [
@@ -159,7 +159,7 @@ def test_every_picture_of_a_photo_goes_to_the_store(store, paint, photo, tmp_pat
         run(paint, tmp_path / "in", local, wanted)
         run(paint, IN, output, wanted)
         assert files_at(output) == tree(local)
-        assert run(paint, IN, output, wanted, skip_existing=True).done.there == 2
+        assert run(paint, IN, output, wanted, skip_existing=True).done.untouched == 2
 
 
 def test_one_file_at_an_address_and_through_a_pipe(
@@ -240,7 +240,7 @@ def test_other_stores_give_the_bytes_of_a_folder(paint, photo_folder, tmp_path, 
     outcome = run(paint, f"{place}/in/", f"{place}/in/made")
     assert (len(outcome.done), outcome.failed) == (6, 0)
     assert files_at(f"{place}/in/made") == tree(tmp_path / "local")
-    assert run(paint, f"{place}/in", f"{place}/in/made", skip_existing=True).done.there == 6
+    assert run(paint, f"{place}/in", f"{place}/in/made", skip_existing=True).done.untouched == 6
     with pytest.raises(InputError, match="the output folder is the input folder"):
         jobs.find([f"{place}/in/"], f"{place}/in")
 
