@@ -148,8 +148,11 @@ def test_paths_in_the_text_are_there(name):
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no clone")
 def test_commits_that_are_named_are_there():
-    found = [s.split() for s in documents.spans(read("CONTRIBUTING.md")) if s[:9] == "git show "]
-    assert len(found) == 6
+    recipes = re.split(r"^\*\*\.\.\. ", read("CONTRIBUTING.md"), flags=re.MULTILINE)[1:]
+    named = [[s for s in documents.spans(text) if s[:9] == "git show "] for text in recipes]
+    assert len(named) == 6
+    assert all(named)
+    found = [span.split() for spans in named for span in spans]
     known = [["git", "cat-file", "-e", f"{commit}^{{commit}}"] for _, _, commit, *_ in found]
     if all(subprocess.run(ask, cwd=ROOT, stderr=subprocess.DEVNULL).returncode for ask in known):
         pytest.skip("a clone without its history")
