@@ -9,13 +9,14 @@ import argparse
 import difflib
 import importlib
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import cic
 from cic import commands
-from cic.system import console, invocation
+from cic.system import console, invocation, packages
 
 COMPLETION = """
 `cic help NAME` and `cic NAME --help` explain a command, examples first. For completion by the tab
@@ -38,8 +39,24 @@ def parser() -> argparse.ArgumentParser:
     """The parser of what stands before the command's name."""
     found = console.parser(__doc__, epilog=f"{listing()}\n{COMPLETION}")
     found.prog, found.usage = "cic", "cic [-h] [--version] NAME ..."
-    found.add_argument("--version", action="version", version=f"cic {cic.__version__}")
+    found.add_argument(
+        "--version", action=_Version, nargs=0, help="show the versions to report, and exit"
+    )
     return found
+
+
+class _Version(argparse.Action):
+    """Prints versions, looked up only when asked for, and ends with status 0."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(versions())
+        parser.exit()
+
+
+def versions() -> str:
+    """Versions of cic, and in a second line those of Python, the system and the packages."""
+    others = f"Python {platform.python_version()}", platform.platform(), *packages.installed()
+    return f"cic {cic.__version__}\n{', '.join(others)}"
 
 
 def command(name: str) -> Any:

@@ -1,11 +1,17 @@
-"""Packages that only some commands need: asked for before any work, named if they are missing."""
+"""Packages: those that only some commands need, asked for before any work; the versions of all."""
 
 import importlib.util
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
 
 from cic.system.errors import MissingError
 
 MEASURE = ("matplotlib", "skimage")  # the modules of the extra [measure]
 _PIP = {"skimage": "scikit-image"}  # what pip installs, where it is called otherwise
+_TOLD = (  # packages whose versions decide what comes out
+    *("numpy", "pillow", "torch", "paddlepaddle", "paddlepaddle-gpu"),
+    *("onnxruntime", "onnxruntime-gpu", "av"),
+)
 
 
 def need(*modules: str) -> None:
@@ -17,3 +23,15 @@ def need(*modules: str) -> None:
     if missing:
         names = " ".join(_PIP.get(name, name) for name in missing)
         raise MissingError(f"this needs more than colouring does: pip install {names}")
+
+
+def installed() -> Iterator[str]:
+    """Yield "name version" of those packages that a report of a fault should name.
+
+    None is imported, and those that are not installed are left out.
+    """
+    for name in _TOLD:
+        try:
+            yield f"{name} {version(name)}"
+        except PackageNotFoundError:
+            continue

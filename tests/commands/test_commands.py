@@ -3,16 +3,20 @@
 import configparser
 import importlib
 import os
+import platform
 import re
 import subprocess
 import sys
 
+import numpy as np
+import PIL
 import pytest
 
+import backends
 import cic
 from cic import __main__ as program
 from cic import commands
-from cic.system import invocation
+from cic.system import invocation, packages
 from cic.system.progress import Event, tell, told
 from helpers import ROOT
 
@@ -88,11 +92,30 @@ def test_the_list_has_every_command_by_what_people_do(capsys):
     assert max(map(len, shown.splitlines())) <= 100
 
 
-def test_a_version_and_the_help_of_one(capsys, monkeypatch):
+def test_the_versions_that_a_report_needs_without_importing_a_framework():
+    run = start("-X", "importtime", "-m", "cic", "--version")
+    first, second = run.stdout.splitlines()
+    assert (run.returncode, first) == (0, f"cic {cic.__version__}")
+    python, system, *others = second.split(", ")
+    assert python == f"Python {platform.python_version()}"
+    assert system == platform.platform()
+    assert f"numpy {np.__version__}" in others
+    assert f"pillow {PIL.__version__}" in others
+    for name in backends.available(trains=True):
+        package = {"paddle": "paddlepaddle"}.get(name, name)
+        assert any(other.startswith(package) for other in others)
+    imported = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
+    assert "platform" in imported
+    assert not imported & {"torch", "paddle", "onnxruntime", "av"}
+
+
+def test_a_package_that_is_not_there_has_no_version(monkeypatch):
+    monkeypatch.setattr(packages, "_TOLD", ("no-such-package", "numpy"))
+    assert [*packages.installed()] == [f"numpy {np.__version__}"]
+
+
+def test_the_help_of_one(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", [INSTALLED])
-    with pytest.raises(SystemExit):
-        program.main(["--version"])
-    assert capsys.readouterr().out == f"cic {cic.__version__}\n"
     assert program.main(["help", "port"]) == 0
     assert capsys.readouterr().out == helped("port", monkeypatch, INSTALLED)
 
@@ -223,7 +246,8 @@ def test_without_argcomplete_completion_is_silent(tmp_path):
     (tmp_path / "argcomplete.py").write_text("raise ImportError")
     path = os.pathsep.join((str(tmp_path), str(ROOT)))
     run = start("-m", "cic", "--version", _ARGCOMPLETE="1", COMP_LINE="cic ", PYTHONPATH=path)
-    assert (run.returncode, run.stdout) == (0, f"cic {cic.__version__}\n")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout == f"{program.versions()}\n"
 
 
 def test_a_callback_is_told_every_step_and_line(capsys):

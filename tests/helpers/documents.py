@@ -101,7 +101,7 @@ def _words(line):
     """The words of a command from its name on; none of what is no command of ours."""
     launched = re.match(r"(torchrun|python -m paddle\S*) .*?tools/train\.py(.*)", line.strip())
     line = f"cic train{launched[2]}" if launched else line
-    return shlex.split(line)[1:] if line.startswith("cic ") else []
+    return shlex.split(line)[1:] if re.match(r"cic \w", line) else []
 
 
 def flags(words):
