@@ -9,14 +9,19 @@ where f is the place, the lightness and the predicted ab of a cell, and s tells 
 network is of it: the square root of its distribution's standard deviation, 1 on the mean. A hint is
 a measurement, and the other cells follow by regression. So a hint moves what is near, as light and
 of a like colour, and moves it the more the less the network knows; by the last term hints also tell
-how colourful the photo is. O(cells x hints).
+how colourful the photo is.
+
+That holds for the first FAR units by which a hint differs from the prediction. A hint that differs
+more says what no network can know, that this dress is blue, and nothing of the skin beside it: the
+rest moves by exp(-|g(x) - g(y)|^2) alone, where g is f over the shorter distances of OWN, and so
+only what belongs together with the place. O(cells x hints).
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import isfinite
+from math import isfinite, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -31,11 +36,14 @@ from cic.system.errors import InputError, SettingError
 from cic.system.typing import Json, StrPath
 
 # Chosen on 50 photographs of bsds/val with 1 to 50 hints each (docs/measurements.md, "Hints").
-PLACE, LIGHT, COLOUR = 1.6, 60.0, 40.0  # short sides, L, ab: where the correlation is 1 / e
+ALIKE = 1.6, 60.0, 40.0  # short sides, L, ab: where the correlation is 1 / e
 VIVID = 20.0  # CIELAB units
+FAR = 8.0  # CIELAB units
+OWN = 0.6, 25.0, 16.0  # as ALIKE
 NOISE = 0.01  # variance of a hint's error, of that of the network's
 SPREAD = 1.0  # CIELAB units: the least of a distribution
 MOST = 1000  # hints of a photo
+MEASURED = 150  # at most so many cells within `radius` are measured, evenly spread
 APART = 18.0  # CIELAB units between two of `likely`
 
 
@@ -119,8 +127,26 @@ def follow(
     """
     if not hints:
         return ab
-    place, wanted = _measured(hints, sides, light.shape)
-    return spread(ab, place, wanted, light, logits)
+    if not all(isinstance(hint, Hint) for hint in hints):
+        raise SettingError('hints are a list of Hint: hints.read("hints.json") gives one')
+    place, wanted, points = _meant(hints, sides, light.shape)
+    some = np.r_[:points, points : len(place) : 1 + len(place) // MEASURED]
+    found = _spread_far(ab, place[some], wanted[some], light, logits)
+    found.reshape(-1, 2)[place] = wanted
+    return found
+
+
+def _spread_far(
+    ab: Floats, place: Array, wanted: Array, light: Floats, logits: Floats | None
+) -> Floats:
+    """What `spread` gives, but for what is beyond FAR: that moves only what belongs together."""
+    step = wanted - ab.reshape(-1, 2)[place]
+    step *= np.minimum(1, FAR / np.maximum(np.hypot(*step.T), FAR))[:, None]
+    found = spread(ab, place, ab.reshape(-1, 2)[place] + step, light, logits)
+    own = _features(ab, light, OWN)
+    likeness = np.exp(-_squares(own, own[place]))
+    rest = _regressed(likeness, place, wanted - found.reshape(-1, 2)[place])
+    return found + rest.reshape(ab.shape).astype(np.float32)
 
 
 def spread(
@@ -130,15 +156,22 @@ def spread(
 
     For the rest see `follow`.
     """
-    features = _features(ab, light)
+    features = _features(ab, light, ALIKE)
     doubt = np.ones(light.size) if logits is None else unsure(logits).ravel()
     colours = ab.reshape(-1, 2).astype(float)
-    likeness = _likeness(features, features[place]) * (doubt[:, None] * doubt[place])
+    likeness = np.exp(-np.sqrt(_squares(features, features[place])))
+    likeness *= doubt[:, None] * doubt[place]
     likeness += colours @ colours[place].T / VIVID**2
+    moved = _regressed(likeness, place, wanted - colours[place])
+    return (ab + moved.reshape(ab.shape)).astype(np.float32)
+
+
+def _regressed(likeness: Array, place: Array, step: Array) -> Array:
+    """How cells move, (h * w, 2), if those numbered `place` are to move by `step` (n, 2)."""
     between = likeness[place]
     between[np.diag_indices(len(place))] *= 1 + NOISE
-    moved = likeness @ np.linalg.solve(between, wanted - colours[place])
-    return (ab + moved.reshape(ab.shape)).astype(np.float32)
+    moved: Array = likeness @ np.linalg.solve(between, step)
+    return moved
 
 
 def cell_of(x: float, y: float, sides: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, int]:
@@ -152,29 +185,41 @@ def cell_of(x: float, y: float, sides: tuple[int, int], shape: tuple[int, ...]) 
     return int(y * shape[0] / sides[0]), int(x * shape[1] / sides[1])
 
 
-def _measured(
+def _meant(
     hints: Sequence[Hint], sides: tuple[int, int], shape: tuple[int, ...]
-) -> tuple[Array, Array]:
-    """(cells (n,), ab (n, 2)) that the hints speak of; of a cell with several the mean."""
-    cell = np.array(sides) / shape
-    row, column = np.indices(shape)
-    found: dict[int, list[Floats]] = {}
+) -> tuple[Array, Array, int]:
+    """(cells (n,), ab (n, 2)) that the hints speak of, and how many cells are those of a place.
+
+    They come first, then those within a radius. A cell of several hints takes the mean.
+    """
+    total, count = np.zeros((prod(shape), 2)), np.zeros(prod(shape), int)
+    points: dict[int, None] = {}
     for number, hint in enumerate(hints, start=1):
         try:
-            here = np.ravel_multi_index(cell_of(hint.x, hint.y, sides, shape), shape).item()
+            row, column = cell_of(hint.x, hint.y, sides, shape)
         except Outside as error:
             raise Outside(f"hint {number}: {error}") from None
-        away = np.hypot((row + 0.5) * cell[0] - hint.y, (column + 0.5) * cell[1] - hint.x)
-        for place in {here, *np.flatnonzero(away <= hint.radius).tolist()}:
-            found.setdefault(place, []).append(hint.ab)
-    return np.array(list(found)), np.array([np.mean(ab, 0) for ab in found.values()], float)
+        here = row * shape[1] + column
+        points[here] = None
+        cells = np.union1d(here, _within(hint, sides, shape))
+        total[cells] += hint.ab
+        count[cells] += 1
+    others = np.setdiff1d(np.flatnonzero(count), list(points))
+    place = np.append(list(points), others)
+    return place, total[place] / count[place, None], len(points)
 
 
-def _features(ab: Floats, light: Floats) -> Array:
-    """f (h * w, 5) of the cells."""
-    short = min(light.shape)
-    row, column = np.indices(light.shape) / (short * PLACE)
-    parts = (row, column, light / LIGHT, *np.moveaxis(ab, -1, 0) / COLOUR)
+def _within(hint: Hint, sides: tuple[int, int], shape: tuple[int, ...]) -> Array:
+    """Numbers of the cells whose middle lies within the radius."""
+    row, column = ((np.arange(n) + 0.5) * side / n for n, side in zip(shape, sides))
+    away = np.hypot(row[:, None] - hint.y, column - hint.x)
+    return np.flatnonzero(away <= hint.radius)
+
+
+def _features(ab: Floats, light: Floats, over: tuple[float, float, float]) -> Array:
+    """f or g (h * w, 5) of the cells: place, L and ab over these distances."""
+    row, column = np.indices(light.shape) / (min(light.shape) * over[0])
+    parts = (row, column, light / over[1], *np.moveaxis(ab, -1, 0) / over[2])
     return np.stack(parts, axis=-1).reshape(-1, 5)
 
 
@@ -187,10 +232,10 @@ def unsure(logits: Floats) -> Array:
     return (found / found.mean()).reshape(logits.shape[1:])
 
 
-def _likeness(one: Array, other: Array) -> Array:
-    """exp(-|f - g|) of features (n, 5) and (m, 5): (n, m)."""
+def _squares(one: Array, other: Array) -> Array:
+    """Squared distances of features (n, 5) and (m, 5): (n, m)."""
     square = np.square(one).sum(1)[:, None] + np.square(other).sum(1) - 2 * one @ other.T
-    return np.exp(-np.sqrt(np.maximum(square, 0)))
+    return np.maximum(square, 0)
 
 
 class Choice(NamedTuple):

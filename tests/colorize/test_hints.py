@@ -69,16 +69,27 @@ def test_a_hint_spreads_more_to_what_is_of_its_colour(halves):
     assert strength[11, 13] > strength[11, 17] * 1.3
 
 
+def test_a_hint_that_no_network_would_guess_moves_its_own_thing_alone(halves):
+    """The dress becomes blue, the skin beside it keeps its colour."""
+    ab, light = halves
+    found = hints.follow(ab, [Hint(155, 115, "#2030ff")], sides(light), light)
+    moved = np.linalg.norm(found, axis=-1)
+    assert moved[11, 15] > 90
+    assert moved[:, :16].mean() > 0.5 * moved[11, 15]
+    assert moved[:, 16:].max() < 0.2 * moved[11, 15]
+
+
 def test_where_the_network_is_sure_a_hint_moves_little(halves):
     ab, light = halves
     light[:] = 50
     sure, unsure = np.full((313, 1), -20, np.float32), np.zeros((313, 1), np.float32)
     sure[(AB == 0).all(1)] = 0
     logits = np.where(np.arange(32) < 16, sure, unsure)[:, None].repeat(24, 1)
-    moved = hints.follow(ab, [Hint(155, 115, RED)], sides(light), light, logits)
+    pale = "#857575"  # near enough to the gray that it guesses
+    moved = hints.follow(ab, [Hint(155, 115, pale)], sides(light), light, logits)
     moved = np.linalg.norm(moved, axis=-1)
     assert moved[11, 18] > 2 * moved[11, 12]
-    assert moved[11, 15] == pytest.approx(np.linalg.norm(ab_of(RED)), abs=1)
+    assert moved[11, 15] == pytest.approx(np.linalg.norm(ab_of(pale)), abs=0.1)
 
 
 def test_of_two_hints_in_a_cell_the_mean_is_taken(halves):
@@ -93,10 +104,29 @@ def test_a_hint_holds_for_its_radius(halves):
     np.testing.assert_allclose(found[5, 2:7], np.tile(ab_of(RED), (5, 1)), atol=1.5)
 
 
+def test_many_cells_within_a_radius_are_met_and_take_no_more_of_others(halves, monkeypatch):
+    ab, light = halves
+    wanted = [Hint(255, 115, GREEN), Hint(75, 115, RED, radius=60)]
+    found = hints.follow(ab, wanted, sides(light), light)
+    monkeypatch.setattr(hints, "MEASURED", 25)
+    fewer = hints.follow(ab, wanted, sides(light), light)
+    np.testing.assert_allclose(fewer[11, 2:13], np.tile(ab_of(RED), (11, 1)), atol=1e-4)
+    np.testing.assert_allclose(fewer[11, 25], ab_of(GREEN), atol=1e-4)
+    assert np.abs(fewer - found).max() < 4
+    assert np.linalg.norm(fewer[11, 26] - ab_of(GREEN)) < 8
+
+
 def test_a_hint_outside_of_the_photo_is_refused(halves):
     ab, light = halves
     with pytest.raises(hints.Outside, match=r"hint 2: \(320, 10\) lies outside .* 320 x 240"):
         hints.follow(ab, [Hint(1, 1, RED), Hint(320, 10, RED)], sides(light), light)
+
+
+@pytest.mark.parametrize("wrong", ["hints.json", [{"x": 1, "y": 1, "color": RED}]])
+def test_what_is_no_list_of_hints_is_refused(halves, wrong):
+    ab, light = halves
+    with pytest.raises(ValueError, match="hints are a list of Hint"):
+        hints.follow(ab, wrong, sides(light), light)
 
 
 def test_a_file_of_hints_is_read(tmp_path):

@@ -115,7 +115,7 @@ def test_a_list_that_is_loaded_gives_the_colours_of_python(hinting, paths, tmp_p
     page, photo = hinting, images.open_rgb(paths[1])
     hints = [
         *(
-            {"x": 50, "y": 60, "color": "#3a5f9e", "radius": 15},
+            {"x": 50, "y": 60, "color": "#3a5f9e", "radius": 40},
             {"x": 51, "y": 60, "color": "#9e3a5f"},
         ),
         *({"x": 0, "y": 0, "color": "#5f9e3a"}, {"x": 199, "y": 133, "color": "#806a20"}),
@@ -132,19 +132,18 @@ def test_a_list_that_is_loaded_gives_the_colours_of_python(hinting, paths, tmp_p
 
 
 BAD = (
-    ("{", "no list of colours"),
-    ('[{"x": 200, "y": 1, "color": "#123456"}]', "no list of colours"),
-    ('[{"x": 1, "y": 1, "color": "blue"}]', "no list of colours"),
-    ('[{"x": 1, "y": 1, "color": "#123456", "size": 1}]', "no list of colours"),
-    ('[{"x": 1, "y": 1, "color": "#123456", "radius": 1e9}]', "covers too much"),
+    "{",
+    '[{"x": 200, "y": 1, "color": "#123456"}]',
+    '[{"x": 1, "y": 1, "color": "blue"}]',
+    '[{"x": 1, "y": 1, "color": "#123456", "size": 1}]',
 )
 
 
 def test_a_list_that_is_none_changes_nothing(hinting, tmp_path):
-    for number, (text, message) in enumerate(BAD):
+    for number, text in enumerate(BAD):
         (tmp_path / f"{number}.json").write_text(text)
         load(hinting, tmp_path / f"{number}.json")
-        said(hinting, f"{number}.json: {message}")
+        said(hinting, f"{number}.json: no list of colours")
         assert not listed(hinting)
 
 

@@ -1,8 +1,7 @@
 // What is known of a photo's cells, and how hints spread on them (cic/colorize/hints.py, edges.py).
 
-const PLACE = 1.6, LIGHT = 60, COLOUR = 40, VIVID = 20, NOISE = 0.01; // of hints.py
+const ALIKE = [1.6, 60, 40], OWN = [0.6, 25, 16], VIVID = 20, FAR = 8, NOISE = 0.01, MEASURED = 150; // of hints.py
 const EPSILON = 36; // of edges.py
-const MOST = 2500; // cells that hints speak of: more would hold up the page for seconds
 
 /** x of a x = b for both columns of b, a symmetric and positive definite: Cholesky's way, in place. */
 function solved(a, b) {
@@ -91,37 +90,54 @@ export class Cells {
   /** ab (h, w, 2) as hints {x, y, ab, radius} want them. */
   follow(ab, hints) {
     if (!hints.length) return ab;
-    const { places, wanted } = this.measured(hints), short = Math.min(this.rows, this.columns) * PLACE;
-    const { light, unsure, columns } = this;
-    const alike = (n, m) => {
-      const down = (Math.floor(n / columns) - Math.floor(m / columns)) / short;
-      const across = ((n % columns) - (m % columns)) / short, lighter = (light[n] - light[m]) / LIGHT;
-      const a = (ab[2 * n] - ab[2 * m]) / COLOUR, b = (ab[2 * n + 1] - ab[2 * m + 1]) / COLOUR;
-      const apart = Math.sqrt(down * down + across * across + lighter * lighter + a * a + b * b);
-      return unsure[n] * unsure[m] * Math.exp(-apart) + (ab[2 * n] * ab[2 * m] + ab[2 * n + 1] * ab[2 * m + 1]) / VIVID ** 2;
-    };
-    const between = places.map((n) => Float64Array.from(places, (m) => alike(n, m)));
-    between.forEach((row, n) => (row[n] *= 1 + NOISE));
-    const moves = solved(between, wanted.map(([a, b], n) => [a - ab[2 * places[n]], b - ab[2 * places[n] + 1]]));
+    const { light, unsure } = this, { places, wanted, points } = this.meant(hints);
+    const stride = 1 + Math.floor(places.length / MEASURED);
+    const some = places.map((_, k) => k).filter((k) => k < points || (k - points) % stride === 0);
+    const measured = some.map((k) => places[k]), left = some.map((k) => this.left(ab, places[k], wanted[k]));
+    const alike = this.squares(ab, ALIKE), own = this.squares(ab, OWN);
     const found = Float32Array.from(ab);
-    for (let n = 0; n < light.length; n++) {
-      for (let k = 0; k < places.length; k++) {
-        const likeness = alike(n, places[k]);
-        found[2 * n] += likeness * moves[k][0];
-        found[2 * n + 1] += likeness * moves[k][1];
-      }
-    }
+    this.move(found, measured, left.map((step) => step.map((value) => value * Math.min(1, FAR / Math.hypot(...step)))), (n, m) =>
+      unsure[n] * unsure[m] * Math.exp(-Math.sqrt(alike(n, m))) + (ab[2 * n] * ab[2 * m] + ab[2 * n + 1] * ab[2 * m + 1]) / VIVID ** 2);
+    this.move(found, measured, some.map((k) => this.left(found, places[k], wanted[k])), (n, m) => Math.exp(-own(n, m)));
+    places.forEach((n, k) => found.set(wanted[k], 2 * n));
     return found;
   }
 
-  /** Whether the page follows so many hints at once. */
-  takes(hints) {
-    return this.measured(hints).places.length <= MOST;
+  /** What is left from the ab of a cell to those wanted. */
+  left(ab, n, [a, b]) {
+    return [a - ab[2 * n], b - ab[2 * n + 1]];
   }
 
-  /** The cells that hints speak of, and the ab that they want there: of several the mean. */
-  measured(hints) {
+  /** A function of two cells: how far apart they are in place, lightness and ab, squared. */
+  squares(ab, [place, lightness, colour]) {
+    const { light, columns } = this, short = Math.min(this.rows, columns) * place;
+    return (n, m) => {
+      const down = (Math.floor(n / columns) - Math.floor(m / columns)) / short;
+      const across = ((n % columns) - (m % columns)) / short, lighter = (light[n] - light[m]) / lightness;
+      const a = (ab[2 * n] - ab[2 * m]) / colour, b = (ab[2 * n + 1] - ab[2 * m + 1]) / colour;
+      return down * down + across * across + lighter * lighter + a * a + b * b;
+    };
+  }
+
+  /** Move all ab as those of the cells `places` are to move by `steps`, by how alike two cells are. */
+  move(ab, places, steps, alike) {
+    const between = places.map((n) => Float64Array.from(places, (m) => alike(n, m)));
+    between.forEach((row, n) => (row[n] *= 1 + NOISE));
+    const moves = solved(between, steps);
+    for (let n = 0; n < this.light.length; n++) {
+      for (let k = 0; k < places.length; k++) {
+        const likeness = alike(n, places[k]);
+        ab[2 * n] += likeness * moves[k][0];
+        ab[2 * n + 1] += likeness * moves[k][1];
+      }
+    }
+  }
+
+  /** The cells that hints speak of, those of the `points` first, and the ab wanted there: of several the mean. */
+  meant(hints) {
     const found = new Map(), high = this.height / this.rows, wide = this.width / this.columns;
+    for (const hint of hints) found.set(this.at(hint), []);
+    const points = found.size;
     const add = (cell, ab) => found.set(cell, [...(found.get(cell) ?? []), ab]);
     for (const hint of hints) {
       const here = this.at(hint);
@@ -131,7 +147,8 @@ export class Cells {
         if (n !== here && Math.hypot(down, across) <= hint.radius) add(n, hint.ab);
       }
     }
+    const cells = [...found.keys()], places = [...cells.slice(0, points), ...cells.slice(points).sort((n, m) => n - m)];
     const mean = (all) => [0, 1].map((channel) => all.reduce((sum, ab) => sum + ab[channel], 0) / all.length);
-    return { places: [...found.keys()], wanted: [...found.values()].map(mean) };
+    return { places, wanted: places.map((n) => mean(found.get(n))), points };
   }
 }
