@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from cic.system.addresses import AddressError, trimmed
-from cic.system.errors import MissingError, SettingError
+from cic.system.errors import Error, MissingError, SettingError
 from cic.system.text import said, shortened
 
 PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds, and up to as much again, before it is tried again
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 # Protocols of stores of objects: what is put there appears whole. Elsewhere a name is changed last.
 _WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "oci", "memory"}
 _S3 = {"s3", "s3a"}
-_WEB = {"http", "https"}
+_WEB = {"http", "https", "ftp", "ftps", "github", "gist"}
 _PROTOCOLS = re.compile(r"([a-z][a-z0-9+.-]*)(?=::|://)")  # of a chain of file systems, too
 # s3fs alone: no tries below ours, no parts of a file side by side, each 50 MB.
 _S3_OPTIONS = {"config_kwargs": {"retries": {"total_max_attempts": 1}}, "max_concurrency": 1}
@@ -168,12 +168,11 @@ def _tried(address: str, work: Callable[[FileSystem, str], Result]) -> Result:
 
     Raises AddressError, or MissingError for a package; a defect stays what it is.
     """
-    system, path = _opened(address)
     pauses = iter(PAUSES)
     while True:
         try:
-            return work(system, path)
-        except _DEFECTS:
+            return work(*_opened(address))  # which some stores connect for
+        except (*_DEFECTS, Error):
             raise
         except Exception as error:
             pause = next(pauses, None)

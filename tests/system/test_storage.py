@@ -77,9 +77,31 @@ def test_folders_are_listed_in_the_order_of_the_bytes_of_names(shaky):
     assert said(caught.value).startswith(f"shaky://{shaky}/nothing/: there is no such file")
 
 
+class Unreachable(LocalFileSystem):
+    """A store that connects when it is made."""
+
+    protocol = "unreachable"
+    cachable = False
+
+    def __init__(self, *_, **__):
+        raise ConnectionRefusedError("nobody is there")
+
+
+def test_a_store_that_cannot_be_reached_is_named(shaky):
+    fsspec.register_implementation("unreachable", Unreachable, clobber=True)
+    with pytest.raises(AddressError, match=r"x\.jpg: tried 5 times: .*nobody is there$"):
+        storage.size("unreachable://there/x.jpg")
+
+
 @pytest.mark.parametrize(
     "address",
-    ["http://127.0.0.1/x.jpg", "HTTPS://a.b/x.jpg", "simplecache::https://a.b/x.jpg"],
+    [
+        "http://127.0.0.1/x.jpg",
+        "HTTPS://a.b/x.jpg",
+        "simplecache::https://a.b/x.jpg",
+        "ftp://127.0.0.1:9/x.jpg",
+        "github://a:b@main/x.jpg",
+    ],
 )
 def test_pages_of_the_web_are_not_fetched(monkeypatch, address):
     monkeypatch.setitem(sys.modules, "fsspec", None)
