@@ -21,10 +21,12 @@ from cic.system.errors import InputError
 from cic.system.files import replacing
 from cic.system.progress import Event
 from cic.system.regular import open_regular
+from cic.system.text import printable
 
 LEDGER = ".cic-watched"  # in the output folder
 INTERVAL = 1.0  # seconds from look to look
 SETTLE = 2.0  # seconds for which a file must have stayed as it is
+EMPTY = 30.0  # the same of one that is empty: its photo may still come
 
 
 class State(NamedTuple):
@@ -35,7 +37,7 @@ class State(NamedTuple):
 
 
 def look(folder: str) -> Iterator[tuple[str, State]]:
-    """Yield (name, State) of the photos below a folder, by their ending; none hidden, none empty.
+    """Yield (name, State) of the photos below a folder, by their ending; none hidden.
 
     What programs call files on their way, such as .x.jpg.Ab12, x.jpg.part or x.jpg~, has another
     ending or is hidden. Links to folders are not followed. Raises OSError if there is no `folder`.
@@ -59,7 +61,7 @@ def look(folder: str) -> Iterator[tuple[str, State]]:
             elif os.path.splitext(name)[1].lower() in sources.EXTENSIONS:
                 with suppress(OSError):
                     state = entry.stat()
-                    if state.st_size and entry.is_file():
+                    if entry.is_file():
                         yield name, State(state.st_size, state.st_mtime_ns)
 
 
@@ -157,8 +159,11 @@ class Arrivals:
         for name, state in new.items():
             first, since = before.get(name, (state, now))
             self.waiting[name] = state, since if first == state else now
-        whole = (n for n, (_, since) in self.waiting.items() if now - since >= self.settle)
-        return [(name, new[name]) for name in whole]
+        return [
+            (name, state)
+            for name, (state, since) in self.waiting.items()
+            if now - since >= (self.settle if state.size else max(EMPTY, self.settle))
+        ]
 
     def _target(self, name: str) -> str:
         return os.path.join(self.output, result_name(name, os.path.join(self.folder, name)))
@@ -185,7 +190,7 @@ class Arrivals:
         self.done += len(outcome.done)
         self.failed += outcome.failed
         if outcome.done:
-            self.say(f"{target}: colorized")
+            self.say(f"{printable(target)}: colorized")
 
     def _tell(self, event: Event) -> None:
         if event.message:

@@ -53,7 +53,6 @@ def test_names_of_files_on_their_way_are_passed_over(places, photo):
     for name in (".y.jpg.Ab12", "y.jpg.part", "y.jpg~", ".hidden.jpg", "~y.jpg", "notes.txt"):
         shutil.copyfile(folder / "y.JPG", folder / name)
     shutil.copytree(folder / "deep", folder / ".stage")
-    (folder / "empty.jpg").touch()
     os.mkfifo(folder / "pipe.jpg")
     (folder / "circle").symlink_to(folder)
     (folder / "lost.jpg").symlink_to(folder / "nowhere")
@@ -74,6 +73,27 @@ def test_a_photo_is_taken_once_it_has_stayed_as_it_is(places, start, photo):
     arrivals.turn()
     assert made(output) == ["x.png"]
     assert said == [f"{output / 'x.png'}: colorized"]
+
+
+def test_an_empty_file_is_named_once_no_photo_has_come(places, start, monkeypatch):
+    folder, _ = places
+    (folder / "empty\n.jpg").touch()
+    arrivals, said = start()
+    arrivals.turn()
+    assert said == []
+    monkeypatch.setattr("cic.colorize.arrivals.EMPTY", 0.0)
+    arrivals.turn()
+    arrivals.turn()
+    (line,) = said
+    assert line.startswith("failed: ")
+    assert "empty\\n.jpg" in line
+
+
+def test_the_line_on_a_photo_is_one_line(places, start, photo):
+    put(places[0], "a\nb.png", photo)
+    arrivals, said = start()
+    arrivals.turn()
+    assert said == [f"{places[1]}/a\\nb.png: colorized"]
 
 
 def test_nothing_is_done_twice_and_what_changed_is_done_again(places, start, photo):
