@@ -38,7 +38,7 @@ from cic.system.typing import Json, StrPath
 # Chosen on 50 photographs of bsds/val with 1 to 50 hints each (docs/measurements.md, "Hints").
 ALIKE = 1.6, 60.0, 40.0  # short sides, L, ab: where the correlation is 1 / e
 VIVID = 20.0  # CIELAB units
-FAR = 8.0  # CIELAB units
+FAR = 12.0  # CIELAB units
 OWN = 0.6, 25.0, 16.0  # as ALIKE
 NOISE = 0.01  # variance of a hint's error, of that of the network's
 SPREAD = 1.0  # CIELAB units: the least of a distribution

@@ -1,6 +1,6 @@
 // What is known of a photo's cells, and how hints spread on them (cic/colorize/hints.py, edges.py).
 
-const ALIKE = [1.6, 60, 40], OWN = [0.6, 25, 16], VIVID = 20, FAR = 8, NOISE = 0.01, MEASURED = 150; // of hints.py
+const ALIKE = [1.6, 60, 40], OWN = [0.6, 25, 16], VIVID = 20, FAR = 12, NOISE = 0.01, MEASURED = 150; // of hints.py
 const EPSILON = 36; // of edges.py
 
 /** x of a x = b for both columns of b, a symmetric and positive definite: Cholesky's way, in place. */
