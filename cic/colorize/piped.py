@@ -1,6 +1,6 @@
 """A photo in memory -> the coloured photo in memory, for pipes and servers: no file is touched."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from cic.colorize.colorizer import Colorizer, Tilt
@@ -27,9 +27,11 @@ def colorize(
     tilt: Tilt | None = None,
     stretched: bool = True,
     hints: Sequence[Hint] = (),
+    refused: Collection[str] = (),
 ) -> Result:
     """The Result of a photo, in the format of an ending such as ".png", or in its own.
 
+    If its own is one of those `refused`, which are endings too, it is another.
     As `hints` want it, and with a `tilt` that of an alternative (see `alternatives.Colouring`). Of
     several pages it is the one that is the photo; for `stretched` see `images.open_pages`. Raises
     PhotoError.
@@ -39,7 +41,7 @@ def colorize(
     if photo.pages > 1:
         notes.append(f"page {photo.page + 1} of {photo.pages}: the others are left out")
     picture = colorizer.painting(photo, hints, tilt)
-    ending = ending or ending_of(photo.format)
+    ending = ending or ending_of(photo.format, refused)
     data, more = images.encoded(picture, photo, ending)
     height, width, _ = picture.shape
     return Result(data, ending, width, height, notes + more)

@@ -1,6 +1,7 @@
 """A photo that is in memory and in no file, and the format that a result of any photo has."""
 
 import io
+from collections.abc import Collection
 from typing import BinaryIO, NamedTuple
 
 from cic.photos.images import PhotoError
@@ -35,6 +36,13 @@ def read_whole(file: BinaryIO, most: int, name: str) -> InMemory:
     return InMemory(data, name)
 
 
-def ending_of(format: str | None) -> str:
-    """The ending of a result of a photo of that format, Pillow's name of it."""
-    return ENDINGS.get(format or "", ".png")
+def ending_of(format: str | None, refused: Collection[str] = ()) -> str:
+    """The ending of a result of a photo of that format, Pillow's name of it.
+
+    It is none of those that are `refused`.
+
+    >>> ending_of("WEBP"), ending_of("WEBP", [".webp"])
+    ('.webp', '.jpg')
+    """
+    own = ENDINGS.get(format or "", ".png")
+    return next(ending for ending in (own, *ENDINGS.values()) if ending not in refused)

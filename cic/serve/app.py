@@ -49,8 +49,9 @@ class Service:
 
     async def colorize(self, request: Request) -> Response:
         """The photo of a request, in colours."""
+        accept = ", ".join(request.headers.getlist("accept"))
         pairs = request.query_params.multi_items()
-        return await self._done(request, options.colours(pairs, request.headers.get("accept", "")))
+        return await self._done(request, options.colours(pairs, accept))
 
     async def preview(self, request: Request) -> Response:
         """What the page needs to show it: see `preview.preview`."""

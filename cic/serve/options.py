@@ -1,5 +1,6 @@
 """What a query may say, checked before the photo is looked at."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ FORMATS = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "tif": ".tif", "tiff": 
     "webp": ".webp",
     "bmp": ".bmp",
 }
+_WEIGHT = re.compile(r";\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*(?:;|$)", re.IGNORECASE)
 Query = Iterable[tuple[str, str]]
 
 
@@ -31,7 +33,7 @@ def colours(query: Query, accept: str) -> Colours:
     if "size" in given:
         changes["size"] = round(_number(given["size"], "size", *_SIZES))
     chosen = hints(given["hints"].encode()) if "hints" in given else ()
-    return Colours(changes, _tilt(given), chosen, _ending(given, accept))
+    return Colours(changes, _tilt(given), chosen, *_format(given, accept))
 
 
 def choices(query: Query) -> Choices:
@@ -93,16 +95,36 @@ def _tilt(given: Mapping[str, str]) -> tuple[float, ...] | None:
     return tuple(_number(part, "tilt", -1, 1) for part in parts)
 
 
-def _ending(given: Mapping[str, str], accept: str) -> str | None:
+def _format(given: Mapping[str, str], accept: str) -> tuple[str | None, tuple[str, ...]]:
+    """(the ending of the answer, None for the photo's own; the endings it must not have then)."""
     if "format" in given:
         if given["format"].lower() not in FORMATS:
             raise Problem(422, f"format must be one of {_listed(FORMATS)}")
-        return FORMATS[given["format"].lower()]
-    kinds = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
-    if not accept.strip() or {"*/*", "image/*"} & set(kinds):
-        return None
+        return FORMATS[given["format"].lower()], ()
+    return accepted(accept) if accept.strip() else (None, ())
+
+
+def accepted(accept: str) -> tuple[str | None, tuple[str, ...]]:
+    """What an Accept header (RFC 9110) says of it; raises Problem 406.
+
+    >>> accepted("image/webp;q=0.5, image/png")
+    ('.png', ())
+    >>> accepted("image/bmp;q=0, */*")
+    (None, ('.bmp',))
+    """
+    weights = dict(map(_weighed, accept.split(",")))
+    other = weights.get("image/*", weights.get("*/*", 0.0))
+    each = {ending: weights.get(media, other) for ending, media in MEDIA.items()}
+    best = max(each.values())
+    if best == 0:
+        raise Problem(406, f"answers are {_listed(MEDIA.values())}")
+    if best == other:
+        return None, tuple(ending for ending, weight in each.items() if weight < best)
     endings = {media: ending for ending, media in MEDIA.items()}
-    for kind in kinds:
-        if kind in endings:
-            return endings[kind]
-    raise Problem(406, f"answers are {_listed(endings)}")
+    return next(endings[kind] for kind in weights if kind in endings and weights[kind] == best), ()
+
+
+def _weighed(part: str) -> tuple[str, float]:
+    """(media type, weight) of a part of an Accept header."""
+    weight = _WEIGHT.search(part)
+    return part.partition(";")[0].strip().lower(), min(1.0, float(weight[1])) if weight else 1.0

@@ -22,13 +22,14 @@ MEDIA = {
 class Colours(NamedTuple):
     """The photo: with settings, of an alternative's tilt, as hints want it, in a format.
 
-    The format is that of an ending, or None for the photo's own.
+    The format is that of an ending, or None for the photo's own, if its ending is not `refused`.
     """
 
     changes: Mapping[str, Any] = {}
     tilt: Tilt | None = None
     hints: Sequence[Hint] = ()
     ending: str | None = None
+    refused: Sequence[str] = ()
 
 
 class Preview(NamedTuple):
@@ -81,7 +82,9 @@ def _json(found: dict[str, Any]) -> Answer:
 def _photo(colorizer: Colorizer, source: InMemory, wanted: Colours) -> Answer:
     begin = time.perf_counter()
     chosen = colorizer.but(**wanted.changes)
-    made = piped.colorize(chosen, source, wanted.ending, wanted.tilt, hints=wanted.hints)
+    made = piped.colorize(
+        chosen, source, wanted.ending, wanted.tilt, hints=wanted.hints, refused=wanted.refused
+    )
     about = {
         "Cic-Network": str(colorizer.network),
         "Cic-Seconds": f"{time.perf_counter() - begin:.3f}",

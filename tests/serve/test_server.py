@@ -82,6 +82,16 @@ def test_settings_and_formats_are_those_of_the_query(server, colorizer, jpeg):
         assert body == piped.colorize(colorizer.but(**changes), source, ending, tilted).data
 
 
+def test_a_format_that_is_not_accepted_is_not_the_answer(server, jpeg):
+    for accept, kind in (
+        ("image/webp;q=0.5,image/png", "PNG"),
+        ("image/jpeg;q=0,image/*", "PNG"),
+        ("image/png;q=0,image/*", "JPEG"),
+    ):
+        assert Image.open(io.BytesIO(server.post(jpeg, Accept=accept)[2])).format == kind
+    assert server.problem("POST", "/api/colorize", jpeg, Accept="image/png;q=0")[0] == 406
+
+
 def test_a_form_gives_its_first_file(server, jpeg):
     body, kind = form(("note", None, b"hello"), ("photo", "../../etc/x\r\nA: b.jpg", jpeg))
     assert server.post(body, Content_Type=kind)[2] == server.post(jpeg)[2]
