@@ -5,7 +5,7 @@ from typing import Any
 import cic
 from cic.colorize.hints import MOST
 from cic.serve import problems
-from cic.serve.options import FORMATS
+from cic.serve.options import ALTERNATIVES, FORMATS
 from cic.serve.tasks import MEDIA
 
 _STATUSES = {
@@ -99,6 +99,13 @@ def of(most: int) -> dict[str, Any]:
         _parameter("temperature", "0.01 the likeliest colour, 1 the mean of all", type="number"),
         _parameter("saturation", "factor of all colours, 0 to 10", type="number"),
         _parameter("size", "short side that the network sees, pixels", type="integer"),
+        _parameter(
+            "alternative",
+            "number of a colouring, the most likely first: 1 the usual one",
+            type="integer",
+            minimum=1,
+            maximum=ALTERNATIVES,
+        ),
         _parameter("tilt", "of an alternative that /api/preview named: a,b", type="string"),
         {"name": "hints", "in": "query", "content": {"application/json": {"schema": _HINTS}}},
         _parameter("format", "of the answer (the photo's)", type="string", enum=list(FORMATS)),

@@ -12,9 +12,10 @@ from cic.system.text import said
 
 _RANGES = {"temperature": (0.01, 100.0), "saturation": (0.0, 10.0)}
 _SIZES = (32, 1024)  # pixels: what a short side costs grows with its square
-_NAMES = (*_RANGES, "size", "tilt", "hints", "format")
+_NAMES = (*_RANGES, "size", "alternative", "tilt", "hints", "format")
 _SIDE = 1e9  # pixels: no photo has more
 _COUNT, _MOST = 6, 20  # choices
+ALTERNATIVES = 20  # more than there are of a photo
 _HINTS = 200_000  # bytes: those of as many as there may be
 FORMATS = {"jpg": ".jpg", "jpeg": ".jpg", "png": ".png", "tif": ".tif", "tiff": ".tif"} | {
     "webp": ".webp",
@@ -33,7 +34,8 @@ def colours(query: Query, accept: str) -> Colours:
     if "size" in given:
         changes["size"] = round(_number(given["size"], "size", *_SIZES))
     chosen = hints(given["hints"].encode()) if "hints" in given else ()
-    return Colours(changes, _tilt(given), chosen, *_format(given, accept))
+    ending, refused = _format(given, accept)
+    return Colours(changes, _tilt(given), _alternative(given), chosen, ending, refused)
 
 
 def choices(query: Query) -> Choices:
@@ -93,6 +95,12 @@ def _tilt(given: Mapping[str, str]) -> tuple[float, ...] | None:
     if len(parts) != 2:
         raise Problem(422, "tilt must be two numbers with a comma between them")
     return tuple(_number(part, "tilt", -1, 1) for part in parts)
+
+
+def _alternative(given: Mapping[str, str]) -> int:
+    if "alternative" in given and "tilt" in given:
+        raise Problem(422, "alternative and tilt name the same: send one of them")
+    return round(_number(given.get("alternative", "1"), "alternative", 1, ALTERNATIVES))
 
 
 def _format(given: Mapping[str, str], accept: str) -> tuple[str | None, tuple[str, ...]]:

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from cic.colorize import piped
+from cic.colorize import alternatives, piped
 from cic.colorize.colorizer import Colorizer, Tilt
 from cic.colorize.hints import Hint
 from cic.photos import images
 from cic.photos.memory import InMemory
 from cic.serve.preview import preview
+from cic.system.errors import InputError
 
 MEDIA = {
     ".jpg": "image/jpeg", ".png": "image/png", ".tif": "image/tiff", ".webp": "image/webp",
@@ -20,13 +21,15 @@ MEDIA = {
 
 
 class Colours(NamedTuple):
-    """The photo: with settings, of an alternative's tilt, as hints want it, in a format.
+    """The photo: with settings, of an alternative's tilt or number, as hints want it, in a format.
 
+    Alternative 1 is the usual one: see `Colorizer.pictures`.
     The format is that of an ending, or None for the photo's own, if its ending is not `refused`.
     """
 
     changes: Mapping[str, Any] = {}
     tilt: Tilt | None = None
+    alternative: int = 1
     hints: Sequence[Hint] = ()
     ending: str | None = None
     refused: Sequence[str] = ()
@@ -82,8 +85,9 @@ def _json(found: dict[str, Any]) -> Answer:
 def _photo(colorizer: Colorizer, source: InMemory, wanted: Colours) -> Answer:
     begin = time.perf_counter()
     chosen = colorizer.but(**wanted.changes)
+    tilt = wanted.tilt if wanted.alternative == 1 else _tilt(chosen, source, wanted.alternative)
     made = piped.colorize(
-        chosen, source, wanted.ending, wanted.tilt, hints=wanted.hints, refused=wanted.refused
+        chosen, source, wanted.ending, tilt, hints=wanted.hints, refused=wanted.refused
     )
     about = {
         "Cic-Network": str(colorizer.network),
@@ -91,3 +95,13 @@ def _photo(colorizer: Colorizer, source: InMemory, wanted: Colours) -> Answer:
         "Cic-Size": f"{made.width}x{made.height}",
     }
     return Answer(made.data, MEDIA[made.ending], about)
+
+
+def _tilt(colorizer: Colorizer, source: InMemory, number: int) -> Tilt:
+    """The tilt of a photo's alternative of that number, as the command has it."""
+    colorizer.check_distribution("alternatives")
+    logits = colorizer.output(images.open_photo(source, work=colorizer.memory).base)
+    found = alternatives.most_likely(logits, number, colorizer.settings.decoding)
+    if len(found) < number:
+        raise InputError(f"alternative {number}: the most of this photo is {len(found)}")
+    return found[-1].tilt

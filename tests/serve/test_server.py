@@ -92,6 +92,19 @@ def test_a_format_that_is_not_accepted_is_not_the_answer(server, jpeg):
     assert server.problem("POST", "/api/colorize", jpeg, Accept="image/png;q=0")[0] == 406
 
 
+def test_an_alternative_is_that_of_the_command(server, colorizer, gray):
+    """Also with settings, of which it is one."""
+    data = data_of(gray, "png")
+    pictures = dict(colorizer.but(saturation=0.5).pictures(gray, 2))
+    for number in (1, 2):
+        status, _, body = server.post(data, f"?alternative={number}&saturation=0.5")
+        assert status == 200
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(body))), pictures[number])
+    many = len(most_likely(colorizer.output(gray.convert("RGB")), 20, colorizer.settings.decoding))
+    status, detail = server.problem("POST", "/api/colorize?alternative=20", data)
+    assert (status, detail) == (422, f"alternative 20: the most of this photo is {many}")
+
+
 def test_a_form_gives_its_first_file(server, jpeg):
     body, kind = form(("note", None, b"hello"), ("photo", "../../etc/x\r\nA: b.jpg", jpeg))
     assert server.post(body, Content_Type=kind)[2] == server.post(jpeg)[2]
@@ -113,6 +126,9 @@ def test_a_form_gives_its_first_file(server, jpeg):
         (422, "no parameter 'colour'", b"x", "?colour=1", {}),
         (422, "comes twice", b"x", "?size=64&size=65", {}),
         (422, "tilt must be two numbers", b"x", "?tilt=1", {}),
+        (422, "alternative must be", b"x", "?alternative=0", {}),
+        (422, "alternative must be", b"x", "?alternative=21", {}),
+        (422, "send one of them", b"x", "?alternative=2&tilt=0,0", {}),
         (406, "answers are image/jpeg", b"x", "", {"Accept": "text/html"}),
         (400, "damaged", b"no form", "", {"Content_Type": "multipart/form-data; boundary=x"}),
         (403, "pages of other sites", b"x", "", {"Origin": "https://evil.example"}),
