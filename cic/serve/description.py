@@ -98,7 +98,12 @@ def of(most: int) -> dict[str, Any]:
     parameters = [
         _parameter("temperature", "0.01 the likeliest colour, 1 the mean of all", type="number"),
         _parameter("saturation", "factor of all colours, 0 to 10", type="number"),
-        _parameter("size", "short side that the network sees, pixels", type="integer"),
+        _parameter(
+            "size",
+            "short side that the network sees, pixels: 32 to 1024; of several the mean",
+            type="string",
+            pattern="^[0-9]+(,[0-9]+){0,3}$",
+        ),
         _parameter(
             "alternative",
             "number of a colouring, the most likely first: 1 the usual one",

@@ -12,6 +12,7 @@ from cic.system.text import said
 
 _RANGES = {"temperature": (0.01, 100.0), "saturation": (0.0, 10.0)}
 _SIZES = (32, 1024)  # pixels: what a short side costs grows with its square
+_SIDES = 4  # sizes of which the mean is taken, at most
 _NAMES = (*_RANGES, "size", "alternative", "tilt", "hints", "format")
 _SIDE = 1e9  # pixels: no photo has more
 _COUNT, _MOST = 6, 20  # choices
@@ -32,7 +33,7 @@ def colours(query: Query, accept: str) -> Colours:
         name: _number(given[name], name, *ends) for name, ends in _RANGES.items() if name in given
     }
     if "size" in given:
-        changes["size"] = round(_number(given["size"], "size", *_SIZES))
+        changes["sizes"] = _sizes(given["size"])
     chosen = hints(given["hints"].encode()) if "hints" in given else ()
     ending, refused = _format(given, accept)
     return Colours(changes, _tilt(given), _alternative(given), chosen, ending, refused)
@@ -44,7 +45,7 @@ def choices(query: Query) -> Choices:
     if missing := {"x", "y"} - given.keys():
         raise Problem(422, f"{min(missing)} is missing: the place of a pixel is x and y")
     x, y = (_number(given[name], name, 0, _SIDE) for name in ("x", "y"))
-    return Choices(x, y, round(_number(given["count"], "count", 1, _MOST)))
+    return Choices(x, y, _whole(given["count"], "count", 1, _MOST))
 
 
 def nothing(query: Query) -> None:
@@ -88,6 +89,19 @@ def _number(text: str, name: str, least: float, most: float) -> float:
     return number
 
 
+def _whole(text: str, name: str, least: int, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and least <= float(text) <= most):
+        raise Problem(422, f"{name} must be a whole number from {least} to {most}")
+    return int(text)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if len(parts) > _SIDES or len({*parts}) < len(parts):
+        raise Problem(422, f"size must be up to {_SIDES} different numbers, with commas")
+    return tuple(_whole(part, "size", *_SIZES) for part in parts)
+
+
 def _tilt(given: Mapping[str, str]) -> tuple[float, ...] | None:
     if "tilt" not in given:
         return None
@@ -100,7 +114,7 @@ def _tilt(given: Mapping[str, str]) -> tuple[float, ...] | None:
 def _alternative(given: Mapping[str, str]) -> int:
     if "alternative" in given and "tilt" in given:
         raise Problem(422, "alternative and tilt name the same: send one of them")
-    return round(_number(given.get("alternative", "1"), "alternative", 1, ALTERNATIVES))
+    return _whole(given.get("alternative", "1"), "alternative", 1, ALTERNATIVES)
 
 
 def _format(given: Mapping[str, str], accept: str) -> tuple[str | None, tuple[str, ...]]:

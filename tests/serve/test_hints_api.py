@@ -60,7 +60,7 @@ def test_the_choices_of_a_place_are_those_of_python(server, colorizer, jpeg):
         ('colorize?hints=[{"x":9999,"y":1,"color":"%23123456"}]', "hint 1: (9999, 1) lies outside"),
         ("choices?x=1", "y is missing"),
         ("choices?x=1&y=-1", "y must be a number from 0"),
-        ("choices?x=1&y=1&count=0", "count must be a number from 1 to 20"),
+        ("choices?x=1&y=1&count=0", "count must be a whole number from 1 to 20"),
         ("choices?x=1&y=9999", "(1, 9999) lies outside"),
         ("choices?x=1&y=1&size=9", "no parameter 'size'; there are x, y, count"),
         ("preview?x=1", "no parameter 'x'; there are none"),

@@ -32,3 +32,24 @@ def test_no_format_that_is_accepted_is_406(accept):
     with pytest.raises(Problem, match="answers are image/jpeg") as caught:
         options.colours([], accept)
     assert caught.value.status == 406
+
+
+@pytest.mark.parametrize(("text", "sizes"), [("300", (300,)), ("192,256", (192, 256))])
+def test_sizes_are_those_of_the_command(text, sizes):
+    assert options.colours([("size", text)], "").changes == {"sizes": sizes}
+
+
+@pytest.mark.parametrize("text", ["300.7", "31", "1025", "64,64", "64,", "1e2", "32,33,34,35,36"])
+def test_sizes_that_cannot_be_are_422(text):
+    with pytest.raises(Problem, match="size must be") as caught:
+        options.colours([("size", text)], "")
+    assert caught.value.status == 422
+
+
+def test_counts_are_whole():
+    for wanted in (
+        lambda: options.choices([("x", "1"), ("y", "1"), ("count", "2.5")]),
+        lambda: options.colours([("alternative", "1.5")], ""),
+    ):
+        with pytest.raises(Problem, match="must be a whole number from 1 to 20"):
+            wanted()

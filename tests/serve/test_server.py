@@ -74,6 +74,7 @@ def test_settings_and_formats_are_those_of_the_query(server, colorizer, jpeg):
             None,
             None,
         ),
+        ("?size=96,64", "", "image/jpeg", {"sizes": (64, 96)}, None, None),
         (f"?tilt={tilt}", "image/webp", "image/webp", {}, ".webp", second.tilt),
     ):
         status, headers, body = server.post(jpeg, query, Accept=accept)
