@@ -52,7 +52,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="most that a photo may have as a file (%(default)s)",
     )
-    add("--token_file", metavar="FILE", help="file with a token that the API asks for")
+    token = "file with a token that the API asks for"
+    add("--token_file", "--token-file", metavar="FILE", help=token)
     add(
         "--cors",
         action="append",

@@ -1,7 +1,8 @@
-"""What a query and an Accept header say."""
+"""What a query, an Accept header and the command's flags say."""
 
 import pytest
 
+from cic.commands import serve
 from cic.serve import options
 from cic.serve.problems import Problem
 
@@ -53,3 +54,8 @@ def test_counts_are_whole():
     ):
         with pytest.raises(Problem, match="must be a whole number from 1 to 20"):
             wanted()
+
+
+def test_the_flag_of_the_token_has_two_spellings():
+    for flag in ("--token_file", "--token-file"):
+        assert serve.parser().parse_args([flag, "token"]).token_file == "token"
