@@ -114,8 +114,9 @@ class Guard:
             }
             return Response(status_code=204, headers=allowed)
         if self.token and scope["path"] in SECRET:
-            given = headers.get("authorization", "").encode()
-            if not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            is_same = hmac.compare_digest(given.strip().encode(), self.token.encode())
+            if not is_same or scheme.lower() != "bearer":
                 raise Problem(401, "a token is needed", {"WWW-Authenticate": "Bearer"})
         return None
 

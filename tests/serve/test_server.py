@@ -291,6 +291,10 @@ def test_a_token_is_asked_for_and_the_end_is_clean(tmp_path, jpeg):
     try:
         for wrong in ({}, {"Authorization": f"Bearer {TOKEN}x"}, {"Authorization": "Bearer é"}):
             assert one.problem("POST", "/api/colorize", jpeg, **wrong)[0] == 401
+        for scheme in ("bearer", "BEARER"):
+            assert one.ask("GET", "/metrics", Authorization=f"{scheme} {TOKEN}")[0] == 200
+        for wrong in (f"Basic {TOKEN}", TOKEN, f"Bearer{TOKEN}", f"bearer {TOKEN.upper()}"):
+            assert one.problem("GET", "/metrics", Authorization=wrong)[0] == 401
         assert one.problem("GET", "/metrics")[0] == 401
         assert one.ask("GET", "/")[0] == one.ask("GET", "/health")[0] == 200
         asked = {"Origin": "https://a.example", "Authorization": f"Bearer {TOKEN}"}
