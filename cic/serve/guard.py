@@ -31,6 +31,7 @@ SAFE = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+EXPOSED = "Cic-Network, Cic-Seconds, Cic-Size, Retry-After, X-Request-ID"  # to other sites' pages
 MOST = 256  # connections
 LOCAL = ("localhost", "127.0.0.1", "::1")
 SECRET = ("/api/colorize", "/api/preview", "/api/choices", "/metrics")  # what a token is asked for
@@ -79,7 +80,7 @@ class Guard:
                 given.update({**SAFE, "X-Request-ID": name})
                 if origin in self.origins:
                     given.update({"Access-Control-Allow-Origin": origin, "Vary": "Origin"})
-                    given["Access-Control-Expose-Headers"] = "Cic-Network, Cic-Seconds, Cic-Size"
+                    given["Access-Control-Expose-Headers"] = EXPOSED
                     given["Cross-Origin-Resource-Policy"] = "cross-origin"
             await send(message)
 
@@ -109,7 +110,7 @@ class Guard:
         if scope["method"] == "OPTIONS" and origin in self.origins:
             allowed = {
                 "Access-Control-Allow-Methods": "GET, POST",
-                "Access-Control-Allow-Headers": "Authorization, Content-Type",
+                "Access-Control-Allow-Headers": "Authorization, Content-Type, X-Request-ID",
                 "Access-Control-Max-Age": "600",
             }
             return Response(status_code=204, headers=allowed)

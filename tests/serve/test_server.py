@@ -298,6 +298,11 @@ def test_a_token_is_asked_for_and_the_end_is_clean(tmp_path, jpeg):
         assert one.problem("GET", "/metrics")[0] == 401
         assert one.ask("GET", "/")[0] == one.ask("GET", "/health")[0] == 200
         asked = {"Origin": "https://a.example", "Authorization": f"Bearer {TOKEN}"}
+        _, given, _ = one.ask("OPTIONS", "/api/colorize", Origin="https://a.example")
+        assert "X-Request-ID" in given["Access-Control-Allow-Headers"]
+        assert {"X-Request-ID", "Retry-After"} <= {
+            *given["Access-Control-Expose-Headers"].split(", ")
+        }
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             first = pool.submit(one.post, jpeg, "?size=640", **asked)  # takes long enough
             while b"workers_busy 1" not in one.ask("GET", "/metrics", **asked)[2]:
