@@ -31,7 +31,9 @@ SAFE = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-EXPOSED = "Cic-Network, Cic-Seconds, Cic-Size, Retry-After, X-Request-ID"  # to other sites' pages
+EXPOSED = (  # to pages of other sites
+    "Cic-Network, Cic-Seconds, Cic-Size, Cic-Notes, Retry-After, X-Request-ID"
+)
 MOST = 256  # connections
 LOCAL = ("localhost", "127.0.0.1", "::1")
 SECRET = ("/api/colorize", "/api/preview", "/api/choices", "/metrics")  # what a token is asked for

@@ -13,11 +13,15 @@ from cic.photos import images
 from cic.photos.memory import InMemory
 from cic.serve.preview import preview
 from cic.system.errors import InputError
+from cic.system.text import printable, shortened
 
 MEDIA = {
     ".jpg": "image/jpeg", ".png": "image/png", ".tif": "image/tiff", ".webp": "image/webp",
     ".bmp": "image/bmp",
 }  # fmt: skip
+
+
+NOTES = 2000  # characters of a header
 
 
 class Colours(NamedTuple):
@@ -94,7 +98,14 @@ def _photo(colorizer: Colorizer, source: InMemory, wanted: Colours) -> Answer:
         "Cic-Seconds": f"{time.perf_counter() - begin:.3f}",
         "Cic-Size": f"{made.width}x{made.height}",
     }
+    if made.notes:
+        about["Cic-Notes"] = _header("; ".join(made.notes))
     return Answer(made.data, MEDIA[made.ending], about)
+
+
+def _header(text: str) -> str:
+    """A text as the value of a header: ASCII, on a line, not too long."""
+    return shortened(printable(text).encode("ascii", "backslashreplace").decode(), NOTES)
 
 
 def _tilt(colorizer: Colorizer, source: InMemory, number: int) -> Tilt:

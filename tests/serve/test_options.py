@@ -3,7 +3,7 @@
 import pytest
 
 from cic.commands import serve
-from cic.serve import options
+from cic.serve import options, tasks
 from cic.serve.problems import Problem
 
 
@@ -59,3 +59,9 @@ def test_counts_are_whole():
 def test_the_flag_of_the_token_has_two_spellings():
     for flag in ("--token_file", "--token-file"):
         assert serve.parser().parse_args([flag, "token"]).token_file == "token"
+
+
+def test_notes_of_any_text_fit_into_a_header():
+    odd = tasks._header("é\r\nSet-Cookie: a; " + "x" * 9999)
+    assert odd.startswith(r"\xe9\r\nSet-Cookie: a; xxx")
+    assert odd.isascii() and odd.isprintable() and len(odd) < 2100

@@ -93,6 +93,13 @@ def test_a_format_that_is_not_accepted_is_not_the_answer(server, jpeg):
     assert server.problem("POST", "/api/colorize", jpeg, Accept="image/png;q=0")[0] == 406
 
 
+def test_what_the_command_notes_stands_in_a_header(server, gray, jpeg):
+    pages = data_of(gray, "tiff", save_all=True, append_images=[gray, gray])
+    status, headers, _ = server.post(pages)
+    assert (status, headers["Cic-Notes"]) == (200, "page 1 of 3: the others are left out")
+    assert "Cic-Notes" not in server.post(jpeg)[1]
+
+
 def test_an_alternative_is_that_of_the_command(server, colorizer, gray):
     """Also with settings, of which it is one."""
     data = data_of(gray, "png")
