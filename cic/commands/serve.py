@@ -114,5 +114,5 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     print(
         f"http://{host}:{listening.getsockname()[1]}/ ({ready.network}); Ctrl-C ends it", flush=True
     )
-    running.run(app.make(service, token, local, args.cors), crew, listening)
+    running.run(app.make(service, token, local, args.cors), service, listening)
     return 0

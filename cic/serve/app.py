@@ -17,7 +17,7 @@ from cic.serve import description, figures, options
 from cic.serve.crew import Crew
 from cic.serve.figures import Figures
 from cic.serve.guard import Guard, refused
-from cic.serve.problems import Problem
+from cic.serve.problems import RETRY, Problem
 from cic.serve.tasks import Colours, Preview, Task, Wanted
 from cic.serve.uploads import Uploads
 from cic.serve.worker import Ready
@@ -46,6 +46,11 @@ class Service:
     def __init__(self, crew: Crew, ready: Ready, limits: Limits) -> None:
         self.crew, self.ready, self.limits = crew, ready, limits
         self.uploads, self.figures = Uploads(limits.bytes), Figures()
+
+    def stop(self) -> None:
+        """Refuse all photos but those at work."""
+        self.crew.stop()
+        self.uploads.stop()
 
     async def colorize(self, request: Request) -> Response:
         """The photo of a request, in colours."""
@@ -76,8 +81,9 @@ class Service:
 
     async def health(self, request: Request) -> Response:
         """Whether photos are coloured here now."""
-        able = self.crew.is_able
-        return JSONResponse({"status": "ok" if able else "unable"}, 200 if able else 503)
+        if self.crew.is_able:
+            return JSONResponse({"status": "ok"})
+        return JSONResponse({"status": "unable"}, 503, RETRY)
 
     async def info(self, request: Request) -> Response:
         """Version, network, limits, formats."""

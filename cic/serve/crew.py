@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from cic.colorize.colorizer import Colorizer
-from cic.serve.problems import RETRY, Failure, Problem
+from cic.serve.problems import RETRY, Failure, Problem, stopping
 from cic.serve.tasks import Answer, Task
 from cic.serve.worker import Lost, Ready, TimedOut, Worker
 from cic.system.errors import Error
@@ -74,11 +74,12 @@ class Crew:
             found = await loop.run_in_executor(self.threads, worker.ask, task, self.seconds)
         except TimedOut:
             self._renew(worker)
-            raise Problem(503, f"not done in {self.seconds:g} seconds: send it smaller") from None
+            late = f"not done in {self.seconds:g} seconds: send it smaller"
+            raise Problem(503, late, RETRY) from None
         except Lost:
             self._renew(worker)
             if self.is_stopping:
-                raise Problem(503, "the server is stopping") from None
+                raise stopping() from None
             raise Problem(500, "the photo took more memory than there is for one") from None
         self._free(worker)
         if isinstance(found, Failure):
@@ -105,7 +106,7 @@ class Crew:
     def check(self) -> None:
         """Raise the Problem with which a photo is refused now, if it is."""
         if self.is_stopping:
-            raise Problem(503, "the server is stopping")
+            raise stopping()
         if self.is_full:
             raise Problem(429, "more photos than can wait here: send it again later", RETRY)
 
@@ -145,7 +146,7 @@ class Crew:
         while self.waiting:
             turn = self.waiting.popleft()
             if not turn.done():
-                turn.set_exception(Problem(503, "the server is stopping"))
+                turn.set_exception(stopping())
 
     def end(self) -> None:
         """End all processes, whatever they do."""

@@ -1,5 +1,6 @@
 """What stands before every request: who may ask, an id, a line in the log, headers of safety."""
 
+import asyncio
 import hmac
 import json
 import re
@@ -89,6 +90,9 @@ class Guard:
         try:
             response = self._refused(scope, headers, origin) or self.app
             await response(scope, receive, answer)
+        except asyncio.CancelledError:  # the server has ended, and waits no longer
+            if not status:
+                await _problem(problems.stopping(), name)(scope, receive, answer)
         except Exception as error:
             if not isinstance(error, Problem):
                 traceback.print_exception(error, file=sys.stderr)

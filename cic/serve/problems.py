@@ -34,6 +34,11 @@ class Problem(Exception):
         ).encode()
 
 
+def stopping() -> Problem:
+    """What is answered from when the server is told to end."""
+    return Problem(503, "the server is stopping", RETRY)
+
+
 class Failure(NamedTuple):
     """A Problem on its way between two processes."""
 

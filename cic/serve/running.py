@@ -3,30 +3,32 @@
 import socket
 import sys
 import time
-from types import FrameType
 from typing import cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from cic.serve.crew import Crew
+from cic.serve.app import Service
 from cic.serve.guard import Guard
 from cic.system.errors import InputError
 
 GOODBYE = 20  # seconds in which the photos at work are finished
+SENDING = 5  # seconds more, in which clients take the answers
 HEADER_BYTES = 16_384
 HEADERS_WITHIN = 10.0  # seconds, from a connection or the answer before
 
 
 class Server(uvicorn.Server):
-    """A server that tells its Crew as soon as it is to end, and closes connections that only wait.
+    """A server that tells its Service when it is to end, and closes connections that only wait.
 
-    uvicorn waits for ever for the headers of a request.
+    uvicorn waits for ever for the headers of a request. It also refuses connections from the first
+    moment of its end; here they are answered until the photos at work are finished.
     """
 
-    def __init__(self, config: uvicorn.Config, crew: Crew) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
-        self.crew = crew
+        self.service = service
+        self.until: float | None = None  # the end waits so long for photos
         self.since: dict[H11Protocol, float] = {}  # when a connection began to ask for nothing
 
     async def on_tick(self, counter: int) -> bool:
@@ -38,12 +40,19 @@ class Server(uvicorn.Server):
         for one, begin in self.since.items():
             if now - begin > HEADERS_WITHIN:
                 one.transport.abort()
-        return await super().on_tick(counter)
+        return await super().on_tick(counter) and self._may_end(now)
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal: no photo is begun from now on."""
-        self.crew.stop()
-        super().handle_exit(sig, frame)
+    def _may_end(self, now: float) -> bool:
+        """Whether no photo is at work any more, or time is up."""
+        if self.until is None:
+            self.service.stop()
+            self.until = now + GOODBYE
+        return self.force_exit or not self.service.crew.busy or now > self.until
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Refuse the photos that are still at work, and send all answers."""
+        self.service.crew.end()
+        await super().shutdown(sockets)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -62,7 +71,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def run(app: Guard, crew: Crew, listening: socket.socket) -> None:
+def run(app: Guard, service: Service, listening: socket.socket) -> None:
     """Serve until Ctrl-C or SIGTERM; then refuse what waits, and finish what is at work."""
     config = uvicorn.Config(
         app,
@@ -74,9 +83,9 @@ def run(app: Guard, crew: Crew, listening: socket.socket) -> None:
         http="h11",
         h11_max_incomplete_event_size=HEADER_BYTES,
         timeout_keep_alive=5,
-        timeout_graceful_shutdown=GOODBYE,
+        timeout_graceful_shutdown=SENDING,
     )
-    server = Server(config, crew)
+    server = Server(config, service)
     app.connections = server.server_state.connections
     try:
         server.run(sockets=[listening])
@@ -84,4 +93,4 @@ def run(app: Guard, crew: Crew, listening: socket.socket) -> None:
         if not server.should_exit:
             raise
     finally:
-        crew.end()
+        service.crew.end()

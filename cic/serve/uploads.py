@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from cic.serve.problems import RETRY, Problem
+from cic.serve.problems import RETRY, Problem, stopping
 
 GRACE = 10.0  # seconds after which a body must have come at RATE
 RATE = 20_000  # bytes a second
@@ -30,6 +31,14 @@ class Uploads:
 
     def __init__(self, most: int) -> None:
         self.most, self.held = most, 0
+        self.coming: set[asyncio.Future[bytes]] = set()  # what bodies are waited for
+        self.is_stopping = False
+
+    def stop(self) -> None:
+        """Refuse all bodies, also those that are on their way."""
+        self.is_stopping = True
+        for one in self.coming:
+            one.cancel()
 
     async def read(self, request: Request) -> Upload:
         """What is in a request: a photo as its body, or a form (see `of_form`); raises Problem."""
@@ -56,7 +65,7 @@ class Uploads:
             while True:
                 left = begin + GRACE + len(body) / RATE - time.monotonic()
                 try:
-                    chunk = await asyncio.wait_for(anext(stream), max(left, 0.001))
+                    chunk = await self._next(stream, max(left, 0.001))
                 except StopAsyncIteration:
                     return bytes(body)
                 self.held += len(chunk)
@@ -72,6 +81,21 @@ class Uploads:
             self.held -= len(body)
             with suppress(RuntimeError):  # the time-out ended it
                 await stream.aclose()
+
+    async def _next(self, stream: AsyncIterator[bytes], seconds: float) -> bytes:
+        """The next bytes of a body; raises TimeoutError, or Problem when the server is to end."""
+        if self.is_stopping:
+            raise stopping()
+        one = asyncio.ensure_future(anext(stream))
+        self.coming.add(one)
+        try:
+            return await asyncio.wait_for(one, seconds)
+        except asyncio.CancelledError:
+            if self.is_stopping:
+                raise stopping() from None
+            raise
+        finally:
+            self.coming.discard(one)
 
 
 class _Form:

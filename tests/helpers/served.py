@@ -18,8 +18,10 @@ TOKEN = "a-token-for-the-tests-0123456789"
 class Server:
     """A process of `cic serve`, its port, and what it has logged."""
 
+    PROGRAM = ("-m", "cic")
+
     def __init__(self, *flags):
-        command = ["-m", "cic", "serve", "--port", "0", *map(str, flags)]
+        command = [*self.PROGRAM, "serve", "--port", "0", *map(str, flags)]
         self.process = subprocess.Popen(
             [sys.executable, *command],
             env={**os.environ, "PYTHONPATH": str(ROOT)},

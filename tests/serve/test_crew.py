@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cic.serve.crew import Crew
-from cic.serve.problems import Problem
+from cic.serve.problems import RETRY, Problem
 from cic.serve.tasks import Task
 from cic.system.errors import InputError
 from helpers.painter import troubled
@@ -40,12 +40,15 @@ def run(make, steps, **options):
 
 def test_a_process_that_dies_or_hangs_is_replaced():
     async def steps(crew):
+        with pytest.raises(Problem) as late:
+            await crew.do(task(200, 80))
+        assert (late.value.status, late.value.headers) == (503, RETRY)
         sizes = [(90, 80), (80, 200), (90, 80), (200, 80), (90, 80), (300, 80), (90, 80)]
         return [await status(crew, *size) for size in sizes]
 
     statuses, crew = run(troubled, steps, seconds=2, pixels=10_000_000)
     assert statuses == [200, 500, 200, 503, 200, 413, 200]
-    assert crew.replaced == 2  # that of 413 lives on
+    assert crew.replaced == 3  # that of 413 lives on
 
 
 def test_the_queue_is_bounded_and_the_end_refuses_what_waits():
