@@ -2,11 +2,8 @@
 
 import asyncio
 import hmac
-import json
 import re
-import sys
 import time
-import traceback
 import uuid
 from collections.abc import Collection
 from contextlib import suppress
@@ -17,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cic.serve import problems
+from cic.serve import log, problems
 from cic.serve.figures import Figures
 from cic.serve.problems import RETRY, Problem
 
@@ -95,7 +92,7 @@ class Guard:
                 await _problem(problems.stopping(), name)(scope, receive, answer)
         except Exception as error:
             if not isinstance(error, Problem):
-                traceback.print_exception(error, file=sys.stderr)
+                log.defect(error, request=name)
                 error = Problem(500, "the server failed; its log says how")
             if not status:
                 with suppress(OSError):
@@ -128,19 +125,17 @@ class Guard:
         return None
 
     def _log(self, scope: Scope, name: str, status: int, seconds: float) -> None:
-        """One line of JSON on standard error, and a count."""
+        """A line in the log, and a count."""
         route = scope["path"] if scope["path"] in self.routes else "other"
         self.figures.request(route, status)
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "request": name,
-            "client": (scope.get("client") or ["-"])[0],
-            "method": scope["method"],
-            "route": route,
-            "status": status,
-            "ms": round(seconds * 1000),
-        }
-        print(json.dumps(line), file=sys.stderr, flush=True)
+        log.write(
+            request=name,
+            client=(scope.get("client") or ["-"])[0],
+            method=scope["method"],
+            route=route,
+            status=status,
+            ms=round(seconds * 1000),
+        )
 
 
 def _is_own(origin: str, host: str) -> bool:

@@ -2,14 +2,13 @@
 
 import json
 import re
-import sys
-import traceback
 from http import HTTPStatus
 from typing import NamedTuple
 
 from cic.colorize.colorizer import NotFinite
 from cic.colorize.hints import Outside
 from cic.photos.images import PhotoError
+from cic.serve import log
 from cic.system import errors
 from cic.system.text import said
 
@@ -49,7 +48,7 @@ class Failure(NamedTuple):
 def failure(error: BaseException) -> Failure:
     """What is answered to a photo that brought out an error. No path of this machine is in it.
 
-    A defect keeps its traceback, on standard error.
+    A defect keeps its traceback, in the log.
     """
     if isinstance(error, Outside):
         return Failure(422, said(error))
@@ -64,5 +63,5 @@ def failure(error: BaseException) -> Failure:
         isinstance(error, RuntimeError) and errors.is_expected(error)
     ):
         return Failure(413, "too large for the memory there is")
-    traceback.print_exception(error, file=sys.stderr)
+    log.defect(error)
     return Failure(500, "the server failed on this photo; its log says how")

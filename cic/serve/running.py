@@ -8,6 +8,7 @@ from typing import cast
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from cic.serve import log
 from cic.serve.app import Service
 from cic.serve.guard import Guard
 from cic.system.errors import InputError
@@ -85,6 +86,7 @@ def run(app: Guard, service: Service, listening: socket.socket) -> None:
         timeout_keep_alive=5,
         timeout_graceful_shutdown=SENDING,
     )
+    log.install()
     server = Server(config, service)
     app.connections = server.server_state.connections
     try:

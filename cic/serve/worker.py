@@ -11,6 +11,7 @@ import numpy as np
 
 from cic.colorize.colorizer import Colorizer
 from cic.photos import budget
+from cic.serve import log
 from cic.serve.problems import Failure, failure
 from cic.serve.tasks import Answer, Task, answer
 from cic.system import interrupts, limits
@@ -47,6 +48,7 @@ def work(connection: Connection, make: Callable[[], Colorizer], pixels: int | No
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes; the main one decides
         signal.signal(number, signal.SIG_IGN)
     end_with_parent()
+    log.install()
     limits.limit_pixels(pixels)
     try:
         colorizer = make()

@@ -212,6 +212,23 @@ def test_hostile_requests_do_no_harm(server, jpeg):
     assert server.post(jpeg)[0] == 200
 
 
+def test_all_that_is_logged_is_json(server):
+    """Also what the packages below say of a damaged form, and of what is no HTTP."""
+    before = len(server.logged)
+    body, kind = form(("photo", "a.png", b"x"), boundary="x1y2")
+    server.problem("POST", "/api/colorize", body, Content_Type=kind.replace("x1y2", "x1y3"))
+    answer = raw(server, b"hello, who are you?\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"x-request-id" not in answer.lower()
+    until = time.monotonic() + 10
+    while not any("Invalid HTTP" in line for line in server.logged[before:]):
+        assert time.monotonic() < until
+    lines = [json.loads(line) for line in server.logged[before:]]
+    assert {line.get("logger", "cic") for line in lines} >= {"uvicorn.error", "cic"}
+    assert any("boundary" in line.get("message", "") for line in lines)
+    assert all(line["time"] for line in lines)
+
+
 def test_mutated_photos_end_nothing(server, jpeg):
     dice = random.Random(1)
     for _ in range(40):
