@@ -103,8 +103,16 @@ class Crew:
             with suppress(ValueError):
                 self.waiting.remove(turn)
 
+    def watch(self) -> None:
+        """Replace the processes that ended while they had nothing to do."""
+        for worker in [one for one in self.idle if not one.process.is_alive()]:
+            self.idle.remove(worker)
+            worker.end()
+            self._renew(worker)
+
     def check(self) -> None:
         """Raise the Problem with which a photo is refused now, if it is."""
+        self.watch()
         if self.is_stopping:
             raise stopping()
         if self.is_full:

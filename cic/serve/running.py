@@ -35,6 +35,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Do what is done ten times a second."""
         now = time.monotonic()
+        self.service.crew.watch()
         there = cast("set[H11Protocol]", self.server_state.connections)  # `run` asks for h11
         idle = [one for one in there if not one.cycle or one.cycle.response_complete]
         self.since = {one: self.since.get(one, now) for one in idle}

@@ -84,3 +84,31 @@ def broken():
 def test_weights_that_are_none_are_said_at_the_start():
     with pytest.raises(InputError, match=r"^w\.pth: no weights$"):
         Crew(broken).start()
+
+
+async def until(is_so):
+    for _ in range(600):
+        if is_so():
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError
+
+
+def test_a_process_that_is_killed_without_a_photo_ends_none():
+    async def steps(crew):
+        [worker] = crew.all
+        worker.process.kill()
+        await until(lambda: not worker.process.is_alive())
+        first = await status(crew, 90, 80)
+        [worker] = crew.all
+        worker.process.kill()
+        await until(lambda: not worker.process.is_alive())
+        crew.watch()  # the server does so ten times a second
+        assert not crew.is_able
+        await until(lambda: len(crew.idle) == 1)  # without being asked
+        assert crew.idle[0].process.is_alive()
+        return first, await status(crew, 90, 80)
+
+    statuses, crew = run(troubled, steps)
+    assert statuses == (200, 200)
+    assert crew.replaced == 2

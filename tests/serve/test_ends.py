@@ -1,10 +1,13 @@
-"""The end of a server: what is at work is finished, all else is told so at once."""
+"""The end of a server and of its processes: what is at work is finished, all else told at once."""
 
 import asyncio
 import concurrent.futures
+import os
 import signal
 import socket
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +83,17 @@ def test_a_photo_that_is_not_done_in_time_is_refused(mortal, jpeg):
         assert first.result() == (503, "the server is stopping")
     assert mortal.process.wait(60) == 0
     assert not any("Traceback" in line for line in mortal.logged)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_process_that_is_killed_while_idle_is_replaced_before_the_next_photo(mortal, jpeg):
+    me = Path("/proc") / str(mortal.process.pid)
+    for one in (me / "task" / me.name / "children").read_text().split():
+        if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes():
+            os.kill(int(one), signal.SIGKILL)
+    until_metrics_say(mortal, b"workers_replaced_total 1")
+    until_metrics_say(mortal, b"\ncic_workers 1")
+    assert mortal.post(jpeg)[0] == 200
 
 
 def test_a_request_that_the_end_cuts_off_is_answered():
