@@ -22,14 +22,14 @@ from tqdm import tqdm
 from cic.system import console
 from cic.system.errors import SettingError
 from cic.system.files import replacing
-from tools.benchmark import colorizing, core, measures, reading, training, waiting
+from tools.benchmark import colorizing, core, measures, reading, serving, training, waiting
 from tools.benchmark.measuring import machine
 
 MEASURED = (
     core.encode, core.lab, core.sample, reading.shards, reading.draft, training.loss,
     training.step, training.waiting, reading.prune, colorizing.colorize,
     measures.auc, measures.measuring, waiting.photo, waiting.album, waiting.session,
-    waiting.memory, waiting.shares, waiting.clone,
+    waiting.memory, waiting.shares, waiting.clone, serving.serving,
 )  # fmt: skip
 HEAD = "what", "straightforward", "ours", "ratio", "aim"
 LINES = {function.__name__: function for function in MEASURED}  # (repeats, folder) -> rows

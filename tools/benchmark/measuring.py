@@ -105,12 +105,12 @@ def reset_peak():
         control.write("5")
 
 
-def resident(field):
-    """Bytes of this process in memory: "VmRSS" now, "VmHWM" at most since `reset_peak`.
+def resident(field, process="self"):
+    """Bytes of a process in memory: "VmRSS" now, "VmHWM" at most since `reset_peak`.
 
     Unlike getrusage's maximum, which starts at the parent's and cannot be reset.
     """
-    with open("/proc/self/status", encoding="ascii") as status:
+    with open(f"/proc/{process}/status", encoding="ascii") as status:
         return next(1024 * int(text.split()[1]) for text in status if text.startswith(field))
 
 
