@@ -55,7 +55,7 @@ def test_bodies_on_their_way_are_refused_at_once(mortal):
     assert b"retry-after: 2" in said.lower()
     assert b"the server is stopping" in said
     assert mortal.process.wait(60) == 0
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 15  # not the 20 that photos at work have
     assert not any("Traceback" in line for line in mortal.logged)
 
 
