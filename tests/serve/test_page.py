@@ -2,6 +2,7 @@
 
 import base64
 import io
+import struct
 import zipfile
 from pathlib import Path
 
@@ -115,6 +116,56 @@ def test_what_the_server_will_not_take_is_said_before_it_is_sent(page, tmp_path,
     put(page, str(tmp_path / "huge.jpg"))
     said(page, "huge.jpg: 5 MB; this server takes up to 4 MB")
     assert len(server.logged) == asked
+
+
+def header_of_tiff(order, big=False):
+    """A TIFF of 15000 x 14000 pixels: its directory lies behind 300 kB of data."""
+    data = bytes(300_000)
+    if big:
+        start = struct.pack(order + "2sHHHQ", b"II", 43, 8, 0, 16 + len(data))
+        entries = ((254, 4, 1, 0), (256, 16, 1, 15000), (257, 16, 1, 14000))
+        rows = [struct.pack(order + "HHQQ", *entry) for entry in entries]
+        return start + data + struct.pack(order + "Q", len(rows)) + b"".join(rows)
+    start = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 8 + len(data))
+    width = struct.pack(order + "HHIHH", 256, 3, 1, 15000, 0)
+    height = struct.pack(order + "HHII", 257, 4, 1, 14000)
+    return start + data + struct.pack(order + "H", 2) + width + height + bytes(4)
+
+
+def header_of_webp(kind, data):
+    return b"RIFF" + struct.pack("<I", 1000) + b"WEBP" + kind + struct.pack("<I", 990) + data
+
+
+HEADERS = {  # of photos of 15000 x 14000 pixels
+    "long.jpg": b"\xff\xd8" + (b"\xff\xe2\xff\xff" + bytes(65533)) * 5
+    + struct.pack(">BBHBHHB", 0xFF, 0xC2, 11, 8, 14000, 15000, 1),
+    "intel.tif": header_of_tiff("<"),
+    "motorola.tif": header_of_tiff(">"),
+    "big.tif": header_of_tiff("<", big=True),
+    "lossy.webp": header_of_webp(b"VP8 ", b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", 15000, 14000)),
+    "lossless.webp": header_of_webp(b"VP8L", b"/" + struct.pack("<I", 14999 | 13999 << 14)),
+    "extended.webp": header_of_webp(b"VP8X", bytes(4) + bytes.fromhex("973a00 af3600")),
+    "windows.bmp": b"BM" + bytes(12) + struct.pack("<Iii", 40, 15000, -14000),
+    "old.bmp": b"BM" + bytes(12) + struct.pack("<IHH", 12, 15000, 14000),
+}  # fmt: skip
+
+
+def test_a_photo_of_any_format_with_too_many_pixels_is_not_sent(page, tmp_path, server):
+    asked = len(server.logged)
+    for name, header in HEADERS.items():
+        (tmp_path / name).write_bytes(header + bytes(100))
+        put(page, str(tmp_path / name))
+        said(page, f"{name}: 210 megapixels; this server takes up to 20")
+    assert len(server.logged) == asked
+
+
+def test_headers_that_end_early_are_left_to_the_server(page, tmp_path):
+    for name, header in HEADERS.items():
+        (tmp_path / name).write_bytes(header[:-9])
+        put(page, str(tmp_path / name))
+        wait(page).until(lambda _, name=name: f"{name}: " in find(page, "status").text)
+        wait(page).until(lambda _: "on their way" not in find(page, "status").text)
+        assert "megapixels" not in find(page, "status").text
 
 
 def test_the_map_and_the_other_language(page, paths):
