@@ -17,6 +17,7 @@ DAMAGE = (
     OSError, ValueError, TypeError, SyntaxError, EOFError, MemoryError, struct.error,
     LookupError, RuntimeError, ArithmeticError,
 )  # fmt: skip
+NO_PHOTO = "not a photo of a known format"
 # Starts of files, formats, and what is found within how many last bytes if nothing is missing.
 _SIGNS = (
     (b"\xff\xd8\xff", "JPEG", b"\xff\xd9", 64),
@@ -107,7 +108,7 @@ def diagnosis(
         return "damaged", str(error) or type(error).__name__
     if name:
         return "damaged", f"a {name} file, but damaged"
-    return "damaged", "not a photo of a known format"
+    return "damaged", NO_PHOTO
 
 
 def _may_be_sound(name: str | None, known: bool, file: BinaryIO, image: Image.Image | None) -> bool:

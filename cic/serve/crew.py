@@ -75,15 +75,16 @@ class Crew:
         except TimedOut:
             self._renew(worker)
             late = f"not done in {self.seconds:g} seconds: send it smaller"
-            raise Problem(503, late, RETRY) from None
+            raise Problem(503, late, RETRY, "too-long") from None
         except Lost:
             self._renew(worker)
             if self.is_stopping:
                 raise stopping() from None
-            raise Problem(500, "the photo took more memory than there is for one") from None
+            detail = "the photo took more memory than there is for one"
+            raise Problem(500, detail, code="memory") from None
         self._free(worker)
         if isinstance(found, Failure):
-            raise Problem(*found)
+            raise Problem(found.status, found.detail, code=found.code)
         return found
 
     async def _turn(self) -> Worker:

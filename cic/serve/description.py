@@ -52,11 +52,12 @@ def _parameter(name: str, text: str, **schema: Any) -> dict[str, Any]:
 def _problems() -> dict[str, Any]:
     schema = {
         "type": "object",
-        "required": ["title", "status", "detail", "request"],
+        "required": ["title", "status", "detail", "code", "request"],
         "properties": {
             "title": {"type": "string"},
             "status": {"type": "integer"},
             "detail": {"type": "string"},
+            "code": {"type": "string", "description": "what is wrong, in a word that stays"},
             "request": {"type": "string", "description": "as in the header X-Request-ID"},
         },
     }

@@ -104,7 +104,7 @@ class Guard:
         """The answer to who may not ask, or asks whether it may; raises Problem."""
         if len(self.connections) > MOST:
             full = RETRY | {"Connection": "close"}
-            raise Problem(503, f"more than {MOST} connections: send it again later", full)
+            raise Problem(503, f"more than {MOST} connections: send it again later", full, "busy")
         host = _HOST.fullmatch(headers.get("host", ""))
         if self.local and (not host or (host[1] or host[2]).lower() not in LOCAL):
             raise Problem(421, "this server is asked as localhost alone; --host changes it")

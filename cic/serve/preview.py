@@ -19,6 +19,7 @@ from cic.system.arrays import Array, Bytes, Floats
 
 LONG = 1000  # pixels of the longer side of the page's picture
 COUNT = 5  # colourings to choose from, at most
+NOTES = ("lost", "stretched")  # words of what is noted of a photo, which tell what it is about
 TEMPERATURES = (0.1, 0.4, 0.9, 1.6)  # the page goes between these in straight lines
 
 
@@ -37,7 +38,7 @@ def preview(colorizer: Colorizer, source: InMemory) -> dict[str, Any]:
     found: dict[str, Any] = {
         "width": image.width,
         "height": image.height,
-        "notes": photo.notes,
+        "notes": [_coded(note) for note in photo.notes],
         "gray": _text(_jpeg(_gray(image))),
         "grid": [*light.shape, plain.grid.place],
         "light": _text(light),
@@ -74,6 +75,11 @@ def _choices(plain: Colorizer, logits: Floats, light: Floats) -> dict[str, Any]:
         "unsure": _text(unsure(logits).astype(np.float32)),
         "uncertainty": _text(np.rint(level).astype(np.uint8)),
     }
+
+
+def _coded(note: str) -> dict[str, str | None]:
+    """A note, and a code by which the page translates it; None if it is of no known kind."""
+    return {"detail": note, "code": next((word for word in NOTES if word in note), None)}
 
 
 def _gray(image: Image.Image) -> Bytes:

@@ -7,30 +7,43 @@ from typing import NamedTuple
 
 from cic.colorize.colorizer import NotFinite
 from cic.colorize.hints import Outside
+from cic.photos.damage import NO_PHOTO
 from cic.photos.images import PhotoError
 from cic.serve import log
 from cic.system import errors
 from cic.system.text import said
 
 TYPE = "application/problem+json"
+CODES = {  # what is wrong, in a word that stays: of a status, where no other is given
+    400: "bad-request", 401: "token", 403: "forbidden", 404: "not-found", 405: "bad-method",
+    406: "bad-format", 408: "slow", 413: "too-large", 415: "unsupported", 421: "bad-host",
+    422: "bad-parameter", 429: "busy", 500: "failed", 503: "stopping",
+}  # fmt: skip
 RETRY = {"Retry-After": "2"}  # seconds: about a photo's time
 _NAMED = re.compile(r"^'the photo': ")
 _FLAG = re.compile(r": --max_pixels .*")  # whoever sends a photo does not start the server
 
 
 class Problem(Exception):
-    """An answer that is not what was asked for: status, and a sentence for a person."""
+    """An answer that is not what was asked for: status, a sentence for a person, a code."""
 
-    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, detail: str, headers: dict[str, str] | None = None, code: str = ""
+    ) -> None:
         super().__init__(detail)
         self.status, self.detail, self.headers = status, detail, headers or {}
+        self.code = code or CODES.get(status, "failed")
 
     def body(self, request: str) -> bytes:
         """Problem details with the id of the request."""
-        title = HTTPStatus(self.status).phrase
-        return json.dumps(
-            {"title": title, "status": self.status, "detail": self.detail, "request": request}
-        ).encode()
+        found = {
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "request": request,
+        }
+        return json.dumps(found).encode()
 
 
 def stopping() -> Problem:
@@ -43,6 +56,7 @@ class Failure(NamedTuple):
 
     status: int
     detail: str
+    code: str = ""
 
 
 def failure(error: BaseException) -> Failure:
@@ -56,7 +70,9 @@ def failure(error: BaseException) -> Failure:
         detail = _FLAG.sub("", _NAMED.sub("", said(error)))
         if detail.startswith("too large"):
             return Failure(413, detail)
-        return Failure(400 if error.kind in ("damaged", "truncated") else 415, detail)
+        if error.kind not in ("damaged", "truncated"):
+            return Failure(415, detail)
+        return Failure(400, detail, "not-a-photo" if detail == NO_PHOTO else error.kind)
     if isinstance(error, (errors.SettingError, errors.InputError)):
         return Failure(422, said(error))
     if isinstance(error, MemoryError) or (

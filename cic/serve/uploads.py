@@ -52,7 +52,7 @@ class Uploads:
         body = await self._body(request)
         found = of_form(body, options.get(b"boundary", b"")) if form else Upload(body)
         if not found.photo:
-            raise Problem(400, "there is no photo in the request")
+            raise Problem(400, "there is no photo in the request", code="no-photo")
         return found
 
     def _check(self, size: int) -> None:

@@ -61,7 +61,8 @@ class Server:
         said = json.loads(body)
         assert said["status"] == status
         assert said["request"] == given["X-Request-ID"]
-        assert set(said) == {"title", "status", "detail", "request"}
+        assert set(said) == {"title", "status", "detail", "code", "request"}
+        assert re.fullmatch("[a-z-]+", said["code"])
         assert not re.search(r"/(tmp|home|usr|work|root)|\.py", body.decode())
         return status, said["detail"]
 

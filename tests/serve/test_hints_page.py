@@ -147,6 +147,19 @@ def test_a_list_that_is_none_changes_nothing(hinting, tmp_path):
         assert not listed(hinting)
 
 
+def test_names_of_colours_are_translated_where_they_stand(hinting):
+    page = hinting
+    [swatch, *_] = touch(page, 0.3, 0.4, 0)
+    english, status = swatch.accessible_name, find(page, "status").text
+    click(page, "language")
+    chinese = swatch.accessible_name
+    assert chinese != english
+    assert chinese.partition(",")[2] == english.partition(",")[2]
+    assert find(page, "status").text == f"颜色 1：{chinese.partition(',')[0]}"
+    click(page, "language")
+    assert (swatch.accessible_name, find(page, "status").text) == (english, status)
+
+
 def test_all_of_it_goes_by_keyboard(hinting):
     page = hinting
     places = find(page, "places")

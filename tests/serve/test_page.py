@@ -45,6 +45,10 @@ def test_a_photo_is_seen_in_colour_changed_and_saved(page, paths, downloads):
     assert np.abs(rgb_to_lab(full) - rgb_to_lab(shown))[..., 1:].mean() < 1.5
 
 
+ANSWER = """
+const [status, body] = arguments;
+window.fetch = async () => new Response(JSON.stringify(body), { status });
+"""
 GIVE = """
 const [text, name, kind] = arguments, given = new DataTransfer();
 const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -183,6 +187,37 @@ def test_the_map_and_the_other_language(page, paths):
     names = "return [...document.querySelectorAll('[data-text]')].map(e => e.textContent)"
     assert all(any(letter > "\u4e00" for letter in name) for name in page.execute_script(names))
     find(page, "language").click()
+
+
+def test_what_the_server_says_is_translated_too(page, paths, tmp_path, downloads):
+    """A refusal, its button and a note, and each again when the language is changed."""
+    whole = Path(paths[1]).read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[:-12])
+    put(page, paths[2])
+    said(page, "notes.jpg: not a photo of a known format")
+    button = page.find_element(By.CSS_SELECTOR, "#photos button")
+    find(page, "language").click()
+    said(page, "notes.jpg：不是已知格式的照片")
+    assert button.get_attribute("title") == "notes.jpg：不是已知格式的照片"
+    put(page, str(tmp_path / "cut.png"))
+    said(page, "cut.png：上色完成")
+    assert find(page, "note").text == "200 x 134 像素; 文件已损坏，部分画面缺失"
+    button.click()
+    said(page, "notes.jpg：不是已知格式的照片")
+    find(page, "language").click()
+    said(page, "notes.jpg: not a photo of a known format")
+    assert button.get_attribute("title") == "notes.jpg: not a photo of a known format"
+    page.find_elements(By.CSS_SELECTOR, "#photos button")[1].click()
+    assert find(page, "note").text.endswith("the end is missing")
+
+
+def test_a_code_that_the_page_does_not_know_leaves_the_sentence(page, paths):
+    find(page, "language").click()
+    page.execute_script(ANSWER, 418, {"detail": "I am a teapot", "code": "teapot"})
+    put(page, paths[0])
+    said(page, "old cat.jpg：I am a teapot")
+    find(page, "language").click()
+    said(page, "old cat.jpg: I am a teapot")
 
 
 def test_it_fits_and_loads_nothing_from_elsewhere(page, paths, server):

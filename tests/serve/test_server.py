@@ -149,6 +149,25 @@ def test_what_is_refused_says_why(server, status, said, data, query, headers):
     assert re.search(said, detail), detail
 
 
+@pytest.mark.parametrize(
+    ("code", "data", "headers"),
+    [
+        ("not-a-photo", b"hello, I am a text file", {}),
+        ("truncated", data_of(Image.new("L", (99, 99)), "png")[:60], {}),
+        ("damaged", png(20, 20, b"no deflate"), {}),
+        ("no-photo", b"", {}),
+        ("bad-request", b"no form", {"Content_Type": "multipart/form-data; boundary=x"}),
+        ("too-large", png(60_000, 60_000), {}),
+        ("too-large", bytes(4_000_001), {}),
+        ("unsupported", b"%PDF-1.7 and so on, and so on, and so on", {}),
+        ("forbidden", b"x", {"Origin": "https://evil.example"}),
+    ],
+)
+def test_what_is_wrong_has_a_code(server, code, data, headers):
+    _, _, body = server.ask("POST", "/api/preview", data, **headers)
+    assert json.loads(body)["code"] == code
+
+
 def test_other_paths_methods_and_ids(server):
     assert server.problem("GET", "/api/colorize")[0] == 405
     for path in ("/nothing", "/../setup.cfg", "/%2e%2e/setup.cfg", "/page/main.js", "//etc/passwd"):

@@ -2,7 +2,7 @@
 
 import { Plane, cartesian, hexOf, labOf, nameOf, polar, reach } from "./gamut.js";
 import { hintOf, parse } from "./hints.js";
-import { choices } from "./server.js";
+import { choices, reason } from "./server.js";
 import { text } from "./texts.js";
 
 const STEP = 0.02, FINE = 0.004; // shares of a side that a key moves the cursor by
@@ -152,7 +152,7 @@ export class Chooser {
     try {
       likely = await choices(photo.smallGray, small, () => this.tell("busy", { name: photo.name }));
     } catch (error) {
-      this.tell("failed", { name: photo.name, detail: error.message }, true);
+      this.tell("failed", { name: photo.name, detail: () => reason(error) }, true);
     }
     if (question !== this.question || this.photo !== photo) return;
     $("swatches").setAttribute("aria-busy", "false");
@@ -165,7 +165,6 @@ export class Chooser {
     patch.style.background = color;
     const share = new Intl.NumberFormat(document.documentElement.lang, { style: "percent" }).format(probability);
     button.append(patch, share);
-    button.setAttribute("aria-label", `${text(nameOf(color))}, ${share}`);
     button.addEventListener("click", () => {
       this.aim(labOf(color).slice(1));
       this.choose(color, true);
@@ -202,7 +201,7 @@ export class Chooser {
     else {
       hints.set(list);
       this.chosen ??= list.length - 1;
-      this.tell("hinted", { number: this.chosen + 1, color: text(nameOf(hint.color)) });
+      this.tell("hinted", { number: this.chosen + 1, color: () => text(nameOf(hint.color)) });
     }
     this.changed(stays);
     this.draw();
@@ -270,7 +269,11 @@ export class Chooser {
     const ab = this.slid(), chosen = this.chosen === null ? null : this.photo.hints.list[this.chosen].color;
     put($("picked"), this.plane.place(ab));
     $("hue").setAttribute("aria-valuetext", text(nameOf(hexOf(this.light, ...ab))));
-    for (const swatch of $("swatches").children) swatch.setAttribute("aria-pressed", String(swatch.dataset.color === chosen));
+    for (const swatch of $("swatches").children) {
+      const { color } = swatch.dataset;
+      swatch.setAttribute("aria-pressed", String(color === chosen));
+      swatch.setAttribute("aria-label", `${text(nameOf(color))}, ${swatch.textContent}`);
+    }
   }
 
   /** A line of the list: a button to change a hint, another to remove it. */

@@ -6,8 +6,8 @@ import { Chooser } from "./chooser.js";
 import { Picture, at, numbers } from "./colour.js";
 import { refusal, resultName } from "./files.js";
 import { Hints } from "./hints.js";
-import { Refusal, colorize, info, preview } from "./server.js";
-import { change, text, translate } from "./texts.js";
+import { Refusal, colorize, info, preview, reason } from "./server.js";
+import { change, text, translate, translated } from "./texts.js";
 import { zip } from "./zip.js";
 
 const LONG = 1000, SMALL = 160; // pixels of a longer side: of the picture, of an alternative's
@@ -24,7 +24,7 @@ function tell(name, values, isBad = false) {
 
 function fail(photo, error) {
   if (!(error instanceof Refusal)) console.error(error);
-  photo.failed = ["failed", { name: photo.name, detail: error.message }];
+  photo.failed = ["failed", { name: photo.name, detail: () => reason(error) }];
   refuse(photo);
 }
 
@@ -128,7 +128,7 @@ function show(photo) {
     return;
   }
   const { found } = photo;
-  $("note").textContent = [text("size", found), ...found.notes].join("; ");
+  $("note").textContent = [text("size", found), ...found.notes.map((note) => translated("note", note))].join("; ");
   $("temperature-field").hidden = $("choices").hidden = $("doubt-field").hidden = found.temperature === null;
   if (found.temperature !== null) {
     $("temperature").min = photo.steps[0].temperature;
@@ -207,7 +207,7 @@ async function download(chosen) {
       const blob = await colorize(photo.file, parameters(photo), photo.hints, () => tell("busy", { name: photo.name }));
       made.push({ name: resultName(photo.name, blob.type), blob });
     } catch (error) {
-      tell("failed", { name: photo.name, detail: error.message }, true);
+      tell("failed", { name: photo.name, detail: () => reason(error) }, true);
     }
   }
   if (made.length) save(chosen.length > 1 ? { name: "colorized.zip", blob: await zip(made) } : made[0]);
@@ -258,6 +258,7 @@ function listen() {
   $("language").addEventListener("click", () => {
     change();
     if (told) $("status").textContent = text(...told);
+    for (const photo of photos) if (photo.failed) photo.button.title = text(...photo.failed);
     if (current && !current.failed) show(current);
   });
 }
@@ -268,5 +269,5 @@ try {
   listen();
   $("choose").dataset.ready = "true";
 } catch (error) {
-  tell("failed", { name: "cic", detail: error.message }, true);
+  tell("failed", { name: "cic", detail: () => reason(error) }, true);
 }

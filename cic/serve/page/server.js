@@ -1,13 +1,19 @@
 // Questions to the server.
 
-import { text } from "./texts.js";
+import { text, translated } from "./texts.js";
 
-/** What the server said is wrong: status, and a sentence. */
+/** What the server said is wrong: status, a sentence, and a code that the page translates. */
 export class Refusal extends Error {
-  constructor(status, detail) {
+  constructor(status, { detail, code }) {
     super(detail);
     this.status = status;
+    this.code = code;
   }
+}
+
+/** Why something failed, in the language of now. */
+export function reason({ code, message }) {
+  return translated("problem", { code, detail: message });
 }
 
 async function ask(path, options = {}) {
@@ -17,7 +23,7 @@ async function ask(path, options = {}) {
   try {
     answer = await fetch(path, { ...options, headers: { ...headers, ...options.headers } });
   } catch {
-    throw new Refusal(0, text("away"));
+    throw new Refusal(0, { code: "away" });
   }
   if (answer.ok) return answer;
   if (answer.status === 401) {
@@ -28,7 +34,7 @@ async function ask(path, options = {}) {
     }
   }
   const problem = await answer.json().catch(() => ({ detail: answer.statusText }));
-  throw new Refusal(answer.status, problem.detail);
+  throw new Refusal(answer.status, problem);
 }
 
 /** POST a file, or a form; while the server is busy, `busy()` and again. */

@@ -61,9 +61,9 @@ const ENGLISH = {
   pixels: "{name}: {size} megapixels; this server takes up to {most}",
   heic: "{name}: this server reads no HEIC: save it as JPEG first",
   busy: "{name}: the server is busy; trying again ...",
-  away: "The server does not answer. Is it still running?",
   token: "This server asks for a token:",
   failed: "{name}: {detail}",
+  "problem-away": "The server does not answer. Is it still running?",
 };
 
 const CHINESE = {
@@ -127,17 +127,39 @@ const CHINESE = {
   pixels: "{name}：{size} 百万像素；服务器最多接受 {most}",
   heic: "{name}：服务器不能读 HEIC，请先存为 JPEG",
   busy: "{name}：服务器忙，正在重试……",
-  away: "服务器没有回应，它还在运行吗？",
   token: "此服务器需要令牌：",
   failed: "{name}：{detail}",
+  "problem-away": "服务器没有回应，它还在运行吗？",
+  "problem-no-photo": "文件是空的",
+  "problem-not-a-photo": "不是已知格式的照片",
+  "problem-damaged": "文件已损坏",
+  "problem-truncated": "文件不完整，缺少末尾部分",
+  "problem-unsupported": "服务器不能读这种文件，请先存为 JPEG、PNG 或 TIFF",
+  "problem-too-large": "照片太大，服务器处理不了",
+  "problem-memory": "处理这张照片所需的内存超出了上限",
+  "problem-too-long": "处理时间太长，请把照片缩小后再试",
+  "problem-slow": "上传太慢，已被中断",
+  "problem-busy": "服务器忙，请稍后再试",
+  "problem-stopping": "服务器正在关闭",
+  "problem-token": "需要令牌",
+  "problem-failed": "服务器处理时出错，原因见它的日志",
+  "note-lost": "文件已损坏，部分画面缺失",
+  "note-stretched": "明暗范围较窄，已拉伸到从黑到白",
 };
 
 const LANGUAGES = { en: ENGLISH, zh: CHINESE };
 let language = navigator.language.startsWith("zh") ? "zh" : "en";
 
-/** A text with its {places} filled. */
+/** A text with its {places} filled; a value that is a function gives it in the language of now. */
 export function text(name, values = {}) {
-  return LANGUAGES[language][name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
+  return LANGUAGES[language][name].replace(/\{(\w+)\}/g, (_, key) => {
+    return typeof values[key] === "function" ? values[key]() : values[key];
+  });
+}
+
+/** What the server says, {code, detail}: in this language if that has the code, else as it is. */
+export function translated(kind, { code, detail }) {
+  return LANGUAGES[language][`${kind}-${code}`] ?? detail;
 }
 
 /** Write all texts that stand in the page itself. */
