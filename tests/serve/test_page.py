@@ -15,6 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from cic.colour.lab import lightness, rgb_to_lab
 from cic.photos import images
 from helpers.browser import downloaded, find, move, pixels, put, said, wait
+from helpers.served import TOKEN, Server
 
 pytestmark = pytest.mark.slow
 
@@ -218,6 +219,94 @@ def test_a_code_that_the_page_does_not_know_leaves_the_sentence(page, paths):
     said(page, "old cat.jpg：I am a teapot")
     find(page, "language").click()
     said(page, "old cat.jpg: I am a teapot")
+
+
+@pytest.fixture
+def guarded(browser, tmp_path):
+    """The page of a server that asks for a token, and that server."""
+    (tmp_path / "token").write_text(TOKEN)
+    one = Server("--token_file", tmp_path / "token")
+    browser.get(one.url)
+    wait(browser).until(lambda _: browser.execute_script("return choose.dataset.ready"))
+    yield browser, one
+    one.end()
+
+
+def opened(page):
+    """Wait for the question for the token."""
+    wait(page).until(lambda _: find(page, "ask-token").is_displayed())
+    return find(page, "token")
+
+
+def failed(page):
+    """Texts of the buttons of photos that failed."""
+    wait(page).until(lambda _: "on their way" not in find(page, "status").text)
+    return [one.text for one in page.find_elements(By.CSS_SELECTOR, "#photos .failed")]
+
+
+def several(paths, tmp_path, count=3):
+    """Paths of copies of a photo."""
+    copies = [tmp_path / f"{number}.jpg" for number in range(1, count + 1)]
+    for copy in copies:
+        copy.write_bytes(Path(paths[0]).read_bytes())
+    return list(map(str, copies))
+
+
+def test_the_token_is_asked_for_once_and_again_at_a_click(guarded, paths, tmp_path):
+    page, server = guarded
+    put(page, *several(paths, tmp_path))
+    assert opened(page).get_attribute("type") == "password"
+    find(page, "no-token").click()
+    said(page, "1.jpg: a token is needed (click the photo to try again)")
+    assert failed(page) == [f"{n}.jpg\nTry again" for n in (1, 2, 3)]
+    assert not find(page, "ask-token").is_displayed()
+    assert sum("/api/preview" in line for line in server.logged) == 1
+    page.find_elements(By.CSS_SELECTOR, "#photos button")[1].click()
+    opened(page).send_keys("wrong", Keys.ENTER)
+    wait(page).until(lambda _: find(page, "wrong-token").is_displayed())
+    opened(page).send_keys(TOKEN, Keys.ENTER)
+    said(page, "3.jpg: in colour")
+    assert not failed(page)
+
+
+BREAK = """
+const [status] = arguments, ask = window.fetch;
+window.asked = 0;
+window.mend = () => (window.fetch = ask);
+window.fetch = async () => {
+  window.asked++;
+  if (!status) throw new TypeError("away");
+  return new Response(JSON.stringify({ detail: "not now", code: "new" }), { status });
+};
+"""
+
+
+def test_a_server_that_does_not_answer_is_asked_again_at_a_click(page, paths, tmp_path):
+    page.execute_script(BREAK, 0)
+    put(page, *several(paths, tmp_path))
+    said(page, "1.jpg: The server does not answer. Is it still running? (click the photo")
+    assert len(failed(page)) == 3
+    assert page.execute_script("return asked") == 1
+    page.execute_script("mend()")
+    page.find_elements(By.CSS_SELECTOR, "#photos button")[2].click()
+    said(page, "3.jpg: in colour")
+    assert not failed(page)
+
+
+@pytest.mark.parametrize(("status", "passes"), [(503, True), (502, True), (400, False)])
+def test_what_passes_is_tried_again_at_a_click_alone(page, paths, tmp_path, status, passes):
+    page.execute_script(BREAK, status)
+    put(page, *several(paths, tmp_path))
+    said(page, "3.jpg: not now")
+    assert len(failed(page)) == page.execute_script("return asked") == 3
+    page.execute_script("mend()")
+    page.find_elements(By.CSS_SELECTOR, "#photos button")[1].click()
+    if passes:
+        said(page, "2.jpg: in colour")
+        assert failed(page) == ["1.jpg\nTry again", "3.jpg\nTry again"]
+    else:
+        said(page, "2.jpg: not now")
+        assert failed(page) == ["1.jpg", "2.jpg", "3.jpg"]
 
 
 def test_it_fits_and_loads_nothing_from_elsewhere(page, paths, server):

@@ -22,49 +22,81 @@ function tell(name, values, isBad = false) {
   $("status").classList.toggle("bad", isBad);
 }
 
+/** Refuse a photo, and if it is of no use to ask about others now, those that wait. */
 function fail(photo, error) {
   if (!(error instanceof Refusal)) console.error(error);
-  photo.failed = ["failed", { name: photo.name, detail: () => reason(error) }];
-  refuse(photo);
+  const others = error.isForAll ? photos.filter((one) => one !== photo && isWaiting(one)) : [];
+  for (const one of [...others, photo]) {
+    one.error = error;
+    one.failed = [error.isPassing ? "passing" : "failed", { name: one.name, detail: () => reason(error) }];
+    refuse(one);
+  }
+}
+
+function isWaiting(photo) {
+  return !photo.found && !photo.failed;
 }
 
 function refuse(photo) {
-  photo.button.parentElement.classList.add("failed");
-  photo.button.title = text(...photo.failed);
+  mark(photo);
   tell(...photo.failed, true);
+}
+
+/** Show on a photo's button whether it failed, and may be tried again. */
+function mark({ button, failed, error }) {
+  button.parentElement.classList.toggle("failed", Boolean(failed));
+  button.title = failed ? text(...failed) : "";
+  button.querySelector(".again").hidden = !(failed && error?.isPassing);
+}
+
+/** Try a photo again, and with it those that failed for what was wrong with none of them. */
+function retry(photo) {
+  for (const one of photos.filter((other) => other === photo || other.error?.isForAll)) {
+    one.failed = one.error = null;
+    mark(one);
+  }
+  show(photo);
+  work();
 }
 
 /** Add files, show them gray, and ask for their colours. */
 async function add(files) {
   for (const file of files) {
     const photo = { file, name: file.name || "photo.png", tilt: 0, hints: new Hints() };
-    photos.push(photo);
     photo.button = entry(photo);
-    const why = await refusal(file, limits);
-    if (why) {
-      photo.failed = why;
-      refuse(photo);
-      continue;
-    }
-    try {
-      photo.gray = shrunk(await createImageBitmap(file, { imageOrientation: "from-image" }), LONG);
-      copy(photo.gray, photo.thumbnail);
-    } catch {
-      // this browser does not show it; the server may
-    }
-    if (!current || current.failed) show(photo);
+    photo.failed = await refusal(file, limits);
+    if (!photo.failed) await showGray(photo);
+    photos.push(photo); // from now on it may be sent
+    if (photo.failed) refuse(photo);
+    else if (!current || current.failed) show(photo);
   }
   work();
 }
 
+async function showGray(photo) {
+  try {
+    photo.gray = shrunk(await createImageBitmap(photo.file, { imageOrientation: "from-image" }), LONG);
+    copy(photo.gray, photo.thumbnail);
+  } catch {
+    // this browser does not show it; the server may
+  }
+}
+
 function entry(photo) {
-  const item = document.createElement("li"), button = document.createElement("button"), name = document.createElement("span");
+  const item = document.createElement("li"), button = document.createElement("button");
+  const name = document.createElement("span"), again = document.createElement("span");
   photo.thumbnail = document.createElement("canvas");
   photo.thumbnail.setAttribute("aria-hidden", "true");
   button.type = "button";
   name.textContent = photo.name;
-  button.append(photo.thumbnail, name);
-  button.addEventListener("click", () => (photo.failed ? refuse(photo) : show(photo)));
+  Object.assign(again, { className: "again", hidden: true, textContent: text("again") });
+  again.dataset.text = "again";
+  button.append(photo.thumbnail, name, again);
+  button.addEventListener("click", () => {
+    if (photo.error?.isPassing) retry(photo);
+    else if (photo.failed) refuse(photo);
+    else show(photo);
+  });
   item.append(button);
   $("photos").append(item);
   return button;
@@ -74,7 +106,7 @@ function entry(photo) {
 async function work() {
   if (isBusy) return;
   isBusy = true;
-  for (let photo; (photo = photos.find((one) => !one.found && !one.failed)); ) {
+  for (let photo; (photo = photos.find(isWaiting)); ) {
     tell("waiting", { name: photo.name });
     try {
       await understand(photo, await preview(photo.file, () => tell("busy", { name: photo.name })));
@@ -208,6 +240,7 @@ async function download(chosen) {
       made.push({ name: resultName(photo.name, blob.type), blob });
     } catch (error) {
       tell("failed", { name: photo.name, detail: () => reason(error) }, true);
+      if (error.isForAll) break;
     }
   }
   if (made.length) save(chosen.length > 1 ? { name: "colorized.zip", blob: await zip(made) } : made[0]);
@@ -258,7 +291,7 @@ function listen() {
   $("language").addEventListener("click", () => {
     change();
     if (told) $("status").textContent = text(...told);
-    for (const photo of photos) if (photo.failed) photo.button.title = text(...photo.failed);
+    photos.forEach(mark);
     if (current && !current.failed) show(current);
   });
 }

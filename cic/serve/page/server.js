@@ -1,6 +1,10 @@
 // Questions to the server.
 
-import { text, translated } from "./texts.js";
+import { translated } from "./texts.js";
+import { askForToken } from "./token.js";
+
+const AWAY = 0, TOKEN = 401; // statuses that every photo would get
+const PASSING = [AWAY, TOKEN, 408, 429, 502, 503, 504]; // 502 and 504 are of a proxy
 
 /** What the server said is wrong: status, a sentence, and a code that the page translates. */
 export class Refusal extends Error {
@@ -8,6 +12,16 @@ export class Refusal extends Error {
     super(detail);
     this.status = status;
     this.code = code;
+  }
+
+  /** Whether the same may be done another time. */
+  get isPassing() {
+    return PASSING.includes(this.status);
+  }
+
+  /** Whether it is of no use to ask about other photos now. */
+  get isForAll() {
+    return [AWAY, TOKEN].includes(this.status);
   }
 }
 
@@ -23,13 +37,14 @@ async function ask(path, options = {}) {
   try {
     answer = await fetch(path, { ...options, headers: { ...headers, ...options.headers } });
   } catch {
-    throw new Refusal(0, { code: "away" });
+    throw new Refusal(AWAY, { code: "away" });
   }
   if (answer.ok) return answer;
-  if (answer.status === 401) {
-    const given = prompt(text("token"));
+  if (answer.status === TOKEN) {
+    if (token !== sessionStorage.getItem("token")) return ask(path, options); // it was given meanwhile
+    const given = await askForToken(Boolean(token));
     if (given) {
-      sessionStorage.setItem("token", given.trim());
+      sessionStorage.setItem("token", given);
       return ask(path, options);
     }
   }
