@@ -147,6 +147,25 @@ def test_a_list_that_is_none_changes_nothing(hinting, tmp_path):
         assert not listed(hinting)
 
 
+@pytest.fixture
+def narrow(hinting):
+    """The page on a telephone's screen."""
+    size = {"width": 360, "height": 780, "deviceScaleFactor": 1, "mobile": False}
+    hinting.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    yield hinting
+    hinting.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_touch_brings_all_ways_to_choose_onto_a_small_screen(narrow):
+    page = narrow
+    touch(page, 0.3, 0.4)
+    page.execute_async_script(FRAMES)
+    for name in ("swatches", "gamut", "hue", "strength"):
+        box = "return document.getElementById(arguments[0]).getBoundingClientRect()"
+        place = page.execute_script(box, name)
+        assert 0 <= place["top"] < place["bottom"] <= 780, name
+
+
 def test_names_of_colours_are_translated_where_they_stand(hinting):
     page = hinting
     [swatch, *_] = touch(page, 0.3, 0.4, 0)

@@ -158,6 +158,7 @@ export class Chooser {
     $("swatches").setAttribute("aria-busy", "false");
     $("swatches").replaceChildren(...likely.map((one) => this.swatch(one)));
     this.draw();
+    $("chooser").scrollIntoView({ block: "nearest" }); // the swatches take more room than was there
   }
 
   swatch({ color, probability }) {
