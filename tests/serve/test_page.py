@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from axe_selenium_python import Axe
 from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -202,7 +203,7 @@ def test_what_the_server_says_is_translated_too(page, paths, tmp_path, downloads
     assert button.get_attribute("title") == "notes.jpg：不是已知格式的照片"
     put(page, str(tmp_path / "cut.png"))
     said(page, "cut.png：上色完成")
-    assert find(page, "note").text == "200 x 134 像素; 文件已损坏，部分画面缺失"
+    assert find(page, "note").text == "200 x 134 像素；文件已损坏，部分画面缺失"
     button.click()
     said(page, "notes.jpg：不是已知格式的照片")
     find(page, "language").click()
@@ -256,10 +257,17 @@ def test_the_token_is_asked_for_once_and_again_at_a_click(guarded, paths, tmp_pa
     page, server = guarded
     put(page, *several(paths, tmp_path))
     assert opened(page).get_attribute("type") == "password"
+    axe = Axe(page)
+    axe.inject()
+    found = axe.run()["violations"]
     find(page, "no-token").click()
     said(page, "1.jpg: a token is needed (click the photo to try again)")
     assert failed(page) == [f"{n}.jpg\nTry again" for n in (1, 2, 3)]
     assert not find(page, "ask-token").is_displayed()
+    found += axe.run()["violations"]
+    assert not [(one["id"], one["nodes"][0]["html"]) for one in found]
+    assert find(page, "panel").value_of_css_property("opacity") == "0.5"
+    assert not find(page, "choices").is_displayed()
     assert sum("/api/preview" in line for line in server.logged) == 1
     page.find_elements(By.CSS_SELECTOR, "#photos button")[1].click()
     opened(page).send_keys("wrong", Keys.ENTER)
@@ -267,6 +275,8 @@ def test_the_token_is_asked_for_once_and_again_at_a_click(guarded, paths, tmp_pa
     opened(page).send_keys(TOKEN, Keys.ENTER)
     said(page, "3.jpg: in colour")
     assert not failed(page)
+    assert find(page, "panel").value_of_css_property("opacity") == "1"
+    assert find(page, "choices").is_displayed()
 
 
 BREAK = """

@@ -160,7 +160,7 @@ function show(photo) {
     return;
   }
   const { found } = photo;
-  $("note").textContent = [text("size", found), ...found.notes.map((note) => translated("note", note))].join("; ");
+  $("note").textContent = [text("size", found), ...found.notes.map((note) => translated("note", note))].join(text("and"));
   $("temperature-field").hidden = $("choices").hidden = $("doubt-field").hidden = found.temperature === null;
   if (found.temperature !== null) {
     $("temperature").min = photo.steps[0].temperature;
