@@ -41,7 +41,7 @@ import argparse
 import shlex
 from collections.abc import Sequence
 
-from cic.dataset import preparation, prepare
+from cic.dataset import preparation, shrunk
 from cic.dataset.preparation import Preparation
 from cic.system import console, invocation, shares
 
@@ -62,14 +62,14 @@ def parser() -> argparse.ArgumentParser:
     kind.add_argument(
         "--quality",
         type=console.positive,
-        default=prepare.QUALITY,
+        default=shrunk.QUALITY,
         help="of the JPEG files, 1 to 100 (%(default)s)",
     )
     kind.add_argument(
         "--raw",
         dest="quality",
         action="store_const",
-        const=prepare.RAW,
+        const=shrunk.RAW,
         help="write the pixels as they are: quicker to read, ten times as large",
     )
     add("--invalid", metavar="REPORT", help="leave out what cic invalid found, its .jsonl")
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     args = vars(parser().parse_args(argv))
     del args["max_pixels"]  # it has been set
     args["share"] = shares.chosen(args["share"])
-    found = preparation.prepare_photos(Preparation(**args))
+    found = preparation.prepare(Preparation(**args))
     print(
         f"{args['output']}: {found.photos:,} photos, {found.bytes / 1e6:,.1f} MB; "
         f"{found.fresh:,} of them made now, {found.rate:,.0f} photos/s; {found.failed:,} failed"

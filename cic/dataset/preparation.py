@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from cic.dataset import prepare
+from cic.dataset import shrunk
 from cic.photos import images, sources
 from cic.photos.sources import PhotoFile, PhotoList, report_name
 from cic.system import bounded_json, contents, limits, locks
@@ -30,7 +30,7 @@ class Preparation:
     """How photos are prepared: those of `image_dir`, folders and tar shards, into `output`.
 
     Their short side becomes at most `load_size`, pixels. `shards` is the number of photos in each
-    shard, None for folders of files; `quality` that of the JPEG files, 1 to 100, or prepare.RAW for
+    shard, None for folders of files; `quality` that of the JPEG files, 1 to 100, or shrunk.RAW for
     pixels that nobody needs to decode; `invalid` a report whose photos are left out. `num_workers`
     processes read them, 0 for this one alone. A `share` is one of the photos or, of shards, of
     these; all shares together make what one run makes.
@@ -41,14 +41,14 @@ class Preparation:
     output: str
     load_size: int = 256
     shards: int | None = None
-    quality: int | None = prepare.QUALITY
+    quality: int | None = shrunk.QUALITY
     invalid: str | None = None
     num_workers: int = 0
     share: Share = WHOLE
 
     def __post_init__(self) -> None:
         check_whole(self, load_size=1, shards=1, num_workers=0)
-        if self.quality is not prepare.RAW:
+        if self.quality is not shrunk.RAW:
             check_whole(self, quality=1)
             if self.quality > 100:
                 raise SettingError(f"quality is {self.quality}: it must be 100 or less")
@@ -118,7 +118,7 @@ def _choose(photos: PhotoList, settings: Preparation, progress: Callback | None)
     """
     if settings.invalid is None:
         return range(len(photos))
-    invalid = prepare.invalid_names(settings.invalid)
+    invalid = shrunk.invalid_names(settings.invalid)
     chosen, found = array("q"), set()
     for number, photo in enumerate(photos):
         name = report_name(photo, settings.image_dir)
@@ -166,26 +166,26 @@ def _begin(facts: dict[str, Json], output: str, share: Share) -> None:
 
 
 def _make_shards(
-    pool: Pool[prepare.Made],
-    job: prepare.Job,
+    pool: Pool[shrunk.Made],
+    job: shrunk.Job,
     parts: Sequence[tuple[str, Sequence[int]]],
     say: Callable[[str], object],
-) -> Iterator[prepare.Made]:
+) -> Iterator[shrunk.Made]:
     """Yield Made of each photo, in order, while the shards that are not there are written.
 
     `parts` are each shard's path and the numbers of its photos.
     """
     photos = job.photos
     begin = time.time_ns()
-    there = [prepare.is_whole(path, (photos[i] for i in part), say) for path, part in parts]
+    there = [shrunk.is_whole(path, (photos[i] for i in part), say) for path, part in parts]
     todo = (part for (_, part), done in zip(parts, there) if not done)
     results = pool.map(chain.from_iterable(todo), CHUNK)
     for (path, part), done in zip(parts, there):
-        names = (prepare.target(photos[i], job.quality) for i in part)
+        names = (shrunk.target(photos[i], job.quality) for i in part)
         if done:
-            yield from prepare.read_shard(path, names)
+            yield from shrunk.read_shard(path, names)
         else:
-            yield from prepare.write_shard(path, names, islice(results, len(part)), begin)
+            yield from shrunk.write_shard(path, names, islice(results, len(part)), begin)
 
 
 def _own_parts(
@@ -209,7 +209,7 @@ def _work(
 ) -> Prepared:
     """Prepared of all the chosen photos of the share, but for what is known before."""
     output = None if settings.shards else settings.output
-    job = prepare.Job(photos, settings.load_size, settings.quality, output)
+    job = shrunk.Job(photos, settings.load_size, settings.quality, output)
     found, start = Prepared(), time.perf_counter()
     parts: list[tuple[str, Sequence[int]]] = []
     if settings.shards:
@@ -219,7 +219,7 @@ def _work(
         own = settings.share.of_list(chosen, lambda i: sources.size(photos[i]))
         chosen = array("q", (chosen[n] for n in own))
     with (
-        Pool(settings.num_workers, prepare.make, job) as pool,
+        Pool(settings.num_workers, shrunk.make, job) as pool,
         told(progress, total=len(chosen)) as bar,
     ):
         results = pool.map(chosen, CHUNK)
@@ -239,7 +239,7 @@ def _work(
     return found
 
 
-def prepare_photos(settings: Preparation, progress: Callback | None = None) -> Prepared:
+def prepare(settings: Preparation, progress: Callback | None = None) -> Prepared:
     """Prepare photos as a Preparation says, or go on where an earlier call was stopped: Prepared.
 
     Steps and lines are told to `progress`, see `cic.system.progress`; by default a bar is shown.
@@ -255,10 +255,10 @@ def prepare_photos(settings: Preparation, progress: Callback | None = None) -> P
         reasons = ["no photo to prepare in there", *photos.left_out]
         raise InputError(f"{', '.join(settings.image_dir)}: {'; '.join(reasons)}")
     facts = {name: getattr(settings, name) for name in ("load_size", "shards")}
-    facts["quality"] = "raw" if settings.quality is prepare.RAW else settings.quality
+    facts["quality"] = "raw" if settings.quality is shrunk.RAW else settings.quality
     facts["max_pixels"] = limits.pixel_limit()
-    facts["subsampling"], facts["photos"] = prepare.SUBSAMPLING, len(chosen)
-    facts["fingerprint"] = prepare.fingerprint(photos, chosen, settings.quality)
+    facts["subsampling"], facts["photos"] = shrunk.SUBSAMPLING, len(chosen)
+    facts["fingerprint"] = shrunk.fingerprint(photos, chosen, settings.quality)
     with locks.held(settings.output, settings.share):
         _begin(facts, settings.output, settings.share)
         found = _work(settings, photos, chosen, progress)

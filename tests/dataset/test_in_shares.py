@@ -34,7 +34,7 @@ def tree(folder):
 def test_shares_prepare_what_one_run_prepares_to_the_byte(album, tmp_path, shards):
     def prepare(output, share):
         settings = Preparation(str(album), str(output), 48, shards, share=share)
-        return preparation.prepare_photos(settings, progress=lambda event: None)
+        return preparation.prepare(settings, progress=lambda event: None)
 
     whole = prepare(tmp_path / "one", Share())
     parts = [prepare(tmp_path / "two", share) for share in SHARES]

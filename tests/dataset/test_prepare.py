@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from cic.colour.lab import lightness, rgb_to_lab
-from cic.dataset import prepare
+from cic.dataset import shrunk
 from cic.photos import images, sources
 from cic.system import contents, locks
 from helpers import ROOT, started
@@ -59,7 +59,7 @@ def save(path, rgb, **options):
 
 def prepared(path, load_size=64, **options):
     """The Pillow image that `encode` makes of a photo."""
-    return Image.open(io.BytesIO(prepare.encode(path, load_size, **options)))
+    return Image.open(io.BytesIO(shrunk.encode(path, load_size, **options)))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
@@ -67,8 +67,8 @@ def prepared(path, load_size=64, **options):
 def test_a_photo_that_is_small_already_is_copied(tmp_path, photos, mode, short):
     image = images.shrink(Image.fromarray(photos["coffee"]), short).convert(mode)
     path = save(tmp_path / "x.jpg", image, quality=71, comment=b"hello", exif=b"Exif\0\0")
-    assert prepare.encode(path, 64) == path.read_bytes()
-    assert prepare.encode(path, short - 1) != path.read_bytes()
+    assert shrunk.encode(path, 64) == path.read_bytes()
+    assert shrunk.encode(path, short - 1) != path.read_bytes()
 
 
 def turned():
@@ -109,13 +109,13 @@ def test_a_large_photo_is_shrunk_and_keeps_its_colours(tmp_path, photos):
     path = save(tmp_path / "x.png", photos["astronaut"])
     expected = np.asarray(images.shrink(Image.fromarray(photos["astronaut"]), 256))
     error = {}
-    for quality in (50, prepare.QUALITY):
+    for quality in (50, shrunk.QUALITY):
         result = prepared(path, 256, quality=quality)
         assert result.size == (256, 256)
         assert result.layer[0][1:3] == (1, 1)  # no chroma subsampling
         ab, true = (rgb_to_lab(np.asarray(im)[::4, ::4])[..., 1:] for im in (result, expected))
         error[quality] = np.linalg.norm(ab - true, axis=-1).mean()
-    assert error[prepare.QUALITY] < 1.8 < error[50]
+    assert error[shrunk.QUALITY] < 1.8 < error[50]
 
 
 def test_gray_stays_gray(tmp_path, photos):
@@ -152,8 +152,8 @@ def test_the_decoders_own_scaling_changes_little_of_what_training_sees(tmp_path,
     ],
 )
 def test_no_name_leads_out_of_the_output(name, expected):
-    assert prepare.target(sources.File("folder", name)) == expected
-    raw = prepare.target(sources.File("folder", name), prepare.RAW)
+    assert shrunk.target(sources.File("folder", name)) == expected
+    raw = shrunk.target(sources.File("folder", name), shrunk.RAW)
     assert raw == f"{expected.removesuffix('.jpg') if name.endswith('png') else expected}.pnm"
 
 
@@ -183,10 +183,10 @@ def test_folders_and_shards_become_class_folders_or_shards(run, archive, tmp_pat
         assert f"train.py --image_dir {out}" in done.stdout
     assert tree(tmp_path / "out0") == tree(tmp_path / "out2")
     made = pixels(out)
-    expected = [prepare.target(photo) for photo in sources.photos(archive)]
+    expected = [shrunk.target(photo) for photo in sources.photos(archive)]
     assert list(made) == sorted(expected, key=os.fsencode) if form == FOLDER else expected
     for photo in sources.photos(archive):
-        rgb = made[prepare.target(photo)]
+        rgb = made[shrunk.target(photo)]
         whole = np.asarray(images.shrink(images.open_rgb(photo), 64)).astype(float)
         assert rgb.shape == whole.shape
         assert np.abs(rgb - whole).mean() < 6
@@ -208,7 +208,7 @@ def test_raw_photos_are_what_a_decoder_makes_of_them(run, archive, tmp_path, for
     assert len(made) == 12
     for photo in sources.photos(archive):
         rgb = np.asarray(images.shrink(images.open_rgb(photo, short=64), 64))
-        assert np.array_equal(made[prepare.target(photo, prepare.RAW)], rgb)
+        assert np.array_equal(made[shrunk.target(photo, shrunk.RAW)], rgb)
     if form == FOLDER:
         assert Image.open(tmp_path / "raw" / "n03" / "gray.jpg.pnm").mode == "L"
         assert np.array_equal(made["n03/gray.jpg.pnm"], made["n03/gray.jpg.pnm"][..., [2, 0, 1]])
@@ -333,10 +333,10 @@ def test_two_photos_of_one_name_are_refused_before_anything_is_written(
 
 def test_a_hash_that_two_names_share_is_no_collision(monkeypatch):
     files = [sources.File("a", f"{n}.jpg") for n in range(9)]
-    monkeypatch.setattr(prepare, "_hash", lambda name: 7)
-    assert len(prepare.fingerprint(files, range(9))) == 64
+    monkeypatch.setattr(shrunk, "_hash", lambda name: 7)
+    assert len(shrunk.fingerprint(files, range(9))) == 64
     with pytest.raises(ValueError, match=r"'a/3\.jpg' and 'b/3\.jpg' would both"):
-        prepare.fingerprint([*files, sources.File("b", "3.jpg")], range(10))
+        shrunk.fingerprint([*files, sources.File("b", "3.jpg")], range(10))
 
 
 @pytest.mark.parametrize(
@@ -493,13 +493,13 @@ def test_a_disk_that_is_full_ends_the_run_and_leaves_no_part(archive, tmp_path, 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    job = prepare.Job(sources.PhotoList([archive[0]]), 64, 90, str(tmp_path / "out"))
+    job = shrunk.Job(sources.PhotoList([archive[0]]), 64, 90, str(tmp_path / "out"))
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
-        prepare.make(job, 0)
+        shrunk.make(job, 0)
     assert os.listdir(tmp_path / "out") == []
     monkeypatch.undo()
-    assert prepare.make(job, 0) == prepare.make(job, 0)._replace(fresh=True)
+    assert shrunk.make(job, 0) == shrunk.make(job, 0)._replace(fresh=True)
 
 
 @pytest.mark.parametrize("form", [FOLDER, SHARDS])
@@ -552,12 +552,12 @@ def test_a_run_that_is_killed_at_any_time_is_whole_and_goes_on(run, archive, tmp
     assert run(*where, "--output", "expected").returncode == 0
     expected, out = tree(tmp_path / "expected"), tmp_path / "out"
     kill = "import os, signal, sys, threading, time, runpy\n"
-    kill += "from cic.dataset import prepare\n"
-    kill += "work, delay = prepare.make, float(sys.argv.pop())\n"
+    kill += "from cic.dataset import shrunk\n"
+    kill += "work, delay = shrunk.make, float(sys.argv.pop())\n"
     kill += "def make(job, i):\n    if i == 0: threading.Timer(delay,"
     kill += " lambda: os.kill(os.getpid(), signal.SIGKILL)).start()\n"
     kill += "    time.sleep(0.02)\n    return work(job, i)\n"
-    kill += "prepare.make = make\nsys.argv.pop(0)\nrunpy.run_path(sys.argv[0], run_name='__main__')"
+    kill += "shrunk.make = make\nsys.argv.pop(0)\nrunpy.run_path(sys.argv[0], run_name='__main__')"
     killed = 0
     for delay in (0.05, 0.1, 0.15, 0.2, 0.25):
         shutil.rmtree(out, ignore_errors=True)

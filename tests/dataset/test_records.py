@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from cic.dataset import prepare
+from cic.dataset import shrunk
 from cic.dataset.targets import read_classes
 from cic.photos import shards
 from cic.training import curves
@@ -44,11 +44,11 @@ def test_lines_of_a_log_that_are_none_are_left_out(tmp_path):
 def test_what_is_no_regular_file_is_no_record(tmp_path):
     path = tmp_path / "fifo"
     os.mkfifo(path)
-    for read in (curves.read_log, prepare.invalid_names, read_classes):
+    for read in (curves.read_log, shrunk.invalid_names, read_classes):
         with pytest.raises(OSError, match=r"not a regular file.*fifo"):
             read(str(path))
     os.mkfifo(tmp_path / "shard-0.failed.json")
-    assert prepare._read_failures(str(tmp_path / "shard-0.tar")) == {}
+    assert shrunk._read_failures(str(tmp_path / "shard-0.tar")) == {}
 
 
 @pytest.mark.parametrize("line", [DEEP, "[" * 70 + "]" * 70, '{"kind": 1, "kind": 2}', "1" * 9999])
@@ -56,10 +56,10 @@ def test_a_report_with_a_hostile_line_is_named(tmp_path, line):
     good = json.dumps({"kind": "ok", "removed": True, "path": "näme.jpg"}, ensure_ascii=False)
     path = tmp_path / "report.jsonl"
     path.write_text(f"{good}\n", encoding="utf-8")
-    assert prepare.invalid_names(path) == {"näme.jpg": None}
+    assert shrunk.invalid_names(path) == {"näme.jpg": None}
     path.write_text(f"{good}\n{line}\n{good}\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"report\.jsonl: line 2 is not of such a report"):
-        prepare.invalid_names(path)
+        shrunk.invalid_names(path)
 
 
 def test_the_index_of_a_shard_and_failures_that_are_hostile_are_made_anew(tmp_path):
@@ -71,4 +71,4 @@ def test_the_index_of_a_shard_and_failures_that_are_hostile_are_made_anew(tmp_pa
         (tmp_path / "a.tar.index.json").write_text(text)
         assert [member.name for member in shards.members(shard)[0]] == names
         (tmp_path / "a.failed.json").write_text(text)
-        assert prepare._read_failures(str(shard)) == {}
+        assert shrunk._read_failures(str(shard)) == {}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cic.dataset import prepare, validity
+from cic.dataset import shrunk, validity
 from cic.photos import images, jpeg_scans
 from cic.photos.sources import PhotoList
 
@@ -126,12 +126,12 @@ def test_preparing_leaves_it_out_and_names_it(tmp_path, coffee):
         data = made(coffee, "baseline")
         (tmp_path / f"{share}.jpg").write_bytes(closed(data, share) if share < 1 else data)
     photos = PhotoList([tmp_path])
-    job = prepare.Job(photos, 256, 90, None)
-    lost, whole = (prepare.make(job, i) for i in range(2))
+    job = shrunk.Job(photos, 256, 90, None)
+    lost, whole = (shrunk.make(job, i) for i in range(2))
     assert "0.5.jpg': part of the picture is lost" in lost.failure
     assert whole.failure is None
-    job = prepare.Job(photos, 4096, 90, None)  # copied as they are
-    assert [made.failure is None for made in (prepare.make(job, i) for i in range(2))] == [
+    job = shrunk.Job(photos, 4096, 90, None)  # copied as they are
+    assert [made.failure is None for made in (shrunk.make(job, i) for i in range(2))] == [
         False,
         True,
     ]

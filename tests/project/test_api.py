@@ -162,7 +162,7 @@ def test_photos_are_searched_prepared_and_counted(photo_folder, photos, tmp_path
 
     how = Preparation(photo_folder, tmp_path / "small", load_size=48, invalid=report)
     for fresh in (6, 0):
-        found = preparation.prepare_photos(how, events.append)
+        found = preparation.prepare(how, events.append)
         assert (found.photos, found.fresh, found.failed, found.unread) == (6, fresh, 0, 0)
     assert steps(events) == (6, 6)
     assert any("1 of 7 photos left out" in line for line in lines(events))

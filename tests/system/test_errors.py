@@ -13,7 +13,7 @@ import pytest
 import cic
 from cic.colorize.colorizer import NotFinite
 from cic.colorize.work import colorize_files
-from cic.dataset import prepare, validity
+from cic.dataset import shrunk, validity
 from cic.photos import images
 from cic.photos.damage import PhotoError, Unsupported, failed_on
 from cic.photos.sources import PhotoList
@@ -280,8 +280,8 @@ def test_a_defect_of_one_photo_does_not_end_preparing_or_judging(photos, tmp_pat
     def broken(*_):
         raise KeyError("x")
 
-    monkeypatch.setattr(prepare, "encode", broken)
-    made = prepare.make(prepare.Job(PhotoList([str(tmp_path)]), 64, 90, None), 0)
+    monkeypatch.setattr(shrunk, "encode", broken)
+    made = shrunk.make(shrunk.Job(PhotoList([str(tmp_path)]), 64, 90, None), 0)
     assert "a.png': a defect of this program: KeyError" in made.failure
     assert made.data is None
 
