@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 import paddle
 
+from backends.paddle.device import copied
 from cic.weights.averaging import PREFIX, decay_at
 
 
@@ -39,7 +40,7 @@ class Average:
 
     def state(self):
         """{name: array} to go on from."""
-        return {PREFIX + name: value.numpy().copy() for name, value in self.values.items()}
+        return {PREFIX + name: copied(value) for name, value in self.values.items()}
 
     @paddle.no_grad()
     def load(self, arrays):

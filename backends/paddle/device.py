@@ -69,6 +69,12 @@ def search_kernels(wanted):
         paddle.set_flags({"FLAGS_cudnn_exhaustive_search": wanted and not ordered})
 
 
+def copied(tensor):
+    """Array of a tensor's numbers, copied once, from whichever device."""
+    array = tensor.numpy()
+    return array.copy() if tensor.place.is_cpu_place() else array
+
+
 def moved(array, device):
     """Tensor of an array on a device, without waiting for a GPU.
 

@@ -10,7 +10,7 @@ from paddle import distributed
 
 from backends.paddle.device import moved
 from cic.system import launchers
-from cic.system.errors import ProcessError
+from cic.system.errors import ProcessError, is_out_of_memory, reason
 
 GRACE = 5  # seconds in which the launcher notices, and shows, which process ended first
 
@@ -67,9 +67,10 @@ def _named():
     try:
         yield
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         time.sleep(GRACE)
-        reason = next(filter(str.strip, str(error).splitlines()), type(error).__name__)
-        raise ProcessError(f"another process of this run has ended: {reason}") from None
+        raise ProcessError(f"another process of this run has ended: {reason(error)}") from None
 
 
 def sum_(tensor):

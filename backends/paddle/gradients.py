@@ -58,7 +58,7 @@ class Gradients:
     def clear(self):
         """Forget those of the step before."""
         for parameter in self.parameters:
-            parameter.clear_gradient(set_to_zero=False)
+            parameter.clear_gradient()  # to zeros: Paddle 3.3.1 loses those in buckets if to None
 
     def expect(self):
         """Send them in the backward pass that comes, the last one that adds to them."""

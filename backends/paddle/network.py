@@ -9,7 +9,7 @@ from paddle.autograd import PyLayer
 from paddle.nn import functional as F
 
 from backends.paddle import distributed
-from backends.paddle.device import allow_tf32, moved, resolve_device, search_kernels
+from backends.paddle.device import allow_tf32, copied, moved, resolve_device, search_kernels
 from cic.networks import layers
 from cic.networks.initialize import initialize
 from cic.networks.spectral import EPSILON
@@ -413,7 +413,7 @@ def import_state(net, state):
 
 def export_state(net):
     """Neutral state {name: array} of `net`, in its precision."""
-    return {name: tensor.numpy().copy() for name, tensor in tensors(net).items()}
+    return {name: copied(tensor) for name, tensor in tensors(net).items()}
 
 
 def _tensor(net, array):

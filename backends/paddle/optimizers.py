@@ -6,6 +6,8 @@ The weight decay is coupled, added to the gradient, but for AdamW's.
 import numpy as np
 import paddle
 
+from backends.paddle.device import copied
+
 
 class _Optimizer:
     """What a native optimizer keeps of {neutral name: parameter}; `SLOTS` {ours: Paddle's}.
@@ -32,10 +34,11 @@ class _Optimizer:
         arrays, kept = {"steps": np.array(self.steps)}, self.native.state_dict()
         for name, parameter in self.parameters.items():
             for slot, theirs in self.SLOTS.items():
-                array = kept.get(f"{parameter.name}_{theirs}_0")
-                if array is None:  # before the first step
-                    array = np.zeros(parameter.shape, str(parameter.dtype).removeprefix("paddle."))
-                arrays[f"{slot}/{name}"] = np.array(array)
+                value = kept.get(f"{parameter.name}_{theirs}_0")
+                if value is None:  # before the first step
+                    value = np.zeros(parameter.shape, str(parameter.dtype).removeprefix("paddle."))
+                # It is an array between `load` and the next step.
+                arrays[f"{slot}/{name}"] = (copied if paddle.is_tensor(value) else np.array)(value)
         return arrays
 
     def load(self, arrays):

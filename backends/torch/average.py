@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import torch
 
+from backends.torch.device import copied
 from cic.weights.averaging import PREFIX, decay_at
 
 
@@ -37,7 +38,7 @@ class Average:
 
     def state(self):
         """{name: array} to go on from."""
-        return {PREFIX + n: value.numpy(force=True).copy() for n, value in self.values.items()}
+        return {PREFIX + n: copied(value) for n, value in self.values.items()}
 
     @torch.no_grad()
     def load(self, arrays):

@@ -58,6 +58,12 @@ def search_kernels(wanted):
     torch.backends.cudnn.benchmark = wanted and not ordered
 
 
+def copied(tensor):
+    """Array of a tensor's numbers, copied once, from whichever device."""
+    copy = tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+    return copy.numpy()
+
+
 def moved(array, device):
     """Tensor of an array on a native device, without waiting for a GPU.
 

@@ -10,7 +10,7 @@ from torch import distributed
 
 from backends.torch.device import moved
 from cic.system import launchers
-from cic.system.errors import ProcessError
+from cic.system.errors import ProcessError, is_out_of_memory, reason
 
 # Seconds in which gloo's threads let go of the last tensors. They need the interpreter for it: one
 # that comes when it is ending aborts the process, after the run (PyTorch 2.13.0).
@@ -62,12 +62,11 @@ def _named():
     """A context in which a message that fails says that another process has ended."""
     try:
         yield
-    except torch.cuda.OutOfMemoryError:
-        raise  # it is a RuntimeError
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         time.sleep(GRACE)
-        reason = next(filter(str.strip, str(error).splitlines()), type(error).__name__)
-        raise ProcessError(f"another process of this run has ended: {reason}") from None
+        raise ProcessError(f"another process of this run has ended: {reason(error)}") from None
 
 
 def sum_(tensor):

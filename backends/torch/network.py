@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from backends.torch import distributed
-from backends.torch.device import allow_tf32, moved, resolve_device, search_kernels
+from backends.torch.device import allow_tf32, copied, moved, resolve_device, search_kernels
 from cic.networks import layers
 from cic.networks.initialize import initialize
 from cic.networks.spectral import EPSILON
@@ -293,7 +293,7 @@ def import_state(net, state):
 
 def export_state(net):
     """Neutral state {name: array} of `net`, in its precision."""
-    return {name: tensor.numpy(force=True).copy() for name, tensor in tensors(net).items()}
+    return {name: copied(tensor) for name, tensor in tensors(net).items()}
 
 
 def _tensor(net, array):

@@ -7,6 +7,8 @@ kernels; torch.optim, which calls them, imports its compiler before the first st
 import numpy as np
 import torch
 
+from backends.torch.device import copied
+
 EPSILON = 1e-8  # Adam's, as torch.optim has it
 
 
@@ -43,7 +45,7 @@ class _Optimizer:
         arrays = {"steps": np.array(self.steps)}
         for slot, kept in self.kept.items():
             for name, tensor in kept.items():
-                arrays[f"{slot}/{name}"] = tensor.numpy(force=True).copy()
+                arrays[f"{slot}/{name}"] = copied(tensor)
         return arrays
 
     def load(self, arrays):

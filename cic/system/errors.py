@@ -16,7 +16,9 @@ _OF_THE_MACHINE = {
     if hasattr(errno, name)
 }
 # What frameworks say when there is too little memory: a RuntimeError, or a class of their own.
-_OUT_OF_MEMORY = re.compile("out of memory|can't allocate memory", re.IGNORECASE)
+_OUT_OF_MEMORY = re.compile(
+    "out of memory|can't allocate memory|STATUS_ALLOC_FAILED", re.IGNORECASE
+)
 
 
 class Error(Exception):
@@ -58,6 +60,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that there is too little memory, here or on a device."""
     of_framework = isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))
     return isinstance(error, MemoryError) or bool(of_framework)
+
+
+def reason(error: BaseException) -> str:
+    """The first line of a framework's message, and what NCCL says at its end."""
+    text = str(error)
+    first = next(filter(str.strip, text.splitlines()), type(error).__name__)
+    last = " ".join(text.partition("Last error:")[2].split())
+    return f"{first}: {last}" if last else first
 
 
 def is_expected(error: BaseException) -> bool:
