@@ -24,7 +24,7 @@ _VARIABLE = "OMP_NUM_THREADS"
 # Processes of one launch on this machine share its cores.
 _BESIDE = (
     *("LOCAL_WORLD_SIZE", "PADDLE_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"),
-    "MPI_LOCALNRANKS",
+    *("MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE"),
 )
 
 _asked: int | None = None  # by --threads
