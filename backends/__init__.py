@@ -57,9 +57,9 @@ def launched() -> str | None:
 def get(name: str | None = None, trains: bool = False) -> Any:
     """The backend called "torch", "paddle" or "onnx"; by default the launcher's, or the first.
 
-    If `trains`, it is one that trains. Raises ValueError for an unknown name, one that only runs
-    networks then, or one that is not the launcher's; ImportError, saying what to install, if there
-    is none.
+    If `trains`, it is one that trains. Raises ValueError for an unknown name and, if `trains`, for
+    one that only runs networks or is not the launcher's; ImportError, saying what to install, if
+    there is none.
     """
     if name is None:
         name = launched() or next(iter(available(trains)), None)
@@ -74,8 +74,8 @@ def get(name: str | None = None, trains: bool = False) -> Any:
         raise SettingError(
             f"{name} runs networks and trains none: --backend {' or '.join(names(trains))}"
         )
-    if launched() not in (None, name):
-        raise SettingError(f"started by the launcher of {launched()}, which cannot run {name}")
+    if trains and launched() not in (None, name):
+        raise SettingError(f"started by the launcher of {launched()}, which cannot train {name}")
     if not _is_installed(kind.module):
         raise MissingError(f"backend {name!r} is not installed: pip install {kind.package}")
     return importlib.import_module(f"backends.{name}")

@@ -236,7 +236,7 @@ class Listing(NamedTuple):
         part = replace(part, replaces=self.output is not None)
         if self.output is not None and is_address(self.output):
             storage.check_bucket(self.output)
-            if part.skip_existing and self.jobs[0][1] != self.output:
+            if part.skip_existing and self.jobs and self.jobs[0][1] != self.output:
                 part = replace(part, existing=existing.below(self.output))
         with locked(self.output, self.jobs, part.share):
             done, failed = run_jobs(worker, self.jobs, progress, part)

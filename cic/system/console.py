@@ -36,8 +36,8 @@ class _Parser(argparse.ArgumentParser):
         """End with status 2 and one line, which names what may have been meant."""
         hint = f" (see {self.prog} --help)"
         if asked := _UNKNOWN.search(message):
-            choices = [choice for action in self._actions for choice in action.choices or ()]
-            known = [*self._option_string_actions, *map(str, choices)]
+            choices = re.findall(r"[\w.-]+", message[asked.end() :].partition("choose from")[2])
+            known = list(self._option_string_actions) if asked[1] else choices
             if close := difflib.get_close_matches(asked[1] or asked[2], known, 1):
                 message, hint = message[: asked.end()], f": did you mean {close[0]}?"
         self.exit(2, f"{self.prog}: error: {message}{hint}\n")

@@ -89,9 +89,10 @@ def chosen(flag: Share | None, progress: Callback | None = None) -> Share:
     One of several is said in one line. Raises SettingError if both are there and differ.
     """
     launch = launchers.found()
-    if flag and launch and flag.of != launch.size:
+    if flag and launch and flag != (launch.rank, launch.size):
         raise SettingError(
-            f"--share {flag}: {launch.name} started {launch.size} processes: leave --share out"
+            f"--share {flag}: {launch.name} started process {launch.rank} of {launch.size}: "
+            "leave --share out"
         )
     if launch and not flag:
         tell(f"share {launch.rank} of {launch.size} ({launch.name})", progress)

@@ -72,6 +72,15 @@ def test_an_unknown_backend_is_named():
         backends.get("caffe")
 
 
+@pytest.mark.both
+def test_a_launcher_decides_what_trains_and_lets_any_backend_run(monkeypatch):
+    monkeypatch.setattr(backends, "launched", lambda: "torch")
+    assert backends.get().NAME == "torch"
+    assert backends.get("paddle").NAME == "paddle"
+    with pytest.raises(ValueError, match="by the launcher of torch, which cannot train paddle"):
+        backends.get("paddle", trains=True)
+
+
 def test_a_missing_framework_says_what_to_install(monkeypatch):
     monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="pip install paddlepaddle"):

@@ -264,6 +264,16 @@ def test_only_colorize_takes_addresses(paint, photo_folder, tmp_path, monkeypatc
     assert not list(tmp_path.glob("memory*"))
 
 
+def test_a_store_that_holds_a_film_alone_is_one_line(store, paint, tmp_path, capsys):
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "a.mp4").write_bytes(bytes(100))
+    put(tmp_path / "films")
+    for skip in (False, True):
+        outcome = run(paint, IN, OUT, skip_existing=skip)
+        assert (len(outcome.done), outcome.failed) == (0, 1)
+        assert "a.mp4" in capsys.readouterr().out
+
+
 def test_a_film_is_not_written_to_a_store(paint):
     with pytest.raises(images.PhotoError, match=r"^'a.mp4': a film is read and written on this"):
         film.colorize(paint, "a.mp4", "memory://films/a.mp4")

@@ -180,6 +180,7 @@ def test_python_m_cic_and_the_files_of_a_clone_start_the_same(tmp_path):
     [
         ("--temprature 1", "unrecognized arguments: --temprature: did you mean --temperature?"),
         ("--edges guide", "argument --edges: invalid choice: 'guide': did you mean guided?"),
+        ("--backend tf", "'tf' (choose from 'torch', 'paddle', 'onnx') (see cic colorize --help)"),
         ("--edges zzz", "'zzz' (choose from 'guided', 'bilinear') (see cic colorize --help)"),
         ("--size", "argument --size: expected one argument (see cic colorize --help)"),
     ],

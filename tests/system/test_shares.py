@@ -44,7 +44,7 @@ def test_the_share_of_every_launcher_is_found(name, number, count, local, monkey
     lines = []
     assert shares.chosen(None, lambda event: lines.append(event.message)) == Share(2, 5)
     assert lines == [f"share 2 of 5 ({name})"]
-    assert shares.chosen(Share(0, 5), lines.append) == Share(0, 5)
+    assert shares.chosen(Share(2, 5), lines.append) == Share(2, 5)
 
 
 def test_one_of_one_is_all_and_nothing_is_said(monkeypatch, capsys):
@@ -55,11 +55,12 @@ def test_one_of_one_is_all_and_nothing_is_said(monkeypatch, capsys):
     assert not capsys.readouterr().out
 
 
-def test_a_flag_of_another_division_than_the_launchers_is_refused(monkeypatch):
+@pytest.mark.parametrize("flag", [Share(0, 3), Share(0, 2)])
+def test_a_flag_of_another_share_than_the_launchers_is_refused(monkeypatch, flag):
     monkeypatch.setenv("PMI_RANK", "1")
     monkeypatch.setenv("PMI_SIZE", "2")
-    with pytest.raises(SettingError, match="--share 0/3: mpiexec started 2 processes"):
-        shares.chosen(Share(0, 3))
+    with pytest.raises(SettingError, match=f"--share {flag}: mpiexec started process 1 of 2"):
+        shares.chosen(flag)
 
 
 @pytest.mark.parametrize("text", ["2/2", "1", "0/0", "-1/2", "a/b", "1/2/3", "", "0/2 ", "1.0/2"])
