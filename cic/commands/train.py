@@ -141,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--num_workers",
         type=console.natural,
-        default=2,
+        default=plan.readers(),
         help="processes that read photos (%(default)s)",
     )
     console.add_option(parser)

@@ -43,20 +43,25 @@ class LockedError(Error, OSError):
     """Another run writes into the folder; the message says which, and what to do."""
 
 
+class UnsureError(LockedError):
+    """Its owner was on another machine: whether it is dead is known after SILENT seconds."""
+
+
 @contextmanager
-def held(folder: StrPath, share: Share = WHOLE) -> Iterator[bool]:
+def held(folder: StrPath, share: Share = WHOLE, patient: bool = False) -> Iterator[bool]:
     """A context in which no other run that asks writes into `folder`, which is made if need be.
 
     Other shares of the same division as `share` may. Gives whether an earlier run was killed in it.
     The file is removed at the end, and so is the folder if it was made here and is empty. Of
-    several processes of one run, the first alone asks. Raises LockedError if another run is at
-    work, OSError if the folder cannot be written to.
+    several processes of one run, the first alone asks. One that is `patient` waits where another
+    machine's run may have been killed. Raises LockedError if another run is at work, OSError if the
+    folder cannot be written to.
     """
     refuse(folder)
     made = _missing(folder)
     path = _path(folder, share)
     try:
-        file, before = _take(path, folder)
+        file, before = (_take_in_time if patient else _take)(path, folder)
         ended = threading.Event()
         threading.Thread(target=_beat, args=(path, ended), daemon=True).start()
         try:
@@ -146,6 +151,21 @@ def _missing(folder: StrPath) -> list[str]:
     return missing
 
 
+def _take_in_time(path: str, folder: StrPath) -> tuple[int, dict[str, Json] | None]:
+    """What `_take` gives, once the owner has given no sign for long enough."""
+    until, is_said = time.monotonic() + SILENT + BEAT, False
+    while True:
+        try:
+            return _take(path, folder)
+        except UnsureError as error:
+            if time.monotonic() > until:
+                raise
+            if not is_said:
+                print(f"{error}: waiting for that", file=sys.stderr)
+            is_said = True
+        time.sleep(BEAT / 10)
+
+
 def _take(path: str, folder: StrPath) -> tuple[int, dict[str, Json] | None]:
     """(file descriptor that holds the lock, the dead owner whose file it was, or None)."""
     while True:
@@ -179,7 +199,7 @@ def _refuse_living(file: int, folder: StrPath, is_ours: bool | None) -> dict[str
         return owner
     if _now(folder) - found.st_mtime < SILENT:
         wait = f"; if it was killed, this works again in {SILENT} seconds"
-        raise LockedError(_message(folder, owner) + wait)
+        raise UnsureError(_message(folder, owner) + wait)
     return owner
 
 

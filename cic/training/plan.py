@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from cic import networks
 from cic.networks import Network
+from cic.system import threads
 from cic.system.errors import SettingError
 from cic.system.settings import check_whole
 from cic.training import recipes, runs
@@ -15,6 +16,11 @@ from cic.training.recipes import Recipe
 LISTS = ("image_dir", "val_dir")
 AUTO = "auto"  # continue_train where there is something to go on with
 PATHS = ("model_path", "log_path", "board", "weights", "encoder", "classes", "prior")
+
+
+def readers() -> int:
+    """Processes that read photos, by default: a core each but for one, and 8 at most."""
+    return max(1, min(8, threads.cores() - 1))
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class RunPlan:
     seed: int = 0
     device: str = "auto"
     precision: str = "float32"
-    num_workers: int = 2
+    num_workers: int = field(default_factory=readers)
 
     def __post_init__(self) -> None:
         for name in LISTS:

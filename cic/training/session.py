@@ -242,7 +242,7 @@ class Session:
         """Let no other run write into the folders of this one, as long as `stack` lasts."""
         paths = filter(None, (self.plan.model_path, self.plan.log_path))
         for folder in {os.path.realpath(path): path for path in paths}.values():
-            stack.enter_context(locks.held(folder))
+            stack.enter_context(locks.held(folder, patient=self.is_auto))
 
     def _facts(self, backend: Framework, device: Any, steps: int) -> dict[str, Json]:
         """What the checkpoints say of the run, a JSON object."""

@@ -19,7 +19,7 @@ from cic.system.invocation import named
 from cic.training.losses import smooth_distance
 
 EVERY = 100  # steps between looks
-PHOTOS = 16  # of a batch are looked at
+PHOTOS = 4  # of a batch are looked at: their logits leave a GPU, while all wait
 RECENT = 50  # steps that the loss is the mean of
 
 TAKEN = 0.9  # share of one bin; healthy runs have up to 0.88 for a while, collapsed ones 1

@@ -106,6 +106,24 @@ def test_the_owner_of_another_machine_counts_as_alive_while_it_gives_signs(tmp_p
     assert not path.exists()
 
 
+def test_a_patient_run_waits_for_signs_of_another_machine(tmp_path, monkeypatch, capsys):
+    path = claim(tmp_path / "out")
+    monkeypatch.setattr(locks, "BEAT", 0.5)
+    monkeypatch.setattr(locks, "SILENT", 1)
+    begin = time.monotonic()
+    with locks.held(tmp_path / "out", patient=True) as was_killed:
+        assert was_killed
+        assert time.monotonic() - begin > 0.5
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("if it was killed, this works again in 1 seconds: waiting for that")
+    assert second.endswith("was killed here: going on")
+    path = claim(tmp_path / "out")
+    monkeypatch.setattr(locks, "_now", lambda _: path.stat().st_mtime)  # it gives signs
+    with pytest.raises(locks.UnsureError):  # noqa: SIM117
+        with locks.held(tmp_path / "out", patient=True):
+            pass
+
+
 @pytest.mark.parametrize("content", ["", "{", "[1]", "[" * 100_000, '{"pid": 3}', "\udcff"])
 def test_a_file_that_says_nothing_locks_nobody_out_for_long(tmp_path, content):
     path = tmp_path / locks.NAME
