@@ -1,11 +1,16 @@
 """tools/gpu_check.py: every line runs small on the CPU, and fails where its subject does."""
 
 import json
+import subprocess
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
+from cic.commands import train
+from cic.dataset.batches import PhotoDataset
 from cic.system.errors import SettingError
+from cic.training import checkup, recipes
 from helpers import ROOT, started
 from tools import gpu_check
 from tools.checks import agreement, speed, survival
@@ -125,6 +130,29 @@ def test_a_run_that_waits_for_photos_fails(setting, monkeypatch):
     monkeypatch.setattr(speed, "_copies", lambda *_: None)
     large = Setting(setting.backend, setting.native, "cpu", False, setting.folder)
     assert verdicts(speed.run, large) == [None, False]
+
+
+def test_what_is_too_large_is_too_large_for_every_gpu(setting, monkeypatch):
+    asked = {}
+
+    def note(command, timeout=None, **_):
+        asked.update(command=command, timeout=timeout)
+        return subprocess.CompletedProcess(command, 1, "", "out of memory on gpu: --accumulate 2")
+
+    monkeypatch.setattr(survival.subprocess, "run", note)
+    large = Setting(setting.backend, setting.native, "gpu:0", False, setting.folder)
+    assert verdicts(survival.memory, large) == [True]
+    args = vars(train.parser().parse_args(asked["command"][2:]))
+    settings = {f.name: args[f.name] for f in fields(recipes.Recipe) if args.get(f.name)}
+    recipe = recipes.get(**settings | {"name": "full"})
+    at_once = len(
+        PhotoDataset(args["image_dir"], large.network, recipe.load_size, recipe.crop_size)
+    )
+    recipe = replace(recipe, batch_size=min(at_once, recipe.batch_size))
+    needed = checkup.estimate(large.network, recipe, 1, args["precision"], "gpu:0")
+    assert needed > 1e12
+    assert (args["max_steps"], recipe.init) == (1, "plain")
+    assert asked["timeout"]
 
 
 def test_a_line_that_raises_has_failed_and_hides_no_other(setting, monkeypatch, capsys):

@@ -16,8 +16,12 @@ from tools.checks.setting import PHOTOS, Line, at_most, distance, losses
 TRAIN = os.path.join(os.path.dirname(os.path.dirname(__file__)), "train.py")
 OTHER_FRAMEWORK = 1e-9  # of the weights after a run that went on under it, relative
 SAVED = 5  # seconds from a signal to the end of the process
-PATIENCE = 300  # seconds for a process to begin
-TOO_LARGE = 100_000  # photos at once, which no GPU holds
+PATIENCE = 300  # seconds for a process to begin, or to end by itself
+# Terabytes, the first layer's output alone 275 GB. Weights scaled to the data take as much here.
+TOO_LARGE = (
+    *("--load_size", "8192", "--crop_size", "8192", "--batch_size", "8", "--max_steps", "1"),
+    *("--precision", "float64", "--init", "plain"),
+)
 
 
 def resume(setting):
@@ -114,8 +118,8 @@ def memory(setting):
         yield Line("out of memory", "not run", "the system ends a process that takes too much")
         return
     folder = os.path.join(setting.folder, "large")
-    command = _command(setting, folder, "--batch_size", str(TOO_LARGE))
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = _command(setting, folder, *TOO_LARGE)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     last = (done.stderr.strip().splitlines() or [""])[-1]
     held = done.returncode == 1 and "out of memory on" in last and "--accumulate" in last
     yield Line("out of memory", last, "one line, status 1", held)
