@@ -64,6 +64,7 @@ class Log:
 
     def _begin(self, steps: int) -> None:
         self.total, self.started, self.waited = steps, time.perf_counter(), 0.0
+        self.stepped = self.started  # when the first step ended
         self.losses: deque[float] = deque(maxlen=RECENT)
         self.images = self.steps = self.skipped = 0
         self.reported: set[str] = set()
@@ -91,8 +92,8 @@ class Log:
 
     @property
     def waiting(self) -> float:
-        """Share of the time since the start of this run that it waited for photos."""
-        return self.waited / (time.perf_counter() - self.started)
+        """Share of the time since the first step of this run that it waited for photos."""
+        return self.waited / (time.perf_counter() - self.stepped) if self.waited else 0.0
 
     def timed(self, batches: Iterable[Item]) -> Iterator[Item]:
         """Iterate over `batches`; the time that they take to come is noted."""
@@ -144,6 +145,8 @@ class Log:
             self.losses.append(loss)
         self.images += images
         self.steps += 1
+        if self.steps == 1:
+            self.stepped = time.perf_counter()
         self.told.step(step + 1 - self.told.done)  # those without a photo, too
         if (step + 1) % self.every and step + 1 < self.total:
             return
