@@ -2,7 +2,9 @@
 
 import json
 import subprocess
+import time
 from dataclasses import fields, replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from cic.training import checkup, recipes
 from helpers import ROOT, started
 from tools import gpu_check
 from tools.checks import agreement, speed, survival
-from tools.checks.setting import Setting
+from tools.checks.setting import PHOTOS, Setting
 
 pytestmark = pytest.mark.slow
 SCRIPT = ROOT / "tools" / "gpu_check.py"
@@ -125,11 +127,41 @@ def test_an_empty_batch_that_changes_weights_fails(setting, monkeypatch):
 
 
 def test_a_run_that_waits_for_photos_fails(setting, monkeypatch):
-    figures = {"images_per_second": 5.0, "waiting": 0.3}
-    monkeypatch.setattr(speed.session, "train", lambda *_, **__: figures)
-    monkeypatch.setattr(speed, "_copies", lambda *_: None)
+    monkeypatch.setattr(speed, "fed", lambda *_: (5.0, 0.3))
+    monkeypatch.setattr(speed, "shards", lambda _: PHOTOS)
     large = Setting(setting.backend, setting.native, "cpu", False, setting.folder)
     assert verdicts(speed.run, large) == [None, False]
+
+
+class Quick:
+    """A trainer whose steps of one photo take no time."""
+
+    def step(self, batch, lr):
+        return 0.0, 1, False
+
+
+def late(first, rest):
+    """Batches that come so many seconds late: the first two, and all others."""
+    for n in count():
+        time.sleep(first if n < 2 else rest)
+        yield n
+
+
+def test_what_comes_before_the_steps_that_count_is_no_waiting():
+    rate, waiting = speed.fed(Quick(), late(0.5, 0.01), 1e-3, 2, 0.5)
+    assert rate == pytest.approx(100, rel=0.5)
+    assert waiting > 0.9
+    slow = Quick()
+    slow.step = lambda batch, lr: (time.sleep(0.05), 1)
+    rate, waiting = speed.fed(slow, late(0.5, 0), 1e-3, 2, 0.5)
+    assert rate == pytest.approx(20, rel=0.5)
+    assert waiting < 0.1
+
+
+def test_photos_come_from_shards(setting):
+    photos = setting.dataset(speed.shards(setting))
+    assert len(photos) == 8
+    assert all(".tar" in str(photo) for photo in photos.photos)
 
 
 def test_what_is_too_large_is_too_large_for_every_gpu(setting, monkeypatch):

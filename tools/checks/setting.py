@@ -65,10 +65,14 @@ class Setting:
             "full", options=self.options, batch_size=batch_size, crop_size=self.crop, **changes
         )
 
+    def dataset(self, place):
+        """The photos of a place, as this network and recipe see them."""
+        weights = rebalance.weights(prior.default())
+        return PhotoDataset([place], self.network, 256, self.crop, bin_weights=weights)
+
     @cached_property
     def photos(self):
-        weights = rebalance.weights(prior.default())
-        return PhotoDataset([PHOTOS], self.network, 256, self.crop, bin_weights=weights)
+        return self.dataset(PHOTOS)
 
     @cached_property
     def _crops(self):

@@ -2,9 +2,15 @@
 
 import os
 import shutil
+import sys
 import time
+from itertools import islice
 
-from cic.training import checkup, session
+from cic.dataset.batches import Order
+from cic.dataset.loader import Loader
+from cic.dataset.preparation import Preparation, prepare
+from cic.system import threads
+from cic.training import checkup
 from tools.checks.setting import PHOTOS, Line, at_most
 
 # NVIDIA's data sheets: operations a second of bfloat16 with float32 sums, without sparsity.
@@ -12,7 +18,8 @@ PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12, "RTX 4090
 A_PHOTO = 3  # a training step costs three forward passes
 WAITING = 0.1  # of the time, for photos
 WAITS = 1  # of a step: for the numbers that say whether its gradients are finite
-REPEATS = 200  # of each photograph
+WARM, SECONDS = 50, 60  # steps before the time counts, and how long it does
+REPEATS, IN_A_SHARD = 200, 400  # of each photograph, and photos
 
 
 def step(setting):
@@ -85,28 +92,45 @@ def waits(setting):
 
 
 def run(setting):
-    """A whole run from photos on disk: photos a second, and the time that it waited for them."""
-    steps, size, workers = (4, 2, 1) if setting.is_small else (200, 40, os.cpu_count() or 1)
-    folder = os.path.join(setting.folder, "photos")
-    _copies(folder, 1 if setting.is_small else REPEATS)
-    figures = session.train(
-        setting.backend,
-        folder,
-        progress=lambda event: None,
-        options=setting.options,
-        batch_size=size,
-        crop_size=setting.crop,
-        max_steps=steps,
-        num_workers=workers,
-        precision="float32" if setting.device == "cpu" else "bf16",
-        device=setting.device,
-        model_path=os.path.join(setting.folder, "run"),
-        check=False,
-    )
-    rate, waiting = figures["images_per_second"], figures["waiting"]
-    yield Line(f"run of {steps} steps, {workers} workers", f"{rate:.0f} photos/s", number=rate)
+    """Steps of photos from disk, as a run makes them: photos a second, and the share that waits."""
+    size, warm, seconds = (2, 2, 1) if setting.is_small else (40, WARM, SECONDS)
+    workers = os.cpu_count() or 1
+    recipe = setting.recipe(size)
+    trainer = setting.trainer(recipe, "float32" if setting.device == "cpu" else "bf16")
+    photos = setting.dataset(shards(setting))
+    with Loader(photos, Order(len(photos), size), workers) as loader:
+        batches = loader.batches(0, sys.maxsize)
+        rate, waiting = fed(trainer, batches, recipe.lr, warm, seconds)
+    what = f"steps of {size} photos from disk for {seconds} s, {workers} workers"
+    yield Line(what, f"{rate:.0f} photos/s", number=rate)
     limit = 1 if setting.is_small else WAITING
     yield at_most("share of it that waited for photos", waiting, limit)
+
+
+def fed(trainer, batches, lr, warm, seconds):
+    """(photos a second, share of the time that waits for batches) after `warm` steps."""
+    for batch in islice(batches, warm):
+        trainer.step(batch, lr)
+    photos, waited, start = 0, 0.0, time.perf_counter()
+    now = start
+    while now - start < seconds:
+        batch = next(batches)
+        waited += time.perf_counter() - now
+        photos += trainer.step(batch, lr)[1]
+        now = time.perf_counter()
+    return photos / (now - start), waited / (now - start)
+
+
+def shards(setting):
+    """Folder with tar shards of the demo's photographs, each many times; made once."""
+    output, count = os.path.join(setting.folder, "shards"), 1 if setting.is_small else REPEATS
+    if not os.path.isdir(output):
+        folder = os.path.join(setting.folder, "photos")
+        _copies(folder, count)
+        workers = 0 if setting.is_small else threads.cores()
+        how = Preparation([folder], output, shards=IN_A_SHARD, num_workers=workers)
+        prepare(how, progress=lambda event: None)
+    return output
 
 
 def _copies(folder, count):
