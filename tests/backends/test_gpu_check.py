@@ -133,6 +133,13 @@ def test_a_run_that_waits_for_photos_fails(setting, monkeypatch):
     assert verdicts(speed.run, large) == [None, False]
 
 
+def test_the_photos_leave_a_core_to_the_trainer(setting, monkeypatch):
+    monkeypatch.setattr(speed, "fed", lambda *_: (5.0, 0.0))
+    for cores, workers in ((1, 1), (3, 2)):
+        monkeypatch.setattr(speed.threads, "cores", lambda cores=cores: cores)
+        assert next(speed.run(setting)).what.endswith(f", {workers} workers")
+
+
 class Quick:
     """A trainer whose steps of one photo take no time."""
 

@@ -94,7 +94,7 @@ def waits(setting):
 def run(setting):
     """Steps of photos from disk, as a run makes them: photos a second, and the share that waits."""
     size, warm, seconds = (2, 2, 1) if setting.is_small else (40, WARM, SECONDS)
-    workers = os.cpu_count() or 1
+    workers = max(1, threads.cores() - 1)
     recipe = setting.recipe(size)
     trainer = setting.trainer(recipe, "float32" if setting.device == "cpu" else "bf16")
     photos = setting.dataset(shards(setting))
