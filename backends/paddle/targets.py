@@ -24,6 +24,7 @@ class Targets:
         self.ab = self._fixed(AB, "float64", device)
         self.linear = self._fixed(lab.linear_table(), "float64", device)
         self.whitened = self._fixed(lab.WHITENED.T, "float64", device)
+        self.third = self._fixed(1 / 3, "float64", device)  # a number would be one of 32 bits
         self.lab_from_f = self._fixed(lab.LAB_FROM_F, "float64", device)
         self.weights = None
         if bins.bin_weights is not None:
@@ -61,7 +62,7 @@ class Targets:
     def _f(self, crops, whitened):
         """CIE 15's f of X, Y, Z over white, or of those columns of them."""
         t = self.linear[crops.astype("int64")] @ whitened
-        return paddle.where(t > lab.F_KNEE**3, t ** (1 / 3), lab.F_SLOPE * t + 4 / 29)
+        return paddle.where(t > lab.F_KNEE**3, t**self.third, lab.F_SLOPE * t + 4 / 29)
 
     def _nearest(self, ab):
         """(nearest bins (..., K), nearest first, their squared distances): see `soft_encode`.

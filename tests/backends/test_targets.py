@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cic.colour import prior, rebalance
+from cic.colour import lab, prior, rebalance
 from cic.colour.bins import COUNT
 from cic.colour.distributions import soft_encode
 from cic.dataset.batches import Order, PhotoDataset, make_batch
@@ -85,6 +85,14 @@ def test_inputs_are_the_networks(targets, tensor, crops):
     found = targets(Bins(4)).inputs(tensor(crops)).numpy()
     assert found.shape == (len(crops), 1, 64, 64)
     assert np.abs(found - TINY.inputs(crops)).max() < 1e-6
+
+
+def test_inputs_are_exact_to_64_bits(targets, tensor, crops):
+    t = lab.linear_table()[crops].astype(float) @ lab.WHITENED.T[:, 1].astype(float)
+    f = np.where(t > lab.F_KNEE**3, np.cbrt(t), lab.F_SLOPE * t + 4 / 29)
+    expected = (116 * f - 16 - TINY.mean) / TINY.scale
+    found = targets(Bins(4)).inputs(tensor(crops)).numpy()
+    assert np.abs(found[:, 0] - expected).max() < 1e-12
 
 
 def datasets(photo_folder, **options):
