@@ -16,7 +16,7 @@ from cic.training import checkup, recipes
 from helpers import ROOT, started
 from tools import gpu_check
 from tools.checks import agreement, speed, survival
-from tools.checks.setting import PHOTOS, Setting
+from tools.checks.setting import PHOTOS, Setting, losses
 
 pytestmark = pytest.mark.slow
 SCRIPT = ROOT / "tools" / "gpu_check.py"
@@ -57,6 +57,24 @@ def test_without_a_gpu_nothing_is_run(backend, tmp_path):
     done = started.run(SCRIPT, "--backend", backend.NAME, cwd=tmp_path, fresh=fresh)
     assert done.returncode == 2
     assert f"{backend.NAME}: not run: no GPU" in done.stdout
+
+
+def test_a_gpu_is_checked_as_a_run_uses_it(setting):
+    """Its trainers make inputs and targets of crops; here a CPU does."""
+    recipe = setting.recipe(2)
+    ready = losses(setting.trainer(recipe), setting, 2, 3)
+    on_gpu = Setting(setting.backend, setting.native, "gpu:0", True, setting.folder)
+    assert on_gpu.batch(2).crops.shape == (2, 56, 56, 3)
+    assert on_gpu.empty_batch().crops.shape == (0, 56, 56, 3)
+    assert on_gpu.dataset(PHOTOS).sample(0)[0].dtype == np.uint8
+    found = losses(on_gpu.trainer(recipe, device="cpu"), on_gpu, 2, 3)
+    np.testing.assert_allclose(found, ready, rtol=1e-5)
+
+
+def test_lines_hold_of_crops(setting, monkeypatch):
+    monkeypatch.setattr(Setting, "leaves_targets", True)
+    for check in (agreement.steps, agreement.targets, survival.empty, survival.resume, speed.run):
+        assert False not in verdicts(check, setting), check
 
 
 def test_an_output_that_differs_fails(setting, monkeypatch):

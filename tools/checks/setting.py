@@ -65,23 +65,36 @@ class Setting:
             "full", options=self.options, batch_size=batch_size, crop_size=self.crop, **changes
         )
 
+    @property
+    def leaves_targets(self):
+        """Whether trainers make inputs and targets of crops, as in a run on a GPU."""
+        return self.device != "cpu"
+
     def dataset(self, place):
-        """The photos of a place, as this network and recipe see them."""
+        """The photos of a place, as a run on this device reads them."""
+        photos = self._opened(place)
+        if self.leaves_targets:
+            photos.leave_to_trainer()
+        return photos
+
+    def _opened(self, place):
         weights = rebalance.weights(prior.default())
         return PhotoDataset([place], self.network, 256, self.crop, bin_weights=weights)
 
     @cached_property
     def photos(self):
-        return self.dataset(PHOTOS)
+        """The demo's photographs, with NumPy's inputs and targets."""
+        return self._opened(PHOTOS)
 
     @cached_property
-    def _crops(self):
-        order = Order(len(self.photos), len(self.photos))
-        return [make_batch(self.photos, order, step) for step in range(4)]
+    def _batches(self):
+        photos = self.dataset(PHOTOS)
+        order = Order(len(photos), len(photos))
+        return [make_batch(photos, order, step) for step in range(4)]
 
     def batch(self, size, step=0):
         """Batch of so many crops of the demo's photographs, others at each step."""
-        source = self._crops[step % len(self._crops)]
+        source = self._batches[step % len(self._batches)]
         return source.map(
             lambda array: np.resize(np.roll(array, -step, 0), (size, *array.shape[1:]))
         )
@@ -90,7 +103,10 @@ class Setting:
         """A trainer of the network's first weights, or of `state`."""
         state = initialize(self.network) if state is None else state
         make = (backend or self.backend).Trainer
-        return make(self.network, recipe, state, device or self.device, precision)
+        trainer = make(self.network, recipe, state, device or self.device, precision)
+        if self.leaves_targets:
+            trainer.make_targets(self.photos.target)
+        return trainer
 
     def empty_batch(self):
         """A Batch without photos."""
