@@ -1,7 +1,7 @@
 """tools/gpu_check.py: every line runs small on the CPU, and fails where its subject does."""
 
 import json
-import subprocess
+import sys
 import time
 from dataclasses import fields, replace
 from itertools import count
@@ -15,7 +15,7 @@ from cic.system.errors import SettingError
 from cic.training import checkup, recipes
 from helpers import ROOT, started
 from tools import gpu_check
-from tools.checks import agreement, speed, survival
+from tools.checks import agreement, processes, speed, survival, together
 from tools.checks.setting import PHOTOS, Setting, losses
 
 pytestmark = pytest.mark.slow
@@ -190,16 +190,13 @@ def test_photos_come_from_shards(setting):
 
 
 def test_what_is_too_large_is_too_large_for_every_gpu(setting, monkeypatch):
-    asked = {}
-
-    def note(command, timeout=None, **_):
-        asked.update(command=command, timeout=timeout)
-        return subprocess.CompletedProcess(command, 1, "", "out of memory on gpu: --accumulate 2")
-
-    monkeypatch.setattr(survival.subprocess, "run", note)
+    asked = []
+    monkeypatch.setattr(survival.processes, "status", lambda *given: asked.extend(given) or 1)
+    said = "out of memory on gpu:0: --accumulate 2"
+    monkeypatch.setattr(survival.processes, "last_lines", lambda *_: [said])
     large = Setting(setting.backend, setting.native, "gpu:0", False, setting.folder)
     assert verdicts(survival.memory, large) == [True]
-    args = vars(train.parser().parse_args(asked["command"][2:]))
+    args = vars(train.parser().parse_args(asked[0][2:]))
     settings = {f.name: args[f.name] for f in fields(recipes.Recipe) if args.get(f.name)}
     recipe = recipes.get(**settings | {"name": "full"})
     at_once = len(
@@ -209,7 +206,34 @@ def test_what_is_too_large_is_too_large_for_every_gpu(setting, monkeypatch):
     needed = checkup.estimate(large.network, recipe, 1, args["precision"], "gpu:0")
     assert needed > 1e12
     assert (args["max_steps"], recipe.init) == (1, "plain")
-    assert asked["timeout"]
+
+
+def let_fail(monkeypatch):
+    """Let each process of a check say a line, one as PaddlePaddle's do in a file, and fail."""
+    program = "import os, sys; os.mkdir('logs'); open('logs/workerlog.0', 'w').write('worker: no')"
+    command = [sys.executable, "-c", f"{program}; sys.exit('no such kernel')"]
+    for module in (survival, together):
+        monkeypatch.setattr(module, "_command", lambda *_: command)
+
+
+def test_what_a_process_says_that_fails_is_told(setting, monkeypatch):
+    let_fail(monkeypatch)
+    on_gpu = Setting(setting.backend, setting.native, "gpu:0", True, setting.folder)
+    lines = [*survival.signals(setting), *survival.memory(on_gpu), *together._killed(setting)]
+    assert len(lines) == 4
+    for line in lines:
+        assert line.held is False
+        assert "no such kernel\n" in line.found
+        assert "worker: no" in line.found
+    with pytest.raises(ChildProcessError, match=r"(?s)ended with 1.*no such kernel.*worker: no"):
+        list(together.together(setting))
+
+
+def test_a_process_that_does_not_end_is_ended(setting, monkeypatch):
+    monkeypatch.setattr(processes, "PATIENCE", 0.5)
+    command = [sys.executable, "-c", "import time; time.sleep(1000)"]
+    with pytest.raises(ChildProcessError, match=r"did not end in 0\.5 s"):
+        processes.finish(command, setting.folder)
 
 
 def test_a_line_that_raises_has_failed_and_hides_no_other(setting, monkeypatch, capsys):

@@ -2,21 +2,22 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 
 import backends
 from cic.training import runs
 from cic.weights import reading
+from tools.checks import processes
+from tools.checks.processes import PATIENCE
 from tools.checks.setting import PHOTOS, Line, at_most, distance, losses
 
 TRAIN = os.path.join(os.path.dirname(os.path.dirname(__file__)), "train.py")
 OTHER_FRAMEWORK = 1e-9  # of the weights after a run that went on under it, relative
 SAVED = 5  # seconds from a signal to the end of the process
-PATIENCE = 300  # seconds for a process to begin, or to end by itself
 # Terabytes, the first layer's output alone 275 GB. Weights scaled to the data take as much here.
 TOO_LARGE = (
     *("--load_size", "8192", "--crop_size", "8192", "--batch_size", "8", "--max_steps", "1"),
@@ -78,17 +79,24 @@ def signals(setting):
     """SIGTERM and SIGUSR1 save and end a run."""
     for number in (signal.SIGTERM, signal.SIGUSR1):
         folder = os.path.join(setting.folder, number.name)
-        process = subprocess.Popen(_command(setting, folder), stderr=subprocess.DEVNULL)
-        begun = _wait_for(os.path.join(folder, "log.jsonl"), process)
-        start = time.monotonic()
-        process.send_signal(number)
-        process.wait()
-        seconds, status = time.monotonic() - start, process.returncode
-        step = reading.load(runs.checkpoint_path(folder))[1]["step"] if begun else 0
+        with processes.started(_command(setting, folder), folder) as process:
+            begun = processes.begins(process, partial(_has_logged, folder))
+            start = time.monotonic()
+            process.send_signal(number)
+            status = processes.wait(process)
+            seconds = time.monotonic() - start
+        saved = os.path.exists(runs.checkpoint_path(folder))
+        step = reading.load(runs.checkpoint_path(folder))[1]["step"] if begun and saved else 0
         limit = PATIENCE if setting.is_small else SAVED  # a test knows nothing of the machine
         held = begun and seconds <= limit and step > 0
         found = f"ended after {seconds:.1f} s with {status}, saved at step {step}"
+        found += "" if held else processes.said(folder)
         yield Line(number.name, found, f"<= {limit} s, saved", held, seconds)
+
+
+def _has_logged(folder):
+    path = os.path.join(folder, "log.jsonl")
+    return os.path.exists(path) and os.path.getsize(path) > 0
 
 
 def _command(setting, folder, *more):
@@ -101,25 +109,14 @@ def _command(setting, folder, *more):
     ]
 
 
-def _wait_for(path, process):
-    """Whether the file gets a line while the process runs."""
-    end = time.monotonic() + PATIENCE
-    while process.poll() is None and time.monotonic() < end:
-        if os.path.exists(path) and os.path.getsize(path):
-            return True
-        time.sleep(0.05)
-    process.kill()
-    return False
-
-
 def memory(setting):
     """A run that is too large for the GPU says so in one line."""
     if setting.device == "cpu":
         yield Line("out of memory", "not run", "the system ends a process that takes too much")
         return
     folder = os.path.join(setting.folder, "large")
-    command = _command(setting, folder, *TOO_LARGE)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
-    last = (done.stderr.strip().splitlines() or [""])[-1]
-    held = done.returncode == 1 and "out of memory on" in last and "--accumulate" in last
-    yield Line("out of memory", last, "one line, status 1", held)
+    status = processes.status(_command(setting, folder, *TOO_LARGE), folder)
+    last = "".join(processes.last_lines(os.path.join(folder, processes.ERRORS), 1))
+    held = status == 1 and "out of memory on" in last and "--accumulate" in last
+    found = last if held else processes.ended(status) + processes.said(folder)
+    yield Line("out of memory", found, "one line, status 1", held)

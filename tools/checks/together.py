@@ -3,17 +3,18 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 
 import numpy as np
 
+from tools.checks import processes
+from tools.checks.processes import PATIENCE
 from tools.checks.setting import PHOTOS, Line, apart, at_most
 from tools.checks.survival import TRAIN
 
 NEAR = 1e-7  # relative, of each step's loss in float64
-END, PATIENCE = 40, 300  # seconds in which all processes end after one was killed; of a test
+END = 40  # seconds in which all processes end after one was killed
 UNEVEN = 3  # photos at once of two processes
 LAUNCHERS = {
     "torch": ("torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
@@ -49,12 +50,8 @@ def _losses(setting, count, steps):
     """The loss of each step of a run in so many processes."""
     folder = os.path.join(setting.folder, f"of {count}")
     command = _command(setting, count, folder, "--max_steps", str(steps), "--precision", "float64")
-    subprocess.run(command, capture_output=True, check=True, cwd=setting.folder, env=_alone())
+    processes.finish(command, folder)
     return np.array(_log(folder))
-
-
-def _alone():
-    return os.environ | {"OMP_NUM_THREADS": "1"}  # sums round alike in one process and in two
 
 
 def _log(folder):
@@ -69,27 +66,17 @@ def _killed(setting):
     """SIGKILL of one process ends all, with an error."""
     folder = os.path.join(setting.folder, "killed")
     command = _command(setting, 2, folder, "--num_epochs", "100000")
-    launcher = subprocess.Popen(
-        command,
-        cwd=setting.folder,
-        env=_alone(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        while launcher.poll() is None and len(_log(folder)) < 2:
-            time.sleep(0.1)
+    with processes.started(command, folder) as launcher:
+        begun = processes.begins(launcher, lambda: len(_log(folder)) >= 2)
         start = time.monotonic()
-        os.kill(_trainers(launcher.pid)[-1], signal.SIGKILL)
-        launcher.wait(2 * PATIENCE)
+        if begun:
+            os.kill(_trainers(launcher.pid)[-1], signal.SIGKILL)
+        status = processes.wait(launcher, 2 * PATIENCE)
         seconds = time.monotonic() - start
-    finally:
-        if launcher.poll() is None:
-            os.killpg(launcher.pid, signal.SIGKILL)
-    found = f"all ended after {seconds:.1f} s with {launcher.returncode}"
+    found = f"all ended after {seconds:.1f} s with {status}"
     limit = PATIENCE if setting.is_small else END
-    held = seconds <= limit and launcher.returncode != 0
+    held = begun and seconds <= limit and status != 0
+    found += "" if held else processes.said(folder)
     yield Line("SIGKILL of one of two processes", found, f"<= {limit} s, an error", held, seconds)
 
 
