@@ -31,6 +31,7 @@ CHECKS = (
     survival.resume, survival.empty, survival.signals, survival.memory, together.together,
 )  # fmt: skip
 LINES = {function.__name__: function for function in CHECKS}  # Setting -> lines
+ON = {True: "on", False: "off"}
 VERDICTS = {True: "held", False: "FAILED", None: ""}
 
 
@@ -57,7 +58,24 @@ def native(backend):
 def facts(setting):
     """{what: value} of the machine, the build and the GPU."""
     found = {"cic": cic.__version__, "Python": platform.python_version()}
-    return found | {"system": platform.platform()} | setting.native.facts(setting.device)
+    found |= {"system": platform.platform()} | setting.native.facts(setting.device)
+    return found | {"TF32": tf32(setting)}
+
+
+def tf32(setting):
+    """Whether the framework says, after a step in each precision, that float32 is TF32."""
+    found = []
+    for precision in ("float32", "tf32"):
+        try:
+            setting.trainer(setting.recipe(2), precision).step(setting.batch(2), 0.0)
+        except SettingError:  # the device has none
+            continue
+        except Exception as error:  # the lines say what does not train here
+            found.append(f"in {precision} {type(error).__name__}")
+            continue
+        products, convolutions = map(ON.get, setting.native.tf32())
+        found.append(f"in {precision} products {products}, convolutions {convolutions}")
+    return "; ".join(found)
 
 
 def checked(name, setting):

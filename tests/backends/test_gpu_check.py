@@ -1,5 +1,6 @@
 """tools/gpu_check.py: every line runs small on the CPU, and fails where its subject does."""
 
+import importlib
 import json
 import sys
 import time
@@ -50,6 +51,7 @@ def test_all_holds_on_the_cpu(backend, tmp_path):
     for name in ("an empty batch", *others):
         assert lines[name]["held"] is True
     assert "framework" in found["facts"]
+    assert found["facts"]["TF32"] == "in float32 products off, convolutions off"
 
 
 def test_without_a_gpu_nothing_is_run(backend, tmp_path):
@@ -57,6 +59,18 @@ def test_without_a_gpu_nothing_is_run(backend, tmp_path):
     done = started.run(SCRIPT, "--backend", backend.NAME, cwd=tmp_path, fresh=fresh)
     assert done.returncode == 2
     assert f"{backend.NAME}: not run: no GPU" in done.stdout
+
+
+def test_tf32_is_read_back(setting, monkeypatch):
+    """Whatever was set before: a step sets what its precision wants."""
+    module = importlib.import_module(f"backends.{setting.backend.NAME}.device")
+    module.allow_tf32(True)
+    assert setting.native.tf32() == (True, True)
+    assert gpu_check.facts(setting)["TF32"] == "in float32 products off, convolutions off"
+    monkeypatch.setattr(setting.native, "tf32", lambda: (False, True))
+    assert gpu_check.facts(setting)["TF32"] == "in float32 products off, convolutions on"
+    monkeypatch.setattr(Setting, "batch", lambda *_: 1 / 0)
+    assert gpu_check.facts(setting)["TF32"] == "in float32 ZeroDivisionError"
 
 
 def test_a_gpu_is_checked_as_a_run_uses_it(setting):

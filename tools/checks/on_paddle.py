@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 
 import paddle
+from paddle.base import core
 
 from backends.paddle import device
 from backends.paddle.targets import Targets
@@ -14,6 +15,13 @@ def facts(on):
     """{what: value} of the build and the GPU."""
     found = {"framework": f"PaddlePaddle {paddle.__version__}"} | device.facts(on)
     return {name: str(value) for name, value in found.items() if value}
+
+
+def tf32():
+    """Whether float32 is TF32 now, (in products of matrices, in convolutions)."""
+    if not hasattr(core, "get_cublas_switch"):  # Paddle before 3.3 without CUDA
+        return False, False
+    return core.get_cublas_switch(), core.get_cudnn_switch()
 
 
 def gpus():

@@ -17,6 +17,11 @@ def facts(on):
     return {name: str(value) for name, value in found.items() if value}
 
 
+def tf32():
+    """Whether float32 is TF32 now, (in products of matrices, in convolutions)."""
+    return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+
 def gpus():
     """How many GPUs there are."""
     return torch.cuda.device_count()
