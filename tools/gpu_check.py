@@ -28,7 +28,8 @@ from tools.checks.setting import Line, Setting
 CHECKS = (
     agreement.logits, agreement.targets, agreement.steps, agreement.precisions, agreement.layers,
     speed.step, speed.waits, speed.run,
-    survival.resume, survival.empty, survival.signals, survival.memory, together.together,
+    survival.resume, survival.empty, survival.signals, survival.memory,
+    together.together, together.scaling,
 )  # fmt: skip
 LINES = {function.__name__: function for function in CHECKS}  # Setting -> lines
 ON = {True: "on", False: "off"}

@@ -2,10 +2,12 @@
 
 import importlib
 import json
+import os
 import sys
 import time
 from dataclasses import fields, replace
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,15 +34,15 @@ def verdicts(check, setting):
     return [line.held for line in check(setting)]
 
 
-# A process that trains takes seconds to start, and what a backend has of its own in these two
+# A process that trains takes seconds to start, and what a backend has of its own in these three
 # checks, its launcher, test_distributed.py takes from them.
-ONCE = {"torch": "together", "paddle": "signals"}
+ONCE = {"torch": {"together"}, "paddle": {"signals", "scaling"}}
 
 
 @pytest.mark.both
 def test_all_holds_on_the_cpu(backend, tmp_path):
     command = [SCRIPT, "--backend", backend.NAME, "--device", "cpu", "--output", "check.json"]
-    names = gpu_check.LINES.keys() - {ONCE[backend.NAME]}
+    names = gpu_check.LINES.keys() - ONCE[backend.NAME]
     done = started.run(*command, *names, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].endswith(" held, 0 failed")
@@ -220,6 +222,34 @@ def test_what_is_too_large_is_too_large_for_every_gpu(setting, monkeypatch):
     needed = checkup.estimate(large.network, recipe, 1, args["precision"], "gpu:0")
     assert needed > 1e12
     assert (args["max_steps"], recipe.init) == (1, "plain")
+
+
+def test_two_gpus_are_compared_with_one(setting, monkeypatch):
+    """A run of two processes that is 1.5 times as fast, and starts in 10 s."""
+    seen = []
+
+    def run(command, folder):
+        size = int(command[len(command) - command[::-1].index("--batch_size")])
+        seen.append((size, command))
+        times = {1: 10, 4: 14} if size == 40 else {1: 10, 4: 10 + 16 / 3}
+        entries = [
+            {"step": 100 * n, "loss": 1, "images_per_second": 100 * n * size / seconds}
+            for n, seconds in times.items()
+        ]
+        os.makedirs(folder)
+        Path(folder, "log.jsonl").write_text("\n".join(map(json.dumps, entries)))
+
+    monkeypatch.setattr(together.processes, "finish", run)
+    monkeypatch.setattr(together, "shards", lambda _: "shards")
+    monkeypatch.setattr(setting.native, "gpus", lambda: 2)
+    on_gpu = Setting(setting.backend, setting.native, "gpu:0", False, setting.folder)
+    [line] = together.scaling(on_gpu)
+    assert [size for size, _ in seen] == [40, 80]
+    assert line.number == pytest.approx(1.5)
+    assert "3000 photos/s of one, 4500 of two" in line.found
+    monkeypatch.setattr(setting.native, "gpus", lambda: 1)
+    [line] = together.scaling(on_gpu)
+    assert line.found == "not run"
 
 
 def let_fail(monkeypatch):

@@ -8,14 +8,17 @@ import time
 
 import numpy as np
 
+from cic.system import threads
 from tools.checks import processes
 from tools.checks.processes import PATIENCE
 from tools.checks.setting import PHOTOS, Line, apart, at_most
+from tools.checks.speed import shards
 from tools.checks.survival import TRAIN
 
 NEAR = 1e-7  # relative, of each step's loss in float64
 END = 40  # seconds in which all processes end after one was killed
 UNEVEN = 3  # photos at once of two processes
+IN_AN_EPOCH = 20  # times all shards: each epoch ends with a checkpoint, which takes time
 LAUNCHERS = {
     "torch": ("torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
     "paddle": ("paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", "logs"),
@@ -32,6 +35,38 @@ def together(setting):
     what = f"{steps} steps of {UNEVEN} photos in two processes, float64, against one"
     yield at_most(what, apart(two, one), NEAR)
     yield from _killed(setting)
+
+
+def scaling(setting):
+    """Photos a second of one process and of two, each with as large a part of a batch."""
+    if not setting.is_small and setting.native.gpus() < 2:
+        yield Line("photos/s of two processes", "not run", "there is one GPU")
+        return
+    one, two = (_rate(setting, count) for count in (1, 2))
+    found = f"{one:.0f} photos/s of one, {two:.0f} of two: {two / one:.2f} times as many"
+    yield Line("photos/s of two processes", found, number=two / one)
+
+
+def _rate(setting, count):
+    """Photos a second of a run in so many processes after its first steps."""
+    part, warm, steps = (2, 2, 4) if setting.is_small else (40, 100, 400)
+    places = [shards(setting)] * (1 if setting.is_small else IN_AN_EPOCH)
+    workers = max(1, (threads.cores() - 1) // count)
+    folder = os.path.join(setting.folder, f"speed of {count}")
+    command = _command(
+        *(setting, count, folder, "--image_dir", *places, "--batch_size", str(part * count)),
+        *("--num_workers", str(workers), "--max_steps", str(steps), "--loss_step", str(warm)),
+        *("--precision", "float32" if setting.device == "cpu" else "bf16"),
+    )
+    processes.finish(command, folder)
+    return rate_between(_entries(folder), part * count)
+
+
+def rate_between(entries, size):
+    """Photos a second between the first and the last entry of a log, in batches of `size`."""
+    photos = np.array([entry["step"] * size for entry in entries])
+    seconds = photos / [entry["images_per_second"] for entry in entries]
+    return float((photos[-1] - photos[0]) / (seconds[-1] - seconds[0]))
 
 
 def _command(setting, count, folder, *more):
@@ -55,11 +90,16 @@ def _losses(setting, count, steps):
 
 
 def _log(folder):
+    return [entry["loss"] for entry in _entries(folder)]
+
+
+def _entries(folder):
+    """The entries of a run's log that tell of a step."""
     path = os.path.join(folder, "log.jsonl")
     if not os.path.exists(path):
         return []
     with open(path, encoding="utf-8") as file:
-        return [entry["loss"] for entry in map(json.loads, file) if "loss" in entry]
+        return [entry for entry in map(json.loads, file) if "loss" in entry]
 
 
 def _killed(setting):
