@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from io import FileIO
 from typing import NamedTuple
 
-from cic.system import bounded_json
+from cic.system import bounded_json, locks
 from cic.system.errors import FileError, InputError
 from cic.system.files import check
 from cic.system.regular import open_regular
@@ -49,21 +49,30 @@ class Manifest:
 def opened(path: str) -> Iterator[Manifest]:
     """The Manifest at `path`, new or of an earlier run; what a kill left of a line is removed.
 
-    Raises InputError if another file is there, FileError if it cannot be written.
+    Raises InputError if another file is there, LockedError if another run has it open, FileError
+    if it cannot be written.
     """
     check(path)
-    known, size = _read(path) if os.path.lexists(path) else (frozenset(), 0)
+    if os.path.lexists(path):
+        open_regular(path).close()  # a pipe is refused, and would make us wait below
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open(path, "ab", buffering=0) as file:
+    with open(path, "a+b", buffering=0) as file:
+        if locks.lock(file.fileno()) is None:
+            raise locks.LockedError(
+                f"{path}: another run writes this manifest: "
+                "wait until it ends, or choose another --manifest"
+            )
+        known, size = _read(file, path)
         if os.fstat(file.fileno()).st_size > size:
             file.truncate(size)
         yield Manifest(path, file, known)
 
 
-def _read(path: str) -> tuple[frozenset[int], int]:
+def _read(manifest: FileIO, path: str) -> tuple[frozenset[int], int]:
     """(hashes of the results that are said to be made, bytes of whole lines)."""
     known, size = set(), 0
-    with open_regular(path) as file:
+    manifest.seek(0)
+    with open(manifest.fileno(), "rb", closefd=False) as file:
         for line in file:
             if not line.endswith(b"\n") and line.startswith(b'{"source": '):
                 break  # of a run that was stopped by a full disk

@@ -117,7 +117,7 @@ def _free(path: str, folder: StrPath) -> bool:
             file = _open(path, folder, 0)
         except FileNotFoundError:
             return False
-        if (is_ours := _lock(file)) is not None or time.monotonic() > until:
+        if (is_ours := lock(file)) is not None or time.monotonic() > until:
             break
         os.close(file)
         time.sleep(GLANCE / 20)
@@ -175,7 +175,7 @@ def _take(path: str, folder: StrPath) -> tuple[int, dict[str, Json] | None]:
         except FileNotFoundError:
             continue
         try:
-            is_ours = _lock(file)
+            is_ours = lock(file)
             if not _is_there(path, file):  # its owner has just removed it
                 os.close(file)
                 continue
@@ -217,7 +217,7 @@ def _open(path: str, folder: StrPath, more: int = os.O_CREAT) -> int:
     return file
 
 
-def _lock(file: int) -> bool | None:
+def lock(file: int) -> bool | None:
     """Whether flock works and the lock is ours: None if it is another's, False if it does not."""
     if fcntl is None:
         return False

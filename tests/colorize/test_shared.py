@@ -15,10 +15,12 @@ from cic.colorize import joblist, jobs
 from cic.colorize.batch import Part, Pictures
 from cic.colorize.colorizer import Colorizer
 from cic.colorize.joblist import Jobs, Places, Relations
+from cic.colorize.manifest import Line, opened
 from cic.colorize.settings import DEFAULTS
 from cic.colorize.work import colorize_files
 from cic.photos import images
 from cic.system.errors import InputError
+from cic.system.locks import LockedError
 from cic.system.shares import Share
 from helpers import ROOT, started
 
@@ -148,6 +150,22 @@ def test_a_file_that_is_no_manifest_is_not_written_to(paint, album, tmp_path):
         listing.colorize(paint, part=Part(manifest=str(other)))
     assert other.read_text() == "mine\n"
     assert not paint.seen
+
+
+def test_a_manifest_that_another_run_writes_is_refused(tmp_path):
+    path = str(tmp_path / "out.jsonl")
+    line = Line("a.png", "out/a.png", 1.0, None)
+    with opened(path) as first:
+        first.add(line)
+        with (
+            pytest.raises(LockedError, match=r"out\.jsonl: another run writes this manifest"),
+            opened(path),
+        ):
+            pass
+        first.add(line)
+    with opened(path) as later:
+        assert later.has("out/a.png")
+    assert lines_of(tmp_path / "out.jsonl") == [line._asdict()] * 2
 
 
 def test_a_photo_with_alternatives_is_there_when_the_last_of_its_pictures_is(
