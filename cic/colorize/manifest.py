@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from io import FileIO
 from typing import NamedTuple
 
+from cic.photos import sources
 from cic.system import bounded_json, locks
 from cic.system.errors import FileError, InputError
 from cic.system.files import check
@@ -49,9 +50,14 @@ class Manifest:
 def opened(path: str) -> Iterator[Manifest]:
     """The Manifest at `path`, new or of an earlier run; what a kill left of a line is removed.
 
-    Raises InputError if another file is there, LockedError if another run has it open, FileError
-    if it cannot be written.
+    Raises InputError if another file is there or the name is that of a photo or film, LockedError
+    if another run has it open, FileError if it cannot be written.
     """
+    if os.path.splitext(path)[1].lower() in (*sources.EXTENSIONS, *sources.FILMS):
+        raise InputError(
+            f"{path}: is the name of a photo or film, which might be a result: "
+            "choose another --manifest, such as coloured.jsonl"
+        )
     check(path)
     if os.path.lexists(path):
         open_regular(path).close()  # a pipe is refused, and would make us wait below

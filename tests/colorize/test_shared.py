@@ -152,6 +152,16 @@ def test_a_file_that_is_no_manifest_is_not_written_to(paint, album, tmp_path):
     assert not paint.seen
 
 
+@pytest.mark.parametrize("name", ["chelsea.webp", "film.MP4"])
+def test_a_manifest_that_might_be_a_result_is_refused(paint, album, tmp_path, name):
+    path = tmp_path / "out" / name
+    listing = jobs.find([str(album)], str(tmp_path / "out"))
+    with pytest.raises(InputError, match=rf"{name}: is the name of a photo or film"):
+        listing.colorize(paint, part=Part(manifest=str(path)))
+    assert not path.exists()
+    assert not paint.seen
+
+
 def test_a_manifest_that_another_run_writes_is_refused(tmp_path):
     path = str(tmp_path / "out.jsonl")
     line = Line("a.png", "out/a.png", 1.0, None)
