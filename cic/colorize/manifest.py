@@ -14,6 +14,7 @@ from cic.system.files import check
 from cic.system.regular import open_regular
 
 FIELDS = ("source", "result", "seconds", "error")
+_START = b'{"source": "'  # of each line
 
 
 class Line(NamedTuple):
@@ -80,7 +81,7 @@ def _read(manifest: FileIO, path: str) -> tuple[frozenset[int], int]:
     manifest.seek(0)
     with open(manifest.fileno(), "rb", closefd=False) as file:
         for line in file:
-            if not line.endswith(b"\n") and line.startswith(b'{"source": '):
+            if not line.endswith(b"\n") and line[: len(_START)] == _START[: len(line)]:
                 break  # of a run that was stopped by a full disk
             try:
                 entry = bounded_json.loads(line)

@@ -162,6 +162,19 @@ def test_a_manifest_that_might_be_a_result_is_refused(paint, album, tmp_path, na
     assert not paint.seen
 
 
+@pytest.mark.parametrize("torn", [b"{", b'{"sou', b'{"source": "', b'{"source": "b.pn'])
+def test_what_a_full_disk_leaves_of_a_line_is_removed(tmp_path, torn):
+    path = tmp_path / "out.jsonl"
+    line = Line("a.png", "out/a.png", 1.0, None)
+    with opened(str(path)) as first:
+        first.add(line)
+    whole = path.read_bytes()
+    path.write_bytes(whole + torn)
+    with opened(str(path)) as later:
+        assert later.has("out/a.png")
+    assert path.read_bytes() == whole
+
+
 def test_a_manifest_that_another_run_writes_is_refused(tmp_path):
     path = str(tmp_path / "out.jsonl")
     line = Line("a.png", "out/a.png", 1.0, None)
