@@ -332,7 +332,8 @@ def evaluate(
     card |= {"classifiers": dict(recognisers.facts), "skipped": problems}
     card |= {name: len(noted) for name, noted in notes.items()}
     if not study.share.is_whole:
-        return Evaluated(*joining.of_share(study.share, rows, card), {}, [], not problems)
+        photos = joining.all_photos(study.image_dir, study.names)
+        return Evaluated(*joining.of_share(study.share, rows, card, photos), {}, [], not problems)
     found, text, written = _draw_figures(rows, colorizers, card)
     kept = still_there(paths, before, progress)
     if kept:

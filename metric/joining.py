@@ -1,10 +1,12 @@
 """A run in shares: what each leaves, and all of it put together."""
 
+import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from cic.system.errors import InputError
-from cic.system.shares import Share
+from cic.system.shares import Share, size_of_file
 from cic.system.typing import Json
 from metric import heaviest, ledger, measuring, protocol, record, summary
 from metric.evaluation import Row
@@ -23,13 +25,27 @@ class Joined(NamedTuple):
     complete: bool
 
 
+def all_photos(folder: str, names: Sequence[str]) -> dict[str, Json]:
+    """What tells one list of photos from another: how many, and a hash of their names and sizes."""
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(os.fsencode(name) + b"\0%d\0" % size_of_file(os.path.join(folder, name)))
+    return {"count": len(names), "sha256": digest.hexdigest()}
+
+
 def of_share(
-    share: Share, rows: Mapping[str, Ledger], card: Mapping[str, Json]
+    share: Share,
+    rows: Mapping[str, Ledger],
+    card: Mapping[str, Json],
+    photos: Mapping[str, Json],
 ) -> tuple[dict[str, str | bytes], str]:
-    """({file name: content}, a line) of what a share measured, for `merge`; `card` says how."""
+    """({file name: content}, a line) of what a share measured, for `merge`; `card` says how.
+
+    `photos` are those of all shares, see `all_photos`.
+    """
     file = share.own("evaluation.npz")
     line = f"{card['count']:,} photos of share {share} measured: {file}\n"
-    return {file: ledger.pack(rows, {"share": share, "card": card})}, line
+    return {file: ledger.pack(rows, {"share": share, "card": card, "photos": photos})}, line
 
 
 def merge(paths: Sequence[str]) -> Joined:
@@ -43,6 +59,7 @@ def merge(paths: Sequence[str]) -> Joined:
     try:
         found = [Share(*held["share"]) for _, held in parts]
         cards = [held["card"] for _, held in parts]
+        photos = [held["photos"] for _, held in parts]
         terms = [protocol.conditions(card) | {"rows": card["rows"]} for card in cards]
     except (KeyError, TypeError):
         raise InputError(
@@ -51,6 +68,12 @@ def merge(paths: Sequence[str]) -> Joined:
     if sorted(found) != [Share(number, len(found)) for number in range(found[0].of)]:
         there = ", ".join(map(str, sorted(found)))
         raise InputError(f"{all_of_them}: shares {there}: give each of one run's once")
+    if any(one != photos[0] for one in photos):
+        counts = ", ".join(f"{one['count']:,}" for one in photos)
+        raise InputError(
+            f"{all_of_them}: shares of different lists of photos ({counts} photos): "
+            "measure all shares of one folder, with the same --max_samples"
+        )
     if any(one != terms[0] for one in terms):
         raise InputError(f"{all_of_them}: measured differently: measure all shares alike")
     rows = ledger.joined([part for part, _ in parts])

@@ -20,8 +20,8 @@ def colorizers():
     return {"ours": backends.colorizer(size=32)}
 
 
-def measured(folder, colorizers, share=None):
-    study = Study(str(folder), share=share or Share())
+def measured(folder, colorizers, share=None, most=None):
+    study = Study(str(folder), most, share=share or Share())
     return evaluating.evaluate(study, colorizers, progress=lambda event: None).contents
 
 
@@ -78,6 +78,27 @@ def test_what_are_not_all_the_shares_of_one_run_is_refused(photo_folder, coloriz
     (tmp_path / "evaluation.1-of-2.npz").write_bytes(data)
     with pytest.raises(InputError, match="measured differently"):
         joining.merge(paths)
+
+
+@pytest.mark.slow
+def test_shares_of_different_lists_are_refused(photo_folder, colorizers, tmp_path):
+    paths = []
+    for number, most in ((0, 5), (1, 4)):
+        [(name, data)] = measured(photo_folder, colorizers, Share(number, 2), most).items()
+        paths.append(str(tmp_path / name))
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=r"different lists of photos \(5, 4 photos\)"):
+        joining.merge(paths)
+
+
+def test_a_list_is_known_by_its_names_and_sizes(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_bytes(b"1")
+    known = [joining.all_photos(str(tmp_path), names) for names in (["a", "b"], ["a"], ["a", "c"])]
+    (tmp_path / "b").write_bytes(b"12")
+    known.append(joining.all_photos(str(tmp_path), ["a", "b"]))
+    assert [one["count"] for one in known] == [2, 1, 2, 2]
+    assert len({one["sha256"] for one in known}) == 4
 
 
 def test_what_needs_all_photos_is_refused_of_a_share(photo_folder, colorizers):
