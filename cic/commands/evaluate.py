@@ -20,6 +20,7 @@ all and by class, beside chance.
 
 import argparse
 import os
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,8 @@ from cic.colorize.colorizer import Colorizer
 from cic.dataset.targets import read_classes
 from cic.system import console, packages, shares
 from cic.system.errors import InputError, SettingError
+from cic.system.invocation import typed
+from cic.system.shares import Share
 from cic.weights import reading
 from metric import classification, evaluating, heaviest, joining, measuring, record
 from metric.evaluating import TAKEN, Study
@@ -230,6 +233,18 @@ def show(args: argparse.Namespace, found: Any) -> None:
     record.write({os.path.join(args.save_path, n): data for n, data in found.contents.items()})
 
 
+def next_step(share: Share, folder: str) -> str:
+    """What to do once the files in `folder` are written, a line."""
+    if share.is_whole:
+        return f"have a look at {folder}"
+    place = shlex.quote(folder)
+    files = os.path.join(place, f"evaluation.*-of-{share.of}.npz")
+    return (
+        f"when all {share.of} shares are measured: "
+        f"{typed('evaluate')} --merge {files} --save_path {place}"
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
     packages.need(*packages.MEASURE)
@@ -239,5 +254,5 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     check_outputs(args)
     measure = measure_classifiers if are_classifiers(args) else measure_colorizers
     complete = measure(args)
-    print(f"have a look at {args.save_path}")
+    print(next_step(args.share, args.save_path))
     return int(not complete)

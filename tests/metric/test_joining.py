@@ -91,6 +91,18 @@ def test_shares_of_different_lists_are_refused(photo_folder, colorizers, tmp_pat
         joining.merge(paths)
 
 
+@pytest.mark.slow
+def test_a_share_says_what_to_do_when_all_are_measured(photo_folder, tmp_path, capsys):
+    folder = tmp_path / "my figures"
+    where = ["--image_dir", str(photo_folder), "--save_path", str(folder)]
+    assert evaluate.main([*where, "--share", "0/2", "--size", "32", "--num_workers", "0"]) == 0
+    assert [path.name for path in folder.iterdir()] == ["evaluation.0-of-2.npz"]
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "when all 2 shares are measured: cic evaluate "
+        f"--merge '{folder}'/evaluation.*-of-2.npz --save_path '{folder}'"
+    )
+
+
 def test_a_list_is_known_by_its_names_and_sizes(tmp_path):
     for name in "ab":
         (tmp_path / name).write_bytes(b"1")
