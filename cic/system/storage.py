@@ -26,6 +26,7 @@ Result = TypeVar("Result")
 
 # Protocols of stores of objects: what is put there appears whole. Elsewhere a name is changed last.
 _WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "oci", "memory"}
+_BUCKETS = _WHOLE - {"memory"}  # whose addresses begin with the name of one
 _S3 = {"s3", "s3a"}
 _WEB = {"http", "https", "ftp", "ftps", "github", "gist"}
 _PROTOCOLS = re.compile(r"([a-z][a-z0-9+.-]*)(?=::|://)")  # of a chain of file systems, too
@@ -185,6 +186,9 @@ def _opened(address: str) -> tuple[FileSystem, str]:
     """(file system, path in it) of an address; fsspec keeps one file system a thread."""
     if _WEB & set(_PROTOCOLS.findall(address.lower())):
         raise SettingError(f"{address}: pages of the web are not fetched: save the photo first")
+    store, _, place = address.partition("://")
+    if store.rpartition("::")[2].lower() in _BUCKETS and place[:1] in ("", "/"):
+        raise SettingError(f"{address}: names no bucket: write {store}://BUCKET/FOLDER")
     try:
         import fsspec  # optional, and slow
     except ImportError:

@@ -279,6 +279,15 @@ def test_a_film_is_not_written_to_a_store(paint):
         film.colorize(paint, "a.mp4", "memory://films/a.mp4")
 
 
+@pytest.mark.parametrize("address", ["s3://", "s3:///scans", "gs://", "simplecache::s3://"])
+def test_an_address_without_a_bucket_is_refused(paint, photo_folder, address):
+    says = f"^{address}: names no bucket: write [a-z0-9:]+://BUCKET/FOLDER$"
+    with pytest.raises(SettingError, match=says):
+        jobs.find([address], OUT)
+    with pytest.raises(SettingError, match=says):
+        run(paint, photo_folder, address)
+
+
 def test_a_package_that_is_missing_is_named(monkeypatch):
     with pytest.raises(SettingError, match=r"^nothing://x: no address that fsspec knows: "):
         storage.size("nothing://x")
