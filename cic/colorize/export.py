@@ -28,14 +28,9 @@ from cic.weights.formats import onnx, onnx_pictures
 from cic.weights.formats.layout import Found, Layout
 from cic.weights.formats.onnx_pictures import BATCH, HEIGHT, WIDTH
 
-OUTPUT = "ab"
 
-
-class Colours(onnx.Logits):
+class Colours(onnx.Decoded):
     """The network with its decoding: L (N, 1, H, W), 0 to 100 -> ab (N, 2, H, W), CIELAB units."""
-
-    name = "onnx"
-    about = "ONNX: L in, ab of the same size out"
 
     def check_holds(self, network: Network) -> None:
         super().check_holds(network)
@@ -59,8 +54,8 @@ class Colours(onnx.Logits):
         height, width = onnx_pictures.sides(Term(graph, network.space))
         ab = _ab(cells, network, chosen.decoding)
         ab = onnx_pictures.cropped(_enlarged(ab, network.stride, chosen), height, width)
-        graph("Identity", ab.name, called=OUTPUT)
-        graph.give(OUTPUT, [BATCH, 2, HEIGHT, WIDTH])
+        graph("Identity", ab.name, called=onnx.COLOURS)
+        graph.give(onnx.COLOURS, [BATCH, 2, HEIGHT, WIDTH])
         return graph
 
 

@@ -16,6 +16,7 @@ from cic.colorize.export import enlarged
 from cic.colorize.onnx_median import median
 from cic.colour import decoding
 from cic.colour.lab import lightness
+from cic.commands.port import introduce
 from cic.networks.forward import forward
 from cic.networks.initialize import initialize
 from cic.weights import checkpoint, formats, reading
@@ -141,6 +142,14 @@ def test_the_ending_names_the_format_that_fits(tmp_path):
     assert Port.of(colorizer, target, to="onnx-logits", among=export.FORMATS).form is formats.ONNX
     with pytest.raises(ValueError, match="efficientnet_lite does not: --to onnx-logits"):
         Port.of(classifier, target, to="onnx", among=export.FORMATS)
+
+
+@pytest.mark.parametrize("form", [export.FORMAT, formats.ONNX], ids=lambda form: form.name)
+def test_a_file_says_of_which_kind_it_is(tmp_path, form, capsys):
+    path, target = str(tmp_path / "x.onnx"), str(tmp_path / "x.safetensors")
+    form.save(path, SMALL, initialize(SMALL), checkpoint.network_meta(SMALL))
+    introduce(path, False, Port.of(path, target, among=export.FORMATS))
+    assert f"found    {form.name}: {form.about}, " in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ from cic.weights.formats import onnx_layers, onnx_pictures, verify
 from cic.weights.formats.layout import Found, Layout
 
 META, HASH = "cic", "weights_sha256"  # keys of the metadata
+COLOURS = "ab"  # the output of a network with its decoding
 KEPT = (*checkpoint.RELEASED, "colorize", "classes", "ported")  # of a checkpoint's meta
 LICENCE = "Apache-2.0 for the graph; the weights are under that of their source"
 
@@ -70,7 +71,8 @@ class Logits(Layout):
         if fingerprint(state) != contents.texts.get(HASH):
             raise CheckpointError(f"{path}: damaged: its weights are not those that were written")
         checkpoint.check_numbers(state, path)
-        return Found(self, state, network, network, state, meta, {n: n for n in state}, {})
+        form = DECODED if contents.outputs == [COLOURS] else FORMAT
+        return Found(form, state, network, network, state, meta, {n: n for n in state}, {})
 
     def save(self, path: StrPath, network: Network, state: State, meta: dict[str, Json]) -> None:
         self.check_holds(network)
@@ -118,6 +120,16 @@ class Logits(Layout):
         return onnx_pictures.cropped(output, rows, columns)
 
 
+class Decoded(Logits):
+    """The network with its decoding, to be read: `cic.colorize.export` writes it."""
+
+    name = "onnx"
+    about = "ONNX: L in, ab of the same size out"
+
+    def graph(self, network: Network, state: State, meta: Mapping[str, Json]) -> Graph:
+        raise NotImplementedError
+
+
 def facts(network: Network, state: State, meta: Mapping[str, Json]) -> dict[str, str]:
     """{key: text} of a file's metadata: META for us, the rest for other programs and for people."""
     found = {
@@ -144,4 +156,4 @@ def fingerprint(state: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
-FORMAT = Logits()
+FORMAT, DECODED = Logits(), Decoded()
