@@ -187,6 +187,16 @@ def test_a_file_with_something_broken_is_refused_or_right(tmp_path):
         assert same(found.state, state)
 
 
+def test_weights_in_another_file_are_refused_by_what_to_do(tmp_path):
+    path = tmp_path / "x.onnx"
+    formats.ONNX.save(path, SMALL, initialize(SMALL), META)
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="x.data")
+    with pytest.raises(CheckpointError) as caught:
+        formats.read(path)
+    assert str(caught.value).startswith(f"{path}: not a whole ONNX file: ")
+    assert "lies in another file: save it as one file, without external data" in str(caught.value)
+
+
 def foreign(**changes):
     """A small model as other programs write it."""
     kernel = helper.make_tensor("onnx::Conv_7", TensorProto.FLOAT, (2, 1, 1, 1), bytes(8), True)

@@ -31,6 +31,7 @@ DTYPES: dict[int, np.dtype[Any]] = {  # of a TensorProto's data_type
 }
 _CODES = {dtype: code for code, dtype in DTYPES.items()}
 FLOAT, INTEGER, BOOL = 1, 7, 9
+_EXTERNAL = 1  # a TensorProto's data_location
 Dimension: TypeAlias = int | str  # a size, or the name of one that is not fixed
 Attribute: TypeAlias = "int | float | str | Sequence[int] | Sequence[float] | Graph"
 
@@ -237,7 +238,7 @@ def _read_tensor(data: memoryview, fields: Reader) -> tuple[str, Array]:
     """(name, array) of a TensorProto."""
     name, code = "", 0
     shape: list[int] = []
-    raw = memoryview(b"")
+    raw, is_elsewhere = memoryview(b""), False
     for number, value in fields(data):
         if number == 1 and isinstance(value, int):
             shape.append(value)
@@ -247,6 +248,12 @@ def _read_tensor(data: memoryview, fields: Reader) -> tuple[str, Array]:
             name = _text(value)
         elif number == 9:
             raw = _inner(value)
+        elif number == 14:  # data_location
+            is_elsewhere = value == _EXTERNAL
+    if is_elsewhere:
+        raise ValueError(
+            f"{name[:50]!r} lies in another file: save it as one file, without external data"
+        )
     if code not in DTYPES:
         raise ValueError(f"{name[:50]!r} holds numbers of type {code}, which are not read here")
     dtype = DTYPES[code]
