@@ -20,9 +20,11 @@ from cic.commands.port import introduce
 from cic.networks.forward import forward
 from cic.networks.initialize import initialize
 from cic.weights import checkpoint, formats, reading
+from cic.weights.checkpoint import CheckpointError
 from cic.weights.files import onnx_file
 from cic.weights.files.onnx_file import Graph
 from cic.weights.files.onnx_terms import Term
+from cic.weights.formats import onnx as onnx_format
 from cic.weights.porting import Port
 from helpers import ROOT, started
 from helpers.ported import random_state, same
@@ -150,6 +152,26 @@ def test_a_file_says_of_which_kind_it_is(tmp_path, form, capsys):
     form.save(path, SMALL, initialize(SMALL), checkpoint.network_meta(SMALL))
     introduce(path, False, Port.of(path, target, among=export.FORMATS))
     assert f"found    {form.name}: {form.about}, " in capsys.readouterr().out
+
+
+def test_metadata_that_were_changed_are_refused(tmp_path):
+    path = tmp_path / "x.onnx"
+    meta = checkpoint.network_meta(SMALL) | {"colorize": {"temperature": 0.38}}
+    export.FORMAT.save(path, SMALL, initialize(SMALL), meta)
+    model = onnx.load(path)
+    texts = {entry.key: entry.value for entry in model.metadata_props}
+    assert texts.keys() == {*onnx_format.HASHED, onnx_format.META_HASH}
+    onnx.helper.set_model_props(model, texts | {"author": "somebody"})
+    onnx.save(model, path)
+    assert formats.read(path).meta == meta
+    changed = [texts | {key: f"{texts[key]} "} for key in texts if key != onnx_format.HASH]
+    changed.append(texts | {"cic": texts["cic"].replace("0.38", "0.9")})
+    changed.append({key: text for key, text in texts.items() if key != "bins"})
+    for entries in changed:
+        onnx.helper.set_model_props(model, entries)
+        onnx.save(model, path)
+        with pytest.raises(CheckpointError, match=r"x\.onnx: its metadata were changed: set"):
+            formats.read(path)
 
 
 @pytest.mark.slow

@@ -29,7 +29,9 @@ from cic.weights.files.onnx_terms import Term
 from cic.weights.formats import onnx_layers, onnx_pictures, verify
 from cic.weights.formats.layout import Found, Layout
 
-META, HASH = "cic", "weights_sha256"  # keys of the metadata
+META, HASH, META_HASH = "cic", "weights_sha256", "metadata_sha256"  # keys of the metadata
+# Keys of what META_HASH covers; other programs may add theirs.
+HASHED = (META, HASH, "network", "options", "version", "licence", "bins", "decoding", "sizes")
 COLOURS = "ab"  # the output of a network with its decoding
 KEPT = (*checkpoint.RELEASED, "colorize", "classes", "ported")  # of a checkpoint's meta
 LICENCE = "Apache-2.0 for the graph; the weights are under that of their source"
@@ -70,6 +72,11 @@ class Logits(Layout):
         checkpoint.check(network, state, path)
         if fingerprint(state) != contents.texts.get(HASH):
             raise CheckpointError(f"{path}: damaged: its weights are not those that were written")
+        if metadata_hash(contents.texts) != contents.texts.get(META_HASH):
+            raise CheckpointError(
+                f"{path}: its metadata were changed: set them in the weights that it was made "
+                "from, and export these again"
+            )
         checkpoint.check_numbers(state, path)
         form = DECODED if contents.outputs == [COLOURS] else FORMAT
         return Found(form, state, network, network, state, meta, {n: n for n in state}, {})
@@ -79,6 +86,7 @@ class Logits(Layout):
         kept = {key: meta[key] for key in KEPT if key in meta} | checkpoint.network_meta(network)
         graph = self.graph(network, state, kept)
         texts = facts(network, state, kept) | self.facts(kept)
+        texts[META_HASH] = metadata_hash(texts)
         onnx_file.write(path, onnx_file.model(graph, network.name, texts, self.about))
 
     def runs(
@@ -143,6 +151,12 @@ def facts(network: Network, state: State, meta: Mapping[str, Json]) -> dict[str,
     if network.predicts == BINS:
         found["bins"] = json.dumps(AB.astype(int).tolist())
     return found
+
+
+def metadata_hash(texts: Mapping[str, str]) -> str:
+    """SHA-256 of the metadata that are HASHED, hexadecimal."""
+    hashed = {key: texts[key] for key in HASHED if key in texts}
+    return hashlib.sha256(json.dumps(hashed).encode("ascii")).hexdigest()
 
 
 def fingerprint(state: Mapping[str, Array]) -> str:
