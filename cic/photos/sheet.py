@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from cic.system.arrays import Bytes
 
@@ -76,7 +76,9 @@ def grid(
         if picture is None:
             draw.rectangle((left, top, left + width - 1, top + width - 1), "lightgray", "gray")
         else:
-            image = ImageOps.contain(Image.fromarray(picture), (width, width))
+            scale = width / max(picture.shape[:2])
+            sides = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
+            image = Image.fromarray(picture).resize(sides)
             sheet.paste(image, (left, top + width - image.height))
         draw.multiline_text((left, top + width), _cut(caption, width, font), "black", font)
     return np.asarray(sheet)

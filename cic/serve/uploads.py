@@ -73,7 +73,7 @@ class Uploads:
                 self._check(len(body))
                 if self.held > 4 * self.most:
                     raise Problem(429, "too many photos are on their way here", RETRY)
-        except TimeoutError:
+        except asyncio.TimeoutError:  # another one than Python's own before 3.11
             raise Problem(408, "the photo came too slowly", {"Connection": "close"}) from None
         except ClientDisconnect:
             raise Problem(400, "the connection ended before the photo did") from None

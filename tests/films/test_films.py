@@ -95,6 +95,7 @@ def test_a_variable_rate_is_kept(frames, tmp_path, extension):
     assert films.read(target).times == pytest.approx([t / 1000 for t in times], abs=1e-4)
 
 
+@pytest.mark.skipif(av.__version__ < "18", reason="before FFmpeg 8 a frame has the rate's length")
 def test_a_last_frame_that_stays_long_does_so(frames, tmp_path):
     films.write(tmp_path / "even.mkv", frames, None)
     with av.open(str(tmp_path / "even.mkv")) as one, av.open(str(tmp_path / "a.mkv"), "w") as two:
