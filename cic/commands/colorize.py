@@ -153,12 +153,18 @@ def smoothing(text: str) -> float:
     return number
 
 
-def colorize_film(colorizer: Colorizer, source: str, target: str, args: argparse.Namespace) -> None:
+def colorize_film(
+    colorizer: Colorizer,
+    args: argparse.Namespace,
+    references: list[Any],
+    source: str,
+    target: str,
+) -> None:
     """Colorize a film and print what the smoothing did to it, and which references it has not."""
     from cic.colorize import film, reference  # heavy, and photos need none of it
 
     figures = FilmFigures()
-    guide = reference.Guide(colorizer, args.references)
+    guide = reference.Guide(colorizer, references)
     frames = film.colorize(
         colorizer, source, target, args.smoothing, figures.update, args.deinterlace, guide
     )
@@ -249,16 +255,12 @@ def ray_of(args: argparse.Namespace) -> AbstractContextManager[Any]:
     return cluster.connected(args.ray)
 
 
-def worker(args: argparse.Namespace, pictures: Pictures, ray: Any) -> Worker:
+def worker(args: argparse.Namespace, pictures: Pictures, references: list[Any], ray: Any) -> Worker:
     """Who colours: this process, or the cluster that `ray` is connected to."""
     changes = settings.changes(args)
     if ray is None:
         colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
-        return local(
-            colorizer,
-            pictures,
-            lambda source, target: colorize_film(colorizer, source, target, args),
-        )
+        return local(colorizer, pictures, partial(colorize_film, colorizer, args, references))
     backend = backends.get(args.backend).NAME
     make = partial(backends.colorizer, args.weights, backend, args.device, **changes)
     on_gpus = args.device != "cpu" and backend != "onnx"
@@ -278,13 +280,13 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         for name in ("deinterlace", "reference"):
             if getattr(args, name) and not any(sources.is_film(job[0]) for job in listing.jobs):
                 raise InputError(f"--{name}: there is no film among them")
-        args.references, chosen = references_of(args), hints_of(args)
+        references, chosen = references_of(args), hints_of(args)
         if args.hints:
             refuse_hints(args, listing.jobs)
         pictures = Pictures(
             args.all_pages, args.alternatives, args.uncertainty, not args.no_stretch, chosen
         )
-        outcome = listing.run(worker(args, pictures, ray), part=part)
+        outcome = listing.run(worker(args, pictures, references, ray), part=part)
     for line in listing.left_out if part.share.is_first else ():
         print(line)
     print(outcome if args.output is None else f"{args.output}: {outcome}")
