@@ -43,7 +43,7 @@ OWN = 0.6, 25.0, 16.0  # as ALIKE
 NOISE = 0.01  # variance of a hint's error, of that of the network's
 SPREAD = 1.0  # CIELAB units: the least of a distribution
 MOST = 1000  # hints of a photo
-MEASURED = 150  # at most so many cells within `radius` are measured, evenly spread
+MEASURED = 150  # cells within a radius that are measured at the most, evenly spread
 APART = 18.0  # CIELAB units between two of `likely`
 
 
@@ -141,7 +141,7 @@ def _spread_far(
 ) -> Floats:
     """What `spread` gives, but for what is beyond FAR: that moves only what belongs together."""
     step = wanted - ab.reshape(-1, 2)[place]
-    step *= np.minimum(1, FAR / np.maximum(np.hypot(*step.T), FAR))[:, None]
+    step *= FAR / np.maximum(np.hypot(*step.T), FAR)[:, None]
     found = spread(ab, place, ab.reshape(-1, 2)[place] + step, light, logits)
     own = _features(ab, light, OWN)
     likeness = np.exp(-_squares(own, own[place]))
