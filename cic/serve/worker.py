@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -98,6 +99,7 @@ class Worker:
         with interrupts.withheld():
             self.process.start()
         theirs.close()
+        self.ending = threading.Lock()
 
     def ready(self) -> Ready:
         """Wait until it is; raises ProcessError if it cannot be."""
@@ -132,6 +134,7 @@ class Worker:
 
     def end(self) -> None:
         """Kill it, whatever it does."""
-        self.process.kill()
-        self.process.join()
-        self.connection.close()
+        with self.ending:  # the thread that asks it and the server's own may do so at once
+            self.process.kill()
+            self.process.join()
+            self.connection.close()
