@@ -44,7 +44,7 @@ def parse_arguments():
     add("--image_dir", required=True, help="folder of photos, searched at any depth")
     add("--save_path", required=True, help="folder for hints.json and hints.png")
     add("--weights", help="checkpoint (the bundled one)")
-    add("--max_samples", type=console.positive, help="measure so many photos, the first")
+    add("--max_samples", type=console.positive, help="measure only the first so many photos")
     backends.add_flags(parser)
     return parser.parse_args()
 

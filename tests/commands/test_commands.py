@@ -151,6 +151,7 @@ def test_a_start_imports_nothing_that_is_not_needed():
     assert not {"numpy", "PIL", "matplotlib", "torch", "paddle", "onnxruntime"} & set(bare)
     assert not {"numpy", "matplotlib", "torch", "paddle", "onnxruntime", "backends"} & set(listed)
     assert not {name for name in listed if name.startswith("cic.commands.")}
+    assert "importlib.metadata" not in listed
     assert not {"matplotlib", "torch", "paddle", "onnxruntime"} & set(helped)
     assert [n for n in helped if n.startswith("cic.commands.")] == ["cic.commands.release"]
 
