@@ -82,6 +82,7 @@ def measure(
         "sizes": colorizer.settings.sizes,
         "evenness": colorizer.settings.evenness,
         "fade": colorizer.settings.fade,
+        "tint": colorizer.settings.tint,
         "prior": provenance.array_fingerprint(shares),
         "skipped": problems,
     }

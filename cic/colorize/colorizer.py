@@ -93,7 +93,8 @@ class Decoder:
 
     def refined(self, ab: Floats, light: Floats) -> Floats:
         """ab as they are decoded, made even and faded as the settings say: see `refine`."""
-        return refine(ab, light, self.settings.evenness, self.settings.fade)
+        settings = self.settings
+        return refine(ab, light, settings.evenness, settings.fade, settings.tint)
 
 
 class Colorizer(Decoder):

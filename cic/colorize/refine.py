@@ -1,4 +1,4 @@
-"""One colour for one thing, and darks without a tint: ab of the cells, by the photo's lightness.
+"""One colour for one thing, and grays without a tint: ab of the cells, by the photo's lightness.
 
 A network that chooses a colour for every cell by itself gives a wall several. `even` draws the
 colours of cells together where the lightness does not change: they minimise
@@ -8,7 +8,8 @@ colours of cells together where the lightness does not change: they minimise
 to a good approximation in a few passes along the rows and the columns (Min et al., "Fast global
 image smoothing based on weighted least squares", IEEE TIP 2014). O(cells). `fade` takes the colour
 from the darks, whose hue a network knows least: there gray is nearest to the truth on the
-mean. docs/measurements.md, "One colour for one thing", has what both gain.
+mean. `tint` takes the weak colours away, which a network gives to most that is gray or white.
+docs/measurements.md, "One colour for one thing" and "Whites that stay white", has what they gain.
 """
 
 import numpy as np
@@ -17,19 +18,37 @@ from cic.system.arrays import Array, Floats
 
 STEP = 2.0  # L: over such a change of lightness cells are drawn together 1 / e as much
 PASSES = 3  # along the rows and the columns; more bring no change that is seen
+LIGHTS = 75.0  # L: from here to white `tint` rises ...
+AT_WHITE = 3.0  # ... to so many times itself, as a tint shows most there
 
 
-def refine(ab: Floats, light: Floats, evenness: float, fade: float) -> Floats:
+def refine(
+    ab: Floats, light: Floats, evenness: float = 0.0, fade: float = 0.0, tint: float = 0.0
+) -> Floats:
     """ab (h, w, 2) of cells of lightness L (h, w), made even and faded; CIELAB units, float32.
 
     `evenness` is the weight of a difference between neighbours, 0 for none; below the L `fade` the
-    chroma falls to 0 at black, in proportion to L.
+    chroma falls to 0 at black, in proportion to L. Of a chroma of `tint` half is left, of weaker
+    ones less, of strong ones nearly all; in the lights `tint` counts up to AT_WHITE times.
     """
     if evenness:
         ab = even(ab, light, evenness)
     if fade:
         ab = ab * np.minimum(1, light / np.float32(fade))[..., None]
+    if tint:
+        ab = without_tints(ab, light, tint)
     return ab
+
+
+def without_tints(ab: Floats, light: Floats, tint: float) -> Floats:
+    """ab (h, w, 2) at the lightness L (h, w), the weak ones nearer to gray, float32: see `refine`.
+
+    The chroma c becomes c^3 / (c^2 + t^2), where t is `tint` and rises from L LIGHTS on.
+    """
+    lights = np.clip((light - LIGHTS) / (100 - LIGHTS), 0, 1)
+    threshold = np.float32(tint) * (1 + (AT_WHITE - 1) * lights)
+    squared = np.square(ab).sum(axis=-1)
+    return ab * (squared / (squared + threshold**2))[..., None]
 
 
 def even(ab: Floats, light: Floats, evenness: float) -> Floats:

@@ -27,7 +27,8 @@ class Settings:
     `sizes` are the short sides, pixels, at which the network sees it; of several the logits are
     averaged, on the grid of the largest. `decoding` makes ab of logits. `edges` says how they are
     enlarged: GUIDED, along the edges of the photo's lightness (see `edges`), or BILINEAR; before
-    that `evenness` makes them one for one thing, and below the L `fade` they fade (see `refine`).
+    that `evenness` makes them one for one thing, below the L `fade` they fade, and those weaker
+    than the chroma `tint` turn gray (see `refine`).
     `target_mean` says that training took the mean ab of each cell, as the recipe's setting does.
     Raises ValueError for any that cannot be.
     """
@@ -37,6 +38,7 @@ class Settings:
     edges: str = GUIDED
     evenness: float = 0.0
     fade: float = 0.0
+    tint: float = 0.0
     target_mean: bool = False
 
     def __post_init__(self) -> None:
@@ -50,6 +52,7 @@ class Settings:
             raise SettingError(f"edges is {self.edges!r}; there are {', '.join(EDGES)}")
         check("evenness", self.evenness, EVENEST)
         check("fade", self.fade, 100)
+        check("tint", self.tint, 100)
         if not isinstance(self.target_mean, bool):
             raise SettingError(f"target_mean is {self.target_mean!r}: it must be true or false")
 
@@ -86,7 +89,7 @@ class Settings:
 
 DEFAULTS = Settings()
 OF_LOGITS = ("temperature", "unweight", "statistic")  # of no effect on a network that gives ab
-FLAGS = ("sizes", "temperature", "saturation", "evenness", "fade", "edges")
+FLAGS = ("sizes", "temperature", "saturation", "evenness", "fade", "tint", "edges")
 MORE_FLAGS = ("unweight", "statistic")
 
 
@@ -118,7 +121,8 @@ def add_flags(parser: argparse.ArgumentParser, more: bool = False) -> None:
         type=console.evenness,
         help=f"how far one thing gets one colour, 0: each place its own {own}",
     )
-    add("--fade", type=console.lightness, help=f"L below which colours fade to gray {own}")
+    add("--fade", type=console.cielab, help=f"L below which colours fade to gray {own}")
+    add("--tint", type=console.cielab, help=f"chroma below which colours turn gray {own}")
     add("--edges", choices=EDGES, help=f"how colours are enlarged: along edges, or not {own}")
     if more:
         add("--unweight", type=console.share, help=f"share of rebalancing that is undone {own}")

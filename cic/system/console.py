@@ -87,8 +87,8 @@ def evenness(text: str) -> float:
     return _between(0, 10000, text)
 
 
-def lightness(text: str) -> float:
-    """argparse type: a number from 0 to 100."""
+def cielab(text: str) -> float:
+    """argparse type: a lightness or a chroma in CIELAB units, a number from 0 to 100."""
     return _between(0, 100, text)
 
 

@@ -64,23 +64,43 @@ def test_darks_fade_in_proportion_to_their_lightness():
     np.testing.assert_allclose(found[0, :, 1], [0, -5, -20, -20])
 
 
+def test_weak_colours_turn_gray_the_more_the_lighter():
+    ab = np.float32([[[3, 4], [6, 8], [0, -50], [3, 4], [3, 4]]])
+    light = np.float32([[50, 75, 50, 87.5, 100]])
+    found = refine(ab, light, tint=5)
+    np.testing.assert_allclose(found[0, :3], [[1.5, 2], [4.8, 6.4], [0, -50 / 1.01]], rtol=1e-6)
+    np.testing.assert_allclose(found[0, 3:], [[0.6, 0.8], [0.3, 0.4]], rtol=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_tint_leaves_gray_and_the_hue(cells):
+    ab, light = cells
+    ab = np.concatenate([ab, np.zeros_like(ab)])
+    found = refine(ab, np.concatenate([light, light]), tint=8)
+    assert not found[len(light) :].any()
+    cross = ab[..., 0] * found[..., 1] - ab[..., 1] * found[..., 0]
+    assert np.abs(cross).max() < 1e-3
+
+
 def test_nothing_is_done_unless_it_is_asked_for(cells):
     ab, light = cells
-    assert refine(ab, light, 0, 0) is ab
+    assert refine(ab, light) is ab
 
 
 def test_a_decoder_refines_as_its_settings_say(cells):
     _, light = cells
     logits = np.random.default_rng(1).normal(0, 3, (313, 12, 9)).astype(np.float32)
     network = networks.get("cic", width=0.05)
-    plain, refined = (Decoder(network, s) for s in (Settings(), Settings(evenness=30, fade=60)))
+    plain, refined = (
+        Decoder(network, s) for s in (Settings(), Settings(evenness=30, fade=60, tint=4))
+    )
     ab = plain.ab_of(logits, light)
     np.testing.assert_array_equal(ab, plain.decoded(logits))
-    np.testing.assert_array_equal(refined.ab_of(logits, light), refine(ab, light, 30, 60))
+    np.testing.assert_array_equal(refined.ab_of(logits, light), refine(ab, light, 30, 60, 4))
 
 
 @pytest.mark.parametrize(
-    "change", [{"evenness": -1}, {"evenness": 1e5}, {"fade": 101}, {"fade": "a"}]
+    "change", [{"evenness": -1}, {"evenness": 1e5}, {"fade": 101}, {"fade": "a"}, {"tint": -1}]
 )
 def test_settings_that_cannot_be_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
