@@ -96,11 +96,10 @@ def begin_sum_(tensor):
     return finish
 
 
-def gathered(tensor):
-    """A row (N,) of each process, (P, N): zeros but for the own row, summed."""
-    rows = paddle.zeros([world_size(), tensor.size], tensor.dtype)
-    rows[rank()] = tensor
-    return sum_(rows)
+def gather(rows, tensor):
+    """Fill `rows` (P * N, ...) with the tensors (N, ...) of all processes, one after the other."""
+    with _named():
+        distributed.all_gather(rows, tensor)
 
 
 def largest(tensor):

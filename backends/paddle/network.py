@@ -5,10 +5,9 @@ from functools import reduce
 import numpy as np
 import paddle
 from paddle import nn
-from paddle.autograd import PyLayer
 from paddle.nn import functional as F
 
-from backends.paddle import distributed
+from backends.paddle.batch_norm import BatchNorm2D
 from backends.paddle.device import allow_tf32, copied, moved, resolve_device, search_kernels
 from cic.networks import layers
 from cic.networks.initialize import initialize
@@ -48,97 +47,6 @@ class _Conv2DTranspose(nn.Conv2DTranspose):
             return super().forward(x)
         weight, bias = _like(self.weight, x), _like(self.bias, x)
         return F.conv2d_transpose(x, weight, bias, self._stride, self._padding)
-
-
-class _Together(PyLayer):
-    """Input, weight and bias of a batch norm by given statistics, as they are.
-
-    The gradients that come back are those of fixed statistics. These follow from the inputs of all
-    processes: what flows through them is added, from the sums of the weight's and the bias's.
-    """
-
-    @staticmethod
-    def forward(ctx, x, weight, bias, mean, variance, count, epsilon):
-        ctx.save_for_backward(x, weight, mean, variance, count)
-        ctx.epsilon = epsilon
-        same = x.view(x.shape) if x.size else x.clone()  # no view of nothing
-        return same, weight.clone(), bias.clone()
-
-    @staticmethod
-    def backward(ctx, gradient, of_weight, of_bias):
-        x, weight, mean, variance, count = ctx.saved_tensor()
-        sums = distributed.sum_(paddle.concat([of_weight, of_bias])) / count
-        weight_mean, bias_mean = sums.chunk(2)
-        inverse = paddle.rsqrt(variance + ctx.epsilon)
-        scale = weight * inverse
-        slope = scale * inverse * weight_mean
-        shift = slope * mean - scale * bias_mean
-        through = shift[:, None, None] - x.astype(slope.dtype) * slope[:, None, None]
-        return (gradient.astype(slope.dtype) + through).astype(x.dtype), of_weight, of_bias
-
-
-class BatchNorm2D(nn.BatchNorm2D):
-    """Batch norm whose statistics are those of all processes' photos together.
-
-    The running variance takes the unbiased variance, as PyTorch's and Caffe's. The kernel's own
-    momentum is float32 and its running variance biased on the CPU, so it only gives the batch's
-    statistics here (momentum 0) and the running ones are updated in the net's precision. It takes
-    pictures of 16 bits with float32 statistics.
-
-    Paddle's SyncBatchNorm has no kernel for the CPU, weighs all processes alike, however many
-    photos each has, and divides by 0 in one that has none.
-    """
-
-    def forward(self, x):
-        if not self.training:
-            return super().forward(x)
-        return self._together(x) if distributed.world_size() > 1 else self._alone(x)
-
-    def _alone(self, x):
-        mean, variance = paddle.zeros_like(self._mean), paddle.zeros_like(self._variance)
-        out = F.batch_norm(
-            x, mean, variance, self.weight, self.bias, True, momentum=0.0, epsilon=self._epsilon
-        )
-        count, share = x.size // x.shape[1], 1 - self._momentum
-        # cuDNN's is unbiased as it comes: resultRunningVariance, in its documentation.
-        unbiased = 1.0 if x.place.is_gpu_place() else count / max(count - 1, 1)
-        self._update(self._mean, mean, share)
-        self._update(self._variance, variance * unbiased, share)
-        return out
-
-    def _together(self, x):
-        mean, variance, count = self._statistics(x.detach().astype(self._mean.dtype))
-        joined = x, self.weight, self.bias, mean, variance, count, self._epsilon
-        x, weight, bias = _Together.apply(*joined)
-        return F.batch_norm(x, mean, variance, weight, bias, False, epsilon=self._epsilon)
-
-    @paddle.no_grad()
-    def _statistics(self, x):
-        """(mean (C,), variance (C,), count (1,), at least 1) of all inputs, by Chan et al. 1979.
-
-        The running statistics take them in, but for the case that no process has a photo.
-        """
-        channels, own = x.shape[1], paddle.full([1], x.size // x.shape[1], x.dtype)
-        if len(x):
-            mean = x.mean((0, 2, 3))
-            variance = (x - mean[:, None, None]).square().mean((0, 2, 3))
-        else:
-            variance = mean = paddle.zeros([channels], x.dtype)
-        rows = distributed.gathered(paddle.concat([mean, variance, own]))
-        means, variances, counts = rows.split([channels, channels, 1], 1)
-        count = counts.sum(0)
-        share = (1 - self._momentum) * count.sign()
-        count = count.clip(min=1)
-        parts = counts / count
-        mean = (means * parts).sum(0)
-        variance = ((variances + (means - mean).square()) * parts).sum(0)
-        self._update(self._mean, mean, share)
-        self._update(self._variance, variance * (count / (count - 1).clip(min=1)), share)
-        return mean, variance, count
-
-    @paddle.no_grad()
-    def _update(self, running, batch, share):
-        running.set_value(running * (1 - share) + batch * share)
 
 
 class InstanceNorm2D(nn.Layer):
@@ -364,6 +272,12 @@ class Net(Sequence):
         for module in self.sublayers():
             if isinstance(module, Dropout):
                 module.noise = noise
+
+    def set_spread(self, spread):
+        """Take how the photos of the next pass in training are spread over several processes."""
+        for module in self.sublayers():
+            if isinstance(module, BatchNorm2D):
+                module.spread = spread
 
     def features(self, x, names):
         """{name: output of that layer} for a tensor x (N, C, H, W); gradients flow through them.

@@ -92,11 +92,10 @@ def begin_sum_(tensor):
     return finish
 
 
-def gathered(tensor):
-    """A row (N,) of each process, (P, N): zeros but for the own row, summed."""
-    rows = tensor.new_zeros(world_size(), len(tensor))
-    rows[rank()] = tensor
-    return sum_(rows)
+def gather(rows, tensor):
+    """Fill `rows` (P * N, ...) with the tensors (N, ...) of all processes, one after the other."""
+    with _named():
+        distributed.all_gather_into_tensor(rows, tensor)
 
 
 def largest(tensor):

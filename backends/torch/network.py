@@ -7,78 +7,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from backends.torch import distributed
+from backends.torch.batch_norm import BatchNorm2D
 from backends.torch.device import allow_tf32, copied, moved, resolve_device, search_kernels
 from cic.networks import layers
 from cic.networks.initialize import initialize
 from cic.networks.spectral import EPSILON
 from cic.system.randomness import dropout_factors
 from cic.weights.checkpoint import check
-
-
-class _Together(torch.autograd.Function):
-    """Input, weight and bias of a batch norm by given statistics, as they are.
-
-    The gradients that come back are those of fixed statistics. These follow from the inputs of all
-    processes: what flows through them is added, from the sums of the weight's and the bias's.
-    """
-
-    @staticmethod
-    def forward(ctx, x, weight, bias, mean, variance, count, epsilon):
-        ctx.save_for_backward(x, weight, mean, variance, count)
-        ctx.epsilon = epsilon
-        return x.view_as(x), weight.view_as(weight), bias.view_as(bias)
-
-    @staticmethod
-    def backward(ctx, gradient, of_weight, of_bias):
-        x, weight, mean, variance, count = ctx.saved_tensors
-        sums = distributed.sum_(torch.cat([of_weight, of_bias])) / count
-        weight_mean, bias_mean = sums.chunk(2)
-        inverse = torch.rsqrt(variance + ctx.epsilon)
-        scale = weight * inverse
-        slope = scale * inverse * weight_mean
-        shift = slope * mean - scale * bias_mean
-        through = torch.addcmul(shift[:, None, None], x, slope[:, None, None], value=-1)
-        return (gradient + through).to(x.dtype), of_weight, of_bias, None, None, None, None
-
-
-class BatchNorm2D(nn.BatchNorm2d):
-    """Batch norm whose statistics are those of all processes' photos together.
-
-    PyTorch's SyncBatchNorm has no kernel for the CPU, and makes the process wait for the GPU in
-    each layer, to leave out processes without photos.
-    """
-
-    def forward(self, x):
-        if not self.training or distributed.world_size() == 1:
-            return super().forward(x)
-        mean, variance, count = self._statistics(x.detach().to(self.running_mean.dtype))
-        joined = x, self.weight, self.bias, mean, variance, count, self.eps
-        x, weight, bias = _Together.apply(*joined)
-        return F.batch_norm(x, mean, variance, weight, bias, eps=self.eps)
-
-    @torch.no_grad()
-    def _statistics(self, x):
-        """(mean (C,), variance (C,), count (1,), at least 1) of all inputs, by Chan et al. 1979.
-
-        The running statistics take them in, but for the case that no process has a photo.
-        """
-        channels, own = x.shape[1], x.new_full((1,), x.numel() // x.shape[1])
-        if len(x):
-            variance, mean = torch.var_mean(x, (0, 2, 3), correction=0)
-        else:
-            variance = mean = x.new_zeros(channels)
-        rows = distributed.gathered(torch.cat([mean, variance, own]))
-        means, variances, counts = rows.split([channels, channels, 1], 1)
-        count = counts.sum(0)
-        share = self.momentum * count.sign()
-        count.clamp_(min=1)
-        parts = counts / count
-        mean = (means * parts).sum(0)
-        variance = ((variances + (means - mean).square()) * parts).sum(0)
-        self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), share)
-        return mean, variance, count
 
 
 class InstanceNorm2D(nn.Module):
@@ -243,6 +178,12 @@ class Net(Sequence):
         for module in self.modules():
             if isinstance(module, Dropout):
                 module.noise = noise
+
+    def set_spread(self, spread):
+        """Take how the photos of the next pass in training are spread over several processes."""
+        for module in self.modules():
+            if isinstance(module, BatchNorm2D):
+                module.spread = spread
 
     def features(self, x, names):
         """{name: output of that layer} for a tensor x (N, C, H, W); gradients flow through them.

@@ -8,6 +8,7 @@ import torch
 
 from backends.torch import distributed
 from backends.torch.average import Average
+from backends.torch.batch_norm import BatchNorm2D, Statistics, spreads
 from backends.torch.device import allow_tf32, has_tf32, moved, resolve_device, search_kernels
 from backends.torch.gradients import Gradients
 from backends.torch.losses import loss
@@ -41,8 +42,10 @@ class Trainer:
         rates = encoder.rates(network, recipe)
         self.parameters = {name: own[name] for name in rates}
         self.gradients = Gradients(list(self.parameters.values()))
-        self.statistics = [own[name] for name in own.keys() - network.parameters.keys()]
         self._freeze(network, recipe.freeze)
+        others = [tensor for name, tensor in own.items() if name not in network.parameters]
+        self.norms = [module for module in self.net.modules() if self._is_trained(module)]
+        self.statistics = Statistics(self.norms, others)
         self.scale, self.skips = LossScale(precision == "fp16"), Skips()
         self.loss = loss(recipe.loss, recipe.distance)
         self.optimizer = optimizer(recipe, self.parameters, rates)
@@ -64,6 +67,10 @@ class Trainer:
         self.frozen = [
             module for module in modules if encoder.is_frozen(network, module.spec.name, count)
         ]
+
+    def _is_trained(self, module):
+        """Whether it is a batch norm whose statistics follow from the photos."""
+        return isinstance(module, BatchNorm2D) and module not in self.frozen
 
     def _train(self):
         self.net.train()
@@ -100,7 +107,7 @@ class Trainer:
         if not parts:
             return 0.0, 0, bool(stop)
         self._train()
-        before = [tensor.clone() for tensor in self.statistics]
+        before = self.statistics.copy()
         sums, count = self._backward(parts, len(batch.inputs), bool(stop))
         norm = self._scale(sums[1] if several else count)
         figures = torch.cat([sums, norm.reshape(1)]).tolist()  # the one time that it waits for it
@@ -108,7 +115,7 @@ class Trainer:
         if photos:
             self._update(lr, math.isfinite(total) and math.isfinite(norm))
         if not photos or self.skips.latest:
-            self._set_statistics(before)
+            self.statistics.restore(before)
         return total / (count or 1), int(photos), bool(stop)
 
     def _backward(self, parts, photos, stop):
@@ -118,9 +125,12 @@ class Trainer:
         """
         self.gradients.clear()
         total, count = torch.zeros((), dtype=self.dtype, device=self.device), 0
-        for part in parts:
+        for part, spread in zip(parts, self._spreads(parts)):
             self.net.set_noise(part.noise)
+            self.net.set_spread(spread)
             part_total, part_count = self._loss(part)
+            if spread:
+                self.statistics.take(spread)
             total += part_total.detach()
             count += part_count
             if part is parts[-1]:
@@ -133,6 +143,12 @@ class Trainer:
         finish()
         self.gradients.finish()
         return sums, count
+
+    def _spreads(self, parts):
+        """For each part how the photos are spread; None if batch norms need not know it."""
+        if distributed.world_size() == 1 or not self.norms:
+            return [None] * len(parts)
+        return spreads([len(part.inputs) for part in parts], self.device, self.dtype)
 
     @torch.no_grad()
     def _scale(self, count):
@@ -162,12 +178,6 @@ class Trainer:
         self.optimizer.step(lr)
         if self.average:
             self.average.update(self.optimizer.steps - 1)
-
-    @torch.no_grad()
-    def _set_statistics(self, values):
-        """Put back what the forward pass has changed: running statistics, power iterations."""
-        for tensor, value in zip(self.statistics, values):
-            tensor.copy_(value)
 
     @torch.no_grad()
     def evaluate(self, batch):
