@@ -20,7 +20,7 @@ from metric.measuring import read_prior
 
 
 @dataclass(frozen=True)
-class Choice:
+class Sweep:
     """Photos of `image_dir`, `most` of them or all, and what to decode them with: all combinations.
 
     `unweights` None are those that the weights can; `prior` is a .npy file that balances AuC, by
@@ -47,35 +47,35 @@ class Choice:
 
 
 def measure(
-    choice: Choice, colorizer: Colorizer, progress: Callback | None = None
+    sweep: Sweep, colorizer: Colorizer, progress: Callback | None = None
 ) -> dict[str, Json]:
-    """What frontier.Frontier computes of a Choice, and the "protocol": a JSON object.
+    """What frontier.Frontier computes of a Sweep, and the "protocol": a JSON object.
 
     Photos that cannot be read are named there, as "skipped". Steps and lines are told to
     `progress`, see `cic.system.progress`; by default a bar is shown. Raises ValueError for a
     network that gives ab, and if no photo can be read.
     """
     if not colorizer.has_distribution:
-        raise InputError(f"{colorizer.weights}: {colorizer.network} gives ab: there is no choice")
+        raise InputError(f"{colorizer.weights}: {colorizer.network} gives ab: there is no sweep")
     left_out = kinds.LeftOut()
-    names = sources.find(choice.image_dir, choice.most, left_out=left_out)
+    names = sources.find(sweep.image_dir, sweep.most, left_out=left_out)
     for line in left_out.lines():
         tell(line, progress)
-    shares = read_prior(choice.prior) if choice.prior else prior.default()
-    decodings = choice.decodings(colorizer.settings.decoding)
+    shares = read_prior(sweep.prior) if sweep.prior else prior.default()
+    decodings = sweep.decodings(colorizer.settings.decoding)
     found = frontier.Frontier(decodings, shares, colorizer.refined)
     problems = []
     with told(progress, total=len(names), stream=sys.stderr) as bar:
         for name in bar.each(names):
             try:
-                image = images.open_rgb(os.path.join(choice.image_dir, name))
+                image = images.open_rgb(os.path.join(sweep.image_dir, name))
             except images.PhotoError as error:
                 problems.append(str(error))
                 bar.say(f"skipped: {error}")
                 continue
             found.update(colorizer.output(image), colorizer.light(image), colorizer.true_ab(image))
     if not found.photos:
-        raise InputError(f"{choice.image_dir}: no photo in there that can be read")
+        raise InputError(f"{sweep.image_dir}: no photo in there that can be read")
     protocol = {
         "weights": os.path.basename(colorizer.weights),
         "sha256": download.sha256(colorizer.weights),

@@ -139,7 +139,7 @@ class Labelled:
     most: int | None = None
 
 
-class Evaluated(NamedTuple):
+class Classified(NamedTuple):
     """{file name: content}, the table as text, and whether every photo could be read."""
 
     contents: dict[str, str | bytes]
@@ -153,8 +153,8 @@ def evaluate(
     device: str = "auto",
     workers: int = 0,
     progress: Callback | None = None,
-) -> Evaluated:
-    """Measure {row: (file of a classifier's weights, backend)} on Labelled photos: Evaluated.
+) -> Classified:
+    """Measure {row: (file of a classifier's weights, backend)} on Labelled photos: Classified.
 
     Steps and lines are told to `progress`, see `cic.system.progress`; by default a bar is shown.
     Raises ValueError for weights of different classes.
@@ -182,7 +182,7 @@ def evaluate(
     for failure in failures:
         tell(f"skipped: {failure}", progress, sys.stderr)
     protocol = {"rows": protocols, "skipped": list(failures)}
-    return Evaluated(*_rendered(found, names, protocol), not failures)  # type: ignore[arg-type]
+    return Classified(*_rendered(found, names, protocol), not failures)  # type: ignore[arg-type]
 
 
 def _rendered(

@@ -34,8 +34,8 @@ class Recognition:
     seed: int = 0
     num_workers: int = 0
 
-    def open(self, weights: str | None = None) -> "Opened":
-        """Opened with the file of a classifier's weights, by default VGG-16, which is downloaded.
+    def open(self, weights: str | None = None) -> "OpenedRecognition":
+        """Open it with the file of a classifier's weights, by default VGG-16, which is downloaded.
 
         Raises ValueError, naming the file or folder, unless they fit.
         """
@@ -53,10 +53,10 @@ class Recognition:
                 f"{self.results_dir}: no photo in a folder of ImageNet's 1,000 classes"
             )
         jobs = classifiers.jobs_of(self.results_dir, photos, self.imgs_dir, self.seed)  # type: ignore[arg-type]
-        return Opened(self, weights, network, state, jobs, others)
+        return OpenedRecognition(self, weights, network, state, jobs, others)
 
 
-class Opened(NamedTuple):
+class OpenedRecognition(NamedTuple):
     """A Recognition with a classifier: its jobs, and the photos that are of no class."""
 
     recognition: Recognition

@@ -65,7 +65,7 @@ def look(folder: str) -> Iterator[tuple[str, State]]:
                         yield name, State(state.st_size, state.st_mtime_ns)
 
 
-class Ledger:
+class Journal:
     """{name: State} of the files that are done with, coloured or failed: a file of JSON lines.
 
     What a kill left of the last line is passed over. Raises InputError if another file is there.
@@ -118,7 +118,7 @@ class Arrivals:
     ) -> None:
         self.colorizer, self.folder, self.output = colorizer, folder, output
         self.say, self.settle = say, settle
-        self.ledger = Ledger(os.path.join(output, LEDGER))
+        self.ledger = Journal(os.path.join(output, LEDGER))
         self.owners = {self._target(name): name for name in self.ledger.known}
         self.waiting: dict[str, tuple[State, float]] = {}
         self.is_gone = False

@@ -21,7 +21,7 @@ from cic.colorize.task import Report
 from cic.photos.images import PhotoError
 from cic.system import cluster, defects, limits, locks, threads
 from cic.system.addresses import is_address
-from cic.system.cluster import Block, Cores, Crew
+from cic.system.cluster import Actors, Block, Cores
 from cic.system.errors import FileError, InputError
 from cic.system.files import remove_leftovers
 from cic.system.progress import Event, Told
@@ -76,8 +76,8 @@ class Home(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Order:
-    """What each process is to do: with what `make()` gives there, a Colorizer."""
+class PainterMaker:
+    """Callable: makes a BlockPainter, in its process, of the Colorizer that `make()` gives."""
 
     make: Callable[[], Colorizer]
     pictures: Pictures
@@ -86,11 +86,11 @@ class Order:
     pixels: int | None
     cores: Cores
 
-    def __call__(self) -> "Painter":
+    def __call__(self) -> "BlockPainter":
         self.home.enter()
         limits.limit_pixels(self.pixels)
         threads.limit(self.cores.cpus)
-        return Painter(self.make(), self.pictures, self.replaces)
+        return BlockPainter(self.make(), self.pictures, self.replaces)
 
 
 class Item(NamedTuple):
@@ -101,21 +101,21 @@ class Item(NamedTuple):
     there: frozenset[str]
 
 
-class Made(NamedTuple):
-    """What came of a block: Reports, and the lines and defects that were said of it."""
+class BlockOutcome(NamedTuple):
+    """The Reports of a block, and the lines and defects to show."""
 
     reports: list[Report]
     lines: list[str]
     defects: dict[str, str]
 
 
-class Painter:
-    """Callable: the Items of a block -> Made, in a process of the cluster."""
+class BlockPainter:
+    """Callable: the Items of a block -> BlockOutcome, in a process of the cluster."""
 
     def __init__(self, colorizer: Colorizer, pictures: Pictures, replaces: bool = True) -> None:
         self.worker, self.replaces = work.local(colorizer, pictures, refuse_film), replaces
 
-    def __call__(self, items: Sequence[Item]) -> Made:
+    def __call__(self, items: Sequence[Item]) -> BlockOutcome:
         lines: list[str] = []
 
         def note(event: Event) -> None:
@@ -126,7 +126,7 @@ class Painter:
         relations = Relations([item.job for item in items])
         tasks = self.worker(relations, part, range(len(items)), Told(note))
         reports = [report._replace(number=items[report.number].number) for report in tasks]
-        return Made(reports, lines, defects.taken())
+        return BlockOutcome(reports, lines, defects.taken())
 
 
 def refuse_film(source: str, target: str) -> NoReturn:
@@ -156,8 +156,8 @@ class Cluster:
         self, relations: Relations, part: Part, numbers: Sequence[int], bar: Told
     ) -> Generator[Report]:
         home, pixels = Home.of(self.output), limits.pixel_limit()
-        order = Order(self.make, self.pictures, part.replaces, home, pixels, self.cores)
-        crew: Crew[Item] = Crew(self.ray, order, self.count, self.cores)
+        maker = PainterMaker(self.make, self.pictures, part.replaces, home, pixels, self.cores)
+        crew: Actors[Item] = Actors(self.ray, maker, self.count, self.cores)
         finished = False
         try:
             with closing(crew.each(self._blocks(relations, part, numbers), bar.say)) as found:
@@ -188,7 +188,7 @@ class Cluster:
             yield Block(items)
 
 
-def _told(block: Block[Item], made: Made | None, bar: Told) -> Iterator[Report]:
+def _told(block: Block[Item], made: BlockOutcome | None, bar: Told) -> Iterator[Report]:
     """The Reports of a block, after its lines; what was lost too often has failed."""
     if made is None:
         lost = f"each of the {block.tries} processes that coloured it was lost: too little memory?"

@@ -25,11 +25,11 @@ from cic.weights import formats
 from cic.weights.files.onnx_file import Graph
 from cic.weights.files.onnx_terms import Term
 from cic.weights.formats import onnx, onnx_pictures
-from cic.weights.formats.layout import Found, Layout
+from cic.weights.formats.layout import Layout, MappedWeights
 from cic.weights.formats.onnx_pictures import BATCH, HEIGHT, WIDTH
 
 
-class Colours(onnx.Decoded):
+class DecodedNetwork(onnx.Decoded):
     """The network with its decoding: L (N, 1, H, W), 0 to 100 -> ab (N, 2, H, W), CIELAB units."""
 
     def check_holds(self, network: Network) -> None:
@@ -40,7 +40,7 @@ class Colours(onnx.Decoded):
                 f"--to {onnx.FORMAT.name}"
             )
 
-    def wanted(self, found: Found) -> Array:
+    def wanted(self, found: MappedWeights) -> Array:
         decoder = Decoder(found.network, settings.of_weights(found.meta))
         return enlarged(decoder.decoded(super().wanted(found)[0]), decoder.grid)[None]
 
@@ -126,5 +126,5 @@ def _enlarged(cells: Term, stride: int, chosen: Settings) -> Term:
     return Term(graph, name)
 
 
-FORMAT = Colours()
+FORMAT = DecodedNetwork()
 FORMATS: Sequence[Layout] = (FORMAT, *formats.FORMATS)  # what `cic port` writes

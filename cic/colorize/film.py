@@ -25,12 +25,12 @@ from cic.photos.images import PhotoError
 from cic.system.addresses import is_address
 from cic.system.arrays import Array, Bytes, Floats
 
-Watch: TypeAlias = Callable[[Floats, Floats, Floats, bool], object]  # see Painter
+Observer: TypeAlias = Callable[[Floats, Floats, Floats, bool], object]  # see Painter
 UNLIKELY = 1e-30  # least probability whose logarithm is taken: float32 has it
 
 
-class Seen(NamedTuple):
-    """What is known of a frame by itself.
+class FrameFacts(NamedTuple):
+    """What a frame shows by itself, whatever came before it.
 
     Its lightness at the size that the network sees; what the network says of it in a form that has
     a mean, and below that the L of these cells, (n + 1, h, w); that L or None (see
@@ -56,22 +56,22 @@ class Painter:
         self,
         colorizer: Colorizer,
         smoothing: float = SMOOTHING,
-        observe: Watch | None = None,
+        observe: Observer | None = None,
         guide: Guide | None = None,
     ) -> None:
         self.colorizer, self.smoother, self.observe = colorizer, Smoother(smoothing), observe
         self.guide = guide or Guide(colorizer)
 
-    def look(self, rgb: Bytes) -> Seen:
-        """What is Seen of a frame, whatever came before it."""
+    def look(self, rgb: Bytes) -> FrameFacts:
+        """Return the FrameFacts of a frame, which do not depend on the frames before it."""
         image = Image.fromarray(rgb)
         light = lightness(self.colorizer.shrunk(image))
         says = self._averageable(self.colorizer.output(image))
         values = np.concatenate([says, self.colorizer.grid.sample(light)[None]])
         plain = self._ab(values) if self.observe else None
-        return Seen(light, values, self.colorizer.guide(values[-1]), plain)
+        return FrameFacts(light, values, self.colorizer.guide(values[-1]), plain)
 
-    def __call__(self, rgb: Bytes, seen: Seen | None = None) -> Bytes:
+    def __call__(self, rgb: Bytes, seen: FrameFacts | None = None) -> Bytes:
         light, values, edges, plain = seen or self.look(rgb)
         smooth, cut = self.smoother(values, light), self.smoother.cut
         told = self.guide(Image.fromarray(rgb), light, cut)
@@ -89,7 +89,7 @@ class Painter:
         return softmax(output, axis=0)
 
     def _ab(self, values: Array, told: tuple[Array, Array] | None = None) -> Floats:
-        """ab (h, w, 2) of Seen `values`, as cells that a Guide told of want them."""
+        """ab (h, w, 2) of `values`, see FrameFacts, with the cells that a Guide gave."""
         output, light, logits = values[:-1], values[-1], None
         if self.colorizer.has_distribution:
             output = logits = np.log(np.maximum(output, UNLIKELY))
@@ -102,7 +102,7 @@ def colorize(
     source: str,
     target: str,
     smoothing: float = SMOOTHING,
-    observe: Watch | None = None,
+    observe: Observer | None = None,
     deinterlace: bool = False,
     guide: Guide | None = None,
 ) -> int:

@@ -18,8 +18,8 @@ from cic.system.shares import Share, dealt, size_of_file
 Job: TypeAlias = tuple[str, str]  # source, target
 
 
-class Seen(NamedTuple):
-    """What is known of jobs, by their numbers: eight bytes each."""
+class JobHashes(NamedTuple):
+    """Hashes and sizes of jobs, by their numbers: eight bytes each."""
 
     sources: "array[int]"  # hashes of the sources' real paths
     targets: "array[int]"  # hashes of the targets
@@ -56,10 +56,10 @@ class Jobs(_Listed):
         self.target = target
         self.folders: list[str] = []
         self.folder, self.end, self.names = array("i"), array("q"), bytearray()
-        self.seen = Seen(array("q"), array("q"), array("q"))
+        self.seen = JobHashes(array("q"), array("q"), array("q"))
 
-    def add(self, folder: str, name: str, found: "Found") -> None:
-        """Add the file `name` of a folder, which was Found."""
+    def add(self, folder: str, name: str, found: "FoundFile") -> None:
+        """Add the file `name` of a folder, a FoundFile."""
         if not self.folders or self.folders[-1] != folder:
             self.folders.append(folder)
         self.folder.append(len(self.folders) - 1)
@@ -103,7 +103,7 @@ class Done(_Listed):
         return source, self.parts.get(i % len(self), target)
 
 
-class Found(NamedTuple):
+class FoundFile(NamedTuple):
     """A file: its path, its real path, and its size in bytes, 0 if it cannot be looked at."""
 
     path: str
@@ -117,26 +117,26 @@ class Places:
     def __init__(self) -> None:
         self.folder, self.real = "", os.path.join(os.path.realpath(""), "")
 
-    def find(self, path: str) -> Found:
+    def find(self, path: str) -> FoundFile:
         """Look at a file; its real path is that of `addresses.real`."""
         if addresses.is_address(path):
-            return Found(path, addresses.real(path), 0)
+            return FoundFile(path, addresses.real(path), 0)
         size, is_link = 0, False
         with suppress(OSError):
             state = os.lstat(path)
             size, is_link = state.st_size, stat.S_ISLNK(state.st_mode)
         if is_link:
-            return Found(path, os.path.realpath(path), size_of_file(path))
+            return FoundFile(path, os.path.realpath(path), size_of_file(path))
         cut = path.rfind(os.sep) + 1
         if path[:cut] != self.folder:
             self.folder = path[:cut]
             self.real = os.path.join(os.path.realpath(self.folder), "")
-        return Found(path, self.real + path[cut:], size)
+        return FoundFile(path, self.real + path[cut:], size)
 
 
-def seen(jobs: Iterable[Job]) -> Seen:
-    """What is Seen of any jobs."""
-    places, known = Places(), Seen(array("q"), array("q"), array("q"))
+def seen(jobs: Iterable[Job]) -> JobHashes:
+    """Return the JobHashes of any jobs."""
+    places, known = Places(), JobHashes(array("q"), array("q"), array("q"))
     for source, target in jobs:
         found = places.find(source)
         known.sources.append(hash(found.real))

@@ -12,7 +12,7 @@ from cic.colorize import existing
 from cic.colorize.batch import ALL, ONE, Outcome, Part, Pictures
 from cic.colorize.colorizer import Colorizer
 from cic.colorize.existing import OneByOne
-from cic.colorize.joblist import Found, Job, Jobs, Places
+from cic.colorize.joblist import FoundFile, Job, Jobs, Places
 from cic.colorize.work import Worker, local, run_jobs
 from cic.photos import kinds, sources, stored
 from cic.photos.images import PhotoError
@@ -128,8 +128,8 @@ def _found(
     extensions: Collection[str],
     onerror: Callable[[PhotoError], object],
     left_out: kinds.LeftOut | None,
-) -> Iterator[tuple[str, str, Found]]:
-    """Yield (folder, name in it, Found) of a file, or of each that is searched for in a folder."""
+) -> Iterator[tuple[str, str, FoundFile]]:
+    """Yield (folder, name in it, FoundFile) of a file, or of each file in a folder."""
     folder, name = os.path.split(path)
     if not is_address(path) and os.path.isdir(path):
         for name in sources.walk(path, extensions, onerror, left_out):
@@ -139,7 +139,7 @@ def _found(
     elif is_folder(path):
         for name, size in stored.walk(path, extensions, onerror, left_out):
             file = os.path.join(path, name)
-            yield path, name, Found(file, file, size)
+            yield path, name, FoundFile(file, file, size)
     elif sources.is_film(path):
         onerror(PhotoError(f"{path!r}: {stored.FILM}"))
     else:
@@ -157,7 +157,7 @@ def _target(output: str, films: bool, name: str, source: str) -> str:
     return os.path.join(output, result_name(name, source))
 
 
-def _is_in_the_way(target: str, file: Found) -> bool:
+def _is_in_the_way(target: str, file: FoundFile) -> bool:
     """Whether another file of a source's own folder has the name of its result."""
     place = real(target)
     beside = os.path.dirname(place) == os.path.dirname(file.real) and place != file.real

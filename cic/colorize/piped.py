@@ -10,7 +10,7 @@ from cic.photos.memory import ending_of
 from cic.system.typing import Source
 
 
-class Result(NamedTuple):
+class Coloured(NamedTuple):
     """A coloured photo: its bytes, their usual ending, its size, and notes on what was found."""
 
     data: bytes
@@ -28,8 +28,8 @@ def colorize(
     stretched: bool = True,
     hints: Sequence[Hint] = (),
     refused: Collection[str] = (),
-) -> Result:
-    """The Result of a photo, in the format of an ending such as ".png", or in its own.
+) -> Coloured:
+    """Return a photo Coloured, in the format of an ending such as ".png", or in its own.
 
     If its own is one of those `refused`, which are endings too, it is another.
     As `hints` want it, and with a `tilt` that of an alternative (see `alternatives.Colouring`). Of
@@ -44,4 +44,4 @@ def colorize(
     ending = ending or ending_of(photo.format, refused)
     data, more = images.encoded(picture, photo, ending)
     height, width, _ = picture.shape
-    return Result(data, ending, width, height, notes + more)
+    return Coloured(data, ending, width, height, notes + more)

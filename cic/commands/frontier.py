@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import backends
 from cic.system import console, packages
 from metric import choosing, frontier, measuring, record
-from metric.choosing import Choice
+from metric.choosing import Sweep
 
 FILES = ("frontier.json", "frontier.txt", "frontier.png")
 
@@ -59,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     measuring.refuse_outputs(paths, [args.image_dir])
     colorizer = backends.colorizer(args.weights, args.backend, args.device, sizes=args.size)
     grid = args.temperatures, args.unweights, args.saturations
-    choice = Choice(args.image_dir, *grid, args.prior, args.max_samples)
-    found = choosing.measure(choice, colorizer)
+    sweep = Sweep(args.image_dir, *grid, args.prior, args.max_samples)
+    found = choosing.measure(sweep, colorizer)
     contents = choosing.rendered(found)
     record.write(dict(zip(paths, contents)))
     print(contents[1], end="")

@@ -166,12 +166,12 @@ def _begin(facts: dict[str, Json], output: str, share: Share) -> None:
 
 
 def _make_shards(
-    pool: Pool[shrunk.Made],
+    pool: Pool[shrunk.Shrunk],
     job: shrunk.Job,
     parts: Sequence[tuple[str, Sequence[int]]],
     say: Callable[[str], object],
-) -> Iterator[shrunk.Made]:
-    """Yield Made of each photo, in order, while the shards that are not there are written.
+) -> Iterator[shrunk.Shrunk]:
+    """Yield Shrunk of each photo, in order, while the shards that are not there are written.
 
     `parts` are each shard's path and the numbers of its photos.
     """

@@ -31,8 +31,8 @@ SUBSAMPLING = "4:4:4"
 RAW = None  # in place of a quality: the pixels as they are, which nobody has to decode
 
 
-class Made(NamedTuple):
-    """What became of a photo: `data` of a file if it goes into a shard, its `size` in bytes.
+class Shrunk(NamedTuple):
+    """A photo that was shrunk: `data` of a file if it goes into a shard, its `size` in bytes.
 
     `failure` is the message of a photo that cannot be read; `fresh` says that it was made just now,
     and `again` that it was there, but the photo has changed since.
@@ -95,8 +95,8 @@ def target(photo: PhotoFile, quality: int | None = QUALITY) -> str:
     return name if os.path.splitext(name)[1].lower() in JPEG else f"{name}.jpg"
 
 
-def make(job: Job, i: int) -> Made:
-    """Made of photo `i`; written, if the job has a folder for it.
+def make(job: Job, i: int) -> Shrunk:
+    """Shrink photo `i`; write it if the job has a folder for it.
 
     Not if it is there already, of the same photo: its time is that at which the photo was opened.
     """
@@ -104,23 +104,23 @@ def make(job: Job, i: int) -> Made:
     path = os.path.join(job.output, target(photo, job.quality)) if job.output else None
     there = path is not None and os.path.exists(path)
     if path and there and not contents.is_newer(photo, path):
-        return Made(os.path.getsize(path), fresh=False)
+        return Shrunk(os.path.getsize(path), fresh=False)
     try:
         data = encode(photo, job.load_size, job.quality)
     except Exception as error:  # one photo never ends the others
-        return Made(failure=failed_on(photo, error))
+        return Shrunk(failure=failed_on(photo, error))
     if not path:
-        return Made(len(data), data)
+        return Shrunk(len(data), data)
     with replacing(path) as fresh, open(fresh, "wb") as file:
         file.write(data)
         file.flush()
         os.utime(fresh, ns=(begin, begin))
-    return Made(len(data), again=there)
+    return Shrunk(len(data), again=there)
 
 
 def write_shard(
-    path: str, names: Iterable[str], results: Iterable[Made], begin: int
-) -> Iterator[Made]:
+    path: str, names: Iterable[str], results: Iterable[Shrunk], begin: int
+) -> Iterator[Shrunk]:
     """Write the data of `results` to a tar file, atomically; yields them, without the data.
 
     The same photos give the same bytes: a header has no time, owner or rights of its own. Why
@@ -157,17 +157,17 @@ def is_whole(path: str, photos: Iterable[PhotoFile], say: Callable[[str], object
     return not problem
 
 
-def read_shard(path: str, names: Iterable[str]) -> Iterator[Made]:
-    """Yield Made of the photos of a shard that `write_shard` wrote before."""
+def read_shard(path: str, names: Iterable[str]) -> Iterator[Shrunk]:
+    """Yield Shrunk of the photos of a shard that `write_shard` wrote before."""
     members, _ = shards.members(path)
     sizes = {member.name: member.size for member in members}
     failures = _read_failures(path)
     for name in names:
         if name in sizes:
-            yield Made(sizes[name], fresh=False)
+            yield Shrunk(sizes[name], fresh=False)
         else:
             unknown = f"{os.path.join(path, name)!r}: could not be read when the shard was made"
-            yield Made(failure=str(failures.get(name, unknown)), fresh=False)
+            yield Shrunk(failure=str(failures.get(name, unknown)), fresh=False)
 
 
 def _failures_path(shard: str) -> str:

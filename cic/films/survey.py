@@ -61,7 +61,7 @@ def opened(av: Pyav, path: str) -> Container:
         return av.open(os.path.abspath(path), options=options, metadata_errors="surrogateescape")
 
 
-class File:
+class FilmFile:
     """A regular file that is not empty and stays as it is; raises PhotoError for another."""
 
     def __init__(self, path: str) -> None:
@@ -111,7 +111,7 @@ class Survey:
     """A film's file, tracks and clock: a context manager that keeps the film open for trials."""
 
     def __init__(self, av: Pyav, path: str) -> None:
-        self.av, self.path, self.file = av, path, File(path)
+        self.av, self.path, self.file = av, path, FilmFile(path)
 
     def __enter__(self) -> "Survey":
         self.container = opened(self.av, self.path)

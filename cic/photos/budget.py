@@ -116,7 +116,7 @@ class _Layer(Protocol):
         """Shape of what it puts out."""
 
 
-class Counted(Protocol):
+class Measurable(Protocol):
     """What is asked of a network here: this floor knows none."""
 
     @property
@@ -132,7 +132,7 @@ class Counted(Protocol):
         """How many numbers its weights are."""
 
 
-def of_network(network: Counted, height: int, width: int) -> float:
+def of_network(network: Measurable, height: int, width: int) -> float:
     """Bytes that a network takes beside BASE for an input of that size, weights and all.
 
     Two and a half times what its widest layer reads and writes: measured for `cic` at 1024 x 4096

@@ -40,7 +40,7 @@ class Scan(NamedTuple):
     interval: int  # blocks between restart markers; 0: none
 
 
-class Layout(NamedTuple):
+class ScanLayout(NamedTuple):
     """Of a JPEG: whether it is progressive, its size, its colours' samplings, and its scans."""
 
     progressive: bool
@@ -61,8 +61,8 @@ def refuse_absurd(file: BinaryIO) -> None:
         raise Unsupported(f"a JPEG of {len(found.scans):,} passes: more than {_MOST_SCANS}")
 
 
-def layout(data: bytes) -> Layout | None:
-    """Layout of a JPEG's bytes; None if there are no frame and scan that libjpeg decodes.
+def layout(data: bytes) -> ScanLayout | None:
+    """Return a JPEG's ScanLayout; None if it has no frame and scan that libjpeg decodes.
 
     Raises Unsupported if it has absurdly many segments.
     """
@@ -93,7 +93,7 @@ def layout(data: bytes) -> Layout | None:
             band, bits = (body[-3], body[-2]), body[-1] & 15
             scans.append(Scan(colours, band, bits, at, end, interval))
             at = end
-    return Layout(*frame, scans) if frame and scans else None
+    return ScanLayout(*frame, scans) if frame and scans else None
 
 
 def _samplings(body: bytes) -> dict[int, tuple[int, int]]:
@@ -131,7 +131,7 @@ def _is_fill(pixel: object) -> bool:
     return (set(pixel) if isinstance(pixel, tuple) else {pixel}) <= _FILL
 
 
-def _missing_scans(found: Layout) -> str | None:
+def _missing_scans(found: ScanLayout) -> str | None:
     """What of a JPEG never came, in words; None if all did."""
     bits: dict[int, list[int | None]] = {colour: [None] * 64 for colour in found.samplings}
     for scan in found.scans:
@@ -146,7 +146,7 @@ def _missing_scans(found: Layout) -> str | None:
     return None
 
 
-def _lost_intervals(found: Layout, data: bytes) -> bool:
+def _lost_intervals(found: ScanLayout, data: bytes) -> bool:
     """Whether restart markers of a scan are missing or out of order."""
     if len(found.scans) != 1 or not found.scans[0].interval or found.progressive:
         return False

@@ -31,7 +31,7 @@ _STRIP = 1 << 18  # bytes of a strip before it is compressed, about; TIFF 6.0 ad
 _LARGEST = 2**32 - 1  # where an offset of a TIFF can lead
 
 
-class Pages:
+class TiffWriter:
     """Writes pages to a binary file, as TIFF of little-endian numbers."""
 
     def __init__(self, file: BinaryIO) -> None:

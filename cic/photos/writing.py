@@ -70,7 +70,7 @@ def encode(file: BinaryIO, picture: Picture, photo: Photo | None, suffix: str) -
     As `write` does, whose faults come as they are: see `encoded`.
     """
     if suffix in TIFF:
-        _add_page(tiff_writer.Pages(file), picture, photo)
+        _add_page(tiff_writer.TiffWriter(file), picture, photo)
         return []
     room = carried.ROOM.get(suffix, ())
     alpha = photo.alpha if photo and "alpha" in room else None
@@ -100,11 +100,11 @@ def encoded(picture: Picture, photo: Photo | None, suffix: str) -> tuple[bytes, 
 def tiff_pages(path: StrPath) -> Iterator[AddPage]:
     """A function to add pages to a TIFF, whole at the end or not there: `add(picture, photo)`."""
     with _written(path) as fresh, open(fresh, "wb") as file:
-        pages = tiff_writer.Pages(file)
+        pages = tiff_writer.TiffWriter(file)
         yield lambda picture, photo=None: _add_page(pages, picture, photo)
 
 
-def _add_page(pages: tiff_writer.Pages, picture: Picture, photo: Photo | None) -> None:
+def _add_page(pages: tiff_writer.TiffWriter, picture: Picture, photo: Photo | None) -> None:
     about, _ = _about(photo, ".tif")
     pages.add(
         picture.shape,

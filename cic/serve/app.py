@@ -18,7 +18,7 @@ from cic.serve.crew import Crew
 from cic.serve.figures import Figures
 from cic.serve.guard import Guard, refused
 from cic.serve.problems import RETRY, Problem
-from cic.serve.tasks import Colours, Preview, Task, Wanted
+from cic.serve.tasks import PhotoWanted, PreviewWanted, Question, Wanted
 from cic.serve.uploads import Uploads
 from cic.serve.worker import Ready
 
@@ -61,7 +61,7 @@ class Service:
     async def preview(self, request: Request) -> Response:
         """What the page needs to show it: see `preview.preview`."""
         options.nothing(request.query_params.multi_items())
-        return await self._done(request, Preview())
+        return await self._done(request, PreviewWanted())
 
     async def choices(self, request: Request) -> Response:
         """The most probable colours of a place."""
@@ -71,11 +71,11 @@ class Service:
         self.crew.check()
         photo, hints = await self.uploads.read(request)
         if hints is not None:
-            if not isinstance(wanted, Colours) or "hints" in request.query_params:
+            if not isinstance(wanted, PhotoWanted) or "hints" in request.query_params:
                 raise Problem(422, "hints: once, and of /api/colorize alone")
             wanted = wanted._replace(hints=options.hints(hints))
         begin = time.perf_counter()
-        body, media, headers = await self.crew.do(Task(photo, wanted))
+        body, media, headers = await self.crew.do(Question(photo, wanted))
         self.figures.photo(time.perf_counter() - begin)
         return Response(body, headers={**headers, "Cache-Control": "no-store"}, media_type=media)
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 from cic.colorize.colorizer import Colorizer
 from cic.serve.problems import RETRY, Failure, Problem, stopping
-from cic.serve.tasks import Answer, Task
-from cic.serve.worker import Lost, Ready, TimedOut, Worker
+from cic.serve.tasks import Answer, Question
+from cic.serve.worker import Lost, Ready, TimedOut, WorkerProcess
 from cic.system.errors import Error
 
 PAUSE = 5.0  # seconds after which a process that did not start is tried again
@@ -31,9 +31,9 @@ class Crew:
     ) -> None:
         self.make, self.queue, self.seconds, self.pixels = make, queue, seconds, pixels
         self.count = workers
-        self.all: set[Worker] = set()
-        self.idle: deque[Worker] = deque()
-        self.waiting: deque[asyncio.Future[Worker]] = deque()
+        self.all: set[WorkerProcess] = set()
+        self.idle: deque[WorkerProcess] = deque()
+        self.waiting: deque[asyncio.Future[WorkerProcess]] = deque()
         self.threads = ThreadPoolExecutor(workers)
         self.renewing: set[asyncio.Task[None]] = set()
         self.replaced = 0
@@ -42,7 +42,7 @@ class Crew:
     def start(self) -> Ready:
         """Start all, and wait until they are Ready; raises Error if one cannot be."""
         for _ in range(self.count):
-            self.all.add(Worker(self.make, self.pixels))
+            self.all.add(WorkerProcess(self.make, self.pixels))
         try:
             facts = [worker.ready() for worker in self.all]
         except BaseException:
@@ -66,12 +66,12 @@ class Crew:
         """How many processes colour a photo now."""
         return len(self.all) - len(self.idle)
 
-    async def do(self, task: Task) -> Answer:
-        """The Answer to a Task, when it is its turn; raises Problem."""
+    async def do(self, question: Question) -> Answer:
+        """Answer a Question when it is its turn; raises Problem."""
         worker = await self._turn()
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.run_in_executor(self.threads, worker.ask, task, self.seconds)
+            found = await loop.run_in_executor(self.threads, worker.ask, question, self.seconds)
         except TimedOut:
             self._renew(worker)
             late = f"not done in {self.seconds:g} seconds: send it smaller"
@@ -87,7 +87,7 @@ class Crew:
             raise Problem(found.status, found.detail, code=found.code)
         return found
 
-    async def _turn(self) -> Worker:
+    async def _turn(self) -> WorkerProcess:
         """A process, when one is free."""
         self.check()
         if self.idle:
@@ -119,7 +119,7 @@ class Crew:
         if self.is_full:
             raise Problem(429, "more photos than can wait here: send it again later", RETRY)
 
-    def _free(self, worker: Worker) -> None:
+    def _free(self, worker: WorkerProcess) -> None:
         while self.waiting:
             turn = self.waiting.popleft()
             if not turn.done():
@@ -127,7 +127,7 @@ class Crew:
                 return
         self.idle.append(worker)
 
-    def _renew(self, worker: Worker) -> None:
+    def _renew(self, worker: WorkerProcess) -> None:
         """Start another process in the place of one that ended, without waiting for it."""
         self.all.discard(worker)
         self.replaced += 1
@@ -139,7 +139,7 @@ class Crew:
     async def _started(self) -> None:
         loop = asyncio.get_running_loop()
         while not self.is_stopping:
-            worker = Worker(self.make, self.pixels)
+            worker = WorkerProcess(self.make, self.pixels)
             try:
                 await loop.run_in_executor(self.threads, worker.ready)
             except Error:

@@ -6,7 +6,7 @@ from typing import Any
 
 from cic.colorize.hints import Hint, of_text
 from cic.serve.problems import Problem
-from cic.serve.tasks import MEDIA, Choices, Colours
+from cic.serve.tasks import MEDIA, ChoicesWanted, PhotoWanted
 from cic.system.errors import InputError
 from cic.system.text import said
 
@@ -26,7 +26,7 @@ _WEIGHT = re.compile(r";\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*(?:;|$)", re.IGNORECAS
 Query = Iterable[tuple[str, str]]
 
 
-def colours(query: Query, accept: str) -> Colours:
+def colours(query: Query, accept: str) -> PhotoWanted:
     """What a query's (name, value) pairs and an Accept header say; raises Problem 422 or 406."""
     given = _given(query, _NAMES)
     changes: dict[str, Any] = {
@@ -36,16 +36,16 @@ def colours(query: Query, accept: str) -> Colours:
         changes["sizes"] = _sizes(given["size"])
     chosen = hints(given["hints"].encode()) if "hints" in given else ()
     ending, refused = _format(given, accept)
-    return Colours(changes, _tilt(given), _alternative(given), chosen, ending, refused)
+    return PhotoWanted(changes, _tilt(given), _alternative(given), chosen, ending, refused)
 
 
-def choices(query: Query) -> Choices:
+def choices(query: Query) -> ChoicesWanted:
     """The place that a query's (name, value) pairs ask about; raises Problem 422."""
     given = {"count": str(_COUNT)} | _given(query, ("x", "y", "count"))
     if missing := {"x", "y"} - given.keys():
         raise Problem(422, f"{min(missing)} is missing: the place of a pixel is x and y")
     x, y = (_number(given[name], name, 0, _SIDE) for name in ("x", "y"))
-    return Choices(x, y, _whole(given["count"], "count", 1, _MOST))
+    return ChoicesWanted(x, y, _whole(given["count"], "count", 1, _MOST))
 
 
 def nothing(query: Query) -> None:

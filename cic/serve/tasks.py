@@ -24,7 +24,7 @@ MEDIA = {
 NOTES = 2000  # characters of a header
 
 
-class Colours(NamedTuple):
+class PhotoWanted(NamedTuple):
     """The photo: with settings, of an alternative's tilt or number, as hints want it, in a format.
 
     Alternative 1 is the usual one: see `Colorizer.pictures`.
@@ -39,11 +39,11 @@ class Colours(NamedTuple):
     refused: Sequence[str] = ()
 
 
-class Preview(NamedTuple):
+class PreviewWanted(NamedTuple):
     """What the page needs to show it: see `preview`."""
 
 
-class Choices(NamedTuple):
+class ChoicesWanted(NamedTuple):
     """The most probable colours of pixel (x, y): see `Colorizer.choices`."""
 
     x: float
@@ -51,15 +51,15 @@ class Choices(NamedTuple):
     most: int
 
 
-Wanted: TypeAlias = Colours | Preview | Choices
+Wanted: TypeAlias = PhotoWanted | PreviewWanted | ChoicesWanted
 
 
 @dataclass(frozen=True)
-class Task:
-    """A photo and what is wanted of it."""
+class Question:
+    """A photo, and what the page or a client wants of it."""
 
     data: bytes = field(repr=False)
-    wanted: Wanted = field(default_factory=Colours)
+    wanted: Wanted = field(default_factory=PhotoWanted)
 
 
 class Answer(NamedTuple):
@@ -70,15 +70,15 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
-def answer(colorizer: Colorizer, task: Task) -> Answer:
-    """The Answer to a Task; raises whatever its photo brings out."""
-    source = InMemory(task.data)
-    if isinstance(task.wanted, Colours):
-        return _photo(colorizer, source, task.wanted)
-    if isinstance(task.wanted, Preview):
+def answer(colorizer: Colorizer, question: Question) -> Answer:
+    """Answer a Question; raise whatever its photo brings out."""
+    source = InMemory(question.data)
+    if isinstance(question.wanted, PhotoWanted):
+        return _photo(colorizer, source, question.wanted)
+    if isinstance(question.wanted, PreviewWanted):
         return _json(preview(colorizer, source))
     photo = images.open_photo(source, work=colorizer.memory)
-    found = colorizer.choices(photo, *task.wanted)
+    found = colorizer.choices(photo, *question.wanted)
     return _json({"choices": [choice._asdict() for choice in found]})
 
 
@@ -86,7 +86,7 @@ def _json(found: dict[str, Any]) -> Answer:
     return Answer(json.dumps(found).encode(), "application/json", {})
 
 
-def _photo(colorizer: Colorizer, source: InMemory, wanted: Colours) -> Answer:
+def _photo(colorizer: Colorizer, source: InMemory, wanted: PhotoWanted) -> Answer:
     begin = time.perf_counter()
     chosen = colorizer.but(**wanted.changes)
     tilt = wanted.tilt if wanted.alternative == 1 else _tilt(chosen, source, wanted.alternative)

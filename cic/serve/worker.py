@@ -14,7 +14,7 @@ from cic.colorize.colorizer import Colorizer
 from cic.photos import budget
 from cic.serve import log
 from cic.serve.problems import Failure, failure
-from cic.serve.tasks import Answer, Task, answer
+from cic.serve.tasks import Answer, Question, answer
 from cic.system import interrupts, limits
 from cic.system.errors import Error, InputError, ProcessError
 from cic.system.limits import PIXELS
@@ -65,9 +65,9 @@ def work(connection: Connection, make: Callable[[], Colorizer], pixels: int | No
             connection.send(_answered(colorizer, connection.recv()))
 
 
-def _answered(colorizer: Colorizer, task: Task) -> Answer | Failure:
+def _answered(colorizer: Colorizer, question: Question) -> Answer | Failure:
     try:
-        return answer(colorizer, task)
+        return answer(colorizer, question)
     except Exception as error:
         return failure(error)
 
@@ -88,7 +88,7 @@ def _limit_memory(spare: float) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
-class Worker:
+class WorkerProcess:
     """Such a process, seen from the one that started it."""
 
     def __init__(self, make: Callable[[], Colorizer], pixels: int | None) -> None:
@@ -113,10 +113,10 @@ class Worker:
             raise InputError(told)
         return told
 
-    def ask(self, task: Task, seconds: float) -> Answer | Failure:
+    def ask(self, question: Question, seconds: float) -> Answer | Failure:
         """What it answers within so many seconds; raises TimedOut or Lost, and ends it then."""
         try:
-            self.connection.send(task)
+            self.connection.send(question)
             return self._received(seconds)
         except OSError:
             raise Lost from None

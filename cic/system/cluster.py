@@ -155,7 +155,7 @@ class _Actor:
         return self.call(items)
 
 
-class Crew(Generic[Item]):
+class Actors(Generic[Item]):
     """`count` processes of a cluster, each with what `make()` gives there: see `each`.
 
     A process that is lost is replaced, on whatever machine has room. `losses` counts them.

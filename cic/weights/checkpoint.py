@@ -24,7 +24,7 @@ from cic.system.errors import Error
 from cic.system.files import replacing
 from cic.system.text import printable
 from cic.system.typing import Json, StrPath
-from cic.weights.files.safetensors_file import File
+from cic.weights.files.safetensors_file import SafetensorsFile
 
 OPTIMIZER = "optimizer/"  # prefix of the arrays that only training needs
 Result = TypeVar("Result")
@@ -87,7 +87,7 @@ def _bytes(array: Array) -> memoryview:
 def load_own(path: StrPath) -> tuple[State, dict[str, Json]]:
     """(state {name: array}, meta) of a checkpoint of this project; raises CheckpointError."""
 
-    def read(file: File) -> State:
+    def read(file: SafetensorsFile) -> State:
         if unknown := file.metadata.keys() - {META, CHECKS}:
             raise ValueError(f"metadata called {', '.join(sorted(unknown))}")
         checks = bounded_json.loads(file.metadata.get(CHECKS, "{}"))  # version 0.1 had none
@@ -106,10 +106,12 @@ def _check(name: str, data: bytes | memoryview, checks: Mapping[str, int]) -> No
         raise ValueError(f"damaged: {name} is not what was written")
 
 
-def _read(path: StrPath, arrays: Callable[[File], Result]) -> tuple[Result, dict[str, Json]]:
+def _read(
+    path: StrPath, arrays: Callable[[SafetensorsFile], Result]
+) -> tuple[Result, dict[str, Json]]:
     path = os.fspath(path)
     try:
-        with File(path) as file:
+        with SafetensorsFile(path) as file:
             meta = bounded_json.loads(file.metadata[META])
             check_meta(meta)
             return arrays(file), meta

@@ -27,7 +27,7 @@ class Port(NamedTuple):
     """Weights that were `found` in a file, on their way to the file `target` of format `form`."""
 
     target: str
-    found: Any  # a formats.Found
+    found: Any  # layout.MappedWeights
     form: Any  # one of formats.FORMATS
 
     @classmethod

@@ -28,7 +28,7 @@ _BIN = np.full(np.ptp(AB, axis=0).astype(int) // SPACING + 1, -1, np.int16)
 _BIN[tuple((AB.astype(int) // SPACING - _LOWEST).T)] = np.arange(COUNT)
 
 
-class Block(NamedTuple):
+class PixelErrors(NamedTuple):
     """Pixels of two pictures: `error` and `bins` (n,), see `between`; `true` and `made` ab (2, n).
 
     ab is float32, in CIELAB units.
@@ -46,12 +46,12 @@ def between(photo: ArrayLike, result: ArrayLike) -> Iterator[tuple[Doubles, Arra
     `error` is the distance in ab, float64 CIELAB units; its floor and ceiling, and the bin nearest
     to the photo's colour, are those of float64 scikit-image. Raises ValueError for other shapes.
     """
-    for block in blocks(photo, result):
+    for block in pixel_errors(photo, result):
         yield block.error, block.bins
 
 
-def blocks(photo: ArrayLike, result: ArrayLike) -> Iterator[Block]:
-    """Yield the same as `Block`s, with the ab of both."""
+def pixel_errors(photo: ArrayLike, result: ArrayLike) -> Iterator[PixelErrors]:
+    """Yield the same as PixelErrors, with the ab of both."""
     photo, result = np.asarray(photo), np.asarray(result)
     if photo.shape != result.shape:
         raise ValueError(f"a result is as large as its photo: {result.shape} beside {photo.shape}")
@@ -60,7 +60,7 @@ def blocks(photo: ArrayLike, result: ArrayLike) -> Iterator[Block]:
         yield _of_block(photo[start : start + BLOCK], result[start : start + BLOCK])
 
 
-def _of_block(photo: Bytes, result: Bytes) -> Block:
+def _of_block(photo: Bytes, result: Bytes) -> PixelErrors:
     true, made = _ab(photo), _ab(result)
     error = _distance(true, made)
     whole = np.rint(error)
@@ -81,7 +81,7 @@ def _of_block(photo: Bytes, result: Bytes) -> Block:
     error *= red | green | blue
     # The bins are all corners of the grid's cells that sRGB touches: rounding finds the nearest.
     bins = _BIN[tuple(nearest.astype(np.intp) - _LOWEST[:, None])]
-    return Block(error, bins, true, made)
+    return PixelErrors(error, bins, true, made)
 
 
 def _ab(pixels: Bytes) -> Floats:

@@ -29,7 +29,7 @@ class Suite:
 
     def update(self, photo: Bytes, result: Bytes) -> None:
         """Add a picture: (H, W, 3) uint8 each. Raises ValueError for different shapes."""
-        for block in ab_error.blocks(photo, result):
+        for block in ab_error.pixel_errors(photo, result):
             self.auc.count(block.error, block.bins)
             self.others[RMSE].count(block.error)
             self.others[Warmth].count(block.true, block.made)

@@ -10,7 +10,7 @@ import time
 import pytest
 from PIL import Image
 
-from cic.colorize.arrivals import LEDGER, Arrivals, Ledger, State, look
+from cic.colorize.arrivals import LEDGER, Arrivals, Journal, State, look
 from cic.commands import watch
 from cic.system.errors import InputError
 from helpers import ROOT
@@ -188,11 +188,11 @@ def test_what_goes_with_its_folder_is_coloured_once_that_is_back(places, start, 
 def test_another_file_is_not_taken_for_the_list(tmp_path):
     (tmp_path / "x").write_text("shopping\nmilk\n")
     with pytest.raises(InputError, match="no list of watched photos"):
-        Ledger(str(tmp_path / "x"))
+        Journal(str(tmp_path / "x"))
     assert (tmp_path / "x").read_text() == "shopping\nmilk\n"
-    ledger = Ledger(str(tmp_path / "y"))
+    ledger = Journal(str(tmp_path / "y"))
     ledger.add("a\n\udcffb.jpg", State(3, 10**18 + 1))
-    assert Ledger(str(tmp_path / "y")).known == ledger.known
+    assert Journal(str(tmp_path / "y")).known == ledger.known
 
 
 def test_folders_in_each_other_are_refused(places):

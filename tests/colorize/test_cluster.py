@@ -15,13 +15,13 @@ import pytest
 import backends
 from cic.colorize import cluster, jobs
 from cic.colorize.batch import Part, Pictures
-from cic.colorize.cluster import Cluster, Home, Item, Painter
+from cic.colorize.cluster import BlockPainter, Cluster, Home, Item
 from cic.colorize.joblist import Relations
 from cic.colorize.task import Report
 from cic.commands import colorize
 from cic.photos import images
 from cic.system import locks
-from cic.system.cluster import Crew
+from cic.system.cluster import Actors
 from cic.system.errors import FileError, InputError, SettingError
 from helpers import ROOT, painter
 
@@ -39,8 +39,8 @@ class Ray:
         return {"CPU": 3.0}
 
 
-class Here(Crew):
-    """A Crew that does all in this process, and has its blocks shown."""
+class Here(Actors):
+    """Actors that do all in this process, and have their blocks shown."""
 
     seen: ClassVar = []
     given_up = ()
@@ -58,7 +58,7 @@ class Here(Crew):
 
 @pytest.fixture
 def here(monkeypatch):
-    monkeypatch.setattr(cluster, "Crew", Here)
+    monkeypatch.setattr(cluster, "Actors", Here)
     monkeypatch.setattr(cluster.threads, "limit", lambda count: None)
     monkeypatch.setattr(Here, "given_up", ())
     return Here
@@ -160,7 +160,7 @@ def test_a_process_that_does_not_see_the_same_files_is_refused(tmp_path, monkeyp
 def test_a_film_is_refused_where_it_is_met(paint, tmp_path):
     (tmp_path / "film.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
     job = (str(tmp_path / "film.mp4"), str(tmp_path / "out.mp4"))
-    made = Painter(paint, Pictures())([Item(7, job, frozenset())])
+    made = BlockPainter(paint, Pictures())([Item(7, job, frozenset())])
     [report] = made.reports
     assert isinstance(report, Report)
     assert report.number == 7

@@ -79,7 +79,7 @@ def test_16_bit_colours_are_found_by_other_readers(tmp_path, alpha, shape):
     with open(tmp_path / "x.png", "wb") as file:
         deep.write_png(file, rgb, mask)
     with open(tmp_path / "x.tif", "wb") as file:
-        tiff_writer.Pages(file).add(rgb.shape, rgb.dtype, [rgb], mask)
+        tiff_writer.TiffWriter(file).add(rgb.shape, rgb.dtype, [rgb], mask)
     assert np.array_equal(decoded(tmp_path / "x.png"), expected)
     assert np.array_equal(tifffile.imread(tmp_path / "x.tif").reshape(expected.shape), expected)
     if alpha:

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from cic.photos import tiff_writer
-from cic.photos.tiff_writer import Pages
+from cic.photos.tiff_writer import TiffWriter
 
 RGB = (700, 300, 3)
 
@@ -22,7 +22,7 @@ def picture(dtype, shape=RGB):
 
 def written(*pages):
     file = io.BytesIO()
-    writer = Pages(file)
+    writer = TiffWriter(file)
     for array, options in pages:
         writer.add(array.shape, array.dtype, [array[:100], array[100:]], **options)
     file.seek(0)
@@ -59,7 +59,7 @@ def test_any_size(size, compression):
     array = np.full((*size, 3), 77, np.uint8)
     array[:, : size[1] // 2] = 60
     file = io.BytesIO()
-    Pages(file).add(array.shape, np.uint8, [array], compression=compression)
+    TiffWriter(file).add(array.shape, np.uint8, [array], compression=compression)
     with Image.open(file) as image:
         off = np.abs(np.asarray(image).astype(int) - array)
     assert off.max() <= (20 if compression == "jpeg" and size[1] < 65_500 else 0)
@@ -68,7 +68,7 @@ def test_any_size(size, compression):
 def test_jpeg_strips_look_like_the_picture(photos):
     photo = np.ascontiguousarray(photos["coffee"])
     file = io.BytesIO()
-    Pages(file).add(photo.shape, np.uint8, [photo[:123], photo[123:]], compression="jpeg")
+    TiffWriter(file).add(photo.shape, np.uint8, [photo[:123], photo[123:]], compression="jpeg")
     with Image.open(file) as image:
         assert image.tag_v2[259] == 7
         assert len(image.tag_v2[273]) > 1

@@ -23,7 +23,7 @@ from cic.weights.formats import verify
 from cic.weights.porting import Port
 from helpers.tiny import tiny
 from metric import choosing, classification, comparing, evaluating, ledger, measuring, record
-from metric.choosing import Choice
+from metric.choosing import Sweep
 from metric.evaluating import Study
 from metric.evaluation import Row
 from metric.measuring import Folders
@@ -186,7 +186,7 @@ def test_photos_are_searched_prepared_and_counted(photo_folder, photos, tmp_path
             "num_workers is '2': it must be a wh",
         ),
         (lambda: Study("in", most=0), "most is 0: it must be 1 or more"),
-        (lambda: Choice("in", most=1.5), "most is 1.5: it must be a whole number"),
+        (lambda: Sweep("in", most=1.5), "most is 1.5: it must be a whole number"),
         (lambda: plan.plan("in", loss_step=0), "loss_step is 0: it must be 1 or more"),
         (lambda: plan.plan("in", seed=-1), "seed is -1: it must be 0 or more"),
         (lambda: Search("in", "out.txt"), "out.txt: the script is a .sh file"),
@@ -213,7 +213,7 @@ def test_photos_are_evaluated(colorizer, photo_folder, tmp_path, capsys, events)
     (line,) = lines(events)
     assert line.startswith("skipped: ")
     assert steps(events) == (6, 6)
-    choice = Choice(str(photo_folder), (1.0,), (0.0,), (1.0, 1.2), most=3)
+    choice = Sweep(str(photo_folder), (1.0,), (0.0,), (1.0, 1.2), most=3)
     best = choosing.measure(choice, colorizer, events.append)
     assert (best["photos"], len(best["decodings"])) == (2, 4)
     assert len(best["protocol"]["skipped"]) == 1

@@ -8,7 +8,7 @@ from PIL import Image
 
 from cic.serve.crew import Crew
 from cic.serve.problems import RETRY, Problem
-from cic.serve.tasks import Task
+from cic.serve.tasks import Question
 from cic.system.errors import InputError
 from helpers.painter import troubled
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 def task(width, height):
     file = io.BytesIO()
     Image.new("L", (width, height), 99).save(file, "png")
-    return Task(file.getvalue())
+    return Question(file.getvalue())
 
 
 async def status(crew, width, height):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from cic.system import cluster
-from cic.system.cluster import TRIES, Block, Cores, Crew
+from cic.system.cluster import TRIES, Actors, Block, Cores
 from cic.system.errors import InputError, MissingError, ProcessError, SettingError
 
 
@@ -69,7 +69,7 @@ def at_once(monkeypatch):
 
 
 def run(ray, blocks, make=lambda: sum, count=2):
-    said, crew = [], Crew(ray, make, count, Cores(1, 0))
+    said, crew = [], Actors(ray, make, count, Cores(1, 0))
     return list(crew.each(iter(blocks), said.append)), said, crew
 
 
@@ -83,7 +83,7 @@ def test_each_block_is_done_once_by_few_processes():
 
 def test_no_block_is_taken_before_a_process_is_free():
     taken = []
-    crew = Crew(Ray(), lambda: sum, 2, Cores(1, 0))
+    crew = Actors(Ray(), lambda: sum, 2, Cores(1, 0))
     each = crew.each((taken.append(n) or Block((n,)) for n in range(10**9)), print)
     for _ in range(5):
         next(each)

@@ -15,11 +15,11 @@ from safetensors import SafetensorError
 from cic.weights import CheckpointError, load
 from cic.weights.checkpoint import load_own
 from cic.weights.files import bfloat16, safetensors_file
-from cic.weights.files.safetensors_file import File
+from cic.weights.files.safetensors_file import SafetensorsFile
 
 
 def contents(path):
-    with File(path) as file:
+    with SafetensorsFile(path) as file:
         return {name: file.array(name) for name in file.shapes}
 
 
@@ -41,7 +41,7 @@ def test_arrays_are_those_of_the_package(tmp_path, kind):
     for name, array in expected.items():
         assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
         assert np.array_equal(found[name], array)
-    with File(path) as file:
+    with SafetensorsFile(path) as file:
         assert file.metadata == {"format": "np"}
         assert file.shapes["a.weight"] == (3, 4, 1)
 
@@ -133,7 +133,7 @@ def test_a_file_that_is_cut_off_while_it_is_read_is_an_error(tmp_path):
     """Mapped into memory, it would end the process."""
     path = tmp_path / "x.safetensors"
     safetensors.numpy.save_file({"a": np.zeros(100_000)}, path)
-    with File(path) as file:
+    with SafetensorsFile(path) as file:
         os.truncate(path, 1000)
         with pytest.raises(ValueError, match="cut off in a, while it was read"):
             file.array("a")

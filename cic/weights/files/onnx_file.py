@@ -156,7 +156,7 @@ def write(path: StrPath, made: Message) -> None:
 
 
 @dataclass
-class Contents:
+class Model:
     """What is read of a file: `texts` are its metadata, `arrays` views of its bytes.
 
     `inputs` and `outputs` are names; `nodes` are counted, as are `stored`, all its arrays.
@@ -184,8 +184,8 @@ def is_one(start: bytes) -> bool:
     return len(start) > 2 and start[0] == 8 and 0 < start[1] <= 32 and start[2] in _FIRST
 
 
-def read(path: StrPath, needed: str) -> Contents:
-    """Contents of a file; without its arrays unless its metadata has the text called `needed`.
+def read(path: StrPath, needed: str) -> Model:
+    """Read a Model; leave its arrays out unless its metadata has the text called `needed`.
 
     Such a file, or another of this project, that is damaged raises ValueError; of any other there
     is what could be read until then.
@@ -196,7 +196,7 @@ def read(path: StrPath, needed: str) -> Contents:
             raise ValueError(f"{size:,} bytes, more than an ONNX file can have")
         file.seek(0)
         data = memoryview(file.read())
-    found = Contents()
+    found = Model()
     try:
         _read_model(data, Reader(), found, needed)
     except ValueError:
@@ -205,7 +205,7 @@ def read(path: StrPath, needed: str) -> Contents:
     return found
 
 
-def _read_model(data: memoryview, fields: Reader, found: Contents, needed: str) -> None:
+def _read_model(data: memoryview, fields: Reader, found: Model, needed: str) -> None:
     graph = memoryview(b"")
     for number, value in fields(data):
         if number == 2:
@@ -218,7 +218,7 @@ def _read_model(data: memoryview, fields: Reader, found: Contents, needed: str) 
     _read_graph(graph, fields, found, needed in found.texts)
 
 
-def _read_graph(data: memoryview, fields: Reader, found: Contents, whole: bool) -> None:
+def _read_graph(data: memoryview, fields: Reader, found: Model, whole: bool) -> None:
     for number, value in fields(data):
         if number == 1:
             found.nodes += 1

@@ -4,7 +4,7 @@ from cic.system.typing import StrPath
 from cic.weights.checkpoint import META, CheckpointError
 from cic.weights.files.groups import Group
 from cic.weights.files.read_frameworks import Contents
-from cic.weights.files.safetensors_file import File
+from cic.weights.files.safetensors_file import SafetensorsFile
 
 
 def is_one(start: bytes) -> bool:
@@ -28,8 +28,8 @@ def read_groups(path: StrPath) -> Contents:
     return Contents([Group("", arrays)], None, None)
 
 
-def _opened(path: StrPath) -> File:
+def _opened(path: StrPath) -> SafetensorsFile:
     try:
-        return File(path)
+        return SafetensorsFile(path)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: not a checkpoint: {error}") from None

@@ -29,7 +29,7 @@ DTYPES = {
 }
 
 
-class File:
+class SafetensorsFile:
     """An open file: `metadata` {text: text}, `shapes` {array's name: shape}; close it.
 
     Raises OSError if it cannot be opened, ValueError if it is no whole file of this format.
@@ -43,7 +43,7 @@ class File:
             self.file.close()
             raise
 
-    def __enter__(self) -> "File":
+    def __enter__(self) -> "SafetensorsFile":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -34,7 +34,7 @@ from cic.weights.formats import (
     special_vgg,
     vgg,
 )
-from cic.weights.formats.layout import Found, Layout
+from cic.weights.formats.layout import Layout, MappedWeights
 
 NEUTRAL, ONNX = neutral.FORMAT, onnx.FORMAT
 Recognised: TypeAlias = tuple[Group, Layout]
@@ -68,8 +68,8 @@ def load(path: StrPath) -> tuple[Network, State]:
 
 def read(
     path: StrPath, options: Mapping[str, Any] = MappingProxyType({}), group: str | None = None
-) -> Found:
-    """Found of a file in any format; raises CheckpointError, naming it, for anything else.
+) -> MappedWeights:
+    """Read a file in any format; raise CheckpointError, naming the file, for anything else.
 
     `options` of the network say what the arrays of some files do not. Of several networks in it,
     `group` names the one to take.
@@ -118,12 +118,12 @@ def _the_one(
     hints: Mapping[str, Any],
     note: Json,
     groups: Sequence[Group],
-) -> Found:
-    """Found of the one of the recognised [(Group, its format)] that is sound.
+) -> MappedWeights:
+    """Map the weights of the only sound group among the recognised [(Group, its format)].
 
-    Raises CheckpointError if there is none, or more than one.
+    Raises CheckpointError if none is sound, or several are.
     """
-    sound: list[tuple[Group, Found]] = []
+    sound: list[tuple[Group, MappedWeights]] = []
     errors: list[CheckpointError] = []
     for group, form in found:
         options = hints | {"class": group.kind}  # type: ignore[operator]

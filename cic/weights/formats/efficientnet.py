@@ -18,7 +18,7 @@ from cic.networks.layers import BatchNorm, Conv, Dropout, GlobalAverage, Layer, 
 from cic.system.arrays import Array, Shape, State
 from cic.weights.files import write_torch
 from cic.weights.formats import norms
-from cic.weights.formats.layout import Found, Layout, counts, no_counts, without_prefix
+from cic.weights.formats.layout import Layout, MappedWeights, counts, no_counts, without_prefix
 from cic.weights.formats.sizes import len_of
 
 EPSILON = 1e-3  # batch_norm_epsilon
@@ -90,7 +90,7 @@ class Lite(Layout):
         """Their network with its norms, of the sizes of `arrays`."""
         return self.published(self.network(arrays, {}))
 
-    def source(self, found: Found) -> tuple[Network, Mapping[str, Array]]:
+    def source(self, found: MappedWeights) -> tuple[Network, Mapping[str, Array]]:
         """With the batch norms, as their own code computes it."""
         return self.published(found.network), found.arrays
 

@@ -21,7 +21,7 @@ SHOWN = 5  # names of each kind that a message has
 
 
 @dataclass(frozen=True)
-class Found:
+class MappedWeights:
     """A file of weights: its own arrays, and what became of each.
 
     `theirs` is the network as their code computes it. `state` and `meta` are those of a checkpoint
@@ -42,12 +42,12 @@ class Found:
         """What `meta` says of decoding, None if nothing."""
         return self.meta.get("colorize", {}).get("temperature")
 
-    def of(self, network: Network, source: object) -> "Found":
+    def of(self, network: Network, source: object) -> "MappedWeights":
         """The same as weights of another `network`; raises CheckpointError unless they fit it."""
         check(network, self.state, source)
         return replace(self, network=network, meta=self.meta | network_meta(network))
 
-    def folded(self) -> "Found":
+    def folded(self) -> "MappedWeights":
         """The same without spectral norms: their kernels are divided by them."""
         network, state = spectral.folded(self.network, self.state)
         return replace(self, network=network, state=state, meta=self.meta | network_meta(network))
@@ -126,8 +126,8 @@ class Layout:
         """The temperature of their own decoding."""
         return self.temperature
 
-    def source(self, found: Found) -> tuple[Network, Mapping[str, Array]]:
-        """(their network, its {name: array}) of a Found: what their own code would compute."""
+    def source(self, found: MappedWeights) -> tuple[Network, Mapping[str, Array]]:
+        """Return (their network, its {name: array}): what their own code would compute."""
         return found.theirs, self.tensors(found.theirs, found.arrays)
 
     @np.errstate(all="ignore")  # what is no number is found, and said in one line
@@ -137,8 +137,8 @@ class Layout:
         source: object,
         note: Json = None,
         hints: Mapping[str, Any] = MappingProxyType({}),
-    ) -> Found:
-        """Found of {name: array}; raises CheckpointError, naming `source`, unless all is well.
+    ) -> MappedWeights:
+        """Map {name: array}; raises CheckpointError, naming `source`, unless all is well.
 
         `note` is what `save` left in the file, `hints` as `network` has it.
         """
@@ -159,7 +159,7 @@ class Layout:
         check_numbers(state, source)
         if note is not None:
             network, state, meta = notes.applied(note, network, state, source)
-        return Found(self, arrays, theirs, network, state, meta, names, dropped)
+        return MappedWeights(self, arrays, theirs, network, state, meta, names, dropped)
 
     def meta(self, network: Network, arrays: Mapping[str, Array]) -> dict[str, Json]:
         """Metadata of a checkpoint of ours: the network, and how theirs decodes."""
@@ -199,7 +199,7 @@ class Layout:
         return arrays | self.extras(theirs, arrays)
 
     def runs(
-        self, path: StrPath, found: Found, backends: Iterable[Any]
+        self, path: StrPath, found: MappedWeights, backends: Iterable[Any]
     ) -> Iterator[tuple[str, Array, Array]]:
         """Yield (what ran, its output, the output wanted) of running a file that was written.
 

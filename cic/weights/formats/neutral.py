@@ -6,7 +6,7 @@ from cic.system.arrays import State
 from cic.system.typing import Json, StrPath
 from cic.weights import checkpoint
 from cic.weights.averaging import PREFIX, averaged
-from cic.weights.formats.layout import Found, Layout
+from cic.weights.formats.layout import Layout, MappedWeights
 
 
 class Neutral(Layout):
@@ -20,8 +20,8 @@ class Neutral(Layout):
     def theirs(self, network: Network) -> Network:
         return network
 
-    def read(self, path: StrPath) -> Found:
-        """Found of a file, its average rather than the last weights; raises CheckpointError.
+    def read(self, path: StrPath) -> MappedWeights:
+        """Read a file, its average rather than the last weights; raises CheckpointError.
 
         What the optimizer kept is left away.
         """
@@ -39,7 +39,7 @@ class Neutral(Layout):
             for name in state
             if name not in taken
         }
-        return Found(self, weights, network, network, weights, meta, names, dropped)
+        return MappedWeights(self, weights, network, network, weights, meta, names, dropped)
 
     @property
     def writes(self) -> bool:

@@ -27,7 +27,7 @@ from cic.weights.files import onnx_file, others
 from cic.weights.files.onnx_file import Graph
 from cic.weights.files.onnx_terms import Term
 from cic.weights.formats import onnx_layers, onnx_pictures, verify
-from cic.weights.formats.layout import Found, Layout
+from cic.weights.formats.layout import Layout, MappedWeights
 
 META, HASH, META_HASH = "cic", "weights_sha256", "metadata_sha256"  # keys of the metadata
 # Keys of what META_HASH covers; other programs may add theirs.
@@ -52,8 +52,8 @@ class Logits(Layout):
     def writes(self) -> bool:
         return True
 
-    def read(self, path: StrPath) -> Found:
-        """Found of a file that any of these formats wrote; raises CheckpointError, naming it."""
+    def read(self, path: StrPath) -> MappedWeights:
+        """Read a file that any of these formats wrote; raises CheckpointError, naming it."""
         try:
             contents = onnx_file.read(path, META)
             meta = bounded_json.loads(contents.texts.get(META, "{}"))
@@ -79,7 +79,7 @@ class Logits(Layout):
             )
         checkpoint.check_numbers(state, path)
         form = DECODED if contents.outputs == [COLOURS] else FORMAT
-        return Found(form, state, network, network, state, meta, {n: n for n in state}, {})
+        return MappedWeights(form, state, network, network, state, meta, {n: n for n in state}, {})
 
     def save(self, path: StrPath, network: Network, state: State, meta: dict[str, Json]) -> None:
         self.check_holds(network)
@@ -90,7 +90,7 @@ class Logits(Layout):
         onnx_file.write(path, onnx_file.model(graph, network.name, texts, self.about))
 
     def runs(
-        self, path: StrPath, found: Found, backends: Iterable[Any]
+        self, path: StrPath, found: MappedWeights, backends: Iterable[Any]
     ) -> Iterator[tuple[str, Array, Array]]:
         photo = verify.golden_photo(found.network)
         values = np.moveaxis(spaces.READ[found.network.space](photo), -1, 0)[None]
@@ -99,7 +99,7 @@ class Logits(Layout):
                 output = backend.run_file(path, values.astype(np.float32))
                 yield f"the file itself, {backend.NAME}", output, self.wanted(found)
 
-    def wanted(self, found: Found) -> Array:
+    def wanted(self, found: MappedWeights) -> Array:
         """What a file with these weights puts out for the photo of `verify`, by NumPy."""
         network = found.network
         return forward(network, found.state, verify.golden(network))

@@ -16,7 +16,7 @@ from cic.networks import AB, Network
 from cic.networks.forward import forward
 from cic.system import packages
 from cic.system.arrays import Array, Bytes, Floats, State
-from cic.weights.formats.layout import Found
+from cic.weights.formats.layout import MappedWeights
 
 TOLERANCE = 1e-4  # of the output's largest number
 AB_TOLERANCE = 0.05  # CIELAB units: what that is after a softmax at the temperatures in use
@@ -53,9 +53,11 @@ def golden_photo(network: Network, side: int = SIDE) -> Bytes:
 
 
 def compare(
-    source: Found, result: Found, runners: Mapping[str, Callable[[Network, State, Floats], Array]]
+    source: MappedWeights,
+    result: MappedWeights,
+    runners: Mapping[str, Callable[[Network, State, Floats], Array]],
 ) -> list[Comparison]:
-    """Comparisons of a Found with the one that its conversion is, as it was read back.
+    """Compare a file with its conversion, as it was read back.
 
     `runners` {name: function of (network, state, input) that gives the output}.
     """
@@ -93,7 +95,7 @@ def run(runs: Iterable[tuple[str, Array, Array]]) -> list[Comparison]:
     return rows
 
 
-def _annealed(logits: Array, source: Found) -> Array:
+def _annealed(logits: Array, source: MappedWeights) -> Array:
     """ab as the source's own code has it of logits (N, 313, H, W)."""
     share = softmax(logits, source.temperature)  # type: ignore[arg-type]
     return np.einsum("nqhw,qc->nchw", share, source.form.bins(source.arrays))
