@@ -55,7 +55,7 @@ class Backend(Runner, Protocol):
     def world_size(self) -> int:
         """How many processes train together."""
 
-    def share(self, text: str, device: Any) -> str:
+    def broadcast_text(self, text: str, device: Any) -> str:
         """The first process's text, in all."""
 
     def facts(self, device: Any) -> dict[str, Json]:

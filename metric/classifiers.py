@@ -17,7 +17,7 @@ from cic.system.progress import Callback, told
 from cic.system.typing import Json
 from cic.weights import download, formats
 from metric import baselines, pairs
-from metric.figures.accuracy import Accuracy, named
+from metric.figures.accuracy import Accuracy, qualified
 from metric.ledger import Ledger
 from metric.measuring import RESULT
 from metric.pairs import WHOLE
@@ -232,7 +232,7 @@ def facts(network: Network, weights: str, backend: str) -> dict[str, Json]:
 def titled(found: Summary, classifier: str) -> Summary:
     """The same summary.Summary, its figures called as those of one classifier of several."""
     parts = {
-        part: {row: named(each, classifier) for row, each in getattr(found, part).items()}
+        part: {row: qualified(each, classifier) for row, each in getattr(found, part).items()}
         for part in ("figures", "intervals", "less_gray")
     }
     return found._replace(**parts)  # type: ignore[arg-type]

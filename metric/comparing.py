@@ -10,7 +10,7 @@ from metric import table
 from metric.baselines import GRAY, RANDOM, TRUTH
 from metric.evaluation import Row
 from metric.ledger import Ledger, unpack
-from metric.pairs import named
+from metric.pairs import first_few
 from metric.summary import apart, differences, summarize
 
 BASELINES = (GRAY, RANDOM, TRUTH)
@@ -33,7 +33,7 @@ def check(
     for path, mine, others in zip(paths, (one, other), (other, one)):
         if extra := sorted(mine.photos.keys() - others.photos.keys()):
             raise InputError(
-                f"{both}: not the same photos: {len(extra)} only in {path}: {named(extra)}"
+                f"{both}: not the same photos: {len(extra)} only in {path}: {first_few(extra)}"
             )
     for name in our_terms.keys() & their_terms.keys():
         if our_terms[name] != their_terms[name]:
@@ -46,7 +46,9 @@ def check(
             raise InputError(f"{both}: {photo!r} is another picture in each")
 
 
-def paired(runs: Sequence[Mapping[str, Ledger]]) -> tuple[dict[str, Ledger], list[tuple[str, str]]]:
+def row_pairs(
+    runs: Sequence[Mapping[str, Ledger]],
+) -> tuple[dict[str, Ledger], list[tuple[str, str]]]:
     """({label: ledger}, [(label, label)]) of the rows to compare of one run or two, {row: ledger}.
 
     Raises ValueError if there is no pair.
@@ -68,7 +70,7 @@ def compared(runs: Sequence[Mapping[str, Ledger]]) -> list[dict[str, Any]]:
     `runs` are one or two of {row: ledger}, of the same photos. `differences` are
     {figure: [first less second, low, high]}.
     """
-    ledgers, pairs = paired(runs)
+    ledgers, pairs = row_pairs(runs)
     found = summarize(ledgers)
     replicates = {name: Row.of(sums) for name, sums in found.drawn.items()}
     result = []

@@ -21,6 +21,7 @@ from cic.system.errors import InputError, SettingError
 from cic.system.progress import Callback, tell
 from cic.system.settings import check_whole
 from cic.system.shares import WHOLE, Share, size_of_file
+from cic.system.text import printable
 from cic.system.typing import Json
 from cic.weights import download
 from metric import (
@@ -43,7 +44,6 @@ from metric import (
 )
 from metric.evaluation import Classifier, Row
 from metric.figures import calibration, temperature
-from metric.gallery import printable
 from metric.heaviest import Heaviest
 from metric.ledger import Ledger
 from metric.lending import Readable
@@ -277,9 +277,7 @@ def _draw_gallery(
     """{file: content} of the gallery: the best and the worst photos by their `errors`."""
     groups = {
         heading: [
-            gallery.Exhibit(
-                gallery.printable(names[i]), f"RMSE of ab {errors[i]:.1f}", show(names[i])
-            )
+            gallery.Exhibit(printable(names[i]), f"RMSE of ab {errors[i]:.1f}", show(names[i]))
             for i in numbers
         ]
         for heading, numbers in zip(("Best", "Worst"), gallery.extremes(errors, study.gallery))

@@ -18,7 +18,7 @@ from cic.system.parallel import Pool
 from cic.system.progress import Callback, told
 from metric import baselines
 from metric.classifiers import square
-from metric.figures.accuracy import Accuracy, by_classifier, named
+from metric.figures.accuracy import Accuracy, by_classifier, qualified
 from metric.figures.calibration import Calibration
 from metric.figures.suite import Suite
 from metric.figures.sums import Values, of_those
@@ -113,7 +113,7 @@ class Row:
         """{column: number}; of the distribution and the classes only what there is."""
         found = self.pictures.sums
         for name, accuracy in self.accuracies.items():
-            found |= named(accuracy.sums, name)
+            found |= qualified(accuracy.sums, name)
         if self.calibration.cells.any():
             found |= self.calibration.sums | self.temperatures.sums
         return found
@@ -123,7 +123,7 @@ class Row:
         """{figure: number or array} of {column: number or array}, of what columns there are."""
         found = Suite.of(sums) | of_those((Accuracy,), sums)
         for name, own in by_classifier(sums).items():
-            found |= named(Accuracy.of(own), name)
+            found |= qualified(Accuracy.of(own), name)
         return found | of_those((Calibration,), sums)
 
 
@@ -175,7 +175,7 @@ def measure(
     jobs = _predicted(paths, lenders, colorizers, protocol)
     with (
         Pool(workers, _measure_photo, protocol) as pool,
-        threads.divided(workers + 1),
+        threads.batch_of(workers + 1),
         told(progress, "photo", len(paths), desc="measuring") as bar,
     ):
         for number, (measured, views, noted) in enumerate(bar.each(pool.map(jobs))):

@@ -130,7 +130,7 @@ def _beats(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
 
 
-def chosen(found: Mapping[str, Json]) -> list[dict[str, Any]]:
+def on_frontier(found: Mapping[str, Json]) -> list[dict[str, Any]]:
     """Those on the frontier of what `Frontier.compute` gave, from the best raw AuC on."""
     return sorted(
         (row for row in found["decodings"] if row["frontier"]), key=lambda row: -row["raw"]
@@ -140,7 +140,7 @@ def chosen(found: Mapping[str, Json]) -> list[dict[str, Any]]:
 def table(found: Mapping[str, Json]) -> dict[str, dict[str, float]]:
     """{name: figures} for `metric.table`: all gray and the frontier."""
     rows = {"all gray": found["gray"]}
-    for number, row in enumerate(chosen(found), start=1):
+    for number, row in enumerate(on_frontier(found), start=1):
         settings = (f"{name} {row[name]:g}" for name in ("temperature", "unweight", "saturation"))
         rows[f"{number}: {', '.join((row['statistic'], *settings))}"] = {
             name: row[name] for name in FIGURES
@@ -162,7 +162,7 @@ def png(found: Mapping[str, Json]) -> bytes:
             vmax=1.2,
             label=statistic,
         )
-    best = chosen(found)
+    best = on_frontier(found)
     axes.plot(*([row[name] for row in best] for name in ("balanced", "raw")), color="0.6", zorder=0)
     for number, row in enumerate(best, start=1):
         axes.annotate(

@@ -4,7 +4,6 @@ import base64
 import html
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -146,9 +145,3 @@ def sheet(groups: Mapping[str, Sequence[Exhibit]], width: int = 240) -> Bytes:
     rows = [[picture for _, picture in exhibit.pictures] for _, exhibit in exhibits]
     labels = [f"{heading}: {exhibit.name}, {exhibit.error}" for heading, exhibit in exhibits]
     return contact_sheet(rows, captions, width, labels)
-
-
-def printable(name: str) -> str:
-    """A file's name as text on one line, whatever its bytes."""
-    text = os.fsencode(name).decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

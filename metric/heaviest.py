@@ -15,7 +15,7 @@ Heaviest: TypeAlias = dict[str, Any]  # {"photo": its name, "share": 0 to 1}
 LIMIT = 0.1  # share of one photo above which a figure says little of the others
 
 
-def shares(ledger: Ledger) -> dict[str, Doubles]:
+def weight_shares(ledger: Ledger) -> dict[str, Doubles]:
     """{"raw": (photos,), ...}: each photo's share of all weight, in the order of their names.
 
     Of a ledger.Ledger with the sums of AuC; empty of another.
@@ -30,7 +30,7 @@ def heaviest(ledger: Ledger) -> dict[str, Heaviest]:
     names = ledger.names()
     return {
         name: {"photo": names[each.argmax()], "share": float(each.max())}
-        for name, each in shares(ledger).items()
+        for name, each in weight_shares(ledger).items()
     }
 
 
@@ -58,7 +58,7 @@ def png(ledger: Ledger) -> bytes:
     """
     from matplotlib.ticker import LogLocator  # as in `charts`
 
-    held = shares(ledger)
+    held = weight_shares(ledger)
     if not held:
         raise ValueError("no figure is weighted")
     figure = charts.figure(8, 5)

@@ -169,6 +169,6 @@ def note_lines(notes: Mapping[str, Sequence[str]], count: int) -> Iterator[str]:
     """Yield a line on each of {note: paths}, of `count` photos, that has any."""
     for name, paths in notes.items():
         if paths:
-            yield f"note: {len(paths)} of {count} {NOTES[name]}: {pairs.named(paths)}"
+            yield f"note: {len(paths)} of {count} {NOTES[name]}: {pairs.first_few(paths)}"
     if count == 1:
         yield "note: there is no other photo whose colours could be taken: no random ab"

@@ -32,7 +32,7 @@ def find(imgs_dir: str, results_dir: str, left_out: kinds.LeftOut | None = None)
     extra = [path for stem, path in results.items() if stem not in photos]
     missing = [path for stem, path in photos.items() if stem not in results]
     problems = [
-        f"{len(paths)} without a {partner}: {named(paths)}"
+        f"{len(paths)} without a {partner}: {first_few(paths)}"
         for partner, paths in (("photo", extra), ("result", missing))
         if paths
     ]
@@ -54,7 +54,7 @@ def _by_stem(folder: str, left_out: kinds.LeftOut | None) -> dict[str, str]:
     return found
 
 
-def named(paths: Sequence[str]) -> str:
+def first_few(paths: Sequence[str]) -> str:
     """The first few of a list of paths, for a line of text."""
     return ", ".join(map(repr, paths[:NAMED])) + (", ..." if len(paths) > NAMED else "")
 

@@ -127,4 +127,4 @@ def runner(request):
 
 def pytest_runtest_setup(item):
     """Forget the defects of the test before, which the commands of this one would tell."""
-    defects.taken()
+    defects.take()

@@ -29,7 +29,7 @@ class Net:
     def session(self):
         """That with as many threads as a network should take now; made when first asked for."""
         with self._turn:
-            return self._session(threads.of_network())
+            return self._session(threads.for_network())
 
 
 def build(network, state=None, device="cpu"):
@@ -37,13 +37,13 @@ def build(network, state=None, device="cpu"):
     provider = resolve_device(device)
     state = initialize(network) if state is None else state
     check(network, state)
-    model = bytes(onnx_file.model(onnx_layers.plain(network, state), network.name, {}))
+    model = bytes(onnx_file.model(onnx_layers.network_graph(network, state), network.name, {}))
     return Net(network, model, provider)
 
 
 def run_file(path, array, device="cpu"):
     """What an ONNX file of one input and one output puts out for an array."""
-    session = _session(os.fspath(path), resolve_device(device), threads.of_network())
+    session = _session(os.fspath(path), resolve_device(device), threads.for_network())
     return session.run(None, {session.get_inputs()[0].name: array})[0]
 
 

@@ -2,7 +2,7 @@
 
 from backends.paddle import environment  # noqa: F401 - before anything imports paddle
 from backends.paddle.device import facts, resolve_device
-from backends.paddle.distributed import join, leave, rank, share, world_size
+from backends.paddle.distributed import broadcast_text, join, leave, rank, world_size
 from backends.paddle.losses import loss
 from backends.paddle.network import build, export_state, features, forward, import_state
 from backends.paddle.predictor import predictor
@@ -13,6 +13,7 @@ NAME = "paddle"
 __all__ = [
     "NAME",
     "Trainer",
+    "broadcast_text",
     "build",
     "export_state",
     "facts",
@@ -25,6 +26,5 @@ __all__ = [
     "predictor",
     "rank",
     "resolve_device",
-    "share",
     "world_size",
 ]

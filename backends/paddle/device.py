@@ -18,7 +18,7 @@ def resolve_device(device="auto"):
     """
     gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
     if device == "auto":
-        device = f"gpu:{launchers.local() % gpus}" if gpus else "cpu"
+        device = f"gpu:{launchers.local_rank() % gpus}" if gpus else "cpu"
     kind, _, index = str(device).replace("cuda", "gpu").partition(":")
     if kind == "cpu":
         return "cpu"

@@ -35,7 +35,7 @@ def predictor(network, state, device="auto"):
 
     def predict(array):
         with turn:
-            engine = engine_of(threads.of_network())
+            engine = engine_of(threads.for_network())
             source = engine.get_input_handle(engine.get_input_names()[0])
             target = engine.get_output_handle(engine.get_output_names()[0])
             source.copy_from_cpu(np.ascontiguousarray(array, np.float32))

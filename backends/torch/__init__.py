@@ -1,7 +1,7 @@
 """PyTorch."""
 
 from backends.torch.device import facts, resolve_device
-from backends.torch.distributed import join, leave, rank, share, world_size
+from backends.torch.distributed import broadcast_text, join, leave, rank, world_size
 from backends.torch.losses import loss
 from backends.torch.network import build, export_state, features, forward, import_state
 from backends.torch.predictor import predictor
@@ -12,6 +12,7 @@ NAME = "torch"
 __all__ = [
     "NAME",
     "Trainer",
+    "broadcast_text",
     "build",
     "export_state",
     "facts",
@@ -24,6 +25,5 @@ __all__ = [
     "predictor",
     "rank",
     "resolve_device",
-    "share",
     "world_size",
 ]

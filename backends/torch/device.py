@@ -16,7 +16,7 @@ def resolve_device(device="auto"):
     """
     gpus = torch.cuda.device_count()
     if device == "auto":
-        device = f"gpu:{launchers.local() % gpus}" if gpus else "cpu"
+        device = f"gpu:{launchers.local_rank() % gpus}" if gpus else "cpu"
     kind, _, index = str(device).replace("cuda", "gpu").partition(":")
     if kind == "cpu":
         return torch.device("cpu")

@@ -120,7 +120,7 @@ def agreed(arrays, device):
     return arrays
 
 
-def share(text, device):
+def broadcast_text(text, device):
     """The first process's text, in all."""
     data = np.frombuffer(text.encode(), np.uint8)
     length = int(agreed({"": np.array(len(data))}, device)[""])

@@ -13,7 +13,7 @@ def predictor(network, state, device="auto"):
     net = build(network, state, device)
 
     def predict(array):
-        with _computing(threads.of_network()):
+        with _computing(threads.for_network()):
             return forward(net, array)
 
     return predict

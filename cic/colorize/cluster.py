@@ -113,7 +113,7 @@ class BlockPainter:
     """Callable: the Items of a block -> BlockOutcome, in a process of the cluster."""
 
     def __init__(self, colorizer: Colorizer, pictures: Pictures, replaces: bool = True) -> None:
-        self.worker, self.replaces = work.local(colorizer, pictures, refuse_film), replaces
+        self.worker, self.replaces = work.local_worker(colorizer, pictures, refuse_film), replaces
 
     def __call__(self, items: Sequence[Item]) -> BlockOutcome:
         lines: list[str] = []
@@ -126,7 +126,7 @@ class BlockPainter:
         relations = Relations([item.job for item in items])
         tasks = self.worker(relations, part, range(len(items)), Told(note))
         reports = [report._replace(number=items[report.number].number) for report in tasks]
-        return BlockOutcome(reports, lines, defects.taken())
+        return BlockOutcome(reports, lines, defects.take())
 
 
 def refuse_film(source: str, target: str) -> NoReturn:
@@ -150,7 +150,7 @@ class Cluster:
         output: str | None = None,
     ) -> None:
         self.ray, self.make, self.pictures, self.output = ray, make, pictures, output
-        self.cores, self.count = cluster.divided(ray, on_gpus)
+        self.cores, self.count = cluster.divide_cores(ray, on_gpus)
 
     def __call__(
         self, relations: Relations, part: Part, numbers: Sequence[int], bar: Told

@@ -186,7 +186,7 @@ class Colorizer(Decoder):
         """Bytes that it takes to run the network on a photo of that size, pixels."""
         multiple = self.network.multiple
         sides = network_size(height, width, self.settings.size, self.stride)
-        return budget.of_network(self.network, *(side + -side % multiple for side in sides))
+        return budget.network_bytes(self.network, *(side + -side % multiple for side in sides))
 
     def _opened(self, photo: AnyPhoto) -> tuple[Array, Image.Image]:
         """(pixels to colour, Pillow image of mode RGB) of a photo."""

@@ -36,7 +36,7 @@ from cic.system.arrays import Array, Floats
 EPSILON = 36.0
 
 
-def lines(ab: ArrayLike, light: ArrayLike) -> Floats:
+def fit_lines(ab: ArrayLike, light: ArrayLike) -> Floats:
     """Lines in L of cells: ab (h, w, 2), CIELAB units, L (h, w) -> (h, w, 6) float32.
 
     Slope of a and of b, their offset, and the lowest and highest L at which they hold: what

@@ -18,13 +18,13 @@ def in_strips(
 ) -> None:
     """Enlarge cells (h, w, C) to (height, width): `use(rows, values)` for each strip of rows.
 
-    See `ordered`, which this is but for the results.
+    Like `each_strip`, but without results.
     """
-    for _ in ordered(cells, height, width, grid, use):
+    for _ in each_strip(cells, height, width, grid, use):
         pass
 
 
-def ordered(
+def each_strip(
     cells: Array, height: int, width: int, grid: Grid, make: Callable[[slice, Floats], Made]
 ) -> Iterator[Made]:
     """Yield `make(rows, values)` of each strip from top to bottom, a few strips ahead.
@@ -42,7 +42,7 @@ def ordered(
         rows = slice(top, min(top + step, height))
         return make(rows, _enlarged(planes, row[rows], down[rows], column, across))
 
-    workers = max(1, threads.count() * STRIP // max(STRIP, width))  # of long rows, fewer
+    workers = max(1, threads.for_computation() * STRIP // max(STRIP, width))  # of long rows, fewer
     yield from pipeline.ahead(strip, range(0, height, step), workers)
 
 

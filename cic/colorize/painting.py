@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from cic.colorize import edges
-from cic.colorize.enlarge import ordered
+from cic.colorize.enlarge import each_strip
 from cic.colour.grid import EVERY_FOURTH, Grid
 from cic.colour.lab import recolor, recolor_along
 from cic.photos.photo import Photo
@@ -24,7 +24,7 @@ def along_edges(
     """
     if guide is None:
         return ab, lambda rows, values: recolor(rows, np.moveaxis(values, 0, -1))
-    return edges.lines(ab, guide), recolor_along
+    return edges.fit_lines(ab, guide), recolor_along
 
 
 class Painting:
@@ -49,7 +49,7 @@ class Painting:
         rows = self._rows_of_image
         if self.photo.deep is not None:
             rows, self.photo.base = self._rows_of_values, None  # type: ignore[assignment]  # its 8 bits are not needed now
-        yield from ordered(
+        yield from each_strip(
             self.cells,
             height,
             width,

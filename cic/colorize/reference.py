@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from cic.colorize.colorizer import Colorizer
-from cic.colorize.smoothing import blocks_of, difference
+from cic.colorize.smoothing import blocks_of, picture_difference
 from cic.colour.grid import Grid
 from cic.colour.lab import lightness
 from cic.photos import images
@@ -116,7 +116,7 @@ class Guide:
         self.tracks = {} if cut else {n: one for n, one in self.tracks.items() if len(one.at)}
         here = blocks_of(light)
         for number, (rgb, blocks) in enumerate(self.known):
-            if number not in self.tracks and difference(blocks, here) < ALIKE:
+            if number not in self.tracks and picture_difference(blocks, here) < ALIKE:
                 self.tracks[number] = _Track(rgb, self.colorizer.grid)
                 self.used.add(number)
         if not self.tracks:

@@ -125,7 +125,7 @@ def add_flags(parser: argparse.ArgumentParser, more: bool = False) -> None:
     add("--tint", type=console.cielab, help=f"chroma below which colours turn gray {own}")
     add("--edges", choices=EDGES, help=f"how colours are enlarged: along edges, or not {own}")
     if more:
-        add("--unweight", type=console.share, help=f"share of rebalancing that is undone {own}")
+        add("--unweight", type=console.fraction, help=f"share of rebalancing that is undone {own}")
         add("--statistic", choices=STATISTICS, help=f"of the possible colours {own}")
 
 

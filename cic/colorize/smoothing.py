@@ -77,7 +77,7 @@ class Shots:
     def __call__(self, light: Array) -> bool:
         blocks = blocks_of(light)
         known = self.before is not None and self.before.shape == blocks.shape
-        change = difference(self.before, blocks) if known else np.inf  # type: ignore[arg-type]
+        change = picture_difference(self.before, blocks) if known else np.inf  # type: ignore[arg-type]
         first = change > CUT + max(self.recent, default=0)
         self.before = blocks
         self.recent = [] if first else [*self.recent, change][-RECENT:]
@@ -93,7 +93,7 @@ def blocks_of(light: Array) -> Array:
     return blocks - blocks.mean()
 
 
-def difference(one: Array, other: Array) -> float:
+def picture_difference(one: Array, other: Array) -> float:
     """How much two pictures differ, by their blocks: see `Shots`."""
     variance = np.square(one).mean() + np.square(other).mean() + 2 * NOISE**2
     return float(np.square(one - other).mean() / variance)

@@ -30,7 +30,7 @@ class Worker(Protocol):
         """Yield the Report of each job of these numbers; what is said of it is told before."""
 
 
-def local(
+def local_worker(
     colorizer: Colorizer,
     pictures: Pictures = ONE,
     film: Callable[[str, str], object] | None = None,
@@ -57,8 +57,8 @@ def colorize_files(
     progress: Callback | None = None,
     part: Part = ALL,
 ) -> Outcome:
-    """Colorize (source, target) files in this process: see `local` and `run_jobs`."""
-    return run_jobs(local(colorizer, pictures, film), jobs, progress, part)
+    """Colorize (source, target) files in this process: see `local_worker` and `run_jobs`."""
+    return run_jobs(local_worker(colorizer, pictures, film), jobs, progress, part)
 
 
 def run_jobs(
@@ -101,7 +101,7 @@ class _Work:
         part: Part,
     ) -> None:
         self.wanted, self.film, self.relations = wanted, film, relations
-        self.gate = Gate(min(budget.room(), budget.available() / 2))
+        self.gate = Gate(min(budget.room(), budget.available_memory() / 2))
         self.results = Results(relations, part, wanted)
         self.maker = Maker(colorizer, wanted, self.results, self.gate.check)
 
@@ -121,7 +121,7 @@ class _Work:
                 self.colorize(task)
             return task.report()
 
-        with threads.divided(workers), warnings.catch_warnings():
+        with threads.batch_of(workers), warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")  # see opening.photo_errors
             alone = (lambda number: True) if workers == 1 else self._is_alone
             for report in pipeline.ordered(report_of, numbers, workers, gate, alone):
@@ -153,7 +153,7 @@ class _Work:
 
     def _colorize_film(self, film: Callable[[str, str], object], task: Task) -> None:
         self.results.refuse_taken(task, [task.target])
-        with threads.divided(None):
+        with threads.batch_of(None):
             film(task.source, task.target)
         self.results.claim(task, task.target)
         task.made.append(task.target)

@@ -206,7 +206,7 @@ def _for_blocks(convert: Callable[..., None], *arrays: Array) -> None:
     def convert_block(start: int) -> None:
         convert(*(array[start : start + _BLOCK] for array in flat))
 
-    workers = threads.count() if len(starts) >= _PARALLEL else 1
+    workers = threads.for_computation() if len(starts) >= _PARALLEL else 1
     for _ in pipeline.ahead(convert_block, starts, workers):
         pass
 

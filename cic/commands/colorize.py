@@ -37,7 +37,7 @@ from cic.colorize.cluster import Cluster
 from cic.colorize.colorizer import Colorizer
 from cic.colorize.joblist import Job
 from cic.colorize.smoothing import SMOOTHING
-from cic.colorize.work import Worker, local
+from cic.colorize.work import Worker, local_worker
 from cic.photos import budget, sources
 from cic.photos.memory import read_whole
 from cic.system import cluster, console, pipes, shares
@@ -214,7 +214,7 @@ def pipe(args: argparse.Namespace) -> None:
         with replacing(args.output) as fresh, open(fresh, "wb") as file:
             file.write(data)
         return
-    with pipes.target() as standard:
+    with pipes.standard_output() as standard:
         standard.write(piped_bytes(args, f".{args.format or FORMATS[0]}"))
 
 
@@ -223,8 +223,8 @@ def piped_bytes(args: argparse.Namespace, ending: str) -> bytes:
     [path] = args.paths
     source: Source = path
     if path == STANDARD:
-        most = int(min(budget.room(), budget.available()))
-        source = read_whole(pipes.source(), most, "standard input")
+        most = int(min(budget.room(), budget.available_memory()))
+        source = read_whole(pipes.standard_input(), most, "standard input")
     changes = settings.changes(args)
     colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
     made = piped.colorize(
@@ -260,7 +260,9 @@ def worker(args: argparse.Namespace, pictures: Pictures, references: list[Any], 
     changes = settings.changes(args)
     if ray is None:
         colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
-        return local(colorizer, pictures, partial(colorize_film, colorizer, args, references))
+        return local_worker(
+            colorizer, pictures, partial(colorize_film, colorizer, args, references)
+        )
     backend = backends.get(args.backend).NAME
     make = partial(backends.colorizer, args.weights, backend, args.device, **changes)
     on_gpus = args.device != "cpu" and backend != "onnx"
@@ -275,7 +277,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if args.format:
         raise SettingError("--format: of -o - alone; files keep their own, or have their name's")
     with ray_of(args) as ray:
-        part = Part(shares.chosen(args.share), args.skip_existing, args.manifest)
+        part = Part(shares.resolve(args.share), args.skip_existing, args.manifest)
         listing = jobs.find(args.paths, args.output, films=True)
         for name in ("deinterlace", "reference"):
             if getattr(args, name) and not any(sources.is_film(job[0]) for job in listing.jobs):

@@ -250,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     packages.need(*packages.MEASURE)
     if args.merge:
         return merge(args)
-    args.share = shares.chosen(args.share)
+    args.share = shares.resolve(args.share)
     check_outputs(args)
     measure = measure_classifiers if are_classifiers(args) else measure_colorizers
     complete = measure(args)

@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     add("--prior", help=".npy file that balances AuC (the bundled prior)")
     grid = {
         "temperatures": (console.temperature, frontier.TEMPERATURES),
-        "unweights": (console.share, None),
+        "unweights": (console.fraction, None),
         "saturations": (console.saturation, frontier.SATURATIONS),
     }
     for name, (kind, values) in grid.items():

@@ -88,7 +88,7 @@ def summarize(search: Any, result: Any) -> None:
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = vars(parser().parse_args(argv))
     del args["max_pixels"]  # it has been set
-    args["share"] = shares.chosen(args["share"])
+    args["share"] = shares.resolve(args["share"])
     search = Search(**args)
     result = invalid.find(search)
     summarize(search, result)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from cic.system import console, packages
 from cic.system.errors import InputError
-from cic.system.text import said
+from cic.system.text import message_of
 from cic.training import curves
 
 TITLES = ("run", "steps", "loss", "best validation", "at step", "images/s")
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         try:
             logs[run] = curves.read_log(run)
         except (OSError, InputError) as error:
-            print(f"failed: {said(error)}")
+            print(f"failed: {message_of(error)}")
             failed += 1
     if not logs:
         raise InputError("no run to draw")

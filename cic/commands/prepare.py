@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = vars(parser().parse_args(argv))
     del args["max_pixels"]  # it has been set
-    args["share"] = shares.chosen(args["share"])
+    args["share"] = shares.resolve(args["share"])
     found = preparation.prepare(Preparation(**args))
     print(
         f"{args['output']}: {found.photos:,} photos, {found.bytes / 1e6:,.1f} MB; "

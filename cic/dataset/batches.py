@@ -229,7 +229,7 @@ class PhotoDataset:
         return self.network.inputs(square)
 
 
-def shares(groups: Sequence[int], balance: float) -> NDArray[np.int64]:
+def draws_of(groups: Sequence[int], balance: float) -> NDArray[np.int64]:
     """How many of the N = sum(groups) draws of an epoch each group of photos gets, (G,) int64.
 
     In proportion to its number of photos to the power 1 - balance, rounded so that they sum to N:
@@ -255,7 +255,7 @@ def _epoch(
     if not balance:
         return random.permutation(photos), np.broadcast_to(epoch, photos)
     drawn, before, first = [], [], 0
-    for group, (size, count) in enumerate(zip(groups, shares(groups, balance).tolist())):
+    for group, (size, count) in enumerate(zip(groups, draws_of(groups, balance).tolist())):
         place = np.arange(epoch * count, (epoch + 1) * count)
         cycle = random_for(seed, 0, group, BALANCE).permutation(size)
         drawn.append(first + cycle[place % max(1, size)])
@@ -274,7 +274,7 @@ class Order:
     the number of ranks.
 
     With `balance`, `groups` of photos, one after the other, are drawn from in other numbers than
-    they have: see `shares`. An epoch has as many draws as there are photos. Each group's photos
+    they have: see `draws_of`. An epoch has as many draws as there are photos. Each group's photos
     come in a cycle, a permutation that goes on from epoch to epoch, so that in any epoch, and in
     any number of them, none comes more than once as often as another of its group; then the whole
     epoch is shuffled.
@@ -320,7 +320,7 @@ class Order:
         """Share of each photo in the draws, (N,) summing to 1; None if they are equal."""
         if not self.balance:
             return None
-        counts = shares(self.groups, self.balance)
+        counts = draws_of(self.groups, self.balance)
         each = counts / np.maximum(1, self.groups)
         return np.repeat(each, self.groups) / self.photos
 

@@ -104,7 +104,7 @@ def examine(
     if finding is None or finding.kind == validity.REFUSED:
         return photo, finding, None
     try:
-        content = contents.of(photo)
+        content = contents.digest(photo)
     except (OSError, images.PhotoError) as error:
         reason = f"{str(photo)!r}: {getattr(error, 'strerror', None) or error}"
         return photo, Finding(validity.REFUSED, None, reason), None

@@ -102,7 +102,7 @@ def _has_changed(photo: PhotoFile, judged: str | None, progress: Callback | None
     None, of a report without it, counts as unchanged.
     """
     try:
-        changed = judged is not None and contents.of(photo).sha256 != judged
+        changed = judged is not None and contents.digest(photo).sha256 != judged
     except (OSError, images.PhotoError):
         return True  # it will be named when it is prepared
     if changed:
@@ -181,7 +181,7 @@ def _make_shards(
     todo = (part for (_, part), done in zip(parts, there) if not done)
     results = pool.map(chain.from_iterable(todo), CHUNK)
     for (path, part), done in zip(parts, there):
-        names = (shrunk.target(photos[i], job.quality) for i in part)
+        names = (shrunk.target_name(photos[i], job.quality) for i in part)
         if done:
             yield from shrunk.read_shard(path, names)
         else:

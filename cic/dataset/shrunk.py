@@ -83,7 +83,7 @@ def encode(photo: PhotoFile, load_size: int, quality: int | None = QUALITY) -> b
     return file.getvalue()
 
 
-def target(photo: PhotoFile, quality: int | None = QUALITY) -> str:
+def target_name(photo: PhotoFile, quality: int | None = QUALITY) -> str:
     """Name of the prepared photo, relative to the output: its own, .jpg appended if it is no JPEG.
 
     With RAW for the quality .pnm is appended. Whatever the name in a tar file is, this one does not
@@ -101,7 +101,7 @@ def make(job: Job, i: int) -> Shrunk:
     Not if it is there already, of the same photo: its time is that at which the photo was opened.
     """
     photo, begin = job.photos[i], time.time_ns()
-    path = os.path.join(job.output, target(photo, job.quality)) if job.output else None
+    path = os.path.join(job.output, target_name(photo, job.quality)) if job.output else None
     there = path is not None and os.path.exists(path)
     if path and there and not contents.is_newer(photo, path):
         return Shrunk(os.path.getsize(path), fresh=False)
@@ -200,14 +200,14 @@ def fingerprint(photos: PhotoList, chosen: Sequence[int], quality: int | None = 
     """
     digest, hashes = hashlib.sha256(), array("Q")
     for i in chosen:
-        name = os.fsencode(target(photos[i], quality))
+        name = os.fsencode(target_name(photos[i], quality))
         digest.update(name + b"\0")
         hashes.append(_hash(name))
     ordered = np.sort(np.frombuffer(hashes, np.uint64))
     suspects = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
     seen: dict[str, int] = {}
     for i in chosen if suspects else ():
-        name = target(photos[i], quality)  # type: ignore[assignment]
+        name = target_name(photos[i], quality)  # type: ignore[assignment]
         if _hash(os.fsencode(name)) in suspects and seen.setdefault(name, i) != i:  # type: ignore[arg-type]
             both = " and ".join(repr(str(photos[n])) for n in (seen[name], i))  # type: ignore[index]
             raise InputError(f"{both} would both become {name!r}")

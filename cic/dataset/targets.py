@@ -127,7 +127,7 @@ class Classes:
         return (np.empty(count, np.int64),)
 
 
-def lies_in(classes: Sequence[str]) -> Callable[[PhotoFile], bool]:
+def in_classes(classes: Sequence[str]) -> Callable[[PhotoFile], bool]:
     """A function of a photo: whether it lies in one of these class folders."""
     known = frozenset(classes)
     return lambda photo: class_of(photo) in known

@@ -65,7 +65,7 @@ def examine(source: Source, min_size: int = MIN_SIZE) -> Finding | None:
     try:
         with images.opened(source) as image:
             size, mode = image.size, image.mode
-            rgb = blocks(image)
+            rgb = block_means(image)
         return _judged(rgb, size, mode, min_size)
     except images.PhotoError as error:
         return Finding(error.kind, None, str(error))
@@ -82,7 +82,7 @@ def _judged(rgb: Bytes, size: tuple[int, int], mode: str, min_size: int) -> Find
     return judge(rgb)
 
 
-def blocks(image: Image.Image) -> Bytes:
+def block_means(image: Image.Image) -> Bytes:
     """Opened Pillow image -> (h, w, 3) uint8 sRGB: its blocks' mean colours; decodes it all."""
     side = max(1, min(BLOCKS, min(image.size) // BLOCK))
     image.draft(None, (side, side))

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from cic.films.pyav import Codec, Graph, Packet, Pyav, VideoFrame
-from cic.films.survey import DAY, Survey, Track, is_end, is_header, named, opened, ticks_long
+from cic.films.survey import DAY, Survey, Track, film_errors, is_end, is_header, opened, ticks_long
 from cic.photos import images
 from cic.photos.images import PhotoError
 from cic.system import threads as computing
@@ -73,7 +73,7 @@ class Film:
 
     def _begin(self) -> None:
         """Read up to the first frame: it alone has the size, and how it is turned."""
-        with named(self.av, self.path, "cut off or damaged: "):
+        with film_errors(self.av, self.path, "cut off or damaged: "):
             self.video = self.container.streams[self.index]
             self.others = [s for s in self.container.streams if s.type in ("audio", "subtitle")]
         if self.video.codec_context is None:
@@ -126,7 +126,7 @@ class Film:
         yield from self.rest
 
     def _read(self) -> Iterator[Frame | Packet]:
-        with named(self.av, self.path, "cut off or damaged: "):
+        with film_errors(self.av, self.path, "cut off or damaged: "):
             for packet in self.container.demux([self.video, *self.others]):
                 if is_end(packet) or is_header(packet.stream, packet):
                     continue
@@ -183,7 +183,7 @@ class Film:
 
     def pixels(self, image: VideoFrame) -> Bytes:
         """Video frame -> (H, W, 3) uint8 sRGB, upright."""
-        with named(self.av, self.path, "damaged: "):
+        with film_errors(self.av, self.path, "damaged: "):
             untagged = image.colorspace == _UNTAGGED and image.height >= _HD
             rgb = image.reformat(
                 self.width,

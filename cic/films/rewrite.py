@@ -131,10 +131,10 @@ def _copy(film: Film, writer: Writer, paint: Callable[..., Bytes], look: Look | 
     frames = 0
     rgb: Bytes  # of the frame before, too, which may be shown again
     # of those that a worker has done with, some wait
-    workers = min(computing.count(), threads(pipeline.AHEAD * film.width * film.height))
+    workers = min(computing.for_computation(), threads(pipeline.AHEAD * film.width * film.height))
     with (
         tqdm(total=film.count, unit="frame", leave=False) as bar,
-        computing.divided(workers),
+        computing.batch_of(workers),
         closing(_looked(film, look, workers)) as looked,
     ):
         for one in looked:

@@ -36,7 +36,7 @@ _TRIAL = 32  # packets of a track that are kept to try it: a decoder of sound sa
 
 
 @contextlib.contextmanager
-def named(av: Pyav, path: str, what: str = "") -> Iterator[None]:
+def film_errors(av: Pyav, path: str, what: str = "") -> Iterator[None]:
     """Turn the errors of libav, and of PyAV over senseless numbers, into a PhotoError of `path`."""
     try:
         yield
@@ -53,7 +53,7 @@ def named(av: Pyav, path: str, what: str = "") -> Iterator[None]:
 
 def opened(av: Pyav, path: str) -> Container:
     """Open a film to read: the container of PyAV. Raises PhotoError."""
-    with named(av, path, "no film, cut off or damaged: "):
+    with film_errors(av, path, "no film, cut off or damaged: "):
         options = {"format_whitelist": _DEMUXERS}
         if limit := images.pixel_limit():
             options["max_pixels"] = str(limit)  # of the decoders
@@ -133,7 +133,7 @@ class Survey:
         self.clock, self.guesses = Clock(self.jumps, "ogg" in formats), self.new_guesses()
         self.stated, self.read = formats & _STATED, 0
         ending = bool(formats & _ENDING)
-        with named(self.av, self.path, "cut off or damaged: "):
+        with film_errors(self.av, self.path, "cut off or damaged: "):
             self.tracks = {s.index: Track(s, s.index) for s in self.container.streams}
             covers = {s.index for s in self.container.streams if is_cover(self.av, s)}
             steady = {
@@ -158,7 +158,10 @@ class Survey:
             self.rest = rest if ending and rest > max(_LEAST, _REST * self.file.size) else 0
 
     def _counts(self) -> dict[int, counted.Count]:
-        with named(self.av, self.path, "cut off or damaged: "), opened(self.av, self.path) as trial:
+        with (
+            film_errors(self.av, self.path, "cut off or damaged: "),
+            opened(self.av, self.path) as trial,
+        ):
             sound = trial.streams.audio
             packets = trial.demux(sound) if sound else ()
             return counted.counts(self.av, sound, (p for p in packets if not is_end(p)))

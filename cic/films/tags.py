@@ -48,7 +48,7 @@ _QUICKTIME = {"hrv": "hr ", "srp": "sr ", "fao": "fo ", "pan": "pa "} | dict(
 )
 
 
-def text(value: str) -> str:
+def decoded(value: str) -> str:
     """A tag as PyAV gives it -> text: bytes that are no UTF-8 are taken for Windows' Latin."""
     raw = value.encode("utf-8", "surrogateescape")
     try:
@@ -60,7 +60,7 @@ def text(value: str) -> str:
 
 def kept(tags: Mapping[str, str]) -> dict[str, str]:
     """The tags that are as true of the new film as of the old: {name: text}."""
-    found = {text(name): text(value) for name, value in tags.items()}
+    found = {decoded(name): decoded(value) for name, value in tags.items()}
     return {
         name: value
         for name, value in found.items()

@@ -11,7 +11,7 @@ import numpy as np
 from cic.films import tags
 from cic.films.pyav import Packet, Pyav, VideoFrame
 from cic.films.reader import Film, Frame, is_sideways, threads
-from cic.films.survey import named
+from cic.films.survey import film_errors
 from cic.films.tracks import CONTAINERS, Plan
 from cic.photos import sources
 from cic.photos.images import PhotoError
@@ -71,7 +71,7 @@ class Writer:
         return self
 
     def _writing(self) -> AbstractContextManager[None]:
-        return named(self.av, self.target, "cannot be written: ")
+        return film_errors(self.av, self.target, "cannot be written: ")
 
     def _add_video(self, encoder: str) -> None:
         film, source = self.film, self.film.video

@@ -333,7 +333,7 @@ class Branches(Layer):
             yield from layer.flat()
 
     def output(self, shape: Shape) -> Shape:
-        outputs = {through(branch, shape) for branch in self.branches}
+        outputs = {output_shape(branch, shape) for branch in self.branches}
         if len(outputs) > 1:
             raise ValueError(f"the branches of {self.name} put out {sorted(outputs)}")
         return outputs.pop()
@@ -352,19 +352,19 @@ class Product(Branches):
     """Product of the branches' outputs: a gate."""
 
 
-def through(layers: Iterable[Layer], shape: Shape) -> Shape:
+def output_shape(layers: Iterable[Layer], shape: Shape) -> Shape:
     """Shape of the output of a sequence of layers for an input of `shape`."""
     for layer in layers:
         shape = layer.output(shape)
     return shape
 
 
-def size(layers: Iterable[Layer], shape: Shape) -> int:
+def total_outputs(layers: Iterable[Layer], shape: Shape) -> int:
     """How many numbers all of a sequence of layers put out together for an input of `shape`."""
     total = 0
     for layer in layers:
         if isinstance(layer, Branches):
-            total += sum(size(branch, shape) for branch in layer.branches)
+            total += sum(total_outputs(branch, shape) for branch in layer.branches)
         shape = layer.output(shape)
         total += prod(shape)
     return total

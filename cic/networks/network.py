@@ -91,7 +91,7 @@ class Network:
 
     def output(self, shape: Shape) -> Shape:
         """(C, H, W) of the output for an input (C, H, W); (classes,) of a classifier's."""
-        return layers.through(self.layers, shape)
+        return layers.output_shape(self.layers, shape)
 
     def multiply_adds(self, shape: Shape) -> int:
         """Multiply-adds of one forward pass of an input (C, H, W)."""

@@ -47,7 +47,7 @@ def check(need: float) -> None:
             f"too large: {needs}, and a photo may take {_gigabytes(allowed)}: "
             f"--max_pixels {pixels:.0f} allows more"
         )
-    if (free := available()) < need:
+    if (free := available_memory()) < need:
         raise Unsupported(f"too large: {needs}, and {_gigabytes(free)} is free")
 
 
@@ -132,7 +132,7 @@ class Measurable(Protocol):
         """How many numbers its weights are."""
 
 
-def of_network(network: Measurable, height: int, width: int) -> float:
+def network_bytes(network: Measurable, height: int, width: int) -> float:
     """Bytes that a network takes beside BASE for an input of that size, weights and all.
 
     Two and a half times what its widest layer reads and writes: measured for `cic` at 1024 x 4096
@@ -153,7 +153,7 @@ def _count(shape: Shape) -> int:
     return total
 
 
-def available() -> float:
+def available_memory() -> float:
     """Bytes that this process can still take: of the machine, its control groups and its limits."""
     found = [_machine(), _address_space(), *_groups()]
     return min((free for free in found if free is not None), default=float("inf"))

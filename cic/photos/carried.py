@@ -57,7 +57,7 @@ class Carried:
     compression: str | None = None
 
 
-def of(image: Image.Image, file: BinaryIO, size: tuple[int, int], sideways: bool) -> Carried:
+def collect(image: Image.Image, file: BinaryIO, size: tuple[int, int], sideways: bool) -> Carried:
     """Carried of a Pillow image, decoded, and of the file that it comes from; damage is left out.
 
     The upright photo is of `size` (width, height); it was stored `sideways` or not.

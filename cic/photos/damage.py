@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cic.system import defects, errors
 from cic.system.errors import Error
-from cic.system.text import said
+from cic.system.text import message_of
 
 # What Pillow raises for files that are cut off, damaged or made up: seen in its code, and in
 # tests/photos/test_fuzz_photos.py.
@@ -62,10 +62,10 @@ def failed_on(photo: object, error: BaseException) -> str:
     (see `defects.note`).
     """
     if isinstance(error, PhotoError):
-        return said(error)
+        return message_of(error)
     if not isinstance(error, OSError) and not errors.is_expected(error):
         return f"{str(photo)!r}: {defects.note(error)}"
-    return f"{str(photo)!r}: {type(error).__name__}: {said(error)}"
+    return f"{str(photo)!r}: {type(error).__name__}: {message_of(error)}"
 
 
 def diagnosis(

@@ -159,7 +159,7 @@ def _scaled(
     low, high = (function(end) for function, end in zip((np.min, np.max), zip(*ends)))
     if not np.isfinite([low, high]).all():
         raise Unsupported("some pixels are not numbers")
-    stated, note = stretch.said(tags), None
+    stated, note = stretch.stated_maximum(tags), None
     if not stretched or (low >= -slack and high <= white + slack and stated is None):
         low, high = 0.0, float(white)
     elif stated is not None and max(high, 0) <= stated:

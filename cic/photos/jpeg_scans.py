@@ -101,7 +101,7 @@ def _samplings(body: bytes) -> dict[int, tuple[int, int]]:
     return {whole[n]: (whole[n + 1] >> 4, whole[n + 1] & 15) for n in range(0, len(whole) - 2, 3)}
 
 
-def loss(file: BinaryIO, image: Image.Image, thorough: bool = True) -> tuple[str, str] | None:
+def lost_part(file: BinaryIO, image: Image.Image, thorough: bool = True) -> tuple[str, str] | None:
     """(kind of PhotoError, what is lost) of a JPEG, decoded as a Pillow image, or None if whole.
 
     Only if `thorough` it is noticed that the last pass of a progressive one, which adds little,

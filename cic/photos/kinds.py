@@ -106,7 +106,7 @@ def left_kind(start: bytes) -> str | None:
     return next((kind for sign, kind in _LEFT if start.startswith(sign)), None)
 
 
-def is_film(start: bytes) -> bool:
+def starts_film(start: bytes) -> bool:
     """Whether a file that begins with these bytes is a film, or sound in a film's format."""
     if start[4:8] in _BOXES:
         return start[8:12] not in _NO_FILMS

@@ -134,7 +134,7 @@ def kept(
     return result.tobytes()
 
 
-def fitting(data: bytes | None, most: int) -> tuple[bytes | None, list[str]]:
+def fit_into(data: bytes | None, most: int) -> tuple[bytes | None, list[str]]:
     """(EXIF of at most `most` bytes or None, names of the fields left out) of EXIF, bytes.
 
     The largest fields go first.

@@ -55,7 +55,7 @@ class Opened:
                 self.image.seek(page)
             return page or 0
         document = tiff_pages.whole(self._tiff)
-        number = tiff_pages.chosen(self._tiff) if page is None and document else page or 0
+        number = tiff_pages.photo_page(self._tiff) if page is None and document else page or 0
         if not document:
             self.image.seek(number)
             return number
@@ -103,9 +103,9 @@ class Opened:
         if self.image.tile:  # type: ignore[attr-defined]  # not decoded
             return None
         if self.image.format == "PNG":
-            return png_chunks.loss(self.file)
+            return png_chunks.lost_part(self.file)
         if self.image.format in ("JPEG", "MPO") and self.image.tell() == 0:
-            return jpeg_scans.loss(self.file, self.image, thorough)
+            return jpeg_scans.lost_part(self.file, self.image, thorough)
         return None
 
 
@@ -134,7 +134,7 @@ def _open(path: StrPath) -> BinaryIO:
     """The file of a path, or what is at an address, in memory: no more than a photo may take."""
     if not is_address(path):
         return open_regular(path)
-    most = min(budget.room(), budget.available(), sys.maxsize)
+    most = min(budget.room(), budget.available_memory(), sys.maxsize)
     return storage.read(os.fspath(path), int(most))
 
 

@@ -88,8 +88,8 @@ class Pages:
             sideways = metadata.is_sideways(image)
         turned = sideways and image.format != "TIFF"
         size = image.size[::-1] if turned else image.size
-        about = carried.of(image, found.file, size, sideways)
-        got, note = pixels.of(image, self.stretched, own=last)
+        about = carried.collect(image, found.file, size, sideways)
+        got, note = pixels.convert(image, self.stretched, own=last)
         notes += [note] if note else []
         base = got.image
         if base is image and not last:

@@ -111,7 +111,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     profile, its gAMA and cHRM count.
     """
     decode(image)
-    found, _ = of(image)
+    found, _ = convert(image)
     found.deep = found.alpha = None  # before there is more
     rgb = found.image if found.image.mode == "RGB" else found.image.convert("RGB")
     if rgb is not image:
@@ -119,7 +119,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return rgb
 
 
-def of(image: Image.Image, stretched: bool = True, own: bool = False) -> tuple[Pixels, str | None]:
+def convert(
+    image: Image.Image, stretched: bool = True, own: bool = False
+) -> tuple[Pixels, str | None]:
     """(Pixels, a note or None) of a Pillow image, decoded. If `own`, it may be changed itself."""
     profile = _profile(image)
     if deep.is_deep(image):

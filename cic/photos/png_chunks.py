@@ -61,7 +61,7 @@ def read(file: BinaryIO) -> Iterator[tuple[bytes, int, int, bool]]:
         at += length + 4
 
 
-def loss(file: BinaryIO) -> tuple[str, str] | None:
+def lost_part(file: BinaryIO) -> tuple[str, str] | None:
     """(kind of PhotoError, what is lost) of a PNG's picture, or None if it is whole."""
     wrong, ended = False, False
     for name, _, _, right in read(file):

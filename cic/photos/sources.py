@@ -56,7 +56,7 @@ def is_film(path: str) -> bool:
     ending = os.path.splitext(path)[1].lower()
     if ending in FILMS or ending in (*EXTENSIONS, SHARD) or kinds.is_beside(ending):
         return ending in FILMS
-    return kinds.is_film(kinds.start_of(path))
+    return kinds.starts_film(kinds.start_of(path))
 
 
 def walk(

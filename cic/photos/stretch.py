@@ -21,7 +21,7 @@ _FADED = 4095  # most for which numbers are taken for those of fewer bits where 
 HOW = "--no-stretch leaves them as they are"
 
 
-def said(tags: Mapping[int, Any]) -> float | None:
+def stated_maximum(tags: Mapping[int, Any]) -> float | None:
     """SMaxSampleValue of a TIFF's tags, a number, or None."""
     value = tags.get(_SMAX)
     value = max(value, default=None) if isinstance(value, tuple) else value
@@ -40,7 +40,7 @@ def white_of(
     A TIFF says it in `tags`; else it follows from the highest, seen through `curve`, (65536,)
     uint16, if the photo has a tone curve.
     """
-    stated = said(tags)
+    stated = stated_maximum(tags)
     if stated is not None and 0 < stated < 65535 and highest <= stated:
         note = f"white is {stated:,.0f}, as its SMaxSampleValue says: stretched ({HOW})"
         return stated, note

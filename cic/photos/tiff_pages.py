@@ -164,7 +164,7 @@ def whole(pages: Sequence[Page]) -> list[Page]:
     return found or chain
 
 
-def chosen(pages: Sequence[Page]) -> int:
+def photo_page(pages: Sequence[Page]) -> int:
     """The number, in the list that `whole` gives, of the page that is the photo: see there.
 
     The first, if the file says which pages are reduced, or that they are pages of a document; else

@@ -218,7 +218,7 @@ def _about(photo: Photo | None, suffix: str) -> tuple[dict[str, Any], list[str]]
         if suffix in _NO_DPI and had.dpi and not exif:
             exif = metadata.of_resolution(had.dpi)
         if suffix in _JPEG and exif:
-            exif, left = metadata.fitting(exif, carried.SEGMENT)
+            exif, left = metadata.fit_into(exif, carried.SEGMENT)
             notes += [f"EXIF is left out that a JPEG has no room for: {name}" for name in left]
         found["exif"] = exif
     if "dpi" in room and suffix not in _NO_DPI:

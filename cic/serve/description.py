@@ -94,7 +94,7 @@ def _get(summary: str, media: str = "application/json") -> dict[str, Any]:
     }
 
 
-def of(most: int) -> dict[str, Any]:
+def describe(most: int) -> dict[str, Any]:
     """The description of an API that takes photos of up to `most` bytes."""
     parameters = [
         _parameter("temperature", "0.01 the likeliest colour, 1 the mean of all", type="number"),

@@ -8,7 +8,7 @@ from cic.colorize.hints import Hint, of_text
 from cic.serve.problems import Problem
 from cic.serve.tasks import MEDIA, ChoicesWanted, PhotoWanted
 from cic.system.errors import InputError
-from cic.system.text import said
+from cic.system.text import message_of
 
 _RANGES = {"temperature": (0.01, 100.0), "saturation": (0.0, 10.0)}
 _SIZES = (32, 1024)  # pixels: what a short side costs grows with its square
@@ -60,7 +60,7 @@ def hints(text: bytes) -> tuple[Hint, ...]:
     try:
         return of_text(text)
     except InputError as error:
-        raise Problem(422, said(error)) from None
+        raise Problem(422, message_of(error)) from None
 
 
 def _given(query: Query, names: tuple[str, ...]) -> dict[str, str]:

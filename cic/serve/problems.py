@@ -11,7 +11,7 @@ from cic.photos.damage import NO_PHOTO
 from cic.photos.images import PhotoError
 from cic.serve import log
 from cic.system import errors
-from cic.system.text import said
+from cic.system.text import message_of
 
 TYPE = "application/problem+json"
 CODES = {  # what is wrong, in a word that stays: of a status, where no other is given
@@ -65,16 +65,16 @@ def failure(error: BaseException) -> Failure:
     A defect keeps its traceback, in the log.
     """
     if isinstance(error, Outside):
-        return Failure(422, said(error))
+        return Failure(422, message_of(error))
     if isinstance(error, PhotoError) and not isinstance(error, NotFinite):
-        detail = _FLAG.sub("", _NAMED.sub("", said(error)))
+        detail = _FLAG.sub("", _NAMED.sub("", message_of(error)))
         if detail.startswith("too large"):
             return Failure(413, detail)
         if error.kind not in ("damaged", "truncated"):
             return Failure(415, detail)
         return Failure(400, detail, "not-a-photo" if detail == NO_PHOTO else error.kind)
     if isinstance(error, (errors.SettingError, errors.InputError)):
-        return Failure(422, said(error))
+        return Failure(422, message_of(error))
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and errors.is_expected(error)
     ):

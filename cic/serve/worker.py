@@ -19,7 +19,7 @@ from cic.system import interrupts, limits
 from cic.system.errors import Error, InputError, ProcessError
 from cic.system.limits import PIXELS
 from cic.system.processes import Context, end_with_parent
-from cic.system.text import said
+from cic.system.text import message_of
 
 START = 120.0  # seconds in which a process must have its network ready
 RESULT = 4  # bytes a pixel for the result, beside what a photo may take
@@ -55,7 +55,7 @@ def work(connection: Connection, make: Callable[[], Colorizer], pixels: int | No
         colorizer = make()
         colorizer(np.zeros((64, 64), np.uint8))  # what is made once is made now
     except Error as error:
-        connection.send(said(error))
+        connection.send(message_of(error))
         return
     _limit_memory(budget.room() + RESULT * (pixels or PIXELS))
     facts = colorizer.settings.facts()

@@ -21,7 +21,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from cic.system import interrupts, threads
 from cic.system.errors import Error, MissingError, ProcessError, SettingError
-from cic.system.text import said, shortened
+from cic.system.text import message_of, shortened
 
 LOCAL, AUTO = "local", "auto"
 TRIES = 3  # of a block
@@ -115,7 +115,7 @@ def _check(where: str) -> None:
         socket.create_connection((found[1].strip("[]"), int(found[2])), ANSWER).close()
 
 
-def divided(ray: Ray, on_gpus: bool) -> tuple[Cores, int]:
+def divide_cores(ray: Ray, on_gpus: bool) -> tuple[Cores, int]:
     """(Cores of each process, how many): one a core, or one a GPU with its share of the cores."""
     there = ray.cluster_resources()
     cpus, gpus = int(there.get("CPU", 0)), int(there.get("GPU", 0))
@@ -244,7 +244,7 @@ class Actors(Generic[Item]):
         self.losses += 1
         self.in_vain += block is None
         if self.in_vain > self.count + TRIES and not (self.idle or self._is_at_work()):
-            why = shortened(said(error), 400)
+            why = shortened(message_of(error), 400)
             raise ProcessError(f"--ray: processes of the cluster end before they begin: {why}")
         self.vacant += 1  # not at once: Ray may take a moment to notice what is gone
         self.due = time.monotonic() + PAUSE * 2 ** min(self.in_vain, 5)

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from cic.system import defects, errors, interrupts, invocation, limits, streams, threads
 from cic.system.errors import SettingError
-from cic.system.text import said
+from cic.system.text import message_of
 from cic.system.typing import Json
 
 _UNKNOWN = re.compile(r"unrecognized arguments: ([^\s=]+)|invalid choice: '([^']*)'")
@@ -97,7 +97,7 @@ def seconds(text: str) -> float:
     return _between(0, 86400, text)
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     """argparse type: a number from 0 to 1."""
     return _between(0, 1, text)
 
@@ -237,7 +237,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
             raise
     except (KeyboardInterrupt, Exception) as error:
         status = _told(error)
-    if defects.tell():
+    if defects.show():
         status = status or 1
     sys.exit(_flushed(status))
 
@@ -260,7 +260,7 @@ def _told(error: BaseException) -> int:
         print("stopped by the keyboard", file=sys.stderr)
         return 130
     if errors.is_expected(error):
-        print(f"error: {said(error)}", file=sys.stderr)
+        print(f"error: {message_of(error)}", file=sys.stderr)
     else:
         defects.report(error)
     return getattr(error, "status", 1) if isinstance(error, errors.Error) else 1

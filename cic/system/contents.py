@@ -20,7 +20,7 @@ class Content(NamedTuple):
     cksum: int
 
 
-def of(source: Source) -> Content:
+def digest(source: Source) -> Content:
     """Content of a photo: a path, or an object whose method `open` returns a binary file.
 
     Raises OSError if it cannot be read, or is no regular file.

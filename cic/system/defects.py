@@ -3,7 +3,7 @@ reported.
 
 A defect that ends a command keeps its traceback (`report`). One that a single photo of many brings
 out does not end the others: it is a line beside the photo's name (`note`), and its traceback comes
-when the command ends (`tell`), once for each place in the code, from worker processes too.
+when the command ends (`show`), once for each place in the code, from worker processes too.
 """
 
 import os
@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Mapping
 
 import cic
-from cic.system.text import printable, said
+from cic.system.text import message_of, printable
 
 HOW = (
     "This is a defect of the program, not a mistake of yours. Please report it to the project's "
@@ -24,13 +24,13 @@ _noted: dict[str, str] = {}  # {place in the code: the first traceback from ther
 
 
 def note(error: BaseException) -> str:
-    """A sentence on a defect that is not to end a batch; `tell` shows its traceback later."""
+    """A sentence on a defect that is not to end a batch; `show` shows its traceback later."""
     place = _place(error)
     _noted.setdefault(place, _formatted(error))
-    return f"a defect of this program: {type(error).__name__}: {said(error)} ({place})"
+    return f"a defect of this program: {type(error).__name__}: {message_of(error)} ({place})"
 
 
-def taken() -> dict[str, str]:
+def take() -> dict[str, str]:
     """{place: traceback} of what was noted in this process, which forgets it: for `add`."""
     found = dict(_noted)
     _noted.clear()
@@ -38,17 +38,17 @@ def taken() -> dict[str, str]:
 
 
 def add(found: Mapping[str, str]) -> None:
-    """Note what another process has `taken`."""
+    """Note what another process gave by `take`."""
     for place, text in found.items():
         _noted.setdefault(place, text)
 
 
-def tell() -> bool:
+def show() -> bool:
     """Show on standard error what was noted until now, with how to report it; whether there was.
 
     What was shown is forgotten.
     """
-    found = taken()
+    found = take()
     if found:
         print("", *found.values(), "", facts(), sep="\n", file=sys.stderr)
     return bool(found)

@@ -50,7 +50,7 @@ def found() -> Launch | None:
     return None
 
 
-def local() -> int:
+def local_rank() -> int:
     """Number of this process, from 0, among those of its launch on this machine."""
     launch = found()
     return launch.local if launch else 0

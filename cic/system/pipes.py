@@ -11,7 +11,7 @@ from cic.system.errors import SettingError
 STANDARD = "-"  # stands for either, where a file is named
 
 
-def source() -> BinaryIO:
+def standard_input() -> BinaryIO:
     """Standard input; raises SettingError if a person would have to type a photo."""
     if sys.stdin is None or sys.stdin.isatty():
         raise SettingError("-: standard input is a terminal: pipe a photo in, < old.jpg")
@@ -19,7 +19,7 @@ def source() -> BinaryIO:
 
 
 @contextmanager
-def target() -> Iterator[BinaryIO]:
+def standard_output() -> Iterator[BinaryIO]:
     """Standard output, for what the block writes to this file alone.
 
     All else that is printed meanwhile goes to standard error, also what C libraries print. Raises

@@ -83,7 +83,7 @@ def read(text: str) -> Share:
     return Share(number, of)
 
 
-def chosen(flag: Share | None, progress: Callback | None = None) -> Share:
+def resolve(flag: Share | None, progress: Callback | None = None) -> Share:
     """The Share to work on: the launcher's, or the flag's; all there is without either.
 
     One of several is said in one line. Raises SettingError if both are there and differ.

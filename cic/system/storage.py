@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from cic.system.addresses import AddressError, trimmed
 from cic.system.errors import Error, MissingError, SettingError
-from cic.system.text import said, shortened
+from cic.system.text import message_of, shortened
 
 PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds, and up to as much again, before it is tried again
 FileSystem: TypeAlias = Any  # fsspec.AbstractFileSystem
@@ -201,10 +201,12 @@ def _opened(address: str) -> tuple[FileSystem, str]:
     except ImportError as error:
         package = _package(address)
         raise MissingError(
-            f"{address}: pip install{package}" if package else f"{address}: {said(error)}"
+            f"{address}: pip install{package}" if package else f"{address}: {message_of(error)}"
         ) from None
     except ValueError as error:
-        raise SettingError(f"{address}: no address that fsspec knows: {said(error)}") from None
+        raise SettingError(
+            f"{address}: no address that fsspec knows: {message_of(error)}"
+        ) from None
 
 
 def _package(address: str) -> str:
@@ -224,7 +226,7 @@ def _is_for_good(error: Exception) -> bool:
 
 
 def _named(address: str, error: Exception) -> AddressError:
-    what = shortened(said(error))
+    what = shortened(message_of(error))
     if "NoCredentialsError" in _kinds(error):
         what = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
     elif isinstance(error, FileNotFoundError):

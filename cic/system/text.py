@@ -29,7 +29,7 @@ def shortened(text: str, most: int = 200) -> str:
     return text if len(text) <= most else f"{text[:most]} ..."
 
 
-def said(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """What an exception says, on one line; its type's name if it says nothing.
 
     Of an error of the system: the file, the reason, and what to do next where that is known.

@@ -6,7 +6,7 @@ free. For threads that wait for each other at every layer of a network are as sl
 on two cores, one of them busy, two threads take three times as long as one.
 
 What a network says differs in its last bits with the number of its threads. So many photos are
-worked on at once, each with one (`divided`): results do not depend on the machine or its load.
+worked on at once, each with one (`batch_of`): results do not depend on the machine or its load.
 """
 
 import os
@@ -29,7 +29,7 @@ _BESIDE = (
 
 _asked: int | None = None  # by --threads
 _given = os.environ.get(_VARIABLE, "")  # before a framework sets it
-_parts: int | None = None  # of a batch that is `divided`
+_parts: int | None = None  # of a batch of `batch_of`
 
 
 def limit(count: int | None) -> None:
@@ -39,7 +39,7 @@ def limit(count: int | None) -> None:
 
 
 @contextmanager
-def divided(parts: int | None) -> Iterator[None]:
+def batch_of(parts: int | None) -> Iterator[None]:
     """A context in which a batch is worked on in so many parts at once; None: there is no batch."""
     global _parts
     before, _parts = _parts, parts
@@ -54,14 +54,14 @@ def total() -> int:
     return asked() or cores()
 
 
-def count() -> int:
+def for_computation() -> int:
     """Threads that a computation should take whose result does not depend on their number."""
     return max(1, (asked() or _free()) // (_parts or 1))
 
 
-def of_network() -> int:
+def for_network() -> int:
     """Threads that a network should take: of a batch, one."""
-    return 1 if _parts else count()
+    return 1 if _parts else for_computation()
 
 
 def asked() -> int | None:

@@ -129,7 +129,7 @@ def memory_needed(
     for the optimizer, and further `copies`; of each of the photos computed at once: what all layers
     put out, those that are frozen too, which is more than needed.
     """
-    outputs = layers.size(network.layers, (network.channels, crop_size, crop_size))
+    outputs = layers.total_outputs(network.layers, (network.channels, crop_size, crop_size))
     size = _BYTES[precision]
     each = max(size, 4) + (size if size < 4 else 0)
     more = (3 + copies) * max(size, 4)

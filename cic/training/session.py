@@ -116,7 +116,7 @@ class Session:
         self.is_auto, plan = plan.is_auto, plan.decided()
         self.plan, self.progress = plan, progress
         named = targets.read_classes(plan.classes) if plan.classes else None
-        wanted = targets.lies_in(named) if named else None
+        wanted = targets.in_classes(named) if named else None
         photos = PhotoList(plan.image_dir, wanted)
         held_out = PhotoList(plan.val_dir, wanted) if plan.val_dir else None
         network, classes = open_network(plan.recipe, photos, named)
@@ -313,7 +313,7 @@ class Session:
         loop.check_alike(trainer, backend.rank(), backend.world_size(), facts)
         trainer.agree()
         begins = json.dumps([checkpoints.before, step])
-        checkpoints.before, step = json.loads(backend.share(begins, trainer.device))
+        checkpoints.before, step = json.loads(backend.broadcast_text(begins, trainer.device))
         return step
 
     def _say(self, line: str) -> None:

@@ -82,7 +82,7 @@ class Framework(Protocol):
     def world_size(self) -> int:
         """How many processes train together."""
 
-    def share(self, text: str, device: Any) -> str:
+    def broadcast_text(self, text: str, device: Any) -> str:
         """The first process's text, in all."""
 
     def facts(self, device: Any) -> dict[str, Json]:

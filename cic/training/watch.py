@@ -83,7 +83,7 @@ def hue(ab: Array) -> str:
     return next(name for end, name in HUES if angle <= end)
 
 
-def shares(bins: Array) -> Doubles:
+def bin_shares(bins: Array) -> Doubles:
     """Share of each bin among any number of them, (313,)."""
     return np.bincount(bins.ravel(), minlength=COUNT) / max(1, bins.size)
 
@@ -167,7 +167,7 @@ class Watch:
 def _of_colours(logits: Array, index: Array) -> dict[str, str]:
     """{failure: message} of predictions (n, 313, h, w) and true nearest bins (n, h, w)."""
     found: dict[str, str] = {}
-    predicted, true = shares(logits.argmax(1)), shares(index)
+    predicted, true = bin_shares(logits.argmax(1)), bin_shares(index)
     top = predicted.argmax()
     if predicted[top] > TAKEN and true[top] < NOT_TAKEN:
         found["taken"] = _taken(top, predicted[top], true[top])

@@ -18,7 +18,7 @@ def load(path: StrPath) -> tuple[State, dict[str, Json]]:
     Arrays are under their neutral names; of a training checkpoint of this project all are there.
     Raises CheckpointError, naming the file, if it is none.
     """
-    if not formats.is_own(path):
+    if not formats.is_checkpoint(path):
         found = formats.read(path)
         return found.state, found.meta
     return checkpoint.load_own(path)

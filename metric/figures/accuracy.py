@@ -48,13 +48,13 @@ class Accuracy(Sums):
         return {f"top{k}": ratio(100 * sums[f"top{k}_hits"], sums["classified"]) for k in RANKS}
 
 
-def named(figures: Mapping[str, Figure], classifier: str) -> dict[str, Figure]:
+def qualified(figures: Mapping[str, Figure], classifier: str) -> dict[str, Figure]:
     """{"top1 (VGG-16)": ...} of {"top1": ...}: figures, or sums, of one classifier of several."""
     return {f"{name} ({classifier})": value for name, value in figures.items()}
 
 
 def by_classifier(sums: Values) -> dict[str, Values]:
-    """{classifier: {column: ...}} of the sums that `named` called so, among others."""
+    """{classifier: {column: ...}} of the sums that `qualified` called so, among others."""
     found: dict[str, Values] = {}
     for name, value in sums.items():
         column, bracket, classifier = name.partition(" (")

@@ -59,7 +59,7 @@ def test_a_forward_takes_the_threads_of_the_rule(runner, computing, monkeypatch)
     try:
         threads.limit(3)
         predict(picture(32))
-        with threads.divided(2):
+        with threads.batch_of(2):
             predict(picture(32))
         threads.limit(2)
         predict(picture(32))
@@ -73,7 +73,7 @@ def test_engines_of_few_numbers_of_threads_are_kept(runner, computing, monkeypat
         pytest.skip("computes with any number")
     numbers = [1, 2, 1, 2, 3, 2, 1]
     asked = iter(numbers)
-    monkeypatch.setattr(threads, "of_network", lambda: next(asked))
+    monkeypatch.setattr(threads, "for_network", lambda: next(asked))
     predict = runner.predictor(NETWORK, initialize(NETWORK), "cpu")
     for _ in numbers:
         predict(picture(32))
@@ -84,7 +84,7 @@ def test_pytorch_gives_the_threads_back():
     torch = pytest.importorskip("torch")
     before = torch.get_num_threads()
     predict = backends.get("torch").predictor(NETWORK, initialize(NETWORK), "cpu")
-    with threads.divided(2):
+    with threads.batch_of(2):
         predict(picture(32))
     assert torch.get_num_threads() == before
 
@@ -92,7 +92,7 @@ def test_pytorch_gives_the_threads_back():
 def test_several_threads_at_once_get_what_one_gets(runner):
     predict = runner.predictor(NETWORK, initialize(NETWORK), "cpu")
     inputs = [picture(side) for side in SIDES] * 4
-    with threads.divided(3):
+    with threads.batch_of(3):
         expected = list(map(predict, inputs))
         with ThreadPoolExecutor(3) as pool:
             found = list(pool.map(predict, inputs))

@@ -96,7 +96,7 @@ def test_a_single_cell_is_everywhere():
 
 def test_lines_equal_the_oracle():
     ab, light = some_cells()
-    np.testing.assert_allclose(edges.lines(ab, light), guided(ab, light), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(edges.fit_lines(ab, light), guided(ab, light), rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -131,7 +131,7 @@ def test_memory_does_not_grow_with_the_photo():
     peaks = []
     for height in (1000, 16000):
         tracemalloc.start()
-        in_strips(edges.lines(ab, light), height, 1500, Grid(4), lambda rows, values: None)
+        in_strips(edges.fit_lines(ab, light), height, 1500, Grid(4), lambda rows, values: None)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 3 * peaks[0]  # more strips may be under way at once
@@ -139,10 +139,10 @@ def test_memory_does_not_grow_with_the_photo():
 
 def test_flat_lightness_and_flat_colour_are_enlarged_as_they_are(photos):
     ab, light = some_cells()
-    flat = edges.lines(ab, np.full_like(light, 50))
+    flat = edges.fit_lines(ab, np.full_like(light, 50))
     np.testing.assert_allclose(flat[..., :2], 0, atol=1e-6)
     np.testing.assert_allclose(flat[..., 2:4], ab, atol=1e-5)
-    same = edges.lines(np.full_like(ab, 12), light)
+    same = edges.fit_lines(np.full_like(ab, 12), light)
     np.testing.assert_allclose(same[..., :2], 0, atol=1e-6)
 
 

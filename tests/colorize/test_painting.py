@@ -84,9 +84,9 @@ def test_strips_of_an_array_are_all_of_it(photos, monkeypatch):
 
 def test_few_strips_are_ahead_of_who_takes_them(monkeypatch):
     monkeypatch.setattr(enlarge, "STRIP", 100)
-    monkeypatch.setattr(enlarge.threads, "count", lambda: 2)
+    monkeypatch.setattr(enlarge.threads, "for_computation", lambda: 2)
     made = []
-    strips = enlarge.ordered(
+    strips = enlarge.each_strip(
         *(np.zeros((2, 2, 1), np.float32), 1000, 100, EVERY_FOURTH),
         lambda rows, values: made.append(rows),
     )

@@ -17,7 +17,7 @@ from skimage import color
 from cic import networks
 from cic.colour.bins import AB, COUNT
 from cic.dataset import ageing
-from cic.dataset.batches import Order, PhotoDataset, make_batch, shares
+from cic.dataset.batches import Order, PhotoDataset, draws_of, make_batch
 from cic.dataset.loader import Loader
 from cic.photos.images import PhotoError
 
@@ -409,7 +409,7 @@ BALANCE = st.floats(0, 1)
 
 @given(GROUPS, BALANCE)
 def test_shares_are_the_closed_form_rounded(groups, balance):
-    found, sizes = shares(groups, balance), np.array(groups, float)
+    found, sizes = draws_of(groups, balance), np.array(groups, float)
     power = np.array([n ** (1 - balance) if n else 0.0 for n in groups])
     assert found.sum() == sum(groups)
     assert np.abs(found - sizes.sum() * power / power.sum()).max() < 1
@@ -417,10 +417,10 @@ def test_shares_are_the_closed_form_rounded(groups, balance):
 
 
 def test_shares_by_hand():
-    assert shares([100, 400, 0, 1600], 0.5).tolist() == [300, 600, 0, 1200]
-    assert shares([100, 400, 0, 1600], 1).tolist() == [700, 700, 0, 700]
-    assert shares([100, 401, 3, 1600], 0).tolist() == [100, 401, 3, 1600]
-    assert shares([1, 1, 2], 1).tolist() == [2, 1, 1]
+    assert draws_of([100, 400, 0, 1600], 0.5).tolist() == [300, 600, 0, 1200]
+    assert draws_of([100, 400, 0, 1600], 1).tolist() == [700, 700, 0, 700]
+    assert draws_of([100, 401, 3, 1600], 0).tolist() == [100, 401, 3, 1600]
+    assert draws_of([1, 1, 2], 1).tolist() == [2, 1, 1]
 
 
 def drawn(order, epoch):
@@ -443,7 +443,7 @@ def test_a_balanced_epoch_has_the_shares_and_every_photo_as_often_as_the_next(
             for part in np.split(seen, ends[:-1]):
                 assert not part.size or np.ptp(part) <= 1
         per_group = [part.sum() for part in np.split(counts, ends[:-1])]
-        assert per_group == shares(groups, balance).tolist()
+        assert per_group == draws_of(groups, balance).tolist()
         for i in range(photos):
             numbers = sorted(before[chosen == i].tolist())
             assert numbers == list(range(total[i], total[i] + counts[i]))

@@ -152,8 +152,8 @@ def test_the_decoders_own_scaling_changes_little_of_what_training_sees(tmp_path,
     ],
 )
 def test_no_name_leads_out_of_the_output(name, expected):
-    assert shrunk.target(sources.File("folder", name)) == expected
-    raw = shrunk.target(sources.File("folder", name), shrunk.RAW)
+    assert shrunk.target_name(sources.File("folder", name)) == expected
+    raw = shrunk.target_name(sources.File("folder", name), shrunk.RAW)
     assert raw == f"{expected.removesuffix('.jpg') if name.endswith('png') else expected}.pnm"
 
 
@@ -183,10 +183,10 @@ def test_folders_and_shards_become_class_folders_or_shards(run, archive, tmp_pat
         assert f"train.py --image_dir {out}" in done.stdout
     assert tree(tmp_path / "out0") == tree(tmp_path / "out2")
     made = pixels(out)
-    expected = [shrunk.target(photo) for photo in sources.photos(archive)]
+    expected = [shrunk.target_name(photo) for photo in sources.photos(archive)]
     assert list(made) == sorted(expected, key=os.fsencode) if form == FOLDER else expected
     for photo in sources.photos(archive):
-        rgb = made[shrunk.target(photo)]
+        rgb = made[shrunk.target_name(photo)]
         whole = np.asarray(images.shrink(images.open_rgb(photo), 64)).astype(float)
         assert rgb.shape == whole.shape
         assert np.abs(rgb - whole).mean() < 6
@@ -208,7 +208,7 @@ def test_raw_photos_are_what_a_decoder_makes_of_them(run, archive, tmp_path, for
     assert len(made) == 12
     for photo in sources.photos(archive):
         rgb = np.asarray(images.shrink(images.open_rgb(photo, short=64), 64))
-        assert np.array_equal(made[shrunk.target(photo, shrunk.RAW)], rgb)
+        assert np.array_equal(made[shrunk.target_name(photo, shrunk.RAW)], rgb)
     if form == FOLDER:
         assert Image.open(tmp_path / "raw" / "n03" / "gray.jpg.pnm").mode == "L"
         assert np.array_equal(made["n03/gray.jpg.pnm"], made["n03/gray.jpg.pnm"][..., [2, 0, 1]])
@@ -506,7 +506,7 @@ def test_a_disk_that_is_full_ends_the_run_and_leaves_no_part(archive, tmp_path, 
 def test_a_photo_that_is_no_longer_the_one_that_was_judged_is_taken(run, archive, tmp_path, form):
     folder, shard = archive
     os.rename(shard, folder / "more.tar")
-    judged = {photo.name: contents.of(photo).sha256 for photo in sources.photos([folder])}
+    judged = {photo.name: contents.digest(photo).sha256 for photo in sources.photos([folder])}
     names = {"chelsea.webp": "chelsea.webp", "n03/gray.jpg": "n03/gray.jpg"}
     names["more.tar/./more/chelsea.webp"] = "./more/chelsea.webp"
     line = {"kind": "gray", "value": 0.1, "removed": False}

@@ -74,7 +74,7 @@ def write_script(folder, names, path):
         script = removal.Script(file, folder)
         for name in names:
             path = os.path.join(folder, os.fsdecode(name))
-            content = contents.of(path) if os.path.isfile(path) else contents.Content(0, "", 0)
+            content = contents.digest(path) if os.path.isfile(path) else contents.Content(0, "", 0)
             script.remove(os.fsdecode(name), content)
         script.end()
 
@@ -506,7 +506,7 @@ def test_without_a_program_that_sums_nothing_is_removed(tmp_path, shell):
 def test_sums_are_those_of_the_programs(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "summed"
     path.write_bytes(content)
-    found = contents.of(path)
+    found = contents.digest(path)
     with open(path, "rb") as file:
         summed, size = subprocess.check_output(["cksum"], stdin=file).split()
     assert (found.cksum, found.size) == (int(summed), int(size))
@@ -535,7 +535,7 @@ def test_a_photo_that_changes_while_it_is_judged_is_not_listed(tmp_path, photos,
         Image.fromarray(photos["coffee"]).save(path)
         return found
 
-    assert invalid.examine(tmp_path, 32, photo)[1:] == (judge(photo), contents.of(path))
+    assert invalid.examine(tmp_path, 32, photo)[1:] == (judge(photo), contents.digest(path))
     monkeypatch.setattr(validity, "examine", slow)
     _, finding, content = invalid.examine(tmp_path, 32, photo)
     assert (finding.kind, content) == ("refused", None)

@@ -128,8 +128,8 @@ def test_tags_that_are_no_utf8_are_read_as_windows_has_them(frames, tmp_path, na
 
 
 def test_text_of_tags():
-    assert tags.text("Été") == "Été"
-    assert tags.text(b"\xc9t\xe9".decode("utf-8", "surrogateescape")) == "Été"
+    assert tags.decoded("Été") == "Été"
+    assert tags.decoded(b"\xc9t\xe9".decode("utf-8", "surrogateescape")) == "Été"
 
 
 def test_tags_of_ogg_lie_in_its_tracks(frames, tmp_path):

@@ -24,7 +24,7 @@ from cic.system import console
 from cic.weights import checkpoint, download
 from helpers import ROOT, zoo
 from metric import classifiers, table
-from metric.figures.accuracy import Accuracy, named
+from metric.figures.accuracy import Accuracy, qualified
 from metric.ledger import unpack
 
 pytestmark = pytest.mark.slow
@@ -400,7 +400,7 @@ def test_a_classifier_is_called_as_people_do(network, name):
 
 
 def test_a_table_has_the_columns_of_several_classifiers_side_by_side():
-    row = named({"top1": 50.0, "top5": 75.0}, "A") | named({"top1": 1.0, "top5": 2.0}, "B")
+    row = qualified({"top1": 50.0, "top5": 75.0}, "A") | qualified({"top1": 1.0, "top5": 2.0}, "B")
     cells = table.cells({"truth": {"rmse_ab": 1.0, **row, "auc_raw": 9.0}, "other": {"top1": 3.0}})
     assert cells[0] == [
         *("", "AuC raw %", "top-1 (A)", "top-1 (B)", "top-1 %", "top-5 (A)", "top-5 (B)"),

@@ -19,7 +19,7 @@ from metric import frontier
 from metric.figures.auc import AuC, credit
 from metric.figures.colourfulness import colourfulness
 from metric.figures.warmth import warm
-from metric.frontier import Frontier, chosen, decodings, png, table
+from metric.frontier import Frontier, decodings, on_frontier, png, table
 
 pytestmark = pytest.mark.slow
 
@@ -111,7 +111,7 @@ def test_the_frontier_is_what_none_beats(photos, some):
     found = Frontier(some)
     found.update(*cells(photos, "coffee"))
     found = found.compute()
-    best = chosen(found)
+    best = on_frontier(found)
     raw, balanced = ([row[name] for row in best] for name in ("raw", "balanced"))
     assert raw == sorted(raw, reverse=True)
     assert balanced == sorted(balanced)

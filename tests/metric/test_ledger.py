@@ -104,7 +104,7 @@ def test_the_heaviest_photo_has_its_share_and_is_warned_of(capsys):
         ledger.add(name, one)
     found = heaviest.heaviest(ledger)
     assert found["raw"] == {"photo": ODD, "share": pytest.approx(0.7)}
-    shares = heaviest.shares(ledger)
+    shares = heaviest.weight_shares(ledger)
     assert shares["raw"] == pytest.approx([0.2, 0.1, 0.7])  # in the order of the names
     weights = AuC().bin_weights[:, [bin_of([0, 0]), bin_of(rare)]]
     for (gray, loud), name in zip(weights, ("rebalanced", "balanced")):

@@ -419,7 +419,7 @@ def test_blocks_have_the_arrays_the_shape_and_the_cost_of_what_is_inside():
     assert block.output((4, 8, 8)) == (6, 4, 4)
     assert block.multiply_adds((4, 8, 8)) == 16 * 6 * (4 * 9 + 1 + 4)
     assert [layer.name for layer in block.flat()] == ["s", "a", "n", "b"]
-    assert layers.size((block, ReLU()), (4, 8, 8)) == 16 * 6 * 5
+    assert layers.total_outputs((block, ReLU()), (4, 8, 8)) == 16 * 6 * 5
     with pytest.raises(ValueError, match="the branches of s put out"):
         Sum("s", (main, ())).output((4, 8, 8))
 

@@ -189,11 +189,11 @@ def test_what_a_photo_takes_is_about_what_was_said(tmp_path, photo, name, mode, 
 @pytest.mark.parametrize("size", [(256, 256), (256, 1024)])
 def test_what_a_network_takes_grows_with_its_input(size):
     network = reading.load_weights()[0]
-    need = budget.of_network(network, *size)
+    need = budget.network_bytes(network, *size)
     assert 0 < need < 0.3e9
-    assert budget.of_network(network, 2 * size[0], 2 * size[1]) > 1.5 * need
+    assert budget.network_bytes(network, 2 * size[0], 2 * size[1]) > 1.5 * need
     wide = networks.get("cic")
-    assert budget.of_network(wide, *size) > 3 * need
+    assert budget.network_bytes(wide, *size) > 3 * need
 
 
 # What is available
@@ -240,7 +240,7 @@ def files(monkeypatch, contents):
 )
 def test_the_smallest_of_all_limits_counts(monkeypatch, contents, expected):
     files(monkeypatch, contents)
-    assert budget.available() == expected
+    assert budget.available_memory() == expected
 
 
 def test_too_little_that_is_free_is_said_with_both_figures(monkeypatch):

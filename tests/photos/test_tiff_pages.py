@@ -76,7 +76,7 @@ def test_pages_say_what_they_are(tmp_path, gray, subfiles, document, chosen):
     written(tmp_path / "x.tif", pages)
     found = read(tmp_path / "x.tif")
     assert [page.number for page in tiff_pages.whole(found)] == document
-    assert tiff_pages.chosen(found) == chosen
+    assert tiff_pages.photo_page(found) == chosen
 
 
 def test_a_mask_is_no_page():

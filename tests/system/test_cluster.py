@@ -189,9 +189,11 @@ def test_no_ray_and_no_cluster_are_one_line(monkeypatch):
     ],
 )
 def test_a_process_takes_a_core_or_a_gpu_with_its_share_of_them(there, on_gpus, expected):
-    assert cluster.divided(SimpleNamespace(cluster_resources=lambda: there), on_gpus) == expected
+    assert (
+        cluster.divide_cores(SimpleNamespace(cluster_resources=lambda: there), on_gpus) == expected
+    )
 
 
 def test_a_cluster_without_cores_is_refused():
     with pytest.raises(ProcessError, match="has no cores"):
-        cluster.divided(SimpleNamespace(cluster_resources=dict), False)
+        cluster.divide_cores(SimpleNamespace(cluster_resources=dict), False)

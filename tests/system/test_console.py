@@ -12,7 +12,7 @@ import pytest
 
 from cic.colorize.work import colorize_files
 from cic.photos import images
-from cic.system.text import said
+from cic.system.text import message_of
 from helpers import ROOT
 
 NAME = "Wölfe 狼 🐺 \udcff"
@@ -174,5 +174,5 @@ def test_nothing_about_one_photo_ends_the_others(tmp_path, photos, capsys):
 
 
 def test_text_that_says_nothing_is_named_by_its_type():
-    assert said(MemoryError()) == "MemoryError"
-    assert said(ValueError("a\tb")) == r"a\tb"
+    assert message_of(MemoryError()) == "MemoryError"
+    assert message_of(ValueError("a\tb")) == r"a\tb"

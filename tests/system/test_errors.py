@@ -218,9 +218,9 @@ class Broken:
 @pytest.fixture
 def forgotten():
     """Nothing is noted before, and nothing stays."""
-    defects.taken()
+    defects.take()
     yield
-    defects.taken()
+    defects.take()
 
 
 @pytest.mark.usefixtures("forgotten")
@@ -239,12 +239,12 @@ def test_a_defect_of_one_photo_is_a_line_and_its_traceback_comes_at_the_end(
         assert f"{width}.png': a defect of this program: ZeroDivisionError: of a defect (" in line
         assert "test_errors.py, line " in line
     assert "Traceback" not in shown.out + shown.err
-    assert defects.tell()
+    assert defects.show()
     shown = capsys.readouterr().err
     assert shown.count("Traceback") == 1  # one place, however many photos
     assert "in painting" in shown
     assert defects.HOW in shown
-    assert not defects.tell()
+    assert not defects.show()
 
 
 def explode(number):
@@ -263,7 +263,7 @@ def test_defects_in_workers_are_told_by_the_main_process(workers, capsys):
         lines = list(pool.map(range(4), chunk=2))
     assert lines[0].startswith("'0.jpg': a defect of this program: IndexError: ")
     assert lines[1] == "'1.jpg': a defect of this program: KeyError: 'missing' (?)"
-    assert defects.tell()
+    assert defects.show()
     shown = capsys.readouterr().err
     assert "in explode" in shown
     assert shown.count("IndexError: ") == shown.count("KeyError: ") == 1

@@ -42,16 +42,16 @@ def test_the_share_of_every_launcher_is_found(name, number, count, local, monkey
     for key, text in {number: "2", count: "5", "SLURM_STEP_ID": "0"}.items():
         monkeypatch.setenv(key, text)
     lines = []
-    assert shares.chosen(None, lambda event: lines.append(event.message)) == Share(2, 5)
+    assert shares.resolve(None, lambda event: lines.append(event.message)) == Share(2, 5)
     assert lines == [f"share 2 of 5 ({name})"]
-    assert shares.chosen(Share(2, 5), lines.append) == Share(2, 5)
+    assert shares.resolve(Share(2, 5), lines.append) == Share(2, 5)
 
 
 def test_one_of_one_is_all_and_nothing_is_said(monkeypatch, capsys):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "1")
-    assert shares.chosen(None).is_whole
-    assert shares.chosen(Share(0, 1)).own("out.jsonl") == "out.jsonl"
+    assert shares.resolve(None).is_whole
+    assert shares.resolve(Share(0, 1)).own("out.jsonl") == "out.jsonl"
     assert not capsys.readouterr().out
 
 
@@ -60,7 +60,7 @@ def test_a_flag_of_another_share_than_the_launchers_is_refused(monkeypatch, flag
     monkeypatch.setenv("PMI_RANK", "1")
     monkeypatch.setenv("PMI_SIZE", "2")
     with pytest.raises(SettingError, match=f"--share {flag}: mpiexec started process 1 of 2"):
-        shares.chosen(flag)
+        shares.resolve(flag)
 
 
 @pytest.mark.parametrize("text", ["2/2", "1", "0/0", "-1/2", "a/b", "1/2/3", "", "0/2 ", "1.0/2"])

@@ -9,7 +9,7 @@ from fsspec.implementations.local import LocalFileSystem
 from cic.system import files, storage
 from cic.system.addresses import AddressError, is_address, real
 from cic.system.errors import SettingError
-from cic.system.text import said
+from cic.system.text import message_of
 
 
 class Shaky(LocalFileSystem):
@@ -74,7 +74,7 @@ def test_folders_are_listed_in_the_order_of_the_bytes_of_names(shaky):
     assert storage.size(f"shaky://{shaky}/a.jpg") == 5
     with pytest.raises(AddressError, match="no such file, folder or bucket") as caught:
         list(storage.files(f"shaky://{shaky}/nothing"))
-    assert said(caught.value).startswith(f"shaky://{shaky}/nothing/: there is no such file")
+    assert message_of(caught.value).startswith(f"shaky://{shaky}/nothing/: there is no such file")
 
 
 class Unreachable(LocalFileSystem):

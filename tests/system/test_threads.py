@@ -92,13 +92,13 @@ def test_a_computation_takes_what_others_leave_free(machine, monkeypatch, busy, 
     monkeypatch.setattr(threads.os, "times", lambda: (0, 0, 0, 0, 0))
     threads._load.before = (time.monotonic() - 1, 0.0)
     files["/proc/stat"] = stat(**busy)
-    assert threads.count() == count
+    assert threads.for_computation() == count
     files["/proc/stat"] = stat()
-    assert threads.count() == count  # not looked at again so soon
-    with threads.divided(4):
-        assert threads.count() == max(1, count // 4)
-        assert threads.of_network() == 1
-    assert threads.of_network() == count
+    assert threads.for_computation() == count  # not looked at again so soon
+    with threads.batch_of(4):
+        assert threads.for_computation() == max(1, count // 4)
+        assert threads.for_network() == 1
+    assert threads.for_network() == count
     assert threads.total() == len(allowed)
 
 
@@ -110,7 +110,7 @@ def test_what_this_process_computes_is_not_taken_for_others(machine, monkeypatch
     monkeypatch.setattr(threads.os, "times", lambda: (1.5, 0.5, 0, 0, 0))
     threads._load.before = (time.monotonic() - 1, 0.0)
     files["/proc/stat"] = stat(core0={"user": 100}, core1={"user": 100}, core2={"user": 100})
-    assert threads.count() == 7
+    assert threads.for_computation() == 7
 
 
 @pytest.mark.parametrize(
@@ -120,12 +120,12 @@ def test_the_variable_wins_and_the_flag_over_it(monkeypatch, given, asked):
     monkeypatch.setattr(threads, "_given", given)
     assert threads.asked() == asked
     if asked:
-        assert threads.count() == threads.total() == asked
+        assert threads.for_computation() == threads.total() == asked
     parser = console.parser("what it does", "colorize")
     console.add_threads(parser)
     try:
         parser.parse_args(["--threads", "7"])
-        assert threads.count() == threads.total() == 7
+        assert threads.for_computation() == threads.total() == 7
     finally:
         threads.limit(None)
     with pytest.raises(SystemExit):

@@ -276,7 +276,7 @@ def test_what_would_cost_too_much_or_mean_nothing_is_refused(tmp_path, fields, r
 def test_layers_in_ways_that_no_network_has(layer):
     network = replace(SMALL, layers=(layer,))
     session = onnxruntime.InferenceSession(
-        bytes(onnx_file.model(onnx_layers.plain(network, {}), "layer", {}))
+        bytes(onnx_file.model(onnx_layers.network_graph(network, {}), "layer", {}))
     )
     inputs = np.random.default_rng(0).standard_normal((2, 1, 15, 22)).astype(np.float32)
     [output] = session.run(None, {onnx_layers.INPUT: inputs})
@@ -289,12 +289,12 @@ def test_a_layer_without_an_operator_is_refused_by_name():
 
     network = replace(SMALL, layers=(*SMALL.layers, Sine("sine")))
     with pytest.raises(ValueError, match=r"no ONNX file holds cic.*: it has a layer Sine"):
-        onnx_layers.plain(network, initialize(SMALL))
+        onnx_layers.network_graph(network, initialize(SMALL))
 
 
 def test_what_is_larger_than_a_protocol_buffer_can_be_is_refused(monkeypatch):
     monkeypatch.setattr(onnx_file, "LARGEST", 10_000)
-    graph = onnx_layers.plain(SMALL, initialize(SMALL))
+    graph = onnx_layers.network_graph(SMALL, initialize(SMALL))
     with pytest.raises(ValueError, match="bytes; an ONNX file holds 10,000"):
         onnx_file.model(graph, "cic", {})
     with pytest.raises(ValueError, match="numbers of type uint16"):

@@ -90,7 +90,7 @@ def _joined(name: str, part: str) -> str:
     return f"{name}.{part}" if name else part
 
 
-def plain(group: Group) -> Group:
+def uncompiled(group: Group) -> Group:
     """The Group with names as they are before a module is compiled."""
     arrays = {name.replace(COMPILED, ""): array for name, array in group.arrays.items()}
     return replace(group, arrays=arrays) if len(arrays) == len(group.arrays) else group

@@ -179,7 +179,7 @@ class Model:
 _FIRST = (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72)  # tags of a ModelProto's other fields
 
 
-def is_one(start: bytes) -> bool:
+def recognises(start: bytes) -> bool:
     """Whether a file that starts with these bytes may be one: a number, then fields of a model."""
     return len(start) > 2 and start[0] == 8 and 0 < start[1] <= 32 and start[2] in _FIRST
 

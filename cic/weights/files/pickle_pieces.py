@@ -15,11 +15,11 @@ def protocol(number: int) -> bytes:
     return bytes([0x80, number])
 
 
-def plain(value: object) -> bytes:
+def push(value: object) -> bytes:
     """The operations that make a number, a text, a tuple, None or a bool."""
     return pickletools.optimize(pickle.dumps(value, 2))[2:-1]
 
 
-def named(module: str, name: str) -> bytes:
+def push_global(module: str, name: str) -> bytes:
     """The operation that makes a global."""
     return f"c{module}\n{name}\n".encode()

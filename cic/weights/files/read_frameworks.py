@@ -200,7 +200,7 @@ KNOWN: dict[str, Any] = {
 _MODULES = KNOWN | torch_modules.KNOWN  # what PyTorch's files may name, of whole modules too
 
 
-def is_one(start: bytes) -> bool:
+def recognises(start: bytes) -> bool:
     """Whether a file that starts with these bytes, 9 or more, may be one of theirs."""
     return start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[8:9] != b"{")
 
@@ -255,7 +255,7 @@ def _taken_apart(thing: object) -> groups.TakenApart:
     if not isinstance(thing, torch_modules.Module):
         return None
     if thing.state.keys() & {"_parameters", "_modules"}:
-        return torch_modules.tensors(thing), torch_modules.class_of(thing), {}
+        return torch_modules.tensors(thing), torch_modules.class_name(thing), {}
     return {}, None, thing.state | thing.items
 
 
@@ -397,7 +397,7 @@ def _read_pickles(file: BinaryIO, size: int) -> tuple[Any, bytes | None]:
     storages.order = "<" if facts["little_endian"] else ">"
     state = unpickle.load(file, _MODULES, storages, torch_modules.stand_in)
     keys = unpickle.load(file, KNOWN)
-    if len(unpickle.names(keys)) != len(keys) or set(keys) != set(storages):
+    if len(unpickle.texts_in(keys)) != len(keys) or set(keys) != set(storages):
         raise ValueError("its storages are not those of its tensors")
     for key in keys:
         (count,) = struct.unpack(storages.order + "q", file.read(8))

@@ -7,12 +7,12 @@ from cic.weights.files.read_frameworks import Contents
 from cic.weights.files.safetensors_file import SafetensorsFile
 
 
-def is_one(start: bytes) -> bool:
+def recognises(start: bytes) -> bool:
     """Whether a file that starts with these bytes is one: a number, and a header of JSON."""
     return start[8:9] == b"{" and not all(32 <= byte < 127 for byte in start[:8])
 
 
-def is_own(path: StrPath) -> bool:
+def is_checkpoint(path: StrPath) -> bool:
     """Whether a file is a checkpoint of this project: its metadata names a network."""
     with _opened(path) as file:
         return META in file.metadata

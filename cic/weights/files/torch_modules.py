@@ -76,7 +76,7 @@ KNOWN: dict[str, Any] = {
 }
 
 
-def class_of(module: Module) -> str:
+def class_name(module: Module) -> str:
     """The name of a Module's class, of that inside a DataParallel."""
     inner = _part(module.state, "_modules").get("module")
     parallel = module.name.startswith("torch.nn.parallel.") and isinstance(inner, Module)
@@ -109,7 +109,7 @@ def tensors(module: Module) -> dict[str, Any]:
 def _held(module: Module) -> dict[str, Any]:
     """{name: tensor} of a Module's own that its state_dict has."""
     left_out = module.state.get("_non_persistent_buffers_set", ())
-    left_out = set(unpickle.names(left_out))
+    left_out = set(unpickle.texts_in(left_out))
     buffers = _part(module.state, "_buffers").items()
     held = _part(module.state, "_parameters") | {n: one for n, one in buffers if n not in left_out}
     return {name: value for name, value in held.items() if value is not None}

@@ -89,7 +89,7 @@ def sequence(items: Thing = ()) -> tuple[Thing, ...]:
     return tuple(items)
 
 
-def names(items: Thing) -> Sequence[str]:
+def texts_in(items: Thing) -> Sequence[str]:
     """The texts among the members of a list or tuple; () of anything else."""
     return [one for one in items if isinstance(one, str)] if isinstance(items, list | tuple) else ()
 
@@ -232,7 +232,7 @@ _OPERATIONS: dict[str, Callable[[_Machine, Thing], object]] = {
     "ADDITEMS": lambda machine, _: machine.append(machine._marked()),
     "SETITEM": lambda machine, _: machine.set_items(machine._take(2)),
     "SETITEMS": lambda machine, _: machine.set_items(machine._marked()),
-    "GLOBAL": lambda machine, names: machine.find(*names.split(" ")),
+    "GLOBAL": lambda machine, texts_in: machine.find(*texts_in.split(" ")),
     "STACK_GLOBAL": lambda machine, _: machine.find(*machine._take(2)),
     "REDUCE": lambda machine, _: machine.reduce(),
     "NEWOBJ": lambda machine, _: machine.new(),

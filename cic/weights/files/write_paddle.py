@@ -18,16 +18,16 @@ from cic.weights.files.pickle_pieces import (
     SET_ITEMS,
     STOP,
     TUPLE,
-    named,
-    plain,
     protocol,
+    push,
+    push_global,
 )
 from cic.weights.formats import notes
 
 _BYTES = b"\x8e"  # BINBYTES8: 8 bytes of length, and they
 # Modules that NumPy 1 and 2 know alike.
-_RECONSTRUCT = named("numpy.core.multiarray", "_reconstruct")
-_EMPTY_ARRAY = _RECONSTRUCT + named("numpy", "ndarray") + plain((0,)) + b"C\x01b\x87" + CALL
+_RECONSTRUCT = push_global("numpy.core.multiarray", "_reconstruct")
+_EMPTY_ARRAY = _RECONSTRUCT + push_global("numpy", "ndarray") + push((0,)) + b"C\x01b\x87" + CALL
 
 
 def write(path: StrPath, arrays: Mapping[str, Array], note: Json = None) -> None:
@@ -40,8 +40,8 @@ def write(path: StrPath, arrays: Mapping[str, Array], note: Json = None) -> None
         for name, array in arrays.items():
             array = np.require(array, requirements="C")
             array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-            file.write(plain(name) + _EMPTY_ARRAY + MARK + plain(1) + plain(array.shape))
-            file.write(_dtype(array.dtype) + plain(False))
+            file.write(push(name) + _EMPTY_ARRAY + MARK + push(1) + push(array.shape))
+            file.write(_dtype(array.dtype) + push(False))
             file.write(_BYTES + struct.pack("<Q", array.nbytes))
             file.write(array.reshape(-1).view(np.uint8).data)
             file.write(TUPLE + BUILD)
@@ -51,5 +51,5 @@ def write(path: StrPath, arrays: Mapping[str, Array], note: Json = None) -> None
 
 
 def _dtype(dtype: np.dtype[Any]) -> bytes:
-    make = named("numpy", "dtype") + plain((dtype.str[1:], False, True)) + CALL
-    return make + plain((3, "<", None, None, None, -1, -1, 0)) + BUILD
+    make = push_global("numpy", "dtype") + push((dtype.str[1:], False, True)) + CALL
+    return make + push((3, "<", None, None, None, -1, -1, 0)) + BUILD

@@ -23,9 +23,9 @@ from cic.weights.files.pickle_pieces import (
     SET_ITEMS,
     STOP,
     TUPLE,
-    named,
-    plain,
     protocol,
+    push,
+    push_global,
 )
 from cic.weights.formats import notes
 
@@ -73,13 +73,13 @@ def _pickle(arrays: Mapping[str, Array], storages: Sequence[int]) -> bytes:
     out.write(protocol(2) + EMPTY + MARK)
     numbers = {key: str(number) for number, key in enumerate(storages)}
     for name, array in arrays.items():
-        kind = named("torch", f"{TYPES[array.dtype.str[1:]]}Storage")
-        storage = MARK + plain("storage") + kind + plain(numbers[id(array)]) + plain("cpu")
-        storage += plain(array.size) + TUPLE + b"Q"
+        kind = push_global("torch", f"{TYPES[array.dtype.str[1:]]}Storage")
+        storage = MARK + push("storage") + kind + push(numbers[id(array)]) + push("cpu")
+        storage += push(array.size) + TUPLE + b"Q"
         strides = tuple(prod(array.shape[axis + 1 :]) for axis in range(array.ndim))
-        view = plain(0) + plain(array.shape) + plain(strides) + plain(False)
-        hooks = named("collections", "OrderedDict") + plain(()) + CALL
-        rebuild = named("torch._utils", "_rebuild_tensor_v2")
-        out.write(plain(name) + rebuild + MARK + storage + view + hooks + TUPLE + CALL)
+        view = push(0) + push(array.shape) + push(strides) + push(False)
+        hooks = push_global("collections", "OrderedDict") + push(()) + CALL
+        rebuild = push_global("torch._utils", "_rebuild_tensor_v2")
+        out.write(push(name) + rebuild + MARK + storage + view + hooks + TUPLE + CALL)
     out.write(SET_ITEMS + STOP)
     return out.getvalue()

@@ -19,7 +19,7 @@ from cic.system.regular import open_regular
 from cic.system.typing import Json, StrPath
 from cic.weights.checkpoint import CheckpointError
 from cic.weights.files import onnx_file, others, read_frameworks, read_safetensors
-from cic.weights.files.groups import Group, listed, parts, plain
+from cic.weights.files.groups import Group, listed, parts, uncompiled
 from cic.weights.formats import (
     caffe,
     dlimage,
@@ -74,7 +74,7 @@ def read(
     `options` of the network say what the arrays of some files do not. Of several networks in it,
     `group` names the one to take.
     """
-    if is_own(path):
+    if is_checkpoint(path):
         return NEUTRAL.read(path)
     kind = _kind(path)
     if kind is onnx_file:
@@ -94,7 +94,7 @@ def _recognised(
     group: Group, forms: Iterable[Layout], depth: int = MOST_PREFIXES
 ) -> list[Recognised]:
     """[(Group, its format)] of the networks in a Group, which may have prefixes of others."""
-    group = plain(group)
+    group = uncompiled(group)
     for form in forms:
         if form.recognises(form.strip_prefix(group.arrays)):
             return [(group, form)]
@@ -149,11 +149,11 @@ def _the_one(
     return replace(one, dropped=one.dropped | others) if group.name else one
 
 
-def is_own(path: StrPath) -> bool:
+def is_checkpoint(path: StrPath) -> bool:
     """Whether a file is a checkpoint of this project; CheckpointError if it is no weights."""
     if _kind(path) is not read_safetensors:
         return False
-    return read_safetensors.is_own(path)
+    return read_safetensors.is_checkpoint(path)
 
 
 def _kind(path: StrPath) -> ModuleType:
@@ -161,14 +161,14 @@ def _kind(path: StrPath) -> ModuleType:
     try:
         with open_regular(path) as file:
             start = file.read(others.START)
-            if read_safetensors.is_one(start):
+            if read_safetensors.recognises(start):
                 return read_safetensors
-            if read_frameworks.is_one(start):
+            if read_frameworks.recognises(start):
                 return read_frameworks
-            if onnx_file.is_one(start):
+            if onnx_file.recognises(start):
                 return onnx_file
             what = others.by_sign(start)
-            if not what and caffe.is_one(file):
+            if not what and caffe.recognises(file):
                 return caffe
     except IsADirectoryError:
         raise CheckpointError(f"{path}: a folder: name a file in it, *_model.safetensors") from None

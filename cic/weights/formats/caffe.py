@@ -41,7 +41,7 @@ _LEFT = {
 }
 
 
-def is_one(file: BinaryIO) -> bool:
+def recognises(file: BinaryIO) -> bool:
     """Whether the binary `file` begins as such a file does, before its first layer."""
     size = file.seek(0, 2)
     file.seek(0)

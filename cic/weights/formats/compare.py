@@ -16,7 +16,7 @@ def paired(ours: Network, theirs: Network) -> dict[str, str]:
     return dict(zip(one, other))
 
 
-def difference(ours: Network, theirs: Network, inputs: bool = True) -> str:
+def what_differs(ours: Network, theirs: Network, inputs: bool = True) -> str:
     """What two networks of the same sizes compute differently, in words; "" if nothing.
 
     Without `inputs` their inputs may differ.

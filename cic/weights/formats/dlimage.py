@@ -17,7 +17,7 @@ from cic.networks.layers import BatchNorm, Conv, Upsample
 from cic.system.arrays import Array, State
 from cic.weights.files import write_torch
 from cic.weights.formats import trunk
-from cic.weights.formats.layout import Layout, counts, no_counts, without_prefix
+from cic.weights.formats.layout import Layout, batch_counters, no_counts, without_prefix
 
 TWICE = "lin"
 WHY = f"the same arrays a second time, under {TWICE}"
@@ -60,7 +60,7 @@ class DLImage(Layout):
 
     def ignored(self, arrays: Mapping[str, Array]) -> dict[str, str]:
         """Raises ValueError if what is there twice is not the same."""
-        dropped, places = counts(arrays), self.places(self.theirs(self.network(arrays, {})))
+        dropped, places = batch_counters(arrays), self.places(self.theirs(self.network(arrays, {})))
         if not any(name.startswith(f"{TWICE}.") for name in arrays):
             return dropped  # such as those of named_parameters
         for name, again in places.items():

@@ -12,7 +12,7 @@ from cic.networks import Network
 from cic.system.arrays import Array, State
 from cic.weights.files import write_torch
 from cic.weights.formats import trunk
-from cic.weights.formats.layout import counts, no_counts, without_prefix
+from cic.weights.formats.layout import batch_counters, no_counts, without_prefix
 from cic.weights.formats.trunk import Trunk
 
 L_NORM, AB_NORM = 100.0, 110.0  # base_color.py: L less 50 is divided, the output multiplied
@@ -48,7 +48,7 @@ class Eccv16(Trunk):
         return arrays[OUT][:, :, 0, 0].T * np.float32(AB_NORM)
 
     def ignored(self, arrays: Mapping[str, Array]) -> dict[str, str]:
-        dropped = counts(arrays)
+        dropped = batch_counters(arrays)
         if OUT not in arrays:
             raise ValueError(f"missing: {OUT}")
         if arrays[OUT].shape != (2, len(AB), 1, 1):

@@ -18,7 +18,13 @@ from cic.networks.layers import BatchNorm, Conv, Dropout, GlobalAverage, Layer, 
 from cic.system.arrays import Array, Shape, State
 from cic.weights.files import write_torch
 from cic.weights.formats import norms
-from cic.weights.formats.layout import Layout, MappedWeights, counts, no_counts, without_prefix
+from cic.weights.formats.layout import (
+    Layout,
+    MappedWeights,
+    batch_counters,
+    no_counts,
+    without_prefix,
+)
 from cic.weights.formats.sizes import len_of
 
 EPSILON = 1e-3  # batch_norm_epsilon
@@ -96,7 +102,7 @@ class Lite(Layout):
 
     def ignored(self, arrays: Mapping[str, Array]) -> dict[str, str]:
         """Raises ValueError unless every convolution and its norm have all arrays, and sound."""
-        dropped = counts(arrays)
+        dropped = batch_counters(arrays)
         for conv, norm in norms.pairs(self.published_of(arrays)):
             for name, shape in (conv.parameters | norm.parameters | norm.statistics).items():
                 _check(name, arrays.get(name), shape)

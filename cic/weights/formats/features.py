@@ -13,7 +13,7 @@ from cic.networks import Network
 from cic.system.arrays import Array, State
 from cic.weights.files import write_paddle, write_torch
 from cic.weights.formats import trunk
-from cic.weights.formats.layout import counts, no_counts, without_prefix
+from cic.weights.formats.layout import batch_counters, no_counts, without_prefix
 from cic.weights.formats.trunk import Trunk
 
 LAST_CONVOLUTIONS = (2, 7, 14, 21, 28, 36, 43, 48)  # one of each block, by its place
@@ -61,7 +61,7 @@ class Epiphqny(Features):
         return without_prefix(arrays, self.prefix)
 
     def ignored(self, arrays: Mapping[str, Array]) -> dict[str, str]:
-        return counts(arrays)
+        return batch_counters(arrays)
 
     def extras(self, theirs: Network, arrays: Mapping[str, Array]) -> State:
         return no_counts(theirs)

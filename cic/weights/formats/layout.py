@@ -15,7 +15,7 @@ from cic.system.errors import SettingError
 from cic.system.typing import Json, StrPath
 from cic.weights.checkpoint import CheckpointError, check, check_numbers, network_meta
 from cic.weights.formats import notes
-from cic.weights.formats.compare import difference, paired
+from cic.weights.formats.compare import paired, what_differs
 
 SHOWN = 5  # names of each kind that a message has
 
@@ -177,7 +177,7 @@ class Layout:
                 f"{self.name} holds no {network.name}, only {', '.join(self.networks)}"
             )
         network, _ = self.adapted(network)
-        if differs := difference(network, self.theirs(network)):
+        if differs := what_differs(network, self.theirs(network)):
             raise SettingError(f"{self.name} cannot hold {network}: {differs}")
 
     @property
@@ -256,7 +256,7 @@ def without_prefix(arrays: Mapping[str, Array], prefix: str) -> Mapping[str, Arr
     return {name.removeprefix(prefix): array for name, array in arrays.items()}
 
 
-def counts(arrays: Collection[str]) -> dict[str, str]:
+def batch_counters(arrays: Collection[str]) -> dict[str, str]:
     """{name: why} of what PyTorch's batch norm counts."""
     why = "PyTorch's count of batches, which nothing here reads"
     return {name: why for name in arrays if name.endswith(".num_batches_tracked")}

@@ -15,7 +15,7 @@ from cic.networks import Network
 from cic.system.arrays import Array, Shape, State
 from cic.system.typing import Json
 from cic.weights.checkpoint import CheckpointError, check_meta, network_of
-from cic.weights.formats.compare import difference
+from cic.weights.formats.compare import what_differs
 
 NAME = "cic.json"
 NEAR = (
@@ -79,7 +79,7 @@ def applied(
             before[name] = _unpacked(dtype, data, state[name].shape)
             if not np.abs(before[name] - state[name]).max() <= NEAR:
                 raise ValueError(name)
-        if difference(own, network, inputs=False) or not np.allclose(own.scale, scale):
+        if what_differs(own, network, inputs=False) or not np.allclose(own.scale, scale):
             raise ValueError(own.name)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise CheckpointError(f"{source}: its note is not of these weights: {error}") from None

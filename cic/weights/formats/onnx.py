@@ -119,12 +119,14 @@ class Logits(Layout):
 
     def output(self, graph: Graph, network: Network, state: State) -> Term:
         """Add a network to a Graph, from its input on: what it puts out, of a picture its cells."""
-        x = onnx_pictures.taken(graph, network)
+        x = onnx_pictures.prepared_input(graph, network)
         if network.is_classifier:
-            return Term(graph, onnx_layers.through(graph, network, state, x.name))
-        rows, columns = (onnx_pictures.cells(s, network.stride) for s in onnx_pictures.sides(x))
+            return Term(graph, onnx_layers.add_network(graph, network, state, x.name))
+        rows, columns = (
+            onnx_pictures.cell_count(s, network.stride) for s in onnx_pictures.sides(x)
+        )
         x = onnx_pictures.padded(x, network.multiple)
-        output = Term(graph, onnx_layers.through(graph, network, state, x.name))
+        output = Term(graph, onnx_layers.add_network(graph, network, state, x.name))
         return onnx_pictures.cropped(output, rows, columns)
 
 

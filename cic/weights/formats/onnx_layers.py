@@ -12,15 +12,15 @@ from cic.system.arrays import Array, State
 from cic.system.errors import SettingError
 from cic.weights.files.onnx_file import FLOAT, Graph
 
-INPUT, OUTPUT = "input", "output"  # of a `plain` graph
+INPUT, OUTPUT = "input", "output"  # of a `network_graph`
 
 
-def plain(network: Network, state: State) -> Graph:
+def network_graph(network: Network, state: State) -> Graph:
     """A Graph of the network alone: INPUT as `Network.prepare` gives it -> OUTPUT, of any batch."""
     graph = Graph()
     sides = [network.size or "height", network.size or "width"]
     graph.take(INPUT, ["batch", network.channels, *sides])
-    graph("Identity", through(graph, network, state, INPUT), called=OUTPUT)
+    graph("Identity", add_network(graph, network, state, INPUT), called=OUTPUT)
     graph.give(OUTPUT, output_shape(network))
     return graph
 
@@ -32,7 +32,7 @@ def output_shape(network: Network) -> list[int | str]:
     return ["batch", channels, *(["rows", "columns"] if picture else [])]
 
 
-def through(graph: Graph, network: Network, state: State, x: str) -> str:
+def add_network(graph: Graph, network: Network, state: State, x: str) -> str:
     """Add a network's layers on a prepared value (N, C, H, W); the name of the output.
 
     The weights keep their names and their precision; the graph computes in float32. Raises

@@ -9,7 +9,7 @@ from cic.weights.files.onnx_terms import Term
 BATCH, HEIGHT, WIDTH = "batch", "height", "width"  # names of sizes that are not fixed
 
 
-def taken(graph: Graph, network: Network) -> Term:
+def prepared_input(graph: Graph, network: Network) -> Term:
     """Declare the input of a network, named as its space, and prepare it: (N, C, H, W).
 
     Its values are those of `cic.colour.spaces`: L from 0 to 100, RGB from 0 to 1.
@@ -63,6 +63,6 @@ def cropped(x: Term, height: Term, width: Term) -> Term:
     return Term(graph, name, x.is_whole)
 
 
-def cells(side: Term, stride: int) -> Term:
+def cell_count(side: Term, stride: int) -> Term:
     """How many cells of a `stride` there are on a side, the last of them perhaps cut off."""
     return (side + (stride - 1)) / stride

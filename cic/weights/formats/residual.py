@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from cic.networks.layers import Conv, Layer, Product, Sigmoid, Sum
 from cic.system.arrays import Array
-from cic.weights.formats.sizes import fitting, len_of
+from cic.weights.formats.sizes import len_of, width_that_fits
 
 PLANES = (64, 128, 256, 512)  # of layer1 to layer4
 WIDER = 4  # a bottleneck's expansion
@@ -34,7 +34,7 @@ def width_of(arrays: Mapping[str, Array], stem: str) -> float:
     """The width of a network of ours, of `stem` the name of the first kernel."""
     firsts = [(stem, PLANES[0])]
     firsts += [(f"layer{n}.0.conv1.weight", planes) for n, planes in enumerate(PLANES, 1)]
-    return fitting((len_of(arrays.get(name)), usual) for name, usual in firsts)
+    return width_that_fits((len_of(arrays.get(name)), usual) for name, usual in firsts)
 
 
 def conv(name: str, inputs: int, outputs: int, kernel: int, stride: int = 1) -> Conv:

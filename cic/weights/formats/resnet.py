@@ -10,7 +10,7 @@ from cic.networks.vgg import IMAGENET
 from cic.system.arrays import Array, State
 from cic.weights.files import write_paddle, write_torch
 from cic.weights.formats import residual
-from cic.weights.formats.layout import Layout, counts, no_counts, transposed, without_prefix
+from cic.weights.formats.layout import Layout, batch_counters, no_counts, transposed, without_prefix
 from cic.weights.formats.sizes import len_of
 
 
@@ -62,7 +62,7 @@ class Torchvision(PublishedResNet):
     write = staticmethod(write_torch.write)
 
     def ignored(self, arrays: Mapping[str, Array]) -> dict[str, str]:
-        return counts(arrays)
+        return batch_counters(arrays)
 
     def extras(self, theirs: Network, arrays: Mapping[str, Array]) -> State:
         return no_counts(theirs)

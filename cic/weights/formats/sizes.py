@@ -10,7 +10,7 @@ def len_of(array: Array | None) -> int:
     return len(array) if array is not None and array.ndim else 0
 
 
-def fitting(sizes: Iterable[tuple[int, int]]) -> float:
+def width_that_fits(sizes: Iterable[tuple[int, int]]) -> float:
     """The width that makes the usual numbers of channels those there are, pairs (there, usual).
 
     Of which 0 says nothing; without any that does, the width is 1. If none makes all of them, some

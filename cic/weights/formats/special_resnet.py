@@ -23,7 +23,7 @@ from cic.networks.layers import (
 from cic.system.arrays import Array, State
 from cic.weights.files import write_torch
 from cic.weights.formats import residual
-from cic.weights.formats.layout import Layout, counts, no_counts, without_prefix
+from cic.weights.formats.layout import Layout, batch_counters, no_counts, without_prefix
 from cic.weights.formats.residual import Norm, conv
 from cic.weights.formats.sizes import len_of
 from cic.weights.formats.special_vgg import input_of
@@ -97,7 +97,7 @@ class SpecialResNet(Layout):
         return Network("ResNet", tuple(layers), size=network.size, predicts=CLASSES, **fields)
 
     def ignored(self, arrays: Mapping[str, Array]) -> dict[str, str]:
-        return counts(arrays)
+        return batch_counters(arrays)
 
     def extras(self, theirs: Network, arrays: Mapping[str, Array]) -> State:
         return no_counts(theirs)

@@ -29,8 +29,8 @@ from cic.networks.layers import (
 )
 from cic.system.arrays import Array, Shape, State
 from cic.weights.files import write_torch
-from cic.weights.formats.layout import Layout, counts, no_counts, without_prefix
-from cic.weights.formats.sizes import fitting, len_of
+from cic.weights.formats.layout import Layout, batch_counters, no_counts, without_prefix
+from cic.weights.formats.sizes import len_of, width_that_fits
 from cic.weights.formats.trunk import numbered
 
 CONVOLUTIONS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))  # of each block, and channels
@@ -82,7 +82,7 @@ class SpecialVGG(Layout):
             space=_space(arrays.get(f"conv1.0{within}.{kernel}"), hints),
             variant="fc" if strided else "bn" if normed else "plain",
             classes=classes or 1000,
-            width=fitting(zip([*map(len_of, biases), hidden], [*usual, FULL])),
+            width=width_that_fits(zip([*map(len_of, biases), hidden], [*usual, FULL])),
             size=_size(arrays.get(f"{LINEAR[0]}.weight"), len_of(biases[-1])),
         )
 
@@ -118,7 +118,7 @@ class SpecialVGG(Layout):
         return found
 
     def ignored(self, arrays: Mapping[str, Array]) -> dict[str, str]:
-        return counts(arrays)
+        return batch_counters(arrays)
 
     def extras(self, theirs: Network, arrays: Mapping[str, Array]) -> State:
         return no_counts(theirs)

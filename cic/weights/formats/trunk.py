@@ -14,7 +14,7 @@ from cic.networks import Network
 from cic.networks.layers import BatchNorm, Conv, ConvTranspose, Layer, ReLU
 from cic.system.arrays import Array
 from cic.weights.formats.layout import Layout
-from cic.weights.formats.sizes import fitting, len_of
+from cic.weights.formats.sizes import len_of, width_that_fits
 
 # Convolutions, stride of the last, dilation and channels of the blocks 1 to 7.
 BLOCKS = (
@@ -67,7 +67,7 @@ def width_of(biases: Iterable[Array | None]) -> float:
     Those that are None or empty say nothing.
     """
     usual = [*(channels for *_, channels in BLOCKS), LAST]
-    return fitting(zip((len_of(bias) for bias in biases), usual))
+    return width_that_fits(zip((len_of(bias) for bias in biases), usual))
 
 
 class Trunk(Layout):
