@@ -85,6 +85,8 @@ class Study:
     def __post_init__(self) -> None:
         least = {"most": 1, "seed": 0, "gallery": 0, "comparison": 0, "alternatives": 1}
         check_whole(self, **least, num_workers=0)
+        if (self.alternatives > 1 or self.uncertainty) and not (self.gallery or self.comparison):
+            raise SettingError("alternatives, uncertainty: they show in a gallery or a comparison")
         whole = [name for name in ("temperatures", "gallery", "comparison") if getattr(self, name)]
         if whole and not self.share.is_whole:
             raise SettingError(f"{', '.join(whole)} of a share: these need all photos: in one run")
@@ -97,6 +99,13 @@ class Study:
         for line in left_out.lines():
             tell(line)
         return found
+
+    def check_outputs(self, folder: str) -> None:
+        """Raise ValueError or OSError, before any work, for a file that `folder` cannot take."""
+        names = [f"evaluation{ending}" for ending in measuring.ENDINGS] + ["reliability.png"]
+        names += ["gallery.html", "gallery.png"] if self.gallery else []
+        names += ["comparison.png"] if self.comparison else []
+        measuring.refuse_outputs([os.path.join(folder, name) for name in names], [self.image_dir])
 
     def path(self, name: str) -> str:
         """Path of a photo of that name."""
@@ -111,6 +120,15 @@ class Recognisers(NamedTuple):
 
 
 NOBODY = Recognisers()
+
+
+def check_rows(names: Iterable[str]) -> None:
+    """Raise SettingError for a name of a row that a table cannot show, or that a baseline has."""
+    for name in names:
+        if name in TAKEN:
+            raise SettingError(f"two rows are called {name}: choose other names")
+        if not name.isprintable():
+            raise SettingError(f"{name!r}: a name is one line of text")
 
 
 class Evaluated(NamedTuple):
@@ -312,9 +330,10 @@ def evaluate(
 
     `frameworks` are names of imported modules whose versions go into the protocol card, beside the
     name of the `device`. Steps and lines are told to `progress`, see `cic.system.progress`; by
-    default a bar is shown. Raises ValueError if no photo can be read, images.PhotoError for one
-    that cannot be measured.
+    default a bar is shown. Raises SettingError as `check_rows` does, InputError if no photo can be
+    read, images.PhotoError for one that cannot be measured.
     """
+    check_rows(colorizers)
     shares = measuring.read_prior(study.prior) if study.prior else prior.default()
     numbers, lenders, problems = _read_all(study, progress)
     names = [study.names[i] for i in numbers]

@@ -25,6 +25,12 @@ class Joined(NamedTuple):
     complete: bool
 
 
+def check_outputs(folder: str) -> None:
+    """Raise ValueError or OSError, before any work, for a file that `folder` cannot take."""
+    names = [f"evaluation{ending}" for ending in measuring.ENDINGS if ending != ".png"]
+    measuring.refuse_outputs([os.path.join(folder, name) for name in names], [])
+
+
 def all_photos(folder: str, names: Sequence[str]) -> dict[str, Json]:
     """What tells one list of photos from another: how many, and a hash of their names and sizes."""
     digest = hashlib.sha256()
@@ -72,7 +78,7 @@ def merge(paths: Sequence[str]) -> Joined:
         counts = ", ".join(f"{one['count']:,}" for one in photos)
         raise InputError(
             f"{all_of_them}: shares of different lists of photos ({counts} photos): "
-            "measure all shares of one folder, with the same --max_samples"
+            "measure all shares of one folder, with the same max_samples"
         )
     if any(one != terms[0] for one in terms):
         raise InputError(f"{all_of_them}: measured differently: measure all shares alike")

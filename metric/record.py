@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -38,6 +39,11 @@ def png(picture: Bytes) -> bytes:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "png")
     return file.getvalue()
+
+
+def save(folder: str, contents: Mapping[str, str | bytes]) -> None:
+    """Write {name: bytes or text} into a folder, each file whole or not at all."""
+    write({os.path.join(folder, name): content for name, content in contents.items()})
 
 
 def write(contents: Mapping[str, str | bytes]) -> None:

@@ -7,6 +7,7 @@ is coloured again.
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -16,15 +17,16 @@ from cic.colorize.colorizer import Colorizer
 from cic.colorize.jobs import result_name
 from cic.colorize.work import colorize_files
 from cic.photos import sources
-from cic.system import bounded_json
+from cic.system import bounded_json, locks
 from cic.system.errors import InputError
-from cic.system.files import replacing
-from cic.system.progress import Event
+from cic.system.files import lies_in, replacing
+from cic.system.progress import Callback, Event, tell
 from cic.system.regular import open_regular
 from cic.system.text import printable
 
 LEDGER = ".cic-watched"  # in the output folder
 INTERVAL = 1.0  # seconds from look to look
+SHARE = 5  # times the duration of a look is the least pause: looks take no more than a fifth
 SETTLE = 2.0  # seconds for which a file must have stayed as it is
 EMPTY = 30.0  # the same of one that is empty: its photo may still come
 
@@ -195,3 +197,42 @@ class Arrivals:
     def _tell(self, event: Event) -> None:
         if event.message:
             self.say(event.message)
+
+
+def watch(
+    colorizer: Colorizer,
+    folder: str,
+    output: str,
+    settle: float = SETTLE,
+    progress: Callback | None = None,
+) -> None:
+    """Colorize the photos that arrive in `folder`, until Ctrl-C or SIGTERM: see `Arrivals`.
+
+    Lines are told to `progress`, by default printed at once. Raises InputError as
+    `check_apart` does.
+    """
+
+    def say(line: str) -> None:
+        tell(line, progress)
+        sys.stdout.flush()  # a log, too, is to be read at once
+
+    check_apart(folder, output)
+    with locks.cleaned(output):
+        arrivals = Arrivals(colorizer, folder, output, say, settle)
+        try:
+            say(f"{folder}: watching; results go to {output}; Ctrl-C ends it")
+            while True:
+                begin = time.monotonic()
+                arrivals.turn()
+                time.sleep(max(INTERVAL, SHARE * (time.monotonic() - begin)))
+        except (KeyboardInterrupt, SystemExit):  # SIGTERM: how a watch ends
+            say(f"{output}: {arrivals.done} colorized, {arrivals.failed} failed")
+
+
+def check_apart(folder: str, output: str) -> None:
+    """Raise InputError if there is no `folder`, or results would lie among the photos."""
+    if not os.path.isdir(folder):
+        raise InputError(f"{folder}: there is no such folder")
+    inner, outer = os.path.join(output, "x"), os.path.join(folder, "x")
+    if lies_in(inner, folder) or lies_in(outer, output):
+        raise InputError(f"{output}: one folder lies in the other: name one beside {folder}")

@@ -8,7 +8,9 @@ from typing import NamedTuple
 from cic.colorize.colorizer import MAP, SHEET, Kind
 from cic.colorize.existing import OneByOne
 from cic.colorize.hints import Hint
-from cic.colorize.joblist import Done
+from cic.colorize.joblist import Done, Job
+from cic.photos import sources
+from cic.system.errors import SettingError
 from cic.system.shares import WHOLE, Share
 
 
@@ -29,6 +31,17 @@ class Pictures:
     uncertainty: bool = False
     stretched: bool = True
     hints: Sequence[Hint] = ()
+
+    def __post_init__(self) -> None:
+        if self.hints and self.all_pages:
+            raise SettingError("hints are of one picture: leave out all_pages")
+        if self.hints and self.several:
+            raise SettingError("hints: leave out alternatives and uncertainty, which know none")
+
+    def check_jobs(self, jobs: Sequence[Job]) -> None:
+        """Raise SettingError if there are `hints`, and `jobs` are not one photo."""
+        if self.hints and (len(jobs) != 1 or sources.is_film(jobs[0][0])):
+            raise SettingError("hints are of one photo: name it alone")
 
     @property
     def several(self) -> bool:

@@ -129,7 +129,7 @@ class BlockPainter:
         return BlockOutcome(reports, lines, defects.take())
 
 
-def refuse_film(source: str, target: str) -> NoReturn:
+def refuse_film(source: str, target: str, say: object) -> NoReturn:
     """Raise PhotoError: films are not for a cluster."""
     raise PhotoError(f"{source!r}: a film is coloured on one machine: leave out --ray")
 

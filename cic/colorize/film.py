@@ -7,12 +7,13 @@ Up to the distribution several frames are worked on at once, each with one threa
 the same on any number of cores.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from PIL import Image
 
+from cic.colorize import reference
 from cic.colorize.colorizer import Colorizer, add_colour
 from cic.colorize.hints import spread
 from cic.colorize.reference import Guide
@@ -24,6 +25,7 @@ from cic.photos import stored
 from cic.photos.images import PhotoError
 from cic.system.addresses import is_address
 from cic.system.arrays import Array, Bytes, Floats
+from cic.system.typing import StrPath
 
 Observer: TypeAlias = Callable[[Floats, Floats, Floats, bool], object]  # see Painter
 UNLIKELY = 1e-30  # least probability whose logarithm is taken: float32 has it
@@ -95,6 +97,42 @@ class Painter:
             output = logits = np.log(np.maximum(output, UNLIKELY))
         ab = self.colorizer.ab_of(output, light)
         return spread(ab, *told, light, logits) if told else ab
+
+
+class Figures(Protocol):
+    """Figures of a film, such as `metric.figures.flicker.FilmFigures`; `str` puts them in words."""
+
+    shots: int
+
+    def update(self, light: Floats, plain: Floats, smooth: Floats, cut: bool) -> object:
+        """Add the next frame: see `Painter`."""
+
+
+def film_worker(
+    colorizer: Colorizer,
+    smoothing: float = SMOOTHING,
+    deinterlace: bool = False,
+    references: Sequence[StrPath] = (),
+    figures: Callable[[], Figures] | None = None,
+) -> Callable[[str, str, Callable[[str], object]], None]:
+    """Return a function that colorizes a film, of (source, target, say): see `jobs.Listing`.
+
+    `references` are files of coloured key frames, which their shots follow. `say` gets a line on
+    the result, with what `figures()` says of the film, and one on each reference that no frame
+    resembled. Raises PhotoError for a reference that cannot be read.
+    """
+    opened = [reference.opened(path) for path in references]
+
+    def work(source: str, target: str, say: Callable[[str], object]) -> None:
+        measured, guide = figures() if figures else None, Guide(colorizer, opened)
+        observe = measured.update if measured else None
+        frames = colorize(colorizer, source, target, smoothing, observe, deinterlace, guide)
+        more = f", {measured.shots} shots; {measured}" if measured else ""
+        say(f"{target}: {frames} frames{more}")
+        for one in guide.unused:
+            say(f"{one.name}: no frame of {source!r} resembles it, so nothing follows it")
+
+    return work
 
 
 def colorize(

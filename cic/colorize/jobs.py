@@ -13,7 +13,7 @@ from cic.colorize.batch import ALL, ONE, Outcome, Part, Pictures
 from cic.colorize.colorizer import Colorizer
 from cic.colorize.existing import OneByOne
 from cic.colorize.joblist import FoundFile, Job, Jobs, Places
-from cic.colorize.work import Worker, local_worker, run_jobs
+from cic.colorize.work import FilmWorker, Worker, local_worker, run_jobs
 from cic.photos import kinds, sources, stored
 from cic.photos.images import PhotoError
 from cic.system import locks, storage
@@ -219,11 +219,14 @@ class Listing(NamedTuple):
         self,
         colorizer: Colorizer,
         pictures: Pictures = ONE,
-        film: Callable[[str, str], object] | None = None,
+        film: FilmWorker | None = None,
         progress: Callback | None = None,
         part: Part = ALL,
     ) -> Outcome:
-        """Colour all of them in this process: see `work.local_worker` and `run_jobs`."""
+        """Colour all of them in this process: see `work.local_worker` and `run_jobs`.
+
+        Raises SettingError for hints unless one photo alone is listed.
+        """
         return self.run(local_worker(colorizer, pictures, film), progress, part)
 
     def run(self, worker: Worker, progress: Callback | None = None, part: Part = ALL) -> Outcome:

@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 from cic.colorize.colorizer import Colorizer, Tilt
 from cic.colorize.hints import Hint
-from cic.photos import images
-from cic.photos.memory import ending_of
+from cic.photos import budget, images
+from cic.photos.memory import ending_of, read_whole
+from cic.system import pipes
+from cic.system.pipes import STANDARD
 from cic.system.typing import Source
 
 
@@ -18,6 +20,14 @@ class Coloured(NamedTuple):
     width: int
     height: int
     notes: list[str]
+
+
+def source_of(path: str) -> Source:
+    """Return `path` itself, or of "-" the photo on standard input, in the memory that there is."""
+    if path != STANDARD:
+        return path
+    most = int(min(budget.room(), budget.available_memory()))
+    return read_whole(pipes.standard_input(), most, "standard input")
 
 
 def colorize(

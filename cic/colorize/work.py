@@ -4,7 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from cic.colorize import manifest
 from cic.colorize.batch import ALL, ONE, Outcome, Part, Pictures
@@ -20,9 +20,11 @@ from cic.system import pipeline, threads
 from cic.system.pipeline import Gate
 from cic.system.progress import Callback, Told, told
 
+FilmWorker: TypeAlias = Callable[[str, str, Callable[[str], object]], object]
+
 
 class Worker(Protocol):
-    """Colours jobs, here or elsewhere."""
+    """Callable that colours jobs, here or elsewhere."""
 
     def __call__(
         self, relations: Relations, part: Part, numbers: Sequence[int], bar: Told
@@ -33,12 +35,12 @@ class Worker(Protocol):
 def local_worker(
     colorizer: Colorizer,
     pictures: Pictures = ONE,
-    film: Callable[[str, str], object] | None = None,
+    film: FilmWorker | None = None,
 ) -> Worker:
-    """The Worker of this process, which yields in order.
+    """Return the Worker of this process, which yields in order.
 
-    `pictures` are those to make of each; `film(source, target)` colorizes a film: without it they
-    are refused as any file is.
+    `pictures` are those to make of each; `film(source, target, say)` colorizes a film and says
+    lines on it (see `film.film_worker`): without it films are refused as any file is.
     """
 
     def worker(
@@ -53,7 +55,7 @@ def colorize_files(
     colorizer: Colorizer,
     jobs: Sequence[Job],
     pictures: Pictures = ONE,
-    film: Callable[[str, str], object] | None = None,
+    film: FilmWorker | None = None,
     progress: Callback | None = None,
     part: Part = ALL,
 ) -> Outcome:
@@ -96,10 +98,11 @@ class _Work:
         self,
         colorizer: Colorizer,
         wanted: Pictures,
-        film: Callable[[str, str], object] | None,
+        film: FilmWorker | None,
         relations: Relations,
         part: Part,
     ) -> None:
+        wanted.check_jobs(relations.jobs)
         self.wanted, self.film, self.relations = wanted, film, relations
         self.gate = Gate(min(budget.room(), budget.available_memory() / 2))
         self.results = Results(relations, part, wanted)
@@ -151,9 +154,9 @@ class _Work:
             task.fail(f"{named}{failed_on(task.source, error)}")
         task.seconds = round(time.perf_counter() - begin, 3)
 
-    def _colorize_film(self, film: Callable[[str, str], object], task: Task) -> None:
+    def _colorize_film(self, film: FilmWorker, task: Task) -> None:
         self.results.refuse_taken(task, [task.target])
         with threads.batch_of(None):
-            film(task.source, task.target)
+            film(task.source, task.target, task.say)
         self.results.claim(task, task.target)
         task.made.append(task.target)

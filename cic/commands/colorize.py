@@ -28,24 +28,19 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
-from tqdm import tqdm
-
 import backends
-from cic.colorize import hints, jobs, piped, settings
+from cic.colorize import hints, jobs, piped, settings, work
 from cic.colorize.batch import Part, Pictures
 from cic.colorize.cluster import Cluster
 from cic.colorize.colorizer import Colorizer
-from cic.colorize.joblist import Job
 from cic.colorize.smoothing import SMOOTHING
-from cic.colorize.work import Worker, local_worker
-from cic.photos import budget, sources
-from cic.photos.memory import read_whole
+from cic.colorize.work import Worker
+from cic.photos import sources
 from cic.system import cluster, console, pipes, shares
 from cic.system.addresses import is_address
 from cic.system.errors import InputError, SettingError
 from cic.system.files import check, replacing
 from cic.system.pipes import STANDARD
-from cic.system.typing import Source
 from metric.figures.flicker import FilmFigures
 
 FORMATS = ("png", "jpg", "tif", "webp", "bmp")  # of standard output
@@ -153,46 +148,9 @@ def smoothing(text: str) -> float:
     return number
 
 
-def colorize_film(
-    colorizer: Colorizer,
-    args: argparse.Namespace,
-    references: list[Any],
-    source: str,
-    target: str,
-) -> None:
-    """Colorize a film and print what the smoothing did to it, and which references it has not."""
-    from cic.colorize import film, reference  # heavy, and photos need none of it
-
-    figures = FilmFigures()
-    guide = reference.Guide(colorizer, references)
-    frames = film.colorize(
-        colorizer, source, target, args.smoothing, figures.update, args.deinterlace, guide
-    )
-    tqdm.write(f"{target}: {frames} frames, {figures.shots} shots; {figures}")
-    for one in guide.unused:
-        tqdm.write(f"{one.name}: no frame of {source!r} resembles it, so nothing follows it")
-
-
-def references_of(args: argparse.Namespace) -> list[Any]:
-    """The key frames of --reference, opened."""
-    if not args.reference:
-        return []
-    from cic.colorize import reference  # heavy, and photos need none of it
-
-    return [reference.opened(path) for path in args.reference]
-
-
-def hints_of(args: argparse.Namespace) -> tuple[hints.Hint, ...]:
+def hints_of(args: argparse.Namespace) -> Sequence[hints.Hint]:
     """The hints of --hints; none without."""
     return hints.read(args.hints) if args.hints else ()
-
-
-def refuse_hints(args: argparse.Namespace, found: Sequence[Job]) -> None:
-    """Raise SettingError unless the hints are of one picture of one photo."""
-    if len(found) != 1 or sources.is_film(found[0][0]) or args.all_pages:
-        raise SettingError("--hints are of one photo: name it alone")
-    if args.alternatives > 1 or args.uncertainty:
-        raise SettingError("--hints: leave out --alternatives and --uncertainty, which know none")
 
 
 def pipe(args: argparse.Namespace) -> None:
@@ -221,12 +179,7 @@ def pipe(args: argparse.Namespace) -> None:
 def piped_bytes(args: argparse.Namespace, ending: str) -> bytes:
     """The coloured photo of the only path, in the format of an ending; notes go to the error."""
     [path] = args.paths
-    source: Source = path
-    if path == STANDARD:
-        most = int(min(budget.room(), budget.available_memory()))
-        source = read_whole(pipes.standard_input(), most, "standard input")
-    changes = settings.changes(args)
-    colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
+    source, colorizer = piped.source_of(path), colorizer_of(args)
     made = piped.colorize(
         colorizer, source, ending, stretched=not args.no_stretch, hints=hints_of(args)
     )
@@ -255,18 +208,28 @@ def ray_of(args: argparse.Namespace) -> AbstractContextManager[Any]:
     return cluster.connected(args.ray)
 
 
-def worker(args: argparse.Namespace, pictures: Pictures, references: list[Any], ray: Any) -> Worker:
-    """Who colours: this process, or the cluster that `ray` is connected to."""
+def colorizer_of(args: argparse.Namespace) -> Colorizer:
+    """The colorizer that the flags describe."""
     changes = settings.changes(args)
-    if ray is None:
-        colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
-        return local_worker(
-            colorizer, pictures, partial(colorize_film, colorizer, args, references)
-        )
-    backend = backends.get(args.backend).NAME
-    make = partial(backends.colorizer, args.weights, backend, args.device, **changes)
-    on_gpus = args.device != "cpu" and backend != "onnx"
-    return Cluster(ray, make, pictures, on_gpus, args.output)
+    return backends.colorizer(args.weights, args.backend, args.device, **changes)
+
+
+def worker_of(args: argparse.Namespace, pictures: Pictures, films: bool, ray: Any) -> Worker:
+    """What colours: the cluster that `ray` is connected to, or this process, `films` if there are
+    any.
+    """
+    if ray:
+        backend, changes = backends.get(args.backend).NAME, settings.changes(args)
+        make = partial(backends.colorizer, args.weights, backend, args.device, **changes)
+        on_gpus = args.device != "cpu" and backend != "onnx"
+        return Cluster(ray, make, pictures, on_gpus, args.output)
+    colorizer = colorizer_of(args)
+    if not films:
+        return work.local_worker(colorizer, pictures)
+    from cic.colorize.film import film_worker  # heavy, and photos need none of it
+
+    how = args.smoothing, args.deinterlace, args.reference
+    return work.local_worker(colorizer, pictures, film_worker(colorizer, *how, FilmFigures))
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -279,16 +242,15 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     with ray_of(args) as ray:
         part = Part(shares.resolve(args.share), args.skip_existing, args.manifest)
         listing = jobs.find(args.paths, args.output, films=True)
+        films = any(sources.is_film(source) for source, _ in listing.jobs)
         for name in ("deinterlace", "reference"):
-            if getattr(args, name) and not any(sources.is_film(job[0]) for job in listing.jobs):
+            if getattr(args, name) and not films:
                 raise InputError(f"--{name}: there is no film among them")
-        references, chosen = references_of(args), hints_of(args)
-        if args.hints:
-            refuse_hints(args, listing.jobs)
-        pictures = Pictures(
-            args.all_pages, args.alternatives, args.uncertainty, not args.no_stretch, chosen
-        )
-        outcome = listing.run(worker(args, pictures, references, ray), part=part)
+        several = args.alternatives, args.uncertainty
+        pictures = Pictures(args.all_pages, *several, not args.no_stretch, hints_of(args))
+        pictures.check_jobs(listing.jobs)
+        worker = worker_of(args, pictures, films, ray)
+        outcome = listing.run(worker, part=part)
     for line in listing.left_out if part.share.is_first else ():
         print(line)
     print(outcome if args.output is None else f"{args.output}: {outcome}")

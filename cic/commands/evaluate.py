@@ -33,8 +33,8 @@ from cic.system.errors import InputError, SettingError
 from cic.system.invocation import typed
 from cic.system.shares import Share
 from cic.weights import reading
-from metric import classification, evaluating, heaviest, joining, measuring, record
-from metric.evaluating import TAKEN, Study
+from metric import classification, evaluating, heaviest, joining, record
+from metric.evaluating import Study
 from metric.figures import temperature
 from metric.pairs import Cut
 
@@ -121,11 +121,10 @@ def rows_of(
     for backend in dict.fromkeys(args.backend or [None]):
         for name, weights in zip(names, args.weights):
             row = f"{name} ({backend})" if args.backend and len(args.backend) > 1 else name
-            if row in rows or row in TAKEN:
+            if row in rows:
                 raise SettingError(f"two rows are called {row}: choose other --names")
-            if not row.isprintable():
-                raise SettingError(f"{row!r}: a name is one line of text")
             rows[row] = weights, backend
+    evaluating.check_rows(rows)
     return rows
 
 
@@ -150,16 +149,6 @@ def are_classifiers(args: argparse.Namespace) -> bool:
     return found.pop()
 
 
-def check_outputs(args: argparse.Namespace) -> None:
-    """Raise ValueError or OSError, before any work, for a file that cannot be written."""
-    names = [f"evaluation{ending}" for ending in measuring.ENDINGS] + ["reliability.png"]
-    names += ["gallery.html", "gallery.png"] if args.gallery else []
-    names += ["comparison.png"] if args.compare else []
-    measuring.refuse_outputs([os.path.join(args.save_path, n) for n in names], [args.image_dir])
-    if (args.alternatives > 1 or args.uncertainty) and not (args.gallery or args.compare):
-        raise SettingError("--alternatives and --uncertainty are shown by --gallery and --compare")
-
-
 def study_of(args: argparse.Namespace) -> Study:
     """The Study that the flags describe."""
     grid = () if args.temperatures is None else args.temperatures or temperature.GRID
@@ -180,9 +169,8 @@ def study_of(args: argparse.Namespace) -> Study:
     )
 
 
-def measure_colorizers(args: argparse.Namespace) -> bool:
+def measure_colorizers(args: argparse.Namespace, study: Study) -> bool:
     """Measure networks that colorize; write and print it; whether no photo was left out."""
-    study = study_of(args)
     colorizers = open_colorizers(args)
     backend = backends.get(args.backend and args.backend[0])
     classes = args.classes and read_classes(args.classes)
@@ -219,8 +207,7 @@ def merge(args: argparse.Namespace) -> int:
     given = [a for a in parser()._actions if a.dest not in used]
     if idle := [a.option_strings[0] for a in given if getattr(args, a.dest) != a.default]:
         raise SettingError(f"{', '.join(idle)}: of no effect on --merge")
-    names = [f"evaluation{ending}" for ending in measuring.ENDINGS if ending != ".png"]
-    measuring.refuse_outputs([os.path.join(args.save_path, name) for name in names], [])
+    joining.check_outputs(args.save_path)
     found = joining.merge(args.merge)
     show(args, found)
     heaviest.warn_of(found.heaviest)
@@ -230,7 +217,7 @@ def merge(args: argparse.Namespace) -> int:
 def show(args: argparse.Namespace, found: Any) -> None:
     """Print the tables, which a full disk does not take, and write the files."""
     print(found.text, end="", flush=True)
-    record.write({os.path.join(args.save_path, n): data for n, data in found.contents.items()})
+    record.save(args.save_path, found.contents)
 
 
 def next_step(share: Share, folder: str) -> str:
@@ -251,8 +238,11 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if args.merge:
         return merge(args)
     args.share = shares.resolve(args.share)
-    check_outputs(args)
-    measure = measure_classifiers if are_classifiers(args) else measure_colorizers
-    complete = measure(args)
+    study = study_of(args)
+    study.check_outputs(args.save_path)
+    if are_classifiers(args):
+        complete = measure_classifiers(args)
+    else:
+        complete = measure_colorizers(args, study)
     print(next_step(args.share, args.save_path))
     return int(not complete)

@@ -11,20 +11,13 @@ front. Needs pip install starlette uvicorn python-multipart.
 """
 
 import argparse
-import ipaddress
-import sys
 from collections.abc import Sequence
 from functools import partial
 
 import backends
 from cic.colorize import settings
 from cic.system import console
-from cic.system.errors import InputError, MissingError
-from cic.system.limits import pixel_limit
-from cic.system.regular import open_regular
-
-MEGA = 1_000_000
-SHORTEST = 16  # characters of a token
+from cic.system.errors import MissingError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,46 +66,23 @@ def port(text: str) -> int:
     return number
 
 
-def token_of(path: str | None) -> str | None:
-    """The token in a file, None if there is none; raises InputError if it is easily guessed."""
-    if path is None:
-        return None
-    with open_regular(path) as file:
-        token = file.read(4096).decode("ascii", "replace").strip()
-    if len(token) < SHORTEST or not token.isprintable() or " " in token:
-        raise InputError(f"{path}: a token has {SHORTEST} characters or more, and no space")
-    return token
-
-
-def is_local(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
     try:  # optional: the extra [serve]
-        from cic.serve import app, running
-        from cic.serve.crew import Crew
+        from cic.serve import running
     except ModuleNotFoundError as error:
         packages = "pip install starlette uvicorn python-multipart"
         raise MissingError(f"a server needs {error.name}: {packages}") from None
-    token, local = token_of(args.token_file), is_local(args.host)
-    if not (local or token):
-        warning = "without --token_file anybody who reaches this address can use it"
-        print(f"warning: {warning}", file=sys.stderr)
-    listening = running.listen(args.host, args.port)
     changes = settings.changes(args)
-    make = partial(backends.colorizer, args.weights, args.backend, args.device, **changes)
-    crew = Crew(make, args.workers, args.queue, args.timeout, pixel_limit())
-    ready = crew.start()
-    service = app.Service(crew, ready, app.Limits(args.max_megabytes * MEGA, pixel_limit()))
-    host = f"[{args.host}]" if ":" in args.host else args.host
-    print(
-        f"http://{host}:{listening.getsockname()[1]}/ ({ready.network}); Ctrl-C ends it", flush=True
+    running.serve(
+        partial(backends.colorizer, args.weights, args.backend, args.device, **changes),
+        args.host,
+        args.port,
+        workers=args.workers,
+        queue=args.queue,
+        timeout=args.timeout,
+        max_megabytes=args.max_megabytes,
+        token_file=args.token_file,
+        cors=args.cors,
     )
-    running.run(app.make(service, token, local, args.cors), service, listening)
     return 0

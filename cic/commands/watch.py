@@ -11,18 +11,12 @@ changes is coloured again. A photo that fails stays where it is, and is named in
 """
 
 import argparse
-import os
-import time
 from collections.abc import Sequence
 
 import backends
-from cic.colorize import settings
-from cic.colorize.arrivals import INTERVAL, SETTLE, Arrivals
-from cic.system import console, locks
-from cic.system.errors import InputError
-from cic.system.files import lies_in
-
-SHARE = 5  # times the duration of a look is the least pause: looks take no more than a fifth
+from cic.colorize import arrivals, settings
+from cic.colorize.arrivals import SETTLE
+from cic.system import console
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,34 +38,10 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def check(folder: str, output: str) -> None:
-    """Raise InputError if there is no folder, or results would lie among the photos."""
-    if not os.path.isdir(folder):
-        raise InputError(f"{folder}: there is no such folder")
-    inside = lies_in(os.path.join(output, "x"), folder) or lies_in(
-        os.path.join(folder, "x"), output
-    )
-    if inside:
-        raise InputError(f"{output}: one folder lies in the other: name one beside {folder}")
-
-
-def say(line: str) -> None:
-    print(line, flush=True)  # a log, too, is to be read at once
-
-
 def main(argv: Sequence[str] | None = None) -> int | None:
     args = parser().parse_args(argv)
-    check(args.folder, args.output)
+    arrivals.check_apart(args.folder, args.output)  # before the network is opened
     changes = settings.changes(args)
     colorizer = backends.colorizer(args.weights, args.backend, args.device, **changes)
-    with locks.cleaned(args.output):
-        arrivals = Arrivals(colorizer, args.folder, args.output, say, args.settle)
-        try:
-            say(f"{args.folder}: watching; results go to {args.output}; Ctrl-C ends it")
-            while True:
-                begin = time.monotonic()
-                arrivals.turn()
-                time.sleep(max(INTERVAL, SHARE * (time.monotonic() - begin)))
-        except (KeyboardInterrupt, SystemExit):  # SIGTERM: how a watch ends
-            say(f"{args.output}: {arrivals.done} colorized, {arrivals.failed} failed")
+    arrivals.watch(colorizer, args.folder, args.output, args.settle)
     return 0

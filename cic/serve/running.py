@@ -1,17 +1,27 @@
 """The server as a process: it listens, and ends when it is told to."""
 
+import ipaddress
 import socket
 import sys
 import time
+from collections.abc import Callable, Collection
 from typing import cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from cic.serve import log
-from cic.serve.app import Service
+from cic.colorize.colorizer import Colorizer
+from cic.serve import app, log
+from cic.serve.app import Limits, Service
+from cic.serve.crew import Crew
 from cic.serve.guard import Guard
 from cic.system.errors import InputError
+from cic.system.limits import pixel_limit
+from cic.system.progress import Callback, tell
+from cic.system.regular import open_regular
+
+MEGA = 1_000_000
+SHORTEST = 16  # characters of a token
 
 GOODBYE = 20  # seconds in which the photos at work are finished
 SENDING = 5  # seconds more, in which clients take the answers
@@ -57,8 +67,62 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def serve(
+    make: Callable[[], Colorizer],
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    workers: int = 1,
+    queue: int = 8,
+    timeout: float = 60.0,
+    max_megabytes: int = 64,
+    token_file: str | None = None,
+    cors: Collection[str] = (),
+    progress: Callback | None = None,
+) -> None:
+    """Serve the page and the API until Ctrl-C or SIGTERM.
+
+    Each of the `workers` processes calls `make`, which pickle must be able to send there, such as
+    `backends.colorizer`. The other settings have the names of the flags of `cic serve`. The address
+    and warnings are told to `progress`, by default printed. Raises InputError if there is no such
+    address or token, or a process cannot start.
+    """
+    token, local = read_token(token_file), is_local(host)
+    if not (local or token):
+        line = "warning: without token_file anybody who reaches this address can use it"
+        tell(line, progress, sys.stderr)
+    listening = listen(host, port)
+    crew = Crew(make, workers, queue, timeout, pixel_limit())
+    ready = crew.start()
+    service = Service(crew, ready, Limits(max_megabytes * MEGA, pixel_limit()))
+    place = f"[{host}]" if ":" in host else host
+    line = f"http://{place}:{listening.getsockname()[1]}/ ({ready.network}); Ctrl-C ends it"
+    tell(line, progress)
+    sys.stdout.flush()
+    run(app.make(service, token, local, cors), service, listening)
+
+
+def read_token(path: str | None) -> str | None:
+    """Return the token in a file, None without a file; raise InputError if it is easy to guess."""
+    if path is None:
+        return None
+    with open_regular(path) as file:
+        token = file.read(4096).decode("ascii", "replace").strip()
+    if len(token) < SHORTEST or not token.isprintable() or " " in token:
+        raise InputError(f"{path}: a token has {SHORTEST} characters or more, and no space")
+    return token
+
+
+def is_local(host: str) -> bool:
+    """Return whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def listen(host: str, port: int) -> socket.socket:
-    """A socket at that place; raises InputError if it is not to be had."""
+    """Open a socket at that place; raise InputError if it is taken or does not exist."""
     kind = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(kind)
     if sys.platform != "win32":
@@ -69,14 +133,14 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         reason = error.strerror or error
-        raise InputError(f"--host {host} --port {port}: {reason}: choose another") from None
+        raise InputError(f"host {host}, port {port}: {reason}: choose another") from None
     return listening
 
 
-def run(app: Guard, service: Service, listening: socket.socket) -> None:
+def run(guarded: Guard, service: Service, listening: socket.socket) -> None:
     """Serve until Ctrl-C or SIGTERM; then refuse what waits, and finish what is at work."""
     config = uvicorn.Config(
-        app,
+        guarded,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -89,7 +153,7 @@ def run(app: Guard, service: Service, listening: socket.socket) -> None:
     )
     log.install()
     server = Server(config, service)
-    app.connections = server.server_state.connections
+    guarded.connections = server.server_state.connections
     try:
         server.run(sockets=[listening])
     except (KeyboardInterrupt, SystemExit):  # it hands the signal on once all is done

@@ -10,8 +10,7 @@ import time
 import pytest
 from PIL import Image
 
-from cic.colorize.arrivals import LEDGER, Arrivals, Journal, State, look
-from cic.commands import watch
+from cic.colorize.arrivals import LEDGER, Arrivals, Journal, State, check_apart, look
 from cic.system.errors import InputError
 from helpers import ROOT
 from helpers.painter import paint
@@ -197,12 +196,12 @@ def test_another_file_is_not_taken_for_the_list(tmp_path):
 
 def test_folders_in_each_other_are_refused(places):
     folder, output = map(str, places)
-    watch.check(folder, output)
+    check_apart(folder, output)
     for pair in ((folder, folder), (folder, folder + "/x"), (output + "/..", folder)):
         with pytest.raises(InputError, match="one folder lies in the other"):
-            watch.check(*pair)
+            check_apart(*pair)
     with pytest.raises(InputError, match="no such folder"):
-        watch.check(folder + "/none", output)
+        check_apart(folder + "/none", output)
 
 
 @pytest.mark.slow

@@ -352,7 +352,7 @@ def test_the_name_that_is_proposed_where_two_films_clash_can_be_written(photos, 
     own = str(tmp_path / "a.avi")
     both = [(own, str(tmp_path / "a.mp4")), (str(tmp_path / "a.mpg"), str(tmp_path / "a.mp4"))]
 
-    def film(source, target):
+    def film(source, target, say):
         rewrite.rewrite(source, target, lambda frame: frame)
 
     for jobs, name in ((both, "a-mpg.mp4"), ([(own, own)], "a-avi.mp4")):

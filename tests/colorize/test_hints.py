@@ -227,9 +227,10 @@ def test_the_command_takes_hints(desk, photo):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["old.png", "old.png"], "--hints are of one photo"),
-        (["old.png", "--uncertainty"], "--hints"),
-        (["old.png", "--alternatives", "2"], "--hints"),
+        (["old.png", "old.png"], "hints are of one photo"),
+        (["old.png", "--uncertainty"], "hints: leave out"),
+        (["old.png", "--alternatives", "2"], "hints: leave out"),
+        (["old.png", "--all_pages"], "leave out all_pages"),
     ],
 )
 def test_hints_are_of_one_picture_of_one_photo(desk, flags, message):

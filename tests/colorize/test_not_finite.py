@@ -291,7 +291,7 @@ def test_the_others_are_written_and_the_one_is_named(photos, tmp_path, capsys, c
 def test_a_film_is_not_written(photos, tmp_path, capsys, failing):
     source, target = tmp_path / "film.mp4", tmp_path / "out" / "film.mp4"
     films.write(source, films.pan(photos["coffee"], 3))
-    paint = lambda *names: film.colorize(failing, *names)  # noqa: E731
+    paint = film.film_worker(failing)
     done, failed = colorize_files(failing, [(str(source), str(target))], film=paint)
     assert (done, failed) == ([], 1)
     assert f"failed: {str(source)!r}: frame 1: w.pth: " in capsys.readouterr().out

@@ -91,7 +91,7 @@ def test_a_stream_that_takes_no_more_does_not_end_the_work(tmp_path, end, unbuff
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="of Linux")
 def test_a_photo_that_a_full_disk_does_not_take_from_a_pipe_is_one_line():
-    code = "from cic.system import pipes\ndef main():\n    with pipes.target() as file:"
+    code = "from cic.system import pipes\ndef main():\n    with pipes.standard_output() as file:"
     done = start(f"{code} file.write(bytes(9))\nconsole.run(main)", shell=">/dev/full")
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
     assert done.stderr.startswith(b"error: 'standard output': No space left on device")
