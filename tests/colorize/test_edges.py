@@ -66,7 +66,7 @@ def window(cells, i, j):
 
 
 def guided(ab, light):
-    """`edges.lines` in float64, cell by cell."""
+    """`edges.fit_lines` in float64, cell by cell."""
     ab, light = ab.astype(float), light.astype(float)
     raw, out = np.empty_like(ab), np.empty((*light.shape, 6))
     for i, j in np.ndindex(light.shape):

@@ -140,7 +140,7 @@ def test_beside_a_busy_process_one_thread_fewer_computes():
     try:
         time.sleep(0.3)
         code = "import time; from cic.system import threads; threads._given = ''\n"
-        code += "time.sleep(1); print(threads.count())"
+        code += "time.sleep(1); print(threads.for_computation())"
         run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     finally:
         for other in others:
