@@ -72,7 +72,7 @@ def get(name: str | None = None, trains: bool = False) -> Any:
     kind = _KINDS[name]
     if trains and not kind.trains:
         raise SettingError(
-            f"{name} runs networks and trains none: --backend {' or '.join(names(trains))}"
+            f"{name} runs networks and trains none: take backend {' or '.join(names(trains))}"
         )
     if trains and launched() not in (None, name):
         raise SettingError(f"started by the launcher of {launched()}, which cannot train {name}")

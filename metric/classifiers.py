@@ -107,7 +107,7 @@ def labelled(
         if len(classes) != outputs:
             raise InputError(
                 f"{folder}: {len(classes)} class folders, but the network has {outputs} outputs: "
-                "--classes FILE says which they are"
+                "name as classes which they are"
             )
     if len(classes) != outputs:
         raise InputError(f"{len(classes)} classes are named, but the network has {outputs} outputs")

@@ -84,7 +84,7 @@ def measure_pair(
 
 def refuse_outputs(paths: Iterable[str], folders: Iterable[str]) -> None:
     """Raise ValueError or OSError, before any work, if a file to write is no good."""
-    refusal = "would be among the pictures: choose another --save_path"
+    refusal = "would be among the pictures: choose another folder"
     files.check_outside(paths, folders, refusal)
 
 

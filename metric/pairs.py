@@ -88,7 +88,7 @@ class Cut:
         if min(image.size) < self.crop:  # type: ignore[operator]
             width, height = image.size
             raise images.PhotoError(
-                f"{path!r}: {width} x {height} is smaller than --crop {self.crop}"
+                f"{path!r}: {width} x {height} is smaller than crop {self.crop}"
             )
         left, top = ((side - self.crop) // 2 for side in image.size)  # type: ignore[operator]
         return image.crop((left, top, left + self.crop, top + self.crop))  # type: ignore[operator]

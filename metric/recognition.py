@@ -107,7 +107,7 @@ class Recognised(NamedTuple):
         text = f"accuracy of {network} on {found.photos} photos in percent, higher is better\n"
         text += classifiers.titled(found, self.protocol["classifier"]).text()
         if baselines.TRUTH not in self.rows:
-            text += "note: --imgs_dir, the true photos, adds what these are to be read against\n"
+            text += "note: imgs_dir, the true photos, adds what these are to be read against\n"
         if alpha:
             text += f"note: {alpha} of {found.photos} have transparency, which is ignored\n"
         if self.others:

@@ -14,5 +14,5 @@ def resolve_device(device="auto"):
     if kind != "gpu" or not (index or "0").isdigit():
         raise SettingError(f"device {device!r}: it is auto, cpu, gpu or gpu:N")
     raise SettingError(
-        f"device {device!r}: ONNX Runtime has no GPUs here: take --backend torch or paddle"
+        f"device {device!r}: ONNX Runtime has no GPUs here: take backend torch or paddle"
     )

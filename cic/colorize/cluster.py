@@ -131,7 +131,7 @@ class BlockPainter:
 
 def refuse_film(source: str, target: str, say: object) -> NoReturn:
     """Raise PhotoError: films are not for a cluster."""
-    raise PhotoError(f"{source!r}: a film is coloured on one machine: leave out --ray")
+    raise PhotoError(f"{source!r}: a film is coloured on one machine: leave Ray out")
 
 
 class Cluster:

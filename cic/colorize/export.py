@@ -37,7 +37,7 @@ class DecodedNetwork(onnx.Decoded):
         if network.is_classifier:
             raise SettingError(
                 f"{self.name} holds networks that colorize, and {network.name} does not: "
-                f"--to {onnx.FORMAT.name}"
+                f"take the format {onnx.FORMAT.name}"
             )
 
     def wanted(self, found: MappedWeights) -> Array:

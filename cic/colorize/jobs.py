@@ -61,14 +61,14 @@ def list_jobs(
     inside = os.path.join(real(output), "")
     for path in paths:
         if real(path) == real(output):
-            raise InputError(f"{path}: the output folder is the input folder: name another with -o")
+            raise InputError(f"{path}: the output folder is the input folder: name another output")
         is_named_in_there = real(path).startswith(inside)
         for folder, name, file in _found(path, places, extensions, problems.append, left_out):
             if is_named_in_there:
                 target = jobs.target(name, file.path)
                 _refuse_among(path, target)
                 if _is_in_the_way(target, file):
-                    line = f"{path!r}: {target!r} is there, and may not be of it: name another -o"
+                    line = f"{path!r}: {target!r} is there, and may not be of it: choose another"
                     problems.append(PhotoError(line))
                     continue
             elif file.real.startswith(inside):
@@ -78,7 +78,7 @@ def list_jobs(
     if results and not jobs:
         raise InputError(
             f"{', '.join(paths)}: all {results:,} photos in there lie in the output folder "
-            f"{output}, whose photos are results: name another with -o"
+            f"{output}, whose photos are results: name another output"
         )
     if results:
         line = f"{output}: {results:,} photos in this output folder are results, and left out"
@@ -101,7 +101,7 @@ def _beside(
         return f"{stem}{BESIDE}{ending}"
 
     if address := next(filter(is_address, paths), None):
-        raise SettingError(f"{address}: an address: -o says where to write the results")
+        raise SettingError(f"{address}: an address: name an output, where the results go")
     jobs, places = Jobs(target), Places()
     problems: list[PhotoError] = []
     results = 0
@@ -167,7 +167,7 @@ def _is_in_the_way(target: str, file: FoundFile) -> bool:
 def _refuse_among(path: str, target: str) -> None:
     """Raise ValueError if a photo's result would lie in `path`, a folder in the output folder."""
     if os.path.isdir(path) and real(target).startswith(os.path.join(real(path), "")):
-        raise InputError(f"{path}: {target!r} would lie among its photos: name another -o")
+        raise InputError(f"{path}: {target!r} would lie among its photos: name another output")
 
 
 def locked(
@@ -275,7 +275,7 @@ def find_set(
     if lies_in(os.path.join(output, "result"), folder):
         raise InputError(
             f"{output}: lies in {folder}, so that results would be taken for photos: "
-            "choose another --result_path"
+            "choose another output"
         )
     left_out = kinds.LeftOut()
     problems: list[PhotoError] = []

@@ -57,7 +57,7 @@ def opened(path: str) -> Iterator[Manifest]:
     if os.path.splitext(path)[1].lower() in (*sources.EXTENSIONS, *sources.FILMS):
         raise InputError(
             f"{path}: is the name of a photo or film, which might be a result: "
-            "choose another --manifest, such as coloured.jsonl"
+            "choose another manifest, such as coloured.jsonl"
         )
     check(path)
     if os.path.lexists(path):
@@ -67,7 +67,7 @@ def opened(path: str) -> Iterator[Manifest]:
         if locks.lock(file.fileno()) is None:
             raise locks.LockedError(
                 f"{path}: another run writes this manifest: "
-                "wait until it ends, or choose another --manifest"
+                "wait until it ends, or choose another manifest"
             )
         known, size = _read(file, path)
         if os.fstat(file.fileno()).st_size > size:
@@ -88,7 +88,7 @@ def _read(manifest: FileIO, path: str) -> tuple[frozenset[int], int]:
                 _, result, _, error = (entry[field] for field in FIELDS)
             except (ValueError, LookupError, TypeError, RecursionError):
                 raise InputError(
-                    f"{path}: is there, and no manifest: choose another --manifest"
+                    f"{path}: is there, and no manifest: choose another manifest"
                 ) from None
             size += len(line)
             if result is not None and error is None:

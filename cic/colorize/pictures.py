@@ -135,7 +135,7 @@ def _left_out(pages: Pages, photo: Photo) -> str | None:
     """A sentence on the pages of a file of which only this Photo is taken."""
     if pages.count > 1:
         which = "the first" if not photo.page else f"the largest, page {photo.page + 1},"
-        return f"{which} of {pages.count} pages; --all_pages takes them all"
+        return f"{which} of {pages.count} pages; all_pages takes them all"
     if pages.others:
         copies = "smaller copy or mask" if pages.others == 1 else "smaller copies or masks"
         return f"{pages.others} {copies} in it left out"

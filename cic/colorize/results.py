@@ -45,8 +45,8 @@ class Results:
         for name in names:
             if not self.part.replaces and os.path.lexists(name):
                 raise PhotoError(
-                    f"{task.source!r}: {name!r} is there already: --skip_existing leaves it, "
-                    "-o says where else to write"
+                    f"{task.source!r}: {name!r} is there already: skip_existing leaves it, "
+                    "another output goes elsewhere"
                 )
             reason = self._owner(real(name))
             if not reason and name != task.target and self._is_of_another_share(name):
@@ -55,7 +55,7 @@ class Results:
                 continue
             raise PhotoError(
                 f"{task.source!r}: {name!r} {reason}: colorize it by itself, "
-                f"-o {_other_name(name, task.source)!r}"
+                f"for example to {_other_name(name, task.source)!r}"
             )
 
     def _owner(self, place: str) -> str | None:

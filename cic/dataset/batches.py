@@ -134,13 +134,13 @@ class PhotoDataset:
         if unknown := set(found) - set(names):
             raise InputError(
                 f"{', '.join(self.photos.searched)}: no class is called {min(unknown)}, of "
-                f"{len(unknown)} folders: --classes FILE names those whose photos are wanted"
+                f"{len(unknown)} folders: name as classes those whose photos are wanted"
             )
         (outputs,) = network.output((network.channels, network.size, network.size))  # type: ignore[arg-type]
         if len(names) != outputs:
             raise InputError(
                 f"{', '.join(self.photos.searched)}: {len(names)} classes, but the network has "
-                f"{outputs} outputs: --classes FILE says which they are"
+                f"{outputs} outputs: name as classes which they are"
             )
         return names
 

@@ -40,9 +40,7 @@ class Counting:
         if isinstance(self.image_dir, str | os.PathLike):
             object.__setattr__(self, "image_dir", (self.image_dir,))
         if not self.image_dir and not self.merge:
-            raise SettingError(
-                "nothing to count: name photos with --image_dir or priors with --merge"
-            )
+            raise SettingError("nothing to count: name photos as image_dir or priors as merge")
         if os.path.splitext(self.output)[1] != ".npy":
             raise SettingError(f"{self.output}: the prior is a .npy file: call it prior.npy, say")
 

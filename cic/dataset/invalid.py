@@ -86,7 +86,7 @@ def _refuse_outputs(search: Search) -> None:
         check_outside([search.preview], [search.image_dir], refusal)
     for path in () if removal.is_script(search.output) else (search.output, search.report):
         if os.path.lexists(path) and lies_in(path, search.image_dir):
-            raise InputError(f"{path}: is there already, among the photos: choose another --output")
+            raise InputError(f"{path}: is there already, among the photos: choose another output")
 
 
 def examine(

@@ -80,11 +80,11 @@ def _refuse_output(settings: Preparation) -> None:
         if os.path.commonpath((output, place)) == place:
             raise InputError(
                 f"{settings.output}: lies in {place}, where the photos come from: "
-                "choose another --output"
+                "choose another output"
             )
         if os.path.commonpath((output, place)) == output:
             raise InputError(
-                f"{place}: these photos lie in --output {settings.output}: choose another --output"
+                f"{place}: these photos lie in the output {settings.output}: choose another output"
             )
     if os.path.lexists(settings.output) and not os.path.isdir(settings.output):
         raise InputError(f"{settings.output}: is not a folder")
@@ -92,7 +92,7 @@ def _refuse_output(settings: Preparation) -> None:
     names = [name for name in names if name not in (locks.NAME, locks.SHARES)]
     if SETTINGS not in names and not all(map(is_leftover, names)):
         raise InputError(
-            f"{settings.output}: is not empty, nor of an earlier run: choose another --output"
+            f"{settings.output}: is not empty, nor of an earlier run: choose another output"
         )
 
 
@@ -129,13 +129,13 @@ def _choose(photos: PhotoList, settings: Preparation, progress: Callback | None)
     if invalid and not found:
         raise InputError(
             f"{settings.invalid}: none of its {len(invalid):,} photos is among these: "
-            "they are removed already, or it was made for another --image_dir"
+            "they are removed already, or it was made for another image_dir"
         )
     few = f"{len(photos) - len(chosen):,} of {len(photos):,} photos left out"
     tell(f"{settings.invalid}: {few}", progress)
     if len(found) < len(invalid):
         few = f"{len(invalid) - len(found):,} of its {len(invalid):,} photos are not among these"
-        line = f"warning: {settings.invalid}: {few}: was it made for another --image_dir?"
+        line = f"warning: {settings.invalid}: {few}: was it made for another image_dir?"
         tell(line, progress)
     return chosen
 
@@ -150,14 +150,14 @@ def _begin(facts: dict[str, Json], output: str, share: Share) -> None:
             before = None
         if not isinstance(before, dict) or not facts.keys() <= before.keys():
             raise InputError(
-                f"{path}: is damaged, or not of this tool: choose another --output, "
+                f"{path}: is damaged, or not of this tool: choose another output, "
                 "or remove this one if nothing in it is needed"
             )
         for key, value in facts.items():
             if before.get(key) != value:
                 raise InputError(
                     f"{output}: begun with {key} {before.get(key)}, which is {value} now: "
-                    "go on in the same way, or choose another --output"
+                    "go on in the same way, or choose another output"
                 )
     else:
         with replacing(path) as fresh, open(fresh, "w", encoding="utf-8") as file:

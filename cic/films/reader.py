@@ -113,7 +113,7 @@ class Film:
         if self.most and pixels > self.most:
             raise PhotoError(
                 f"{self.path!r}: frames of {pixels:,} pixels; one may have {self.most:,.0f} here: "
-                f"--max_pixels {math.ceil(pixels * self.costs)} allows them"
+                f"max_pixels {math.ceil(pixels * self.costs)} allows them"
             )
 
     def items(self) -> Iterator[Frame | Packet]:

@@ -113,9 +113,9 @@ def _scanning(film: Film, writer: Writer) -> Iterator[str]:
         if film.weave.which == "all":
             yield "says that it is not interlaced; all of its frames are deinterlaced nevertheless"
     elif writer.interlaced:
-        yield "interlaced, and kept so; --deinterlace makes whole pictures of its fields"
+        yield "interlaced, and kept so; deinterlace makes whole pictures of its fields"
     elif film.interlaced:
-        yield "interlaced, which the result cannot say: --deinterlace takes the combs off its edges"
+        yield "interlaced, which the result cannot say: deinterlace takes the combs off its edges"
 
 
 class _Looked(NamedTuple):

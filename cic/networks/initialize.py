@@ -104,7 +104,7 @@ def scale_to_data(
         raise InputError("no photo to scale the initial weights to")
     if any(getattr(layer, "spectral", False) for layer in network.flat):
         raise SettingError(
-            f"{network}: weights under spectral norms are not scaled to data: take --init plain"
+            f"{network}: weights under spectral norms are not scaled to data: set init to plain"
         )
     state = dict(state)
     last = [layer for layer in network.layers if type(layer) in _OUTPUTS][-1]

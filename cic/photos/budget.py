@@ -45,7 +45,7 @@ def check(need: float) -> None:
         pixels = -(-(need + BASE + SCRATCH) * PIXELS // (PROCESS * 1_000_000)) * 1_000_000
         raise Unsupported(
             f"too large: {needs}, and a photo may take {_gigabytes(allowed)}: "
-            f"--max_pixels {pixels:.0f} allows more"
+            f"max_pixels {pixels:.0f} allows more"
         )
     if (free := available_memory()) < need:
         raise Unsupported(f"too large: {needs}, and {_gigabytes(free)} is free")

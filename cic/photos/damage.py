@@ -81,7 +81,7 @@ def diagnosis(
     if isinstance(error, Image.DecompressionBombError):
         pixels = int(re.search(r"\d+", str(error))[0])  # type: ignore[index]
         limit = int(2 * Image.MAX_IMAGE_PIXELS)  # type: ignore[operator]  # as Pillow means it
-        more = f"more than the limit of {limit:,}: --max_pixels raises it"
+        more = f"more than the limit of {limit:,}: max_pixels raises it"
         return "refused", f"too large: {pixels:,} pixels, {more}"
     if isinstance(error, MemoryError):
         return "refused", "too large for the memory there is"

@@ -18,7 +18,7 @@ _SMAX = 341  # TIFF 6.0, SMaxSampleValue
 _WHITE_IS_ZERO = 0  # TIFF 6.0, PhotometricInterpretation
 _FADED = 4095  # most for which numbers are taken for those of fewer bits where 0 is white
 
-HOW = "--no-stretch leaves them as they are"
+HOW = "no stretching leaves them as they are"
 
 
 def stated_maximum(tags: Mapping[int, Any]) -> float | None:

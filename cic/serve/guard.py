@@ -107,9 +107,9 @@ class Guard:
             raise Problem(503, f"more than {MOST} connections: send it again later", full, "busy")
         host = _HOST.fullmatch(headers.get("host", ""))
         if self.local and (not host or (host[1] or host[2]).lower() not in LOCAL):
-            raise Problem(421, "this server is asked as localhost alone; --host changes it")
+            raise Problem(421, "this server answers as localhost alone: its host changes that")
         if origin and origin not in self.origins and not _is_own(origin, headers.get("host", "")):
-            raise Problem(403, "pages of other sites may not ask; --cors names those that may")
+            raise Problem(403, "pages of other sites may not ask: its cors names those that may")
         if scope["method"] == "OPTIONS" and origin in self.origins:
             allowed = {
                 "Access-Control-Allow-Methods": "GET, POST",

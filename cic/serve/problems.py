@@ -21,7 +21,7 @@ CODES = {  # what is wrong, in a word that stays: of a status, where no other is
 }  # fmt: skip
 RETRY = {"Retry-After": "2"}  # seconds: about a photo's time
 _NAMED = re.compile(r"^'the photo': ")
-_FLAG = re.compile(r": --max_pixels .*")  # whoever sends a photo does not start the server
+_FLAG = re.compile(r": max_pixels .*")  # whoever sends a photo does not start the server
 
 
 class Problem(Exception):

@@ -46,7 +46,7 @@ def address(text: str) -> str:
     """The address that "local", "auto" or "host:port" says; raises SettingError for others."""
     found = _HOST.fullmatch(text)
     if text not in (LOCAL, AUTO) and not (found and 0 < int(found[2]) < 65536):
-        raise SettingError(f"--ray {text}: is no cluster: write local, auto, or host:port of one")
+        raise SettingError(f"{text}: is no cluster: write local, auto, or host:port of one")
     return text
 
 
@@ -61,7 +61,7 @@ def connected(where: str) -> Iterator[Ray]:
     try:
         import ray  # optional, and slow
     except ImportError:
-        raise MissingError("--ray: pip install ray") from None
+        raise MissingError("Ray is not installed: pip install ray") from None
     before = signal.getsignal(signal.SIGTERM)
     more: dict[str, Any] = {"num_cpus": threads.total(), "object_store_memory": STORE}
     try:
@@ -76,8 +76,8 @@ def connected(where: str) -> Iterator[Ray]:
     except (OSError, RuntimeError, ValueError) as error:
         why = shortened(str(error).partition("\n")[0])
         raise ProcessError(
-            f"--ray {where}: no cluster there: {why}: ray start --head starts one; "
-            "--ray local does without"
+            f"{where}: no cluster of Ray there: {why}: ray start --head starts one; "
+            "local does without"
         ) from None
     try:
         with _status_kept(before):
@@ -120,7 +120,7 @@ def divide_cores(ray: Ray, on_gpus: bool) -> tuple[Cores, int]:
     there = ray.cluster_resources()
     cpus, gpus = int(there.get("CPU", 0)), int(there.get("GPU", 0))
     if not cpus:
-        raise ProcessError("--ray: the cluster has no cores")
+        raise ProcessError("Ray: the cluster has no cores")
     if on_gpus and gpus:
         return Cores(max(1, cpus // gpus), 1), gpus
     return Cores(1, 0), cpus
@@ -245,7 +245,7 @@ class Actors(Generic[Item]):
         self.in_vain += block is None
         if self.in_vain > self.count + TRIES and not (self.idle or self._is_at_work()):
             why = shortened(message_of(error), 400)
-            raise ProcessError(f"--ray: processes of the cluster end before they begin: {why}")
+            raise ProcessError(f"Ray: processes of the cluster end before they begin: {why}")
         self.vacant += 1  # not at once: Ray may take a moment to notice what is gone
         self.due = time.monotonic() + PAUSE * 2 ** min(self.in_vain, 5)
         if block:

@@ -85,7 +85,7 @@ def own_gpu(launch: Launch, number: int, visible: int) -> int:
         return 0  # srun --gpus-per-task=1
     raise SettingError(
         f"process {number} of this machine has no GPU of its own: {visible} are visible: start "
-        f"{visible} processes here, or take --device cpu"
+        f"{visible} processes here, or take device cpu"
     )
 
 
@@ -93,8 +93,8 @@ def refuse_number(launch: Launch | None, device: str) -> None:
     """Raise SettingError for the number of a GPU where several processes take one each."""
     if launch and ":" in device:
         raise SettingError(
-            f"--device {device}: each of the {launch.size} processes takes the GPU of its own "
-            "number: take --device gpu, and CUDA_VISIBLE_DEVICES to choose among them"
+            f"device {device}: each of the {launch.size} processes takes the GPU of its own "
+            "number: take device gpu, and CUDA_VISIBLE_DEVICES to choose among them"
         )
 
 

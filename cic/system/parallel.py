@@ -97,7 +97,7 @@ class Pool(Generic[Result]):
         except BrokenProcessPool:
             raise ProcessError(
                 "a process that reads photos was killed, perhaps for want of memory: "
-                "try fewer --num_workers"
+                "try fewer num_workers"
             ) from None
 
     def _in_order(self, items: Iterator[Any], chunk: int) -> Iterator[Result]:

@@ -91,8 +91,8 @@ def resolve(flag: Share | None, progress: Callback | None = None) -> Share:
     launch = launchers.found()
     if flag and launch and flag != (launch.rank, launch.size):
         raise SettingError(
-            f"--share {flag}: {launch.name} started process {launch.rank} of {launch.size}: "
-            "leave --share out"
+            f"share {flag}: {launch.name} started process {launch.rank} of {launch.size}: "
+            "leave it out"
         )
     if launch and not flag:
         tell(f"share {launch.rank} of {launch.size} ({launch.name})", progress)

@@ -15,11 +15,11 @@ def _log_writer() -> Any:
     try:
         from visualdl import LogWriter  # not above: an extra, and its import writes to HOME
     except ImportError as error:
-        raise MissingError(f"{error}: pip install visualdl, or leave --board away") from None
+        raise MissingError(f"{error}: pip install visualdl, or leave board out") from None
     except OSError as error:
         raise FileError(
             f"VisualDL keeps its settings in {os.path.expanduser('~/.visualdl')}: {error}: "
-            "set HOME to a folder that can be written, or leave --board away"
+            "set HOME to a folder that can be written, or leave board out"
         ) from None
     return LogWriter
 

@@ -172,7 +172,7 @@ def _memory(trainer: Trainer, recipe: Recipe, loader: Loader) -> Remark:
         return Remark("memory", measured)
     share = needed / there
     verdict = BAD if share > TOO_FULL else WARN if share > FULL else OK
-    advice = "a smaller --batch_size, or the same in parts with --accumulate"
+    advice = "a smaller batch_size, or the same in parts with accumulate"
     measured += f", of {there / 1e9:.1f} GB free"
     return Remark("memory", measured, verdict, advice if verdict != OK else "")
 
@@ -216,7 +216,7 @@ def _step(
     loss: float, batch: Batch, seconds: float, dataset: PhotoDataset, recipe: Recipe
 ) -> Remark:
     if not isfinite(loss):
-        advice = "check --weights; --precision float32 reaches further"
+        advice = "check the weights; precision float32 reaches further"
         return Remark("step", f"the loss is {loss}", BAD, advice)
     measured = f"loss {loss:.3g}"
     if dataset.network.predicts == BINS:
@@ -236,7 +236,7 @@ def _loader(speed: Speed, seen: Sample, loader: Loader) -> Remark:
     verdict = BAD if worst else WARN if speed.starved > STARVED[0] else OK
     if verdict == OK:
         return Remark("loader", measured)
-    advice = f"more --num_workers than {loader.workers}; there are {threads.cores()} cores"
+    advice = f"more num_workers than {loader.workers}; there are {threads.cores()} cores"
     if seen.large > seen.photos / 2:
         advice = f"shrink the photos once with {named('prepare')}; {advice}"
     return Remark("loader", measured, verdict, advice)
@@ -249,7 +249,7 @@ def _rate(value: float) -> str:
 def _time(seconds: float, speed: Speed) -> Remark:
     unit, name = next((pair for pair in _UNITS if seconds >= 2 * pair[0]), _UNITS[-1])
     measured = f"about {seconds / unit:.3g} {name} to go, at {_rate(speed.together)} photos/s"
-    advice = "a GPU, fewer --num_epochs, or a narrower network: --option width=0.25"
+    advice = "a GPU, fewer num_epochs, or a narrower network, such as option width=0.25"
     if seconds > LONG:
         return Remark("time", measured, WARN, advice)
     return Remark("time", measured)

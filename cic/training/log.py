@@ -160,7 +160,7 @@ class Log:
         """The recent loss, None before the first; raises TrainingError if it is not finite."""
         loss = self.loss
         if loss is not None and not math.isfinite(loss):
-            raise TrainingError(f"the loss is {loss} at step {step + 1}: try a lower --lr")
+            raise TrainingError(f"the loss is {loss} at step {step + 1}: try a lower lr")
         return loss
 
     def write(self, **figures: Any) -> None:

@@ -28,7 +28,7 @@ from cic.training.trainer import Trainer
 
 OFTEN = 600.0  # seconds between checkpoints, unless steps are counted
 _ALL_GRAY = (
-    "every photo to evaluate on is gray, which says nothing of colours: take others for --val_dir; "
+    "every photo to evaluate on is gray, which says nothing of colours: take others for val_dir; "
     "{} finds gray ones"
 )
 _UNREADABLE = "not one photo to evaluate on can be read"
@@ -121,7 +121,7 @@ def _figures(total: float, count: float, photos: float = 0, *hits: float) -> dic
     if not count:
         raise TrainingError(_UNREADABLE)
     if not math.isfinite(total):
-        raise TrainingError(f"the validation loss is {total}: try a lower --lr")
+        raise TrainingError(f"the validation loss is {total}: try a lower lr")
     shares = {f"top{k}": 100 * n / photos for k, n in zip(ranks.RANKS, hits)}
     return {"validation_loss": total / count} | shares
 
@@ -150,10 +150,10 @@ def _note_skip(trainer: Trainer, log: Log, step: int) -> bool:
     if skips.latest and skips.in_a_row:
         log.skip(step, skips)
     if skips.in_a_row == LIMIT:
-        other = "" if trainer.precision in ("float32", "float64") else ", or --precision float32"
+        other = "" if trainer.precision in ("float32", "float64") else ", or precision float32"
         raise TrainingError(
             f"{LIMIT} steps in a row up to step {step + 1} have gradients that are not finite: "
-            f"try a lower --lr{other}"
+            f"try a lower lr{other}"
         )
     return skips.latest
 
@@ -217,7 +217,7 @@ def train(
     """
     if start >= steps:
         raise TrainingError(
-            f"{start} of {steps} steps are made: for more, raise --num_epochs or --max_steps"
+            f"{start} of {steps} steps are made: for more, raise num_epochs or max_steps"
         )
     checkpoints, log = records.checkpoints, records.log
     epoch_steps, first, unread = loader.order.steps_per_epoch, loader.order.rank == 0, 0
@@ -285,7 +285,7 @@ def _stop(
 ) -> NoReturn:
     """Say where the run stands, and raise what a signal asks for."""
     records.checkpoints.wait()
-    rest = "" if is_last else ": the same command with --continue_train goes on"
+    rest = "" if is_last else ": the same with continue_train goes on"
     records.log.say(f"stopped after step {done}, saved in {records.checkpoints.path()}{rest}")
     interrupts.stop(_reason(trainer, signals))
 

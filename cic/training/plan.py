@@ -76,16 +76,16 @@ class RunPlan:
                 object.__setattr__(self, name, os.fspath(path))
         check_whole(self, max_steps=1, save_latest=1, keep=1, loss_step=1, seed=0, num_workers=0)
         if self.continue_train not in (False, True, AUTO):
-            raise SettingError(f"--continue_train {self.continue_train}: it is {AUTO}, or nothing")
+            raise SettingError(f"continue_train {self.continue_train}: it is {AUTO}, on or off")
         if self.which_epoch != runs.LATEST and self.continue_train is not True:
-            add = "add --continue_train to go on from it"
+            add = "set continue_train to go on from it"
             if self.continue_train:
-                add = f"--continue_train {AUTO} goes on from the latest: leave one away"
-            raise SettingError(f"--which_epoch {self.which_epoch}: {add}")
+                add = f"continue_train {AUTO} goes on from the latest: leave one out"
+            raise SettingError(f"which_epoch {self.which_epoch}: {add}")
 
     def asked_for(self, *names: str) -> list[str]:
-        """Flags of those settings of the recipe that were asked for, and are not off."""
-        return [f"--{n}" for n in names if n in self.asked and getattr(self.recipe, n)]
+        """Those settings of the recipe that were asked for, and are not off."""
+        return [n for n in names if n in self.asked and getattr(self.recipe, n)]
 
     @property
     def is_auto(self) -> bool:
@@ -131,20 +131,20 @@ def refuse_idle(plan: RunPlan, network: Network) -> None:
     idle: list[str] = []
     recipe = plan.recipe
     if network.predicts != networks.BINS:
-        idle += ["--prior"] if plan.prior else []
+        idle += ["prior"] if plan.prior else []
         idle += plan.asked_for(
             "rebalance", "gamma", "NN", "sigma", "keep_gray", "weight_limit", "distance"
         )
-    idle += ["--classes"] if plan.classes and not network.is_classifier else []
+    idle += ["classes"] if plan.classes and not network.is_classifier else []
     idle += plan.asked_for("target_mean") if network.is_classifier else []
-    idle += ["--momentum"] if "momentum" in plan.asked and recipe.optimizer != "sgd" else []
+    idle += ["momentum"] if "momentum" in plan.asked and recipe.optimizer != "sgd" else []
     if idle:
         raise SettingError(f"{', '.join(idle)}: of no effect on {network} with loss {recipe.loss}")
     if plan.encoder and plan.weights:
-        raise SettingError("--encoder: --weights are those of the encoder, too: leave one away")
+        raise SettingError("encoder: weights are those of the encoder, too: leave one out")
     if plan.encoder and not network.encoder:
-        raise SettingError(f"--encoder {plan.encoder}: {network} has no encoder")
+        raise SettingError(f"encoder {plan.encoder}: {network} has no encoder")
     if plan.asked_for("weight_limit") and not recipe.rebalance:
-        raise SettingError("--weight_limit: of no effect without rebalancing")
+        raise SettingError("weight_limit: of no effect without rebalancing")
     if plan.asked_for("balance") and len(plan.image_dir) == 1:
-        raise SettingError("--balance: of no effect on one place: name several with --image_dir")
+        raise SettingError("balance: of no effect on one place: name several as image_dir")

@@ -99,7 +99,7 @@ class Checkpoints:
         try:
             checkpoint.check_numbers(weights, self.path(first))
         except CheckpointError as error:
-            raise TrainingError(f"{error}: not written: try a lower --lr") from None
+            raise TrainingError(f"{error}: not written: try a lower lr") from None
         prefixed = {checkpoint.OPTIMIZER + name: array for name, array in optimizer.items()}
         checkpoint.save(self.path(first), weights | prefixed, meta)
         for other in others:
@@ -134,7 +134,7 @@ class Checkpoints:
         state, meta = reading.load(path)
         recipe = meta.get("recipe", self.meta["recipe"])["name"]  # type: ignore[index]
         if recipe != self.meta["recipe"]["name"]:
-            raise TrainingError(f"{path}: of recipe {recipe}: add --recipe {recipe}")
+            raise TrainingError(f"{path}: of recipe {recipe}: set recipe to {recipe}")
         weights, optimizer = checkpoint.split(state)
         checkpoint.check(self.network, weights, path)
         check_training(self.network, optimizer, meta, path, self.recipe)
@@ -143,8 +143,7 @@ class Checkpoints:
         for flag, start in starts.items():
             if self.meta.get(flag) not in (None, start):
                 raise TrainingError(
-                    f"{path}: its run began from --{flag} {start}: "
-                    f"leave --{flag} away to go on with it"
+                    f"{path}: its run began from {flag} {start}: leave {flag} out to go on with it"
                 )
         trainer.load(weights, optimizer)
         self.before, self.meta = meta, self.meta | starts
@@ -158,12 +157,12 @@ class Checkpoints:
             if was != now:
                 raise TrainingError(
                     f"{path}: {key} was {was} and is {now}: the order of the photos follows from "
-                    "it; to begin anew from these weights, take --weights"
+                    "it; to begin anew from these weights, name them as weights"
                 )
         if meta.get("classes") != self.meta.get("classes"):
             raise TrainingError(
-                f"{path}: class folders differ from the checkpoint's: name the same ones, or take "
-                "--weights to begin anew from these weights"
+                f"{path}: class folders differ from the checkpoint's: name the same ones; "
+                "to begin anew from these weights, name them as weights"
             )
 
     def changes(self) -> list[str]:
@@ -200,12 +199,12 @@ def check_training(
     if has != network:
         raise CheckpointError(f"{source}: not of this network: {has} instead of {network}")
     if "step" not in meta or "steps" not in optimizer:
-        raise CheckpointError(f"{source}: weights alone: not resumable; start from --weights")
+        raise CheckpointError(f"{source}: weights alone, not resumable: name them as weights")
     freeze = meta.get("recipe", {}).get("freeze", 0)
     if freeze != recipe.freeze:
         raise CheckpointError(
             f"{source}: not resumable: freeze was {freeze} and is {recipe.freeze}; "
-            "to begin anew from these weights, take --weights"
+            "to begin anew from these weights, name them as weights"
         )
     kind = recipe.optimizer
     slots = {

@@ -222,12 +222,12 @@ class Session:
         recipe, precision = self.plan.recipe, self.plan.precision
         needed = checkup.estimate(self.dataset.network, recipe, size, precision, device)
         at_once = checkup.photos_at_once(recipe, size)
-        lower = "" if precision in ("bf16", "fp16") else ", or --precision bf16"
+        lower = "" if precision in ("bf16", "fp16") else ", or precision bf16"
         return OutOfMemory(
             f"out of memory on {device}: {at_once} photos at a time of a batch of "
             f"{recipe.batch_size}, crops of {recipe.crop_size}, {precision}: about "
-            f"{needed / 1e9:.1f} GB; compute the batch in parts with --accumulate "
-            f"{2 * recipe.accumulate}, or take a smaller --batch_size or --crop_size{lower}"
+            f"{needed / 1e9:.1f} GB; compute the batch in parts with accumulate "
+            f"{2 * recipe.accumulate}, or take a smaller batch_size or crop_size{lower}"
         )
 
     def _order(self, backend: Framework, held_out: bool = False) -> Order:
@@ -284,8 +284,8 @@ class Session:
             return trainer, checkpoints, 0
         if os.path.exists(checkpoints.path()) and not (plan.continue_train or plan.check):
             raise InputError(
-                f"{plan.model_path} holds a run: add --continue_train to go on with it, "
-                "or choose another --model_path"
+                f"{plan.model_path} holds a run: set continue_train to go on with it, "
+                "or choose another model_path"
             )
         if not plan.check:
             files.check(checkpoints.path())
@@ -339,7 +339,7 @@ class Session:
         if on_cpu and os.path.exists(provenance.DRIVER):
             self._say(
                 f"training on the CPU: this machine has a GPU, but this build of {backend.NAME} "
-                "sees none: install its build for GPUs, or take --device cpu"
+                "sees none: install its build for GPUs, or take device cpu"
             )
         network, size = self.dataset.network, backend.world_size()
         together = f" in {size} processes" if size > 1 else ""

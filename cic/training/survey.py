@@ -178,7 +178,7 @@ def _gray(sample: Sample, kept: bool) -> Remark:
 def _sizes(sample: Sample, dataset: PhotoDataset) -> Remark:
     share = sample.enlarged / sample.photos
     measured = f"{share:.1%} are smaller than the crop of {dataset.crop_size} and get enlarged"
-    advice = f"a --crop_size below {dataset.crop_size}, or larger photos"
+    advice = f"a crop_size below {dataset.crop_size}, or larger photos"
     verdict = _graded(share, ENLARGED)
     return Remark("sizes", measured, verdict, advice if verdict != OK else "")
 
@@ -219,5 +219,5 @@ def _prior(sample: Sample, shares: Array, used: bool) -> Remark:
     chance = CHANCE / len(sample.lab)
     measured = f"{far:.3f} nats from these photos', {chance:.3f} by chance"
     verdict = _graded(far - chance, FAR, TOO_FAR)
-    advice = f"{named('prior')} counts one of these photos, for --prior"
+    advice = f"{named('prior')} counts one of these photos, to take as prior"
     return Remark("prior", measured, verdict, advice if verdict != OK else "")

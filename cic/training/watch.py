@@ -157,10 +157,10 @@ class Watch:
         compared = f"the loss is {loss:.3f}, that of predicting the same everywhere {reference:.3f}"
         found = {
             "stuck": f"nothing is learnt from the photos: {compared}; "
-            "more steps, a higher --lr, or begin from trained --weights"
+            "more steps, a higher lr, or begin from trained weights"
         }
         if loss > ABOVE * reference:
-            found["above"] = f"training goes astray: {compared}; try a lower --lr"
+            found["above"] = f"training goes astray: {compared}; try a lower lr"
         return found
 
 
@@ -182,9 +182,9 @@ def _of_colours(logits: Array, index: Array) -> dict[str, str]:
 def _taken(top: SupportsIndex, predicted: float, true: float) -> str:
     a, b = AB[top]
     if np.abs(AB[top]).max() <= NEUTRAL:
-        advice = "lower --gamma, so that rare colours weigh more, or take more steps"
+        advice = "lower gamma, so that rare colours weigh more, or take more steps"
     else:
-        advice = f"raise --gamma, or count the --prior of these photos with {named('prior')}"
+        advice = f"raise gamma, or count the prior of these photos with {named('prior')}"
     return (
         f"one colour takes over: {predicted:.0%} of the pixels are predicted {hue(AB[top])} "
         f"(ab {a:g}, {b:g}), and {true:.0%} are; {advice}"
@@ -195,9 +195,9 @@ def _collapsed(mean: Array, left: float) -> str:
     name = hue(mean)
     what = "gray" if name == "gray" else f"the same {name}"
     if name == "gray":
-        advice = "take more steps, a lower --gamma, or begin from trained --weights"
+        advice = "take more steps, a lower gamma, or begin from trained weights"
     else:
-        advice = "try a lower --lr, or begin from trained --weights"
+        advice = "try a lower lr, or begin from trained weights"
     return (
         f"every photo becomes {what} (ab {mean[0]:.0f}, {mean[1]:.0f}): the colours vary by "
         f"{left:.1%} of what the photos' do; {advice}"

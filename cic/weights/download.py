@@ -57,7 +57,7 @@ def fetch(url: str, folder: str | None = None) -> str:
     except (OSError, http.client.HTTPException) as error:
         reason = " ".join(str(_reason(error)).split())
         raise DownloadError(
-            f"{url}: not downloaded: {reason}: get the file elsewhere and pass it as --weights FILE"
+            f"{url}: not downloaded: {reason}: get the file elsewhere and pass it as weights"
         ) from None
     return path
 

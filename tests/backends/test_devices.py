@@ -73,7 +73,7 @@ def test_processes_meet_over_nccl_on_gpus_and_over_gloo_on_the_cpu(joined, backe
 def test_the_number_of_a_gpu_is_refused_where_there_is_one_for_each():
     launchers.refuse_number(None, "gpu:1")
     launchers.refuse_number(TORCHRUN, "gpu")
-    with pytest.raises(SettingError, match="--device gpu:1: each of the 2 processes"):
+    with pytest.raises(SettingError, match="device gpu:1: each of the 2 processes"):
         launchers.refuse_number(TORCHRUN, "gpu:1")
 
 

@@ -208,7 +208,7 @@ def test_photos_come_from_shards(setting):
 def test_what_is_too_large_is_too_large_for_every_gpu(setting, monkeypatch):
     asked = []
     monkeypatch.setattr(survival.processes, "status", lambda *given: asked.extend(given) or 1)
-    said = "out of memory on gpu:0: --accumulate 2"
+    said = "out of memory on gpu:0: accumulate 2"
     monkeypatch.setattr(survival.processes, "last_lines", lambda *_: [said])
     large = Setting(setting.backend, setting.native, "gpu:0", False, setting.folder)
     assert verdicts(survival.memory, large) == [True]

@@ -95,7 +95,7 @@ def test_training_on_it_is_refused_in_one_line(photo_folder, tmp_path):
         ROOT / "tools" / "train.py", *where, "--backend", "onnx", "--device", "cpu", cwd=tmp_path
     )
     assert run.returncode == 2
-    line = "error: onnx runs networks and trains none: --backend torch or paddle"
+    line = "error: onnx runs networks and trains none: take backend torch or paddle"
     assert run.stderr.splitlines()[-1] == line
     assert not (tmp_path / "model").exists()
     with pytest.raises(SettingError, match="trains none"):

@@ -41,7 +41,7 @@ def test_no_file_is_replaced(photo_folder):
     assert taken.read_bytes() == b"mine"
     [left, failed] = said
     assert left == "1 photos called ...-colorized are results, and left out"
-    assert "chelsea-colorized.jpeg' is there already: --skip_existing leaves it" in failed
+    assert "chelsea-colorized.jpeg' is there already: skip_existing leaves it" in failed
     outcome, _ = colorize(photo_folder / "n01", part=Part(skip_existing=True))
     assert (len(outcome.done), outcome.failed, outcome.done.untouched) == (0, 0, 2)
 

@@ -164,7 +164,7 @@ def test_a_film_is_refused_where_it_is_met(paint, tmp_path):
     [report] = made.reports
     assert isinstance(report, Report)
     assert report.number == 7
-    line = f"'{job[0]}': a film is coloured on one machine: leave out --ray"
+    line = f"'{job[0]}': a film is coloured on one machine: leave Ray out"
     assert list(report.errors) == [line]
     assert made.lines == [f"failed: {line}"]
 

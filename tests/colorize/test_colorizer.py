@@ -689,7 +689,7 @@ def test_in_a_files_own_folder_nothing_is_replaced(tmp_path, photo):
         images.write(tmp_path / name, photo)
     found, problems = list_jobs([str(tmp_path / "old.ppm")], str(tmp_path))
     assert not found
-    assert "old.png' is there, and may not be of it: name another -o" in str(problems[0])
+    assert "old.png' is there, and may not be of it: choose another" in str(problems[0])
     named = str(tmp_path / "old.png")
     jobs = [(str(tmp_path / "old.ppm"), named)]
     assert list_jobs([jobs[0][0]], named) == (jobs, [])

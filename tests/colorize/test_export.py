@@ -142,7 +142,7 @@ def test_the_ending_names_the_format_that_fits(tmp_path):
         port = Port.of(source, target, among=export.FORMATS)
         assert port.form.name == name
     assert Port.of(colorizer, target, to="onnx-logits", among=export.FORMATS).form is formats.ONNX
-    with pytest.raises(ValueError, match="efficientnet_lite does not: --to onnx-logits"):
+    with pytest.raises(ValueError, match="efficientnet_lite does not: take the format onnx-logits"):
         Port.of(classifier, target, to="onnx", among=export.FORMATS)
 
 

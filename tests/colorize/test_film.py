@@ -267,8 +267,8 @@ def test_pictures_of_one_name_are_told_how_to_be_kept_apart(photos, tool, tmp_pa
         "'out/anim.png' is the result of 'in/anim.gif' already: colorize it by itself"
         in failures[0]
     )
-    assert failures[0].endswith("-o 'out/anim-png.png'")
-    assert failures[1].endswith("-o 'out/anim-tga.png'")
+    assert failures[0].endswith("for example to 'out/anim-png.png'")
+    assert failures[1].endswith("for example to 'out/anim-tga.png'")
     run = tool("in/anim.tga", "-o", "out/anim-tga.png", "--size", 32)
     assert run.returncode == 0, run.stdout
     assert sorted(os.listdir(tmp_path / "out")) == ["anim-tga.png", "anim.png"]
@@ -358,7 +358,7 @@ def test_the_name_that_is_proposed_where_two_films_clash_can_be_written(photos, 
     for jobs, name in ((both, "a-mpg.mp4"), ([(own, own)], "a-avi.mp4")):
         _, failed = colorize_files(None, jobs, film=film)
         assert failed == 1
-        assert f"-o {str(tmp_path / name)!r}\n" in capsys.readouterr().out
+        assert f"for example to {str(tmp_path / name)!r}\n" in capsys.readouterr().out
 
 
 def test_what_is_seen_of_a_film_is_the_same_on_any_number_of_cores(short, colorizer, tmp_path):

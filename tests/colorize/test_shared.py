@@ -275,6 +275,6 @@ def test_torchrun_and_variables_give_each_process_its_share(
     refused = start(*tool, "-o", "no", "--share", "0/3")
     assert refused.returncode == 2
     assert refused.stderr.splitlines()[-1].startswith(
-        "error: --share 0/3: mpiexec started process 0 of 2"
+        "error: share 0/3: mpiexec started process 0 of 2"
     )
     assert not (tmp_path / "no").exists()

@@ -259,7 +259,7 @@ def test_only_colorize_takes_addresses(paint, photo_folder, tmp_path, monkeypatc
     for attempt in tries:
         with pytest.raises(InputError, match=r"^memory://in: an address: cic colorize alone"):
             attempt()
-    with pytest.raises(SettingError, match=r"^memory://in: an address: -o says where"):
+    with pytest.raises(SettingError, match=r"^memory://in: an address: name an output"):
         jobs.find([there], None)
     assert not list(tmp_path.glob("memory*"))
 

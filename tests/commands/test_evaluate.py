@@ -300,7 +300,7 @@ def test_photos_of_no_class_of_imagenet_are_in_no_accuracy(photo_folder, tmp_pat
         (("--names", "truth"), "two rows are called truth"),
         (("--weights", "nowhere.safetensors"), "nowhere.safetensors"),
         (("--crop", 5000), "no photo in there that can be read"),
-        (("--save_path", "PHOTOS/n01"), "choose another --save_path"),
+        (("--save_path", "PHOTOS/n01"), "choose another folder"),
         (("--classifier", "BUNDLED"), "is no classifier"),
     ],
 )

@@ -596,4 +596,4 @@ def test_photos_in_the_output_are_refused(run, archive, tmp_path):
     for place, output in (("photos", "."), ("photos", "photos"), ("photos", "photos/n01/out")):
         done = run("--image_dir", place, "--output", output)
         assert done.returncode == 1
-        assert "choose another --output" in done.stderr
+        assert "choose another output" in done.stderr

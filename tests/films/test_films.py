@@ -332,7 +332,7 @@ def test_too_many_pixels_are_refused_by_the_flags_name(frames, tmp_path):
     source = films.write(tmp_path / "a.mp4", frames)
     images.limit_pixels(22500)
     try:
-        assert "3,072 pixels; one may have 3,000 here: --max_pixels 23040 allows them" in error_of(
+        assert "3,072 pixels; one may have 3,000 here: max_pixels 23040 allows them" in error_of(
             source, tmp_path / "b.mp4"
         )
         images.limit_pixels(23040)
@@ -451,12 +451,12 @@ def test_an_interlaced_film_stays_so_and_a_line_recommends(
     for target in (tmp_path / "b.mp4", tmp_path / "b.mkv", tmp_path / "b.mov"):
         assert rewrite.rewrite(str(source), str(target), keep) == 12
         assert films.fields_of(target) == {(True, fields)}
-        assert f"{str(source)!r}: interlaced, and kept so; --deinterlace" in capsys.readouterr().out
+        assert f"{str(source)!r}: interlaced, and kept so; deinterlace" in capsys.readouterr().out
     new = films.read(tmp_path / "b.mp4")
     assert films.combing(new.frames[5]) > 0.9 * films.combing(woven[5])
     assert np.abs(new.frames[5].astype(int) - woven[5]).mean() < 7
     rewrite.rewrite(str(source), str(tmp_path / "b.webm"), keep)
-    assert "which the result cannot say: --deinterlace" in capsys.readouterr().out
+    assert "which the result cannot say: deinterlace" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("fields", ["tff", "bff"])

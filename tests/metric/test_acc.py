@@ -274,7 +274,7 @@ def test_bad_files_are_one_line_each_and_nothing_is_written(command, folders, we
         (
             lambda f: (f / "results/n0a").mkdir(),
             [],
-            "11 class folders, but .* 10 outputs: --classes",
+            "11 class folders, but .* 10 outputs: name as classes",
         ),
         (lambda f: (f / "c").write_text("a\nb"), ["--classes", "c"], "2 classes are named, .* 10"),
         (lambda f: (f / "c").write_text("a\na"), ["--classes", "c"], "c: a name comes twice"),
@@ -323,7 +323,7 @@ def test_without_a_network_the_default_weights_are_one_line(command, folders, mo
     run = command()
     assert run.status == 1
     assert re.fullmatch(
-        r"error: https://.*397923af\.pth: not downloaded: .*--weights FILE\n", run.err
+        r"error: https://.*397923af\.pth: not downloaded: .*pass it as weights\n", run.err
     )
     assert list((folders / "cache").rglob("*.*")) == []
 
@@ -372,7 +372,7 @@ def test_folders_of_other_names_or_outputs_are_not_imagenets(tmp_path):
     photos = folders_of(tmp_path, "n01440764", "cat")
     assert [label for _, label in classifiers.labelled(tmp_path, photos, 2)] == [1, 0]  # sorted
     (tmp_path / "n01440764").rmdir()
-    with pytest.raises(ValueError, match=r"1 class folders, but .* 1000 outputs: --classes"):
+    with pytest.raises(ValueError, match=r"1 class folders, but .* 1000 outputs: name as classes"):
         classifiers.labelled(tmp_path, photos[1:], 1000)
 
 

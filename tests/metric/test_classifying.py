@@ -110,8 +110,8 @@ def refusals():
         ("train.py", ("--classes", "none.txt"), "no photo in there"),
         ("train.py", ("--option", "classes=7"), "7 outputs"),
         ("train.py", ("--val_dir", "."), "no class is called"),
-        ("train.py", ("--prior", "p.npy", "--rebalance"), "--prior, --rebalance: of no effect"),
-        ("train.py", ("--target_mean",), "--target_mean: of no effect"),
+        ("train.py", ("--prior", "p.npy", "--rebalance"), "prior, rebalance: of no effect"),
+        ("train.py", ("--target_mean",), "target_mean: of no effect"),
         ("train.py", ("--ageing", 0.5), "ageing is 0.5: "),
         ("colorize.py", ("--weights", model), "is a classifier: it does not colorize"),
         (

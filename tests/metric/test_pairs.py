@@ -76,7 +76,7 @@ def test_a_pair_is_read_and_cut_alike(tmp_path, photos):
     middle = Cut(crop=40).read_pair(pair)[0]
     assert np.array_equal(middle, photo[180:220, 280:320])
     assert Cut(100, 40).read_pair(pair)[1].shape == (40, 40, 3)
-    with pytest.raises(images.PhotoError, match=r"a\.png': 150 x 100 is smaller than --crop 101"):
+    with pytest.raises(images.PhotoError, match=r"a\.png': 150 x 100 is smaller than crop 101"):
         Cut(100, 101).read_pair(pair)
 
 

@@ -47,7 +47,7 @@ def test_gray_of_fewer_bits_reaches_white(tmp_path, gray, bits, form):
     assert np.abs(photo.deep - gray * 65535).max() <= 65535 / (2**bits - 1) / 2 + 1
     assert (photo.deep.min(), photo.deep.max()) == (0, 65535)
     [note] = photo.notes
-    assert f"end at {2**bits - 1:,}, as of {bits} bits in 16: stretched (--no-stretch" in note
+    assert f"end at {2**bits - 1:,}, as of {bits} bits in 16: stretched (no stretching" in note
     plain = images.open_photo(tmp_path / "x", stretched=False)
     assert np.array_equal(plain.deep, numbers(gray, bits))
     assert plain.notes == []
@@ -159,7 +159,7 @@ def test_the_tool_says_it_and_can_be_told_not_to(tmp_path, gray):
     for more in ([], ["--no-stretch"]):
         run = started.run(*command, *more, cwd=tmp_path)
         assert run.returncode == 0, run.stderr
-        assert ("stretched (--no-stretch leaves" in run.stdout) == (not more)
+        assert ("stretched (no stretching leaves" in run.stdout) == (not more)
         brightness.append(images.read(tmp_path / "y.tif").mean())
     assert brightness[0] > 100
     assert brightness[1] < 20

@@ -91,13 +91,13 @@ def test_a_run_from_python_goes_on_and_is_refused_as_a_command_is(photo_folder, 
     where = {"model_path": str(tmp_path / "model"), "network": "tiny", "check": False}
     begin = {**where, **SMALL, "progress": events.append}
     session.train(backend, [photo_folder], max_steps=2, **begin)
-    with pytest.raises(ValueError, match="add --continue_train"):
+    with pytest.raises(ValueError, match="set continue_train"):
         session.train(backend, [photo_folder], max_steps=3, **begin)
     figures = session.train(backend, [photo_folder], max_steps=3, continue_train=True, **begin)
     assert figures["steps"] == 3
-    with pytest.raises(ValueError, match="--momentum: of no effect"):
+    with pytest.raises(ValueError, match="momentum: of no effect"):
         session.train(backend, [photo_folder], momentum=0.5, **begin)
-    with pytest.raises(ValueError, match="add --continue_train to go on from it"):
+    with pytest.raises(ValueError, match="set continue_train to go on from it"):
         plan.plan(photo_folder, which_epoch="2")
     with pytest.raises(TypeError, match="no_such_setting"):
         plan.plan(photo_folder, no_such_setting=1)
@@ -256,7 +256,7 @@ def test_a_classifier_looks_at_pictures_and_is_looked_at(photo_folder, tmp_path,
     assert steps(events) == (5, 5)
     contents, text = found.rendered()
     assert contents.keys() == {".json", ".png", ".npz"}
-    assert "note: --imgs_dir" in text
+    assert "note: imgs_dir" in text
     photos = classification.Labelled(str(photo_folder), load_size=40)
     seen = classification.evaluate(photos, {"lite": (path, backend)}, "cpu", 0, events.append)
     assert seen.complete

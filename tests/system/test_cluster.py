@@ -167,13 +167,13 @@ def test_other_addresses_are_refused(text):
 def test_no_ray_and_no_cluster_are_one_line(monkeypatch):
     pytest.importorskip("ray", reason="it has no wheel for this Python")
     with (
-        pytest.raises(ProcessError, match=r"^--ray 127.0.0.1:9: no cluster there: .*refused"),
+        pytest.raises(ProcessError, match=r"^127.0.0.1:9: no cluster of Ray there: .*refused"),
         cluster.connected("127.0.0.1:9"),
     ):
         pass
     monkeypatch.setitem(sys.modules, "ray", None)
     with (
-        pytest.raises(MissingError, match=r"^--ray: pip install ray$"),
+        pytest.raises(MissingError, match=r"^Ray is not installed: pip install ray$"),
         cluster.connected("local"),
     ):
         pass

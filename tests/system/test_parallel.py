@@ -116,10 +116,10 @@ def test_a_killed_worker_is_an_error_that_says_what_to_try():
     """Wherever it shows: while results are awaited, or when more work is handed out."""
     for pause in (0, 0.5):
         with Pool(1, kill_yourself) as pool:
-            with pytest.raises(OSError, match="fewer --num_workers"):
+            with pytest.raises(OSError, match="fewer num_workers"):
                 for item in pool.map(range(50)):
                     time.sleep(pause * (item == 0))
-            with pytest.raises(OSError, match="fewer --num_workers"):
+            with pytest.raises(OSError, match="fewer num_workers"):
                 list(pool.map(range(2)))
 
 

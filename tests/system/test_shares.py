@@ -59,7 +59,7 @@ def test_one_of_one_is_all_and_nothing_is_said(monkeypatch, capsys):
 def test_a_flag_of_another_share_than_the_launchers_is_refused(monkeypatch, flag):
     monkeypatch.setenv("PMI_RANK", "1")
     monkeypatch.setenv("PMI_SIZE", "2")
-    with pytest.raises(SettingError, match=f"--share {flag}: mpiexec started process 1 of 2"):
+    with pytest.raises(SettingError, match=f"share {flag}: mpiexec started process 1 of 2"):
         shares.resolve(flag)
 
 

@@ -74,7 +74,7 @@ def test_each_start_of_a_run_has_a_log_that_is_shown(tmp_path):
 
 def test_without_visualdl_an_import_error_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "visualdl", None)
-    with pytest.raises(ImportError, match=r"visualdl.*pip install visualdl, or leave --board away"):
+    with pytest.raises(ImportError, match=r"visualdl.*pip install visualdl, or leave board out"):
         Board(tmp_path)
     assert not list(tmp_path.iterdir())
 

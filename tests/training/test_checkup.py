@@ -102,7 +102,7 @@ def test_what_does_not_fit_into_memory_is_not_tried(backend, photo_folder, monke
     monkeypatch.setattr(trainer, "step", None)
     found = checked(trainer, photo_folder)
     assert found["memory"].verdict == checkup.BAD
-    assert "--batch_size" in found["memory"].advice
+    assert "batch_size" in found["memory"].advice
     assert "not tried" in found["step"].measured
 
 

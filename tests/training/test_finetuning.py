@@ -359,7 +359,7 @@ def test_a_run_that_began_from_an_encoder_goes_on_with_the_same_or_none_named(
         run.checkpoints.resume(run.trainer)
         assert run.checkpoints.meta["encoder"] == "first"
     run.checkpoints.meta["encoder"] = "others"
-    with pytest.raises(loop.TrainingError, match="began from --encoder first"):
+    with pytest.raises(loop.TrainingError, match="began from encoder first"):
         run.checkpoints.resume(run.trainer)
 
 

@@ -379,14 +379,14 @@ def test_photos_none_of_which_can_be_read_are_an_error(backend, tmp_path):
 @pytest.mark.parametrize("log_step", [1, 100])
 def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(run, monkeypatch, log_step):
     monkeypatch.setattr(run.trainer, "step", lambda *_: (np.float64("nan"), 1, False))
-    with pytest.raises(loop.TrainingError, match="--lr"):
+    with pytest.raises(loop.TrainingError, match="lower lr"):
         run.train(9, log_step=log_step)
     assert os.listdir(run.checkpoints.folder) == ["log.jsonl"]
 
 
 def test_a_finished_run_says_so(run):
     run.train(2)
-    with pytest.raises(loop.TrainingError, match="--num_epochs"):
+    with pytest.raises(loop.TrainingError, match="num_epochs"):
         run.train(2, start=2)
 
 
@@ -413,7 +413,7 @@ def test_a_run_that_began_from_weights_goes_on_with_the_same_or_none_named(run):
         run.checkpoints.resume(run.trainer)
         assert run.checkpoints.meta["weights"] == "first"
     run.checkpoints.meta["weights"] = "others"
-    with pytest.raises(loop.TrainingError, match="began from --weights first"):
+    with pytest.raises(loop.TrainingError, match="began from weights first"):
         run.checkpoints.resume(run.trainer)
 
 
@@ -522,7 +522,7 @@ def test_a_stop_while_evaluating_ends_it_and_keeps_the_epoch(
     assert not os.path.exists(run.checkpoints.path(runs.BEST))
     shown = capsys.readouterr().err
     assert "stopped after step 3" in shown
-    assert ("--continue_train" in shown) == (steps == 6)
+    assert ("continue_train" in shown) == (steps == 6)
 
 
 def test_a_signal_to_another_process_is_what_all_end_with(run, monkeypatch):
@@ -545,14 +545,14 @@ def test_auto_begins_goes_on_and_is_content_with_what_is_done(
         return session.train(backend, photo_folder, progress=None, **more)
 
     assert train(2, continue_train="auto")["steps"] == 2
-    with pytest.raises(InputError, match="holds a run: add --continue_train"):
+    with pytest.raises(InputError, match="holds a run: set continue_train"):
         train(3)
     assert train(3, continue_train="auto")["loss"] > 0
     assert "steps 2 to 3" in capsys.readouterr().err
     figures = train(3, continue_train="auto")
     assert (figures["steps"], figures["loss"]) == (3, None)
     assert "all 3 steps are made: nothing is left to do" in capsys.readouterr().err
-    with pytest.raises(TrainingError, match="raise --num_epochs"):
+    with pytest.raises(TrainingError, match="raise num_epochs"):
         train(3, continue_train=True)
 
 
@@ -583,7 +583,7 @@ def test_want_of_memory_is_one_line_that_says_what_takes_less(
 def test_a_continue_train_that_says_two_things_is_refused():
     with pytest.raises(SettingError, match="auto goes on from the latest: leave one away"):
         plan.plan("photos", continue_train="auto", which_epoch="2")
-    with pytest.raises(SettingError, match="--continue_train always: it is auto, or nothing"):
+    with pytest.raises(SettingError, match="continue_train always: it is auto, on or off"):
         plan.plan("photos", continue_train="always")
 
 

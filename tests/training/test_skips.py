@@ -123,7 +123,7 @@ def test_a_checkpoint_of_a_skipped_step_is_sound_and_the_run_goes_on_to_the_same
 
 def test_too_many_skips_in_a_row_end_the_run_in_one_line(backend, photo_folder, tmp_path, capsys):
     run = Run(backend, photo_folder, tmp_path, lambda call: call > 3)
-    with pytest.raises(TrainingError, match=f"{LIMIT} steps in a row up to step 13 .* lower --lr"):
+    with pytest.raises(TrainingError, match=f"{LIMIT} steps in a row up to step 13 .* lower lr"):
         run.train(100)
     assert capsys.readouterr().err.count("is skipped") == 1
     state, meta = reading.load(runs.checkpoint_path(tmp_path))

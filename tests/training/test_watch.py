@@ -139,7 +139,7 @@ def test_a_loss_that_stays_above_that_of_a_constant_is_said_late_and_once(batch)
 def test_a_loss_far_above_is_said_early(batch):
     said = watched(batch, truth(batch), 2.0, PATIENCE["above"])
     assert len(said) == 1
-    assert "--lr" in said[0]
+    assert "a lower lr" in said[0]
 
 
 def test_photos_that_are_all_gray_are_said(batch):

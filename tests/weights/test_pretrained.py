@@ -90,7 +90,7 @@ def test_what_goes_wrong_is_one_line_and_no_file(server, tmp_path, kind, digits,
         fetch(url, tmp_path)
     message = str(caught.value)
     assert message.startswith(url)
-    assert "--weights" in message
+    assert "pass it as weights" in message
     assert "\n" not in message
     assert os.listdir(tmp_path) == []
 
@@ -100,16 +100,16 @@ def test_no_network_is_one_line(monkeypatch, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))  # a port that nobody listens at
         url = f"http://127.0.0.1:{free.getsockname()[1]}/x-{DIGITS}.pth"
-    with pytest.raises(DownloadError, match=r"refused.*--weights FILE"):
+    with pytest.raises(DownloadError, match=r"refused.*pass it as weights"):
         fetch(url, tmp_path)
-    with pytest.raises(DownloadError, match=r"nowhere\.invalid.*--weights FILE"):
+    with pytest.raises(DownloadError, match=r"nowhere\.invalid.*pass it as weights"):
         fetch(f"http://nowhere.invalid/x-{DIGITS}.pth", tmp_path)
     assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_is_one_line(server, tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DownloadError, match=r"file.*--weights FILE"):
+    with pytest.raises(DownloadError, match=r"file.*pass it as weights"):
         fetch(f"{server.address}/whole/x-{DIGITS}.pth", tmp_path / "file" / "cache")
 
 

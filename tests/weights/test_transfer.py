@@ -165,14 +165,14 @@ def test_a_run_begins_from_an_encoder_says_so_and_goes_on(train, backend, tmp_pa
     figures = train(*where, *settings, "--continue_train", "--max_steps", 3)
     meta = checkpoint.load_meta(figures["checkpoint"])
     assert (meta["step"], meta["encoder"]) == (3, str(path))
-    with pytest.raises(ValueError, match="its run began from --encoder"):
+    with pytest.raises(ValueError, match="its run began from encoder"):
         train(*where, *settings, "--continue_train", "--encoder", "x", "--max_steps", 4)
 
 
 @pytest.mark.parametrize(
     "flags, network, message",
     [
-        (("--encoder", "a", "--weights", "b"), "tiny", "--encoder: --weights"),
+        (("--encoder", "a", "--weights", "b"), "tiny", "encoder: weights"),
         (("--encoder", "a"), "cic", "--encoder a: cic.* has no encoder"),
         (("--encoder", "nowhere", "--init", "plain"), "tiny", "nowhere: there is no such file"),
         (("--freeze", 9, "--init", "plain"), "tiny", "freeze is 9"),

@@ -19,7 +19,7 @@ FROM_TORCHSCRIPT = (
 )
 EXPORT = f"a network exported for inference: get the weights that it was made from; {READ}"
 _UNPACK = "unpack it first, and give the file of weights in it"
-_PICTURE = "a picture: photos are given without --weights"
+_PICTURE = "a picture: photos are not given as weights"
 _PROTOTXT = "a description of a Caffe network, without weights: get the .caffemodel beside it"
 _REFUSAL = "as of a server that refuses a download: log in there, or check the address"
 _KERAS = f"as of Keras: load its weights in its own program, and save a .safetensors; {READ}"
