@@ -163,8 +163,7 @@ def evaluate(
     names = None
     for row, (weights, backend) in rows.items():
         network, state, meta = reading.load_weights(weights)
-        settings = meta, labelled.classes, labelled.load_size
-        photos = dataset(labelled.image_dir, network, *settings)
+        photos = dataset(labelled.image_dir, network, meta, labelled.classes, labelled.load_size)
         if names not in (None, photos.classes):
             raise InputError(f"{weights}: of other classes than the weights before: measure apart")
         names = photos.classes

@@ -83,8 +83,7 @@ class Study:
     share: Share = WHOLE
 
     def __post_init__(self) -> None:
-        least = {"most": 1, "seed": 0, "gallery": 0, "comparison": 0, "alternatives": 1}
-        check_whole(self, **least, num_workers=0)
+        check_whole(self, most=1, seed=0, gallery=0, comparison=0, alternatives=1, num_workers=0)
         if (self.alternatives > 1 or self.uncertainty) and not (self.gallery or self.comparison):
             raise SettingError("alternatives, uncertainty: they show in a gallery or a comparison")
         whole = [name for name in ("temperatures", "gallery", "comparison") if getattr(self, name)]
@@ -208,8 +207,7 @@ def _card(
     device: str,
 ) -> dict[str, Json]:
     """The protocol card, a JSON object."""
-    how = study.cut, study.seed, study.strict, study.prior
-    card = protocol.card(count, *how, *frameworks)
+    card = protocol.card(count, study.cut, study.seed, study.strict, study.prior, *frameworks)
     rows = {
         name: {
             "weights": os.path.basename(one.weights),
@@ -342,8 +340,9 @@ def evaluate(
     grid = tuple(study.temperatures)
     how = evaluation.Protocol(shares, study.strict, study.cut, grid, sides, study.seed)
     before = list(map(contents.state, paths))
-    measured = how, study.num_workers, recognisers.classifiers, progress
-    rows, notes = evaluation.measure(paths, colorizers, *measured, lenders)
+    rows, notes = evaluation.measure(
+        paths, colorizers, how, study.num_workers, recognisers.classifiers, progress, lenders
+    )
     ledger.name_from(rows, study.image_dir)
     card = _card(study, len(names), colorizers, frameworks, device)
     card |= {"classifiers": dict(recognisers.facts), "skipped": problems}
@@ -355,8 +354,8 @@ def evaluate(
     kept = still_there(paths, before, progress)
     if kept:
         first = rows[next(iter(colorizers))].total.errors
-        pictured = [names[i] for i in kept], [first[i] for i in kept]
-        written |= _draw_pictures(study, colorizers, *pictured, found, written, card)
+        mine, errors = [names[i] for i in kept], [first[i] for i in kept]
+        written |= _draw_pictures(study, colorizers, mine, errors, found, written, card)
     lines = [*measuring.note_lines(notes, len(names)), *_class_lines(study, names, recognisers)]
     complete = not problems and len(kept) == len(names)
     return Evaluated(written, text, found.heaviest, lines, complete)

@@ -137,8 +137,10 @@ def measure_folders(
     found = pairs.find(folders.imgs_dir, folders.results_dir, left_out)
     for line in left_out.lines():
         tell(line, progress)
-    how = (shares, folders.strict), folders.cut, folders.seed, folders.num_workers
-    ledgers, notes = measure(found, METRICS[key], *how, progress)
+    options, cut = (shares, folders.strict), folders.cut
+    ledgers, notes = measure(
+        found, METRICS[key], options, cut, folders.seed, folders.num_workers, progress
+    )
     name_from(ledgers, folders.imgs_dir)
     card = protocol.card(len(found), folders.cut, folders.seed, folders.strict, folders.prior)
     card |= {name: len(noted) for name, noted in notes.items()}

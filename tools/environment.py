@@ -35,13 +35,14 @@ MENDS = (
     ),
     (
         (
-            *("Failed to establish", "NameResolutionError", "NewConnectionError", "ProxyError"),
-            *(
-                "ConnectTimeout",
-                "ReadTimeout",
-                "Network is unreachable",
-                "Temporary failure in name",
-            ),
+            "Failed to establish",
+            "NameResolutionError",
+            "NewConnectionError",
+            "ProxyError",
+            "ConnectTimeout",
+            "ReadTimeout",
+            "Network is unreachable",
+            "Temporary failure in name",
         ),
         "the network cannot be reached: go online, or name your proxy: "
         "HTTPS_PROXY=http://host:port make demo",

@@ -46,8 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     packages.need(*packages.MEASURE)
     stem = os.path.join(args.save_path, "acc")
     files.check(f"{stem}.json")
-    places = args.results_dir, args.imgs_dir, args.classes
-    recognition = Recognition(*places, args.batch_size, args.seed, args.num_workers)
+    recognition = Recognition(
+        args.results_dir, args.imgs_dir, args.classes, args.batch_size, args.seed, args.num_workers
+    )
     found = recognition.open(args.weights).measure(backends.get(args.backend), args.device)
     for message in found.failures:
         print(f"error: {message}", file=sys.stderr)

@@ -44,10 +44,11 @@ from cic.system.pipes import STANDARD
 from metric.figures.flicker import FilmFigures
 
 FORMATS = ("png", "jpg", "tif", "webp", "bmp")  # of standard output
-NOT_PIPED = (  # flags that mean several files or pictures
-    *("alternatives", "uncertainty", "all_pages", "smoothing", "deinterlace", "skip_existing"),
-    *("manifest", "share", "ray", "reference"),
-)
+# Flags that mean several files or pictures.
+NOT_PIPED = (
+    "alternatives", "uncertainty", "all_pages", "smoothing", "deinterlace", "skip_existing",
+    "manifest", "share", "ray", "reference",
+)  # fmt: skip
 # Flags that mean one photo, one machine, or any number of results of a photo.
 NOT_ON_RAY = ("share", "hints", "all_pages", "smoothing", "deinterlace", "reference")
 

@@ -58,8 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     paths = [os.path.join(args.save_path, name) for name in FILES]
     measuring.refuse_outputs(paths, [args.image_dir])
     colorizer = backends.colorizer(args.weights, args.backend, args.device, sizes=args.size)
-    grid = args.temperatures, args.unweights, args.saturations
-    sweep = Sweep(args.image_dir, *grid, args.prior, args.max_samples)
+    sweep = Sweep(
+        args.image_dir,
+        args.temperatures,
+        args.unweights,
+        args.saturations,
+        args.prior,
+        args.max_samples,
+    )
     found = choosing.measure(sweep, colorizer)
     contents = choosing.rendered(found)
     record.write(dict(zip(paths, contents)))

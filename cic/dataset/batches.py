@@ -312,9 +312,9 @@ class Order:
         that comes twice in an epoch is seen anew.
         """
         epoch, number = divmod(step, self.steps_per_epoch)
-        arguments = self.photos, self.seed, epoch, self.shuffle, self.groups, self.balance
         mine = slice(number * self.batch_size, (number + 1) * self.batch_size)
-        return tuple(array[mine][self.rank :: self.world] for array in _epoch(*arguments))
+        drawn = _epoch(self.photos, self.seed, epoch, self.shuffle, self.groups, self.balance)
+        return tuple(array[mine][self.rank :: self.world] for array in drawn)
 
     def odds(self) -> Doubles | None:
         """Share of each photo in the draws, (N,) summing to 1; None if they are equal."""

@@ -109,13 +109,13 @@ _BOUND: dict[type[layers.Layer], Callable[..., Any]] = {
     layers.Sigmoid: lambda layer, bound: np.minimum(bound, 1),
     layers.Upsample: partial(_same, factor=_BICUBIC),
     layers.Flatten: lambda layer, bound: np.full(1, bound.max()),
-    **dict.fromkeys(
-        (
-            *(layers.ReLU, layers.LeakyReLU, layers.Dropout, layers.MaxPool, layers.AveragePool),
-            *(layers.GlobalAverage, layers.GlobalContext),
-        ),
-        _same,
-    ),
+    layers.ReLU: _same,
+    layers.LeakyReLU: _same,
+    layers.Dropout: _same,
+    layers.MaxPool: _same,
+    layers.AveragePool: _same,
+    layers.GlobalAverage: _same,
+    layers.GlobalContext: _same,
 }
 _COMBINE: dict[type[layers.Layer], Callable[[Array, Array], Array]] = {
     layers.Sum: np.add,

@@ -20,10 +20,9 @@ AVIF = {b"avif", b"avis"}
 
 # Films: Matroska, MPEG, Flash, ASF, Real, MXF (SMPTE ST 377-1, 6.5), NUT. QuickTime has boxes.
 _FILMS = (
-    *(b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"FLV\1", b"0&\xb2u\x8ef\xcf\x11", b".RMF"),
-    b"\x06\x0e+4\2\5\1\1\r\1\2\1\1\2",
-    b"nut/multimedia container\0",
-)
+    b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"FLV\1", b"0&\xb2u\x8ef\xcf\x11", b".RMF",
+    b"\x06\x0e+4\2\5\1\1\r\1\2\1\1\2", b"nut/multimedia container\0",
+)  # fmt: skip
 _BOXES = {b"ftyp", b"moov", b"mdat", b"wide"}
 _NO_FILMS = {b"crx ", b"M4A ", b"M4B ", *HEIC, *AVIF}
 

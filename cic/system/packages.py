@@ -7,10 +7,11 @@ from cic.system.errors import MissingError
 
 MEASURE = ("matplotlib", "skimage")  # the modules of the extra [measure]
 _PIP = {"skimage": "scikit-image"}  # what pip installs, where it is called otherwise
-_TOLD = (  # packages whose versions decide what comes out
-    *("numpy", "pillow", "torch", "paddlepaddle", "paddlepaddle-gpu"),
-    *("onnxruntime", "onnxruntime-gpu", "av"),
-)
+# Packages whose versions decide what comes out.
+_TOLD = (
+    "numpy", "pillow", "torch", "paddlepaddle", "paddlepaddle-gpu", "onnxruntime",
+    "onnxruntime-gpu", "av",
+)  # fmt: skip
 
 
 def need(*modules: str) -> None:

@@ -23,9 +23,9 @@ _USER, _NICE, _SYSTEM, _IDLE, _IOWAIT = range(5)  # columns of /proc/stat, in ti
 _VARIABLE = "OMP_NUM_THREADS"
 # Processes of one launch on this machine share its cores.
 _BESIDE = (
-    *("LOCAL_WORLD_SIZE", "PADDLE_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"),
-    *("MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE"),
-)
+    "LOCAL_WORLD_SIZE", "PADDLE_LOCAL_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS",
+    "SLURM_NTASKS_PER_NODE",
+)  # fmt: skip
 
 _asked: int | None = None  # by --threads
 _given = os.environ.get(_VARIABLE, "")  # before a framework sets it

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from cic.system.errors import Error
@@ -41,44 +42,42 @@ def _nobody(event: Event) -> None:
     """Take an event, and leave it."""
 
 
-class Log:
-    """One JSON object a line in `path` every `every` steps, and steps, lines and figures told.
+@dataclass(frozen=True)
+class LogSettings:
+    """Where a run's figures go: one JSON object a line in `path` every `every` steps.
 
-    They are told to `progress`, see `cic.system.progress`, by default a bar. Without a path, as in
-    all processes but the first, nothing is told or written. The figures go to `board`, a
-    board.Board, as well.
+    Steps, lines and figures are told to `progress`, see `cic.system.progress`, by default a bar.
+    Without a path, as in all processes but the first, nothing is told or written. The figures go to
+    `board`, a board.Board, as well.
     """
 
-    def __init__(
-        self,
-        path: str | None = None,
-        every: int = 10,
-        board: Board | None = None,
-        progress: Callback | None = None,
-    ) -> None:
-        self.path, self.every, self.board = path, every, board
-        self.progress = _nobody if path is None else progress
-        self.file: io.FileIO = None  # type: ignore[assignment]
-        self.told: Told = None  # type: ignore[assignment]  # while it is open
-        self._begin(0)
+    path: str | None = None
+    every: int = 10
+    board: Board | None = None
+    progress: Callback | None = None
 
-    def _begin(self, steps: int) -> None:
-        self.total, self.started, self.waited = steps, time.perf_counter(), 0.0
-        self.stepped = self.started  # when the first step ended
+    @contextmanager
+    def opened(self, start: int, steps: int) -> Iterator["Log"]:
+        """Open the Log of the steps from `start` to `steps`."""
+        progress = _nobody if self.path is None else self.progress
+        bar = told(
+            progress, total=steps, start=start, unit="step", stream=sys.stderr, dynamic_ncols=True
+        )
+        with _open_log(self.path or os.devnull) as file, bar as shown:
+            yield Log(self, file, shown, steps)
+
+
+class Log:
+    """The figures of the steps of a run, written to the open `file` and told to `shown`."""
+
+    def __init__(self, settings: LogSettings, file: io.FileIO, shown: Told, steps: int) -> None:
+        self.path, self.every, self.board = settings.path, settings.every, settings.board
+        self.file, self.told, self.total = file, shown, steps
+        self.started = self.stepped = time.perf_counter()  # `stepped`: when the first step ended
+        self.waited = 0.0
         self.losses: deque[float] = deque(maxlen=RECENT)
         self.images = self.steps = self.skipped = 0
         self.reported: set[str] = set()
-
-    @contextmanager
-    def opened(self, start: int, steps: int) -> Iterator[None]:
-        """A context in which the steps from `start` to `steps` are noted."""
-        self._begin(steps)
-        bar = {"unit": "step", "stream": sys.stderr, "dynamic_ncols": True}
-        with (
-            _open_log(self.path or os.devnull) as self.file,
-            told(self.progress, total=steps, start=start, **bar) as self.told,  # type: ignore[arg-type]
-        ):
-            yield
 
     @property
     def loss(self) -> float | None:

@@ -18,7 +18,7 @@ from cic.photos.images import PhotoError
 from cic.system import interrupts
 from cic.system.invocation import named
 from cic.training import ranks, watch
-from cic.training.log import Log, TrainingError
+from cic.training.log import Log, LogSettings, TrainingError
 from cic.training.losses import class_entropy
 from cic.training.preview import Preview
 from cic.training.recipes import Recipe, learning_rate
@@ -173,7 +173,7 @@ class Records:
     """
 
     checkpoints: Checkpoints
-    log: Log
+    log: LogSettings
     save_latest: int | None = None
     preview: Preview | None = None
 
@@ -219,11 +219,12 @@ def train(
         raise TrainingError(
             f"{start} of {steps} steps are made: for more, raise num_epochs or max_steps"
         )
-    checkpoints, log = records.checkpoints, records.log
+    checkpoints = records.checkpoints
     epoch_steps, first, unread = loader.order.steps_per_epoch, loader.order.rank == 0, 0
     guard = _guard(loader.dataset, checkpoints.recipe)
     figures: dict[str, Any] = {}
-    with log.opened(start, steps), interrupts.noted() as signals, checkpoints.written():
+    opened = records.log.opened(start, steps)
+    with opened as log, interrupts.noted() as signals, checkpoints.written():
         for step, batch in enumerate(log.timed(loader.batches(start, steps)), start):
             log.failures(batch.failures)
             lr = learning_rate(checkpoints.recipe, step, steps, epoch_steps)
@@ -246,13 +247,13 @@ def train(
                 continue
             log.check(step)
             if epoch_ends or done == steps:
-                figures, stops = _end_epoch(trainer, records, validation, done, stops, signals)
+                figures, stops = _end_epoch(trainer, records, log, validation, done, stops, signals)
             if first:
                 epoch = done // epoch_steps if epoch_ends else None
                 checkpoints.save(trainer, epoch, step=done, **figures)
             if stops:
-                _stop(trainer, records, done, done == steps, signals)
-        return figures | _totals(trainer, records, steps)
+                _stop(trainer, records, log, done, done == steps, signals)
+        return figures | _totals(trainer, checkpoints, log, steps)
 
 
 def _guard(dataset: PhotoDataset, recipe: Recipe) -> watch.Watch | None:
@@ -265,13 +266,14 @@ def _guard(dataset: PhotoDataset, recipe: Recipe) -> watch.Watch | None:
 def _end_epoch(
     trainer: Trainer,
     records: Records,
+    log: Log,
     validation: Loader | None,
     done: int,
     stops: bool,
     signals: Sequence[int],
 ) -> tuple[dict[str, Any], bool]:
     """(figures of the epoch that ends after step `done`, whether the run stops)."""
-    log, figures = records.log, {}
+    figures: dict[str, Any] = {}
     if validation and not stops:
         figures = _validate(trainer, validation, records.checkpoints, log, done, signals)
         stops = not figures
@@ -281,18 +283,22 @@ def _end_epoch(
 
 
 def _stop(
-    trainer: Trainer, records: Records, done: int, is_last: bool, signals: Sequence[int]
+    trainer: Trainer,
+    records: Records,
+    log: Log,
+    done: int,
+    is_last: bool,
+    signals: Sequence[int],
 ) -> NoReturn:
     """Say where the run stands, and raise what a signal asks for."""
     records.checkpoints.wait()
     rest = "" if is_last else ": the same with continue_train goes on"
-    records.log.say(f"stopped after step {done}, saved in {records.checkpoints.path()}{rest}")
+    log.say(f"stopped after step {done}, saved in {records.checkpoints.path()}{rest}")
     interrupts.stop(_reason(trainer, signals))
 
 
-def _totals(trainer: Trainer, records: Records, steps: int) -> dict[str, Any]:
+def _totals(trainer: Trainer, checkpoints: Checkpoints, log: Log, steps: int) -> dict[str, Any]:
     """Figures of the whole run."""
-    log = records.log
     skipped = int(*trainer.total(log.skipped))
     if skipped > log.skipped:
         log.say(f"skipped: photos that other processes could not read, {skipped - log.skipped:,}")
@@ -303,5 +309,5 @@ def _totals(trainer: Trainer, records: Records, steps: int) -> dict[str, Any]:
         "waiting": round(log.waiting, 4),
         "skipped": skipped,
         "skipped_steps": trainer.skips.total,
-        "checkpoint": records.checkpoints.path(),
+        "checkpoint": checkpoints.path(),
     }

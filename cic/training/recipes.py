@@ -189,8 +189,7 @@ def _classifiers() -> Iterator[Recipe]:
             end = "" if variant == "plain" else f"-{variant}"
             name = f"vgg16-{space.lower()}{end}"
             record = _RECORDS.get(name, "")
-            options = {"space": space, "variant": variant}
-            yield _classifier(name, "special_vgg16", record=record, **options)  # type: ignore[arg-type]
+            yield _classifier(name, "special_vgg16", record=record, space=space, variant=variant)
     for space in ("Gray", "RGB"):
         for depth in DEPTHS:
             for norm in NORMS:

@@ -32,7 +32,7 @@ from cic.system.progress import Callback, tell
 from cic.system.typing import Json
 from cic.training import checkup, loop, runs
 from cic.training.board import Board
-from cic.training.log import Log
+from cic.training.log import LogSettings
 from cic.training.losses import NEEDS
 from cic.training.plan import RunPlan, plan, refuse_idle
 from cic.training.preview import Preview, choose
@@ -235,8 +235,8 @@ class Session:
         size, place = self.plan.recipe.batch_size, (backend.rank(), backend.world_size())
         if held_out:
             return Order(len(self.held_out), size, 0, False, *place)  # type: ignore[arg-type]
-        groups = self.dataset.photos.groups, self.plan.recipe.balance
-        return Order(len(self.dataset), size, self.plan.seed, True, *place, *groups)
+        groups, balance = self.dataset.photos.groups, self.plan.recipe.balance
+        return Order(len(self.dataset), size, self.plan.seed, True, *place, groups, balance)
 
     def _lock(self, stack: ExitStack) -> None:
         """Let no other run write into the folders of this one, as long as `stack` lasts."""
@@ -358,8 +358,9 @@ class Session:
     def _examine(self, loader: Loader, trainer: Trainer, step: int, steps: int) -> list[Remark]:
         """Findings of the checkup, told by the first process: all of them, or the worrying ones."""
         recipe, whole = self.plan.recipe, bool(self.plan.check)
-        how = self.shares, steps, step, not whole, self.held_out
-        found = checkup.checkup(trainer, recipe, loader, *how)
+        found = checkup.checkup(
+            trainer, recipe, loader, self.shares, steps, step, not whole, self.held_out
+        )
         shown = found if whole else checkup.worrying(found)
         if shown and loader.order.rank == 0:
             self._say(checkup.table(shown))
@@ -377,5 +378,5 @@ class Session:
                 settings = Settings(target_mean=plan.recipe.target_mean)
                 preview = Preview(self.dataset.network, photos, self.shares, settings)
         path = os.path.join(plan.log_path or plan.model_path, "log.jsonl")
-        log = Log(path if first else None, plan.loss_step, board, self.progress)
+        log = LogSettings(path if first else None, plan.loss_step, board, self.progress)
         return loop.Records(checkpoints, log, plan.save_latest, preview)

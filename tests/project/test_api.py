@@ -17,7 +17,7 @@ from cic.dataset.invalid import Search
 from cic.dataset.preparation import Preparation
 from cic.networks.initialize import initialize
 from cic.photos import images, sources
-from cic.training import curves, plan, session
+from cic.training import curves, log, plan, session
 from cic.weights import checkpoint, formats, porting, reading
 from cic.weights.formats import verify
 from cic.weights.porting import Port
@@ -127,7 +127,7 @@ def test_the_preview_of_a_run_has_the_grid_of_its_targets(
     monkeypatch.setattr(session, "Preview", lambda *given: shown.append(given[-1]))
     more = {"network": "tiny", "max_steps": 1, "target_mean": target_mean, "check": False, **SMALL}
     where = {"model_path": tmp_path / "model", "board": tmp_path / "board"}
-    monkeypatch.setattr(session.Log, "write", lambda *_, **__: None)
+    monkeypatch.setattr(log.Log, "write", lambda *_, **__: None)
     session.train(backends.get("torch"), photo_folder, progress=list, **where, **more)
     assert [settings.target_mean for settings in shown] == [target_mean]
 

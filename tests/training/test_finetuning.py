@@ -14,7 +14,7 @@ from cic.dataset.loader import Loader
 from cic.networks import encoder
 from cic.networks.initialize import initialize
 from cic.training import checkup, loop, recipes, runs
-from cic.training.log import Log
+from cic.training.log import LogSettings
 from cic.weights import averaging, checkpoint, formats, reading
 from cic.weights.averaging import PREFIX
 from helpers import tiny
@@ -228,7 +228,7 @@ class Run:
         self.path = self.checkpoints.path()
 
     def train(self, steps, start=0, validation=None):
-        log = Log(f"{self.checkpoints.folder}/log.jsonl", 1)
+        log = LogSettings(f"{self.checkpoints.folder}/log.jsonl", 1)
         records = loop.Records(self.checkpoints, log)
         return loop.train(self.trainer, self.loader, steps, records, start, validation)
 

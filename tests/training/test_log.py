@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from cic.training.log import Log
+from cic.training.log import LogSettings
 
 
 def late(*seconds):
@@ -15,8 +15,8 @@ def late(*seconds):
 
 
 def waiting(path, *seconds):
-    log = Log(str(path / "log.jsonl"), 100, progress=lambda event: None)
-    with log.opened(0, len(seconds)):
+    settings = LogSettings(str(path / "log.jsonl"), 100, progress=lambda event: None)
+    with settings.opened(0, len(seconds)) as log:
         for step, _ in enumerate(log.timed(late(*seconds))):
             time.sleep(0.05)
             log.step(step, 1.0, 1, 1e-3)

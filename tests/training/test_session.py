@@ -26,7 +26,7 @@ from cic.photos import images
 from cic.system import files
 from cic.system.errors import InputError, SettingError, is_expected
 from cic.training import loop, plan, recipes, runs, session
-from cic.training.log import Log, TrainingError
+from cic.training.log import LogSettings, TrainingError
 from cic.weights import checkpoint, reading
 from helpers import ROOT
 
@@ -52,7 +52,7 @@ class Run:
         self.log_path = os.path.join(model_path, "log.jsonl")
 
     def train(self, steps, log_step=10, **options):
-        log = Log(self.log_path, log_step)
+        log = LogSettings(self.log_path, log_step)
         kept = {name: options.pop(name) for name in ("save_latest", "preview") if name in options}
         records = loop.Records(self.checkpoints, log, **kept)
         return loop.train(self.trainer, self.loader, steps, records, **options)
@@ -302,9 +302,9 @@ def test_weights_that_are_no_numbers_are_not_written_over_sound_ones(run):
 
 
 def test_a_full_disk_names_the_log():
-    log = Log("/dev/full", 1)
+    settings = LogSettings("/dev/full", 1)
     full = pytest.raises(OSError, match="No space left on device: '/dev/full'")
-    with full, log.opened(0, 1):
+    with full, settings.opened(0, 1) as log:
         log.write(step=1)
 
 

@@ -15,7 +15,7 @@ from cic.dataset.batches import Order, PhotoDataset
 from cic.dataset.loader import Loader
 from cic.networks.initialize import initialize
 from cic.training import loop, recipes, runs
-from cic.training.log import Log, TrainingError
+from cic.training.log import LogSettings, TrainingError
 from cic.training.skips import LIMIT, Skips
 from cic.weights import reading
 from helpers import tiny
@@ -60,7 +60,7 @@ class Run:
         self.checkpoints = runs.Checkpoints(folder, TINY, self.recipe)
 
     def train(self, steps, start=0, save_latest=1):
-        log = Log(str(Path(self.checkpoints.folder, "log.jsonl")), 1)
+        log = LogSettings(str(Path(self.checkpoints.folder, "log.jsonl")), 1)
         records = loop.Records(self.checkpoints, log, save_latest)
         return loop.train(self.trainer, self.loader, steps, records, start)
 

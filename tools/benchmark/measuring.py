@@ -12,9 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 PACKAGES = (
-    *("numpy", "scikit-image", "scikit-learn", "pillow"),
-    *("torch", "paddlepaddle", "onnxruntime"),
-)
+    "numpy", "scikit-image", "scikit-learn", "pillow", "torch", "paddlepaddle", "onnxruntime",
+)  # fmt: skip
 
 
 class Row(NamedTuple):

@@ -20,9 +20,9 @@ OTHER_FRAMEWORK = 1e-9  # of the weights after a run that went on under it, rela
 SAVED = 5  # seconds from a signal to the end of the process
 # Terabytes, the first layer's output alone 275 GB. Weights scaled to the data take as much here.
 TOO_LARGE = (
-    *("--load_size", "8192", "--crop_size", "8192", "--batch_size", "8", "--max_steps", "1"),
-    *("--precision", "float64", "--init", "plain"),
-)
+    "--load_size", "8192", "--crop_size", "8192", "--batch_size", "8", "--max_steps", "1",
+    "--precision", "float64", "--init", "plain",
+)  # fmt: skip
 
 
 def resume(setting):
@@ -102,11 +102,11 @@ def _has_logged(folder):
 def _command(setting, folder, *more):
     small = [f"--option={name}={value}" for name, value in setting.options.items()]
     return [
-        *(sys.executable, TRAIN, "--image_dir", PHOTOS, "--model_path", folder, "--no-check"),
-        *("--backend", setting.backend.NAME, "--device", setting.device, "--num_workers", "0"),
-        *("--crop_size", str(setting.crop), "--batch_size", "8", "--loss_step", "1"),
-        *("--num_epochs", "100000", *small, *more),
-    ]
+        sys.executable, TRAIN, "--image_dir", PHOTOS, "--model_path", folder, "--no-check",
+        "--backend", setting.backend.NAME, "--device", setting.device, "--num_workers", "0",
+        "--crop_size", str(setting.crop), "--batch_size", "8", "--loss_step", "1",
+        "--num_epochs", "100000", *small, *more,
+    ]  # fmt: skip
 
 
 def memory(setting):

@@ -54,10 +54,10 @@ def _rate(setting, count):
     workers = max(1, (threads.cores() - 1) // count)
     folder = os.path.join(setting.folder, f"speed of {count}")
     command = _command(
-        *(setting, count, folder, "--image_dir", *places, "--batch_size", str(part * count)),
-        *("--num_workers", str(workers), "--max_steps", str(steps), "--loss_step", str(warm)),
-        *("--precision", "float32" if setting.device == "cpu" else "bf16"),
-    )
+        setting, count, folder, "--image_dir", *places, "--batch_size", str(part * count),
+        "--num_workers", str(workers), "--max_steps", str(steps), "--loss_step", str(warm),
+        "--precision", "float32" if setting.device == "cpu" else "bf16",
+    )  # fmt: skip
     processes.finish(command, folder)
     return rate_between(_entries(folder), part * count)
 
@@ -75,10 +75,10 @@ def _command(setting, count, folder, *more):
     launcher = ["-m", *LAUNCHERS[setting.backend.NAME]] if count > 1 else []
     alone = [] if count > 1 else ["--backend", setting.backend.NAME]
     return [
-        *(sys.executable, *launcher, TRAIN, *alone, "--device", device, "--no-check"),
-        *("--image_dir", PHOTOS, "--model_path", folder, "--num_workers", "0", "--loss_step", "1"),
-        *("--crop_size", str(setting.crop), "--batch_size", str(UNEVEN), *small, *more),
-    ]
+        sys.executable, *launcher, TRAIN, *alone, "--device", device, "--no-check",
+        "--image_dir", PHOTOS, "--model_path", folder, "--num_workers", "0", "--loss_step", "1",
+        "--crop_size", str(setting.crop), "--batch_size", str(UNEVEN), *small, *more,
+    ]  # fmt: skip
 
 
 def _losses(setting, count, steps):
