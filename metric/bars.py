@@ -10,7 +10,8 @@ from metric.table import cell
 def png(
     rows: Mapping[str, Mapping[str, float]], intervals: Mapping[str, Mapping[str, Span]]
 ) -> bytes:
-    """Bytes of a PNG, bars of {row name: {"top1": percent, "top5": percent}} and their intervals.
+    """Return the bytes of a PNG, bars of {row name: {"top1": percent, "top5": percent}} and their
+    intervals.
 
     `intervals` are {row name: {"top1": [low, high] or None, ...}}.
     """

@@ -13,7 +13,9 @@ GRAY, RANDOM, TRUTH = "all gray", "random ab", "truth"
 
 
 def donors(count: int, seed: int = 0) -> Sequence[int | None]:
-    """[index of another photo, for each of `count`], all on one random circle; [None] for one."""
+    """Return [index of another photo, for each of `count`], all on one random circle; [None] for
+    one.
+    """
     if count == 1:
         return [None]
     order = random_for(seed).permutation(count)
@@ -23,7 +25,7 @@ def donors(count: int, seed: int = 0) -> Sequence[int | None]:
 
 
 def pictures(photo: Bytes, donor: Bytes | None = None) -> dict[str, Bytes]:
-    """{name: (H, W, 3) uint8} of a photo (H, W, 3) uint8; `donor` is another, of any size.
+    """Return {name: (H, W, 3) uint8} of a photo (H, W, 3) uint8; `donor` is another, of any size.
 
     All keep the photo's lightness (see `recolor`); ab is 0; that of the donor, if there is
     one, stretched to the photo's size; and the photo's own.

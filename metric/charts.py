@@ -11,7 +11,7 @@ DPI = 110
 
 
 def figure(width: float, height: float) -> Figure:
-    """An empty figure, inches, that draws itself and opens no window."""
+    """Return an empty figure, inches, that draws itself and opens no window."""
     # Half a second, for those who draw alone.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -29,7 +29,7 @@ def legend(axes: Axes, lines: Sequence[Any], labels: Iterable[str], **where: Any
 
 
 def png(drawn: Figure, dpi: int = DPI) -> bytes:
-    """Bytes of a PNG of a figure."""
+    """Return the bytes of a PNG of a figure."""
     file = io.BytesIO()
     drawn.savefig(file, format="png", dpi=dpi)
     return file.getvalue()

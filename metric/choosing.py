@@ -38,7 +38,7 @@ class Sweep:
         check_whole(self, most=1)
 
     def decodings(self, own: Decoding) -> list[Decoding]:
-        """[Decoding] of all combinations, for weights whose Decoding is `own`."""
+        """Return [Decoding] of all combinations, for weights whose Decoding is `own`."""
         unweights = self.unweights
         if unweights is None:
             unweights = (0.0,) if own.bin_weights is None else frontier.UNWEIGHTS
@@ -49,7 +49,7 @@ class Sweep:
 def measure(
     sweep: Sweep, colorizer: Colorizer, progress: Callback | None = None
 ) -> dict[str, Json]:
-    """What frontier.Frontier computes of a Sweep, and the "protocol": a JSON object.
+    """Return what frontier.Frontier computes of a Sweep, and the "protocol": a JSON object.
 
     Photos that cannot be read are named there, as "skipped". Steps and lines are told to
     `progress`, see `cic.system.progress`; by default a bar is shown. Raises ValueError for a
@@ -90,5 +90,5 @@ def measure(
 
 
 def rendered(found: dict[str, Json]) -> tuple[str, str, bytes]:
-    """(JSON, the table as text, PNG) of what `measure` gave."""
+    """Return (JSON, the table as text, PNG) of what `measure` gave."""
     return record.dumps(found), table.text(frontier.table(found)), frontier.png(found)

@@ -54,11 +54,13 @@ class ByClass:
             mine.merge(theirs)
 
     def compute(self) -> Values:
-        """{"top1": ..., "top5": ...}, percent."""
+        """Return {"top1": ..., "top5": ...}, percent."""
         return self.total.compute()
 
     def by_class(self) -> tuple[dict[str, Values], dict[str, dict[str, Span]]]:
-        """({class: {"top1": ..., "top5": ...}}, their intervals), percent, if it has photos."""
+        """Return ({class: {"top1": ..., "top5": ...}}, their intervals), percent, if it has
+        photos.
+        """
         found = {name: summarize({name: each}) for name, each in self.each.items() if each.photos}
         figures = {name: one.figures[name] for name, one in found.items()}
         return figures, {name: one.intervals[name] for name, one in found.items()}
@@ -71,7 +73,7 @@ def dataset(
     classes: Sequence[str] | None = None,
     load_size: int | None = None,
 ) -> PhotoDataset:
-    """PhotoDataset of a folder for a classifier with the `meta` of its checkpoint.
+    """Return the PhotoDataset of a folder for a classifier with the `meta` of its checkpoint.
 
     The classes are those of the checkpoint or, of one that names none, `classes`, or all the
     folders there are. Photos are seen as in training: the middle, at the recipe's load_size; what
@@ -101,7 +103,7 @@ def measure(
     most: int | None = None,
     progress: Callback | None = None,
 ) -> tuple[ByClass, list[str]]:
-    """(ByClass, messages of photos that cannot be read) of a PhotoDataset.
+    """Return (ByClass, messages of photos that cannot be read) of a PhotoDataset.
 
     `predict` runs the network on (N, C, S, S) float32; only the first `most` photos, if given.
     Steps are told to `progress`, by default a bar.
@@ -185,7 +187,7 @@ def evaluate(
 def _rendered(
     found: Mapping[str, ByClass], names: Sequence[str], protocol: dict[str, Json]
 ) -> tuple[dict[str, str | bytes], str]:
-    """({file name: content}, the table as text) of {row: ByClass} and the classes' names."""
+    """Return ({file name: content}, the table as text) of {row: ByClass} and the classes' names."""
     totals = {row: accuracy.total for row, accuracy in found.items()}
     measured = summarize(totals)
     measured.figures[CHANCE] = chance(len(names))
@@ -207,12 +209,12 @@ def _rendered(
 
 
 def chance(classes: int) -> dict[str, float]:
-    """What guessing among that many classes gives, {"top1": ..., "top5": ...}, percent."""
+    """Return what guessing among that many classes gives, {"top1": ..., "top5": ...}, percent."""
     return {f"top{k}": 100 * min(1.0, k / classes) for k in RANKS}
 
 
 def facts(network: Network, photos: PhotoDataset) -> dict[str, Json]:
-    """What the accuracy of a network depends on, a JSON object."""
+    """Return what the accuracy of a network depends on, a JSON object."""
     return {
         "network": str(network),
         "input": network.input_words(),

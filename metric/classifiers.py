@@ -42,7 +42,9 @@ def count_each(ledger: Ledger, photos: Iterable[str], logits: Array, labels: Arr
 
 
 def square(image: Image.Image, size: int) -> Bytes:
-    """Middle of a Pillow image of mode RGB, its short side resized to `size`: (size, size, 3)."""
+    """Return the middle of a Pillow image of mode RGB, its short side resized to `size`: (size,
+    size, 3).
+    """
     short = min(image.size)
     width, height = (size * n // short for n in image.size)
     left, top = (round((n - size) / 2) for n in (width, height))
@@ -51,7 +53,8 @@ def square(image: Image.Image, size: int) -> Bytes:
 
 
 def squares(size: int, job: Job) -> tuple[dict[str, Bytes], bool] | str:
-    """({row: (size, size, 3) uint8} of what the network is to see, whether the result has alpha).
+    """Return ({row: (size, size, 3) uint8} of what the network is to see, whether the result has
+    alpha).
 
     `job` is (result, true photo or None, donor or None, label); of the true photo, and another that
     lends it colours, follow the baselines. Of a file that cannot be read only a message.
@@ -72,7 +75,7 @@ def squares(size: int, job: Job) -> tuple[dict[str, Bytes], bool] | str:
 
 
 def class_photos(folder: str, left_out: kinds.LeftOut | None = None) -> list[tuple[str, str]]:
-    """[(photo's path relative to `folder`, its class folder)], in a fixed order.
+    """Return [(photo's path relative to `folder`, its class folder)], in a fixed order.
 
     Raises ValueError if there is none, or one that lies in no class folder.
     """
@@ -91,7 +94,7 @@ def labelled(
     outputs: int,
     classes: Sequence[str] | None = None,
 ) -> list[tuple[str, int | None]]:
-    """[(photo, label)] of `class_photos` of a folder, for a network of so many `outputs`.
+    """Return [(photo, label)] of `class_photos` of a folder, for a network of so many `outputs`.
 
     `classes` are the class folders' names in the order of the outputs: by default all that there
     are, sorted. If these are not as many, but the outputs are 1,000 and some are classes of
@@ -119,7 +122,7 @@ def labelled(
 
 
 def split(labelled: Iterable[tuple[str, int | None]]) -> tuple[list[tuple[str, int]], list[str]]:
-    """([(photo, label)] with a label, the others' photos) of `labelled`."""
+    """Return ([(photo, label)] with a label, the others' photos) of `labelled`."""
     return (
         [(name, label) for name, label in labelled if label is not None],
         [name for name, label in labelled if label is None],
@@ -127,7 +130,7 @@ def split(labelled: Iterable[tuple[str, int | None]]) -> tuple[list[tuple[str, i
 
 
 def outside(photos: Sequence[str], count: int) -> str:
-    """A note on `photos` that have no label, of `count`."""
+    """Return a note on `photos` that have no label, of `count`."""
     folders = sorted({name.partition(os.sep)[0] for name in photos})
     some = ", ".join(folders[:3]) + (", ..." if len(folders) > 3 else "")
     return (
@@ -143,7 +146,8 @@ def _is_class(entry: os.DirEntry[str]) -> bool:
 def jobs_of(
     folder: str, photos: Sequence[tuple[str, int]], imgs_dir: str | None = None, seed: int = 0
 ) -> list[Job]:
-    """Jobs for `squares` of `labelled` photos of a folder; `seed` is the random baseline's.
+    """Return the jobs for `squares` of `labelled` photos of a folder; `seed` is the random
+    baseline's.
 
     Raises ValueError unless the true photos have the same names, extensions aside: see pairs.find.
     """
@@ -167,7 +171,8 @@ def measure(
     workers: int = 0,
     progress: Callback | None = None,
 ) -> tuple[dict[str, Ledger], list[str], list[str]]:
-    """({row: Ledger of Accuracy}, results with alpha, messages of photos that cannot be read).
+    """Return ({row: Ledger of Accuracy}, results with alpha, messages of photos that cannot be
+    read).
 
     Rows are "colorized" and, with true photos, the baselines. After the first message the photos
     are only read. `predict` runs the network on (N, 3, S, S) float32. Steps are told to `progress`,
@@ -195,7 +200,7 @@ def measure(
 
 
 def load(weights: str) -> tuple[Network, State, int]:
-    """(network, state, number of classes) of a classifier's weights, a path.
+    """Return (network, state, number of classes) of a classifier's weights, a path.
 
     Raises ValueError, naming the file, for another network.
     """
@@ -207,17 +212,17 @@ def load(weights: str) -> tuple[Network, State, int]:
 
 
 def title(network: Network) -> str:
-    """A network's name for people, "VGG-16"."""
+    """Return a network's name for people, "VGG-16"."""
     return TITLES.get(network.name, network.name).format(**network.options)
 
 
 def inputs(network: Network, views: Bytes) -> Floats:
-    """What `network` takes, (N, C, S, S) float32, of pictures (N, S, S, 3) uint8."""
+    """Return what `network` takes, (N, C, S, S) float32, of pictures (N, S, S, 3) uint8."""
     return network.inputs(views)
 
 
 def facts(network: Network, weights: str, backend: str) -> dict[str, Json]:
-    """What the accuracy of a network with weights, a path, depends on, a JSON object."""
+    """Return what the accuracy of a network with weights, a path, depends on, a JSON object."""
     return {
         "classifier": title(network),
         "network": str(network),
@@ -230,7 +235,7 @@ def facts(network: Network, weights: str, backend: str) -> dict[str, Json]:
 
 
 def titled(found: Summary, classifier: str) -> Summary:
-    """The same summary.Summary, its figures called as those of one classifier of several."""
+    """Return the same summary.Summary, its figures called as those of one classifier of several."""
     parts = {
         part: {row: qualified(each, classifier) for row, each in getattr(found, part).items()}
         for part in ("figures", "intervals", "less_gray")

@@ -49,7 +49,8 @@ def check(
 def row_pairs(
     runs: Sequence[Mapping[str, Ledger]],
 ) -> tuple[dict[str, Ledger], list[tuple[str, str]]]:
-    """({label: ledger}, [(label, label)]) of the rows to compare of one run or two, {row: ledger}.
+    """Return ({label: ledger}, [(label, label)]) of the rows to compare of one run or two, {row:
+    ledger}.
 
     Raises ValueError if there is no pair.
     """
@@ -65,7 +66,8 @@ def row_pairs(
 
 
 def compared(runs: Sequence[Mapping[str, Ledger]]) -> list[dict[str, Any]]:
-    """[{"first", "second", "figures", "intervals", "differences"}, ...] of each pair of rows.
+    """Return [{"first", "second", "figures", "intervals", "differences"}, ...] of each pair of
+    rows.
 
     `runs` are one or two of {row: ledger}, of the same photos. `differences` are
     {figure: [first less second, low, high]}.
@@ -89,7 +91,7 @@ def compared(runs: Sequence[Mapping[str, Ledger]]) -> list[dict[str, Any]]:
 
 
 def text_of(pair: Mapping[str, Any]) -> str:
-    """One of `compared` as lines of text: the figures of both, and their differences."""
+    """Return one of `compared` as lines of text: the figures of both, and their differences."""
     title = f"{pair['first']} less {pair['second']}"
     numbers, spans = apart({title: pair["differences"]})
     rows = {row: {n: each[n] for n in numbers[title]} for row, each in pair["figures"].items()}
@@ -98,7 +100,8 @@ def text_of(pair: Mapping[str, Any]) -> str:
 
 
 def compare(path: str, other: str | None = None) -> tuple[int, list[dict[str, Any]]]:
-    """(number of photos, what `compared` gives) of the .npz file of a run, or of two runs' files.
+    """Return (number of photos, what `compared` gives) of the .npz file of a run, or of two runs'
+    files.
 
     Raises ValueError, naming the files, unless they are of such runs, of the same photos, measured
     alike.

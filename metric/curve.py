@@ -7,7 +7,9 @@ from metric import charts
 
 
 def png(curves: Mapping[str, Mapping[str, Array]]) -> bytes:
-    """Bytes of a PNG of {row name: {"raw": (151,), "rebalanced": (151,), ...}}, shares of 1."""
+    """Return the bytes of a PNG of {row name: {"raw": (151,), "rebalanced": (151,), ...}}, shares
+    of 1.
+    """
     names = list(next(iter(curves.values())))
     figure = charts.figure(5.5 * len(names), 5)
     for axes, name in zip(figure.subplots(1, len(names), sharey=True), names):

@@ -107,7 +107,7 @@ class Study:
         measuring.refuse_outputs([os.path.join(folder, name) for name in names], [self.image_dir])
 
     def path(self, name: str) -> str:
-        """Path of a photo of that name."""
+        """Return the path of a photo of that name."""
         return os.path.join(self.image_dir, name)
 
 
@@ -150,7 +150,7 @@ def recognisers(
     backend: Runner,
     device: str = "auto",
 ) -> Recognisers:
-    """Recognisers of the photos of a Study, of some weights' `files`, on a backend.
+    """Return the Recognisers of the photos of a Study, of some weights' `files`, on a backend.
 
     `classes` are the class folders' names in the order of the outputs, or None. Raises ValueError,
     naming a file that is of no classifier or does not fit the folders.
@@ -184,7 +184,7 @@ def _class_lines(study: Study, names: Sequence[str], recognisers: Recognisers) -
 
 
 def _read_all(study: Study, progress: Callback | None) -> Readable:
-    """The Readable photos of a Study's share; raises ValueError if there is none."""
+    """Return the Readable photos of a Study's share; raise ValueError if there is none."""
     paths = list(map(study.path, study.names))
     own = study.share.of_list(paths, size_of_file)
     look_at = partial(
@@ -206,7 +206,7 @@ def _card(
     frameworks: Sequence[str],
     device: str,
 ) -> dict[str, Json]:
-    """The protocol card, a JSON object."""
+    """Return the protocol card, a JSON object."""
     card = protocol.card(count, study.cut, study.seed, study.strict, study.prior, *frameworks)
     rows = {
         name: {
@@ -221,7 +221,9 @@ def _card(
 
 
 def _by_temperature(rows: Mapping[str, Row], intervals: Mapping[str, Any]) -> str:
-    """Text of figures by temperature, and the best for each aim, of {name: evaluation.Row}."""
+    """Return the text of figures by temperature, and the best for each aim, of {name:
+    evaluation.Row}.
+    """
     parts = []
     for name, row in rows.items():
         figures = row.temperatures.compute()
@@ -239,7 +241,9 @@ def _by_temperature(rows: Mapping[str, Row], intervals: Mapping[str, Any]) -> st
 def _draw_figures(
     ledgers: Mapping[str, Ledger], colorizers: Mapping[str, Colorizer], card: Mapping[str, Json]
 ) -> tuple[Summary, str, dict[str, str | bytes]]:
-    """(Summary, text, {file: content}) of {name: Ledger}: files are figures, curves and text."""
+    """Return (Summary, text, {file: content}) of {name: Ledger}: files are figures, curves and
+    text.
+    """
     found = summary.summarize(ledgers)
     rows = {name: one.total for name, one in ledgers.items()}
     curves = {name: row.pictures.curve() for name, row in rows.items()}
@@ -269,7 +273,8 @@ def _draw_figures(
 def still_there(
     paths: Sequence[str], before: Sequence[tuple[int, ...] | None], progress: Callback | None = None
 ) -> list[int]:
-    """Indices of the paths whose files have not changed since `before`, their contents.state.
+    """Return the indices of the paths whose files have not changed since `before`, their
+    contents.state.
 
     The others are named: their figures and what a gallery would show are of two photos. The lines
     are told to `progress`, by default printed.
@@ -290,7 +295,7 @@ def _draw_gallery(
     drawings: Mapping[str, bytes],
     card: Mapping[str, Json],
 ) -> dict[str, str | bytes]:
-    """{file: content} of the gallery: the best and the worst photos by their `errors`."""
+    """Return {file: content} of the gallery: the best and the worst photos by their `errors`."""
     groups = {
         heading: [
             gallery.Exhibit(printable(names[i]), f"RMSE of ab {errors[i]:.1f}", show(names[i]))
@@ -308,7 +313,9 @@ def _draw_gallery(
 def _draw_comparison(
     study: Study, names: Sequence[str], show: Callable[[str], gallery.Pictures]
 ) -> dict[str, str | bytes]:
-    """{file: content} of photos evenly spread over the set, as every colorizer shows them."""
+    """Return {file: content} of photos evenly spread over the set, as every colorizer shows
+    them.
+    """
     chosen = np.linspace(0, len(names) - 1, min(study.comparison, len(names))).astype(int)
     rows = [show(names[i]) for i in chosen]
     captions = [caption for caption, _ in rows[0]]
@@ -370,7 +377,7 @@ def _draw_pictures(
     written: Mapping[str, str | bytes],
     card: Mapping[str, Json],
 ) -> dict[str, str | bytes]:
-    """{file: content} of the gallery and the comparison that a Study asks for."""
+    """Return {file: content} of the gallery and the comparison that a Study asks for."""
 
     def show(name: str) -> gallery.Pictures:
         photo = study.cut.read(study.path(name))[0]

@@ -120,7 +120,9 @@ class Row:
 
     @staticmethod
     def of(sums: Values) -> Values:
-        """{figure: number or array} of {column: number or array}, of what columns there are."""
+        """Return {figure: number or array} of {column: number or array}, of what columns there
+        are.
+        """
         found = Suite.of(sums) | of_those((Accuracy,), sums)
         for name, own in by_classifier(sums).items():
             found |= qualified(Accuracy.of(own), name)
@@ -134,7 +136,7 @@ Job: TypeAlias = tuple[str, str | None, dict[str, Prediction]]
 def problems(
     paths: Sequence[str], cut: Cut, workers: int = 0, progress: Callback | None = None
 ) -> list[str | None]:
-    """[message of each photo that cannot be read, None of the others]; see `measure`."""
+    """Return [message of each photo that cannot be read, None of the others]; see `measure`."""
     with (
         Pool(workers, _problem, cut) as pool,
         told(progress, "photo", len(paths), desc="reading") as bar,
@@ -159,7 +161,7 @@ def measure(
     progress: Callback | None = None,
     lenders: Sequence[str | None] | None = None,
 ) -> tuple[dict[str, Ledger], dict[str, list[str]]]:
-    """({name: Ledger of Row}, {note: paths}) of {name: colorizer} and the baselines.
+    """Return ({name: Ledger of Row}, {note: paths}) of {name: colorizer} and the baselines.
 
     Networks run in this process, pictures are made and measured in `workers`; the figures do not
     depend on their number. Photos are named by their paths. `classifiers` are {name: Classifier},
@@ -208,7 +210,9 @@ def _predicted(
 def _predictions(
     path: str, image: Image.Image, colorizers: Mapping[str, Colorizer]
 ) -> dict[str, Prediction]:
-    """{name: Prediction} of each colorizer; raises PhotoError, naming the photo and the weights."""
+    """Return {name: Prediction} of each colorizer; raise PhotoError, naming the photo and the
+    weights.
+    """
     try:
         return {name: predict(colorizer, image) for name, colorizer in colorizers.items()}
     except NotFinite as error:
@@ -216,7 +220,7 @@ def _predictions(
 
 
 def predict(colorizer: Colorizer, image: Image.Image) -> Prediction:
-    """Prediction for a Pillow image of mode RGB."""
+    """Return the Prediction for a Pillow image of mode RGB."""
     output, light = colorizer.output(image), colorizer.light(image)
     # In the layout in which `colorizer.ab` has it: sums depend on it, and pictures on those.
     ab = colorizer.ab_of(output, light)
@@ -228,7 +232,7 @@ def predict(colorizer: Colorizer, image: Image.Image) -> Prediction:
 def _measure_photo(
     protocol: Protocol, job: Job
 ) -> tuple[dict[str, Row], dict[int, Bytes], list[str]]:
-    """({name: Row}, {side: what a classifier is to see of the pictures}, names of notes).
+    """Return ({name: Row}, {side: what a classifier is to see of the pictures}, names of notes).
 
     A classifier sees (n, S, S, 3) uint8.
     """

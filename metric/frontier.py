@@ -36,7 +36,7 @@ def decodings(
     saturations: Iterable[float] = SATURATIONS,
     statistics: Iterable[str] = STATISTICS,
 ) -> list[Decoding]:
-    """[Decoding] of all combinations; raises ValueError for one that cannot be."""
+    """Return [Decoding] of all combinations; raise ValueError for one that cannot be."""
     grid = product(temperatures, unweights, statistics, saturations)
     return [
         Decoding(temperature, saturation, unweight, statistic, bin_weights)
@@ -45,7 +45,7 @@ def decodings(
 
 
 def as_decoded(ab: Floats, light: Floats) -> Floats:
-    """ab (h, w, 2) as they come: the `refined` of a Frontier that leaves them."""
+    """Return ab (h, w, 2) as they come: the `refined` of a Frontier that leaves them."""
     return ab
 
 
@@ -108,7 +108,7 @@ class Frontier:
         self.photos += other.photos
 
     def compute(self) -> dict[str, Json]:
-        """{"photos": count, "gray": figures, "truth": figures, "decodings": [figures, ...]}.
+        """Return {"photos": count, "gray": figures, "truth": figures, "decodings": [figures, ...]}.
 
         "raw" and "balanced" AuC, percent; "colourfulness" and "warm", the share of warm pixels, in
         ratio to the truth's; of a decoding its settings, and whether it is on the "frontier".
@@ -125,20 +125,20 @@ class Frontier:
 
 
 def _beats(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether figures are no worse in raw and balanced AuC, and better in one of them."""
+    """Return whether figures are no worse in raw and balanced AuC, and better in one of them."""
     pairs = [(one[name], other[name]) for name in ("raw", "balanced")]
     return all(a >= b for a, b in pairs) and any(a > b for a, b in pairs)
 
 
 def on_frontier(found: Mapping[str, Json]) -> list[dict[str, Any]]:
-    """Those on the frontier of what `Frontier.compute` gave, from the best raw AuC on."""
+    """Return those on the frontier of what `Frontier.compute` gave, from the best raw AuC on."""
     return sorted(
         (row for row in found["decodings"] if row["frontier"]), key=lambda row: -row["raw"]
     )
 
 
 def table(found: Mapping[str, Json]) -> dict[str, dict[str, float]]:
-    """{name: figures} for `metric.table`: all gray and the frontier."""
+    """Return {name: figures} for `metric.table`: all gray and the frontier."""
     rows = {"all gray": found["gray"]}
     for number, row in enumerate(on_frontier(found), start=1):
         settings = (f"{name} {row[name]:g}" for name in ("temperature", "unweight", "saturation"))
@@ -149,7 +149,7 @@ def table(found: Mapping[str, Json]) -> dict[str, dict[str, float]]:
 
 
 def png(found: Mapping[str, Json]) -> bytes:
-    """Bytes of a PNG: raw against balanced AuC, the frontier numbered as in `table`."""
+    """Return the bytes of a PNG: raw against balanced AuC, the frontier numbered as in `table`."""
     figure = charts.figure(9, 6)
     axes = figure.subplots()
     for statistic, marker in zip(STATISTICS, "os"):

@@ -46,7 +46,8 @@ class Exhibit(NamedTuple):
 def show(
     photo: Bytes, colorizers: Mapping[str, Colorizer], alternatives: int = 1, with_map: bool = False
 ) -> Pictures:
-    """[(caption, (H, W, 3) uint8)] of a photo: gray, what {name: colorizer} make of it, the truth.
+    """Return [(caption, (H, W, 3) uint8)] of a photo: gray, what {name: colorizer} make of it, the
+    truth.
 
     The first's next `alternatives` and its map of uncertainty follow its colouring; where there are
     fewer alternatives the rest are white.
@@ -63,7 +64,8 @@ def show(
 
 
 def extremes(errors: Sequence[float], count: int) -> tuple[list[int], list[int]]:
-    """Indices of the `count` lowest of `errors`, from the lowest, and of as many of the highest.
+    """Return the indices of the `count` lowest of `errors`, from the lowest, and of as many of the
+    highest.
 
     None is in both: of fewer than twice as many, each list has half, the best the middle one.
     """
@@ -79,7 +81,7 @@ def page(
     groups: Mapping[str, Sequence[Exhibit]],
     card: Mapping[str, Json],
 ) -> str:
-    """The page as text: HTML that needs no other file and runs no script.
+    """Return the page as text: HTML that needs no other file and runs no script.
 
     `table` is [[cell, ...], ...] with its headings first, `drawings` {caption: PNG bytes}, `groups`
     {heading: [Exhibit, ...]}, `card` the protocol card, a dict.
@@ -122,7 +124,7 @@ def _article(exhibit: Exhibit) -> str:
 
 
 def _figure(caption: str, kind: str, data: bytes) -> str:
-    """A picture in the page itself, with its caption."""
+    """Return a picture in the page itself, with its caption."""
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
     caption = html.escape(caption)
     return (
@@ -139,7 +141,9 @@ def _jpeg(picture: Bytes) -> bytes:
 
 
 def sheet(groups: Mapping[str, Sequence[Exhibit]], width: int = 240) -> Bytes:
-    """Contact sheet (H, W, 3) uint8 of the same groups, a row a photo, of one set of captions."""
+    """Return the contact sheet (H, W, 3) uint8 of the same groups, a row a photo, of one set of
+    captions.
+    """
     exhibits = [(heading, exhibit) for heading, shown in groups.items() for exhibit in shown]
     captions = [caption for caption, _ in exhibits[0][1].pictures]
     rows = [[picture for _, picture in exhibit.pictures] for _, exhibit in exhibits]

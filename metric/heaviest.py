@@ -16,7 +16,8 @@ LIMIT = 0.1  # share of one photo above which a figure says little of the others
 
 
 def weight_shares(ledger: Ledger) -> dict[str, Doubles]:
-    """{"raw": (photos,), ...}: each photo's share of all weight, in the order of their names.
+    """Return {"raw": (photos,), ...}: each photo's share of all weight, in the order of their
+    names.
 
     Of a ledger.Ledger with the sums of AuC; empty of another.
     """
@@ -26,7 +27,9 @@ def weight_shares(ledger: Ledger) -> dict[str, Doubles]:
 
 
 def heaviest(ledger: Ledger) -> dict[str, Heaviest]:
-    """{"raw": {"photo": its name, "share": 0 to 1}, ...} of the photo with the largest share."""
+    """Return {"raw": {"photo": its name, "share": 0 to 1}, ...} of the photo with the largest
+    share.
+    """
     names = ledger.names()
     return {
         name: {"photo": names[each.argmax()], "share": float(each.max())}
@@ -35,7 +38,7 @@ def heaviest(ledger: Ledger) -> dict[str, Heaviest]:
 
 
 def listed(found: Mapping[str, Heaviest]) -> str:
-    """The same as words: "raw 0.9 % ('a.jpg'), ..."."""
+    """Return the same as words: "raw 0.9 % ('a.jpg'), ..."."""
     return ", ".join(
         f"{name} {one['share']:.1%} ({one['photo']!r})".replace("%", " %")
         for name, one in found.items()
@@ -52,7 +55,7 @@ def warn_of(found: Mapping[str, Heaviest]) -> None:
 
 
 def png(ledger: Ledger) -> bytes:
-    """Bytes of a PNG: the share of the weight that the heaviest 1, 2, 3 ... photos hold.
+    """Return the bytes of a PNG: the share of the weight that the heaviest 1, 2, 3 ... photos hold.
 
     Raises ValueError of a ledger without the sums of AuC.
     """

@@ -32,7 +32,9 @@ def check_outputs(folder: str) -> None:
 
 
 def all_photos(folder: str, names: Sequence[str]) -> dict[str, Json]:
-    """What tells one list of photos from another: how many, and a hash of their names and sizes."""
+    """Return what tells one list of photos from another: how many, and a hash of their names and
+    sizes.
+    """
     digest = hashlib.sha256()
     for name in names:
         digest.update(os.fsencode(name) + b"\0%d\0" % size_of_file(os.path.join(folder, name)))
@@ -45,7 +47,7 @@ def of_share(
     card: Mapping[str, Json],
     photos: Mapping[str, Json],
 ) -> tuple[dict[str, str | bytes], str]:
-    """({file name: content}, a line) of what a share measured, for `merge`; `card` says how.
+    """Return ({file name: content}, a line) of what a share measured, for `merge`; `card` says how.
 
     `photos` are those of all shares, see `all_photos`.
     """
@@ -55,7 +57,8 @@ def of_share(
 
 
 def merge(paths: Sequence[str]) -> Joined:
-    """Joined of all shares' files: what one run over all their photos gives, to the last bit.
+    """Return the Joined of all shares' files: what one run over all their photos gives, to the last
+    bit.
 
     But for what is drawn of single pixels or cells: curves and reliability. Raises ValueError,
     naming the files, unless these are all the shares of one run.
@@ -96,7 +99,7 @@ def merge(paths: Sequence[str]) -> Joined:
 
 
 def _joined(cards: Sequence[dict[str, Json]]) -> dict[str, Json]:
-    """The card of all shares: counts are summed."""
+    """Return the card of all shares: counts are summed."""
     counts = {name: sum(card[name] for card in cards) for name in ("count", *measuring.NOTES)}
     skipped = sorted(problem for card in cards for problem in card["skipped"])
     return cards[0] | counts | {"skipped": skipped}

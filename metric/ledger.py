@@ -46,25 +46,25 @@ class Ledger:
         self.total.merge(other.total)
 
     def names(self) -> list[str]:
-        """Photos' names, sorted."""
+        """Return the photos' names, sorted."""
         return sorted(self.photos)
 
     def columns(self) -> list[str]:
-        """Names of the sums."""
+        """Return the names of the sums."""
         return list(next(iter(self.photos.values())))
 
     def table(self) -> Doubles:
-        """Sums (photos, columns) float64, photos in the order of their names."""
+        """Return the sums (photos, columns) float64, photos in the order of their names."""
         columns = self.columns()
         rows = [[self.photos[name][column] for column in columns] for name in self.names()]
         return np.array(rows, np.float64)
 
     def sums(self) -> Values:
-        """{column: number} of all photos."""
+        """Return {column: number} of all photos."""
         return {name: math.fsum(column) for name, column in zip(self.columns(), self.table().T)}
 
     def compute(self) -> Values:
-        """{figure: number}, percent, CIELAB units and so on, as `total` has them."""
+        """Return {figure: number}, percent, CIELAB units and so on, as `total` has them."""
         return plain(self.total.of(self.sums()))
 
 
@@ -75,13 +75,15 @@ def name_from(ledgers: Mapping[str, Ledger], folder: StrPath) -> None:
 
 
 def resampled(ledgers: Mapping[str, Ledger]) -> dict[str, Values]:
-    """{row: {column: (replicates,)}} of {row: Ledger} of the same photos: see `bootstrap`."""
+    """Return {row: {column: (replicates,)}} of {row: Ledger} of the same photos: see
+    `bootstrap`.
+    """
     drawn = bootstrap.totals({row: ledger.table() for row, ledger in ledgers.items()})
     return {row: dict(zip(ledgers[row].columns(), sums)) for row, sums in drawn.items()}
 
 
 def pack(ledgers: Mapping[str, Ledger], conditions: Json) -> bytes:
-    """Bytes of an .npz file of {row: Ledger} of the same photos, for `unpack`.
+    """Return the bytes of an .npz file of {row: Ledger} of the same photos, for `unpack`.
 
     It holds "sums" (rows, photos, columns) float64, NaN where a row has no such column, the names
     of all three, and "conditions", a JSON object that two runs must agree on to be compared.
@@ -106,7 +108,8 @@ def pack(ledgers: Mapping[str, Ledger], conditions: Json) -> bytes:
 
 
 def unpack(path: StrPath, kind: type) -> tuple[dict[str, Ledger], Json]:
-    """({row: Ledger}, conditions) of a file that `pack` made; ledgers' totals are `kind`, unused.
+    """Return ({row: Ledger}, conditions) of a file that `pack` made; ledgers' totals are `kind`,
+    unused.
 
     Raises ValueError, naming the file, for any other.
     """
@@ -125,7 +128,8 @@ def unpack(path: StrPath, kind: type) -> tuple[dict[str, Ledger], Json]:
 
 
 def joined(parts: Sequence[Mapping[str, Ledger]]) -> dict[str, Ledger]:
-    """{row: Ledger} of several with the same rows, as `unpack` gives them, of different photos.
+    """Return {row: Ledger} of several with the same rows, as `unpack` gives them, of different
+    photos.
 
     Raises ValueError for other rows, or a photo that two have.
     """

@@ -20,7 +20,7 @@ def readable(
     seed: int,
     problems: Callable[[Sequence[str]], Sequence[str | None]],
 ) -> Readable:
-    """The Readable photos among the numbers `own` of all paths.
+    """Return the Readable photos among the numbers `own` of all paths.
 
     All photos stand on one random circle, and each lends its colours to the next; one that cannot
     be read is passed over. `problems` gives the message of each path that cannot, None of others.

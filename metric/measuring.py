@@ -39,7 +39,7 @@ def measure(
     workers: int = 0,
     progress: Callback | None = None,
 ) -> tuple[dict[str, Ledger], dict[str, list[str]]]:
-    """({row: Ledger}, {note: paths}, see NOTES) of all pairs.
+    """Return ({row: Ledger}, {note: paths}, see NOTES) of all pairs.
 
     `metric(*options)` is made for every picture of every row: the results', the baselines'. The
     totals do not depend on the number of workers; photos' names are their paths. Steps are told to
@@ -70,7 +70,9 @@ def measure_pair(
     cut: pairs.Cut,
     job: tuple[pairs.Pair, str | None],
 ) -> tuple[dict[str, Any], bool, bool]:
-    """({row: metric}, whether it is gray, whether it has transparency) of (Pair, donor's path)."""
+    """Return ({row: metric}, whether it is gray, whether it has transparency) of (Pair, donor's
+    path).
+    """
     pair, donor = job
     photo, result, has_alpha = cut.read_pair(pair)
     other = None if donor is None else cut.read(donor)[0]
@@ -89,7 +91,9 @@ def refuse_outputs(paths: Iterable[str], folders: Iterable[str]) -> None:
 
 
 def read_prior(path: str) -> Array:
-    """Shares (313,) of a prior that AuC can divide by; raises ValueError, naming the file."""
+    """Return the shares (313,) of a prior that AuC can divide by; raise ValueError, naming the
+    file.
+    """
     shares = prior.read(path)
     try:
         rebalance.weights(shares, gamma=0)
@@ -150,7 +154,7 @@ def measure_folders(
 def rendered(
     key: str, ledgers: Mapping[str, Ledger], card: Mapping[str, Json]
 ) -> tuple[tuple[str | bytes, ...], Summary]:
-    """(what the files of ENDINGS hold, Summary) of {row: Ledger}.
+    """Return (what the files of ENDINGS hold, Summary) of {row: Ledger}.
 
     The JSON has the figures by the name `key` and the protocol card.
     """

@@ -23,7 +23,8 @@ class Pair:
 
 
 def find(imgs_dir: str, results_dir: str, left_out: kinds.LeftOut | None = None) -> list[Pair]:
-    """[Pair] of the two folders, in the photos' order: equal relative paths, extensions aside.
+    """Return [Pair] of the two folders, in the photos' order: equal relative paths, extensions
+    aside.
 
     `left_out` is as for `sources.walk`, of both. Raises ValueError, naming files: a result without
     its photo, a photo without its result, two files of one stem, or none at all.
@@ -44,7 +45,7 @@ def find(imgs_dir: str, results_dir: str, left_out: kinds.LeftOut | None = None)
 
 
 def _by_stem(folder: str, left_out: kinds.LeftOut | None) -> dict[str, str]:
-    """{relative path without extension: path}."""
+    """Return {relative path without extension: path}."""
     found: dict[str, str] = {}
     for name in sources.walk(folder, left_out=left_out):
         path, stem = os.path.join(folder, name), os.path.splitext(name)[0]
@@ -55,7 +56,7 @@ def _by_stem(folder: str, left_out: kinds.LeftOut | None) -> dict[str, str]:
 
 
 def first_few(paths: Sequence[str]) -> str:
-    """The first few of a list of paths, for a line of text."""
+    """Return the first few of a list of paths, for a line of text."""
     return ", ".join(map(repr, paths[:NAMED])) + (", ..." if len(paths) > NAMED else "")
 
 
@@ -70,7 +71,8 @@ class Cut:
     crop: int | None = None
 
     def read(self, path: str) -> tuple[Bytes, tuple[int, int], bool]:
-        """((H, W, 3) uint8, size (w, h) in the file, whether it has transparency: it is ignored).
+        """Return ((H, W, 3) uint8, size (w, h) in the file, whether it has transparency: it is
+        ignored).
 
         Raises images.PhotoError, naming the file: see images.opened; or the crop is larger.
         """
@@ -94,7 +96,8 @@ class Cut:
         return image.crop((left, top, left + self.crop, top + self.crop))  # type: ignore[operator]
 
     def read_pair(self, pair: Pair) -> tuple[Bytes, Bytes, bool]:
-        """(photo, result, whether either has transparency), pictures (H, W, 3) uint8 of one size.
+        """Return (photo, result, whether either has transparency), pictures (H, W, 3) uint8 of one
+        size.
 
         Raises images.PhotoError, naming the file: see `read`; or the sizes differ.
         """

@@ -43,7 +43,7 @@ def card(
     prior_path: str | None = None,
     *packages: str,
 ) -> dict[str, Json]:
-    """JSON object: how `count` pictures were measured.
+    """Return the JSON object: how `count` pictures were measured.
 
     `cut` is a pairs.Cut, `seed` that of the random baseline; `packages` have a version in it, too.
     What the results were made with, temperature and weights, is to be added by who knows.
@@ -66,7 +66,7 @@ def card(
 
 
 def conditions(card: Mapping[str, Json]) -> dict[str, Json]:
-    """What must be equal of two cards before their figures can be compared, a JSON object.
+    """Return what must be equal of two cards before their figures can be compared, a JSON object.
 
     It says nothing of classifiers if there are none: to the other figures they do not matter.
     """

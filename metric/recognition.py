@@ -101,7 +101,7 @@ class Recognised(NamedTuple):
     others: list[str]
 
     def rendered(self) -> tuple[dict[str, str | bytes], str]:
-        """({ending: content} of three files, the text that is shown)."""
+        """Return ({ending: content} of three files, the text that is shown)."""
         found = summary.summarize(self.rows)
         network, alpha = self.protocol["network"], self.protocol["with_transparency"]
         text = f"accuracy of {network} on {found.photos} photos in percent, higher is better\n"

@@ -16,7 +16,8 @@ from cic.system.files import replacing
 
 
 def dumps(record: Any) -> str:
-    """JSON of dicts, sequences, NumPy arrays and numbers; what is not finite becomes null.
+    """Return the JSON of dicts, sequences, NumPy arrays and numbers; what is not finite becomes
+    null.
 
     A list of numbers takes one line.
     """
@@ -35,7 +36,7 @@ def _plain(value: Any) -> Any:
 
 
 def png(picture: Bytes) -> bytes:
-    """Bytes of a PNG of a picture (H, W, 3) uint8."""
+    """Return the bytes of a PNG of a picture (H, W, 3) uint8."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "png")
     return file.getvalue()

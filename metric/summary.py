@@ -51,11 +51,11 @@ class Summary(NamedTuple):
         }
 
     def cells(self) -> list[list[str]]:
-        """[[cell, ...], ...] of the figures with their intervals, see `table.cells`."""
+        """Return [[cell, ...], ...] of the figures with their intervals, see `table.cells`."""
         return table.upright(table.cells(self.figures, self.intervals))
 
     def text(self) -> str:
-        """The tables as lines of text, and the heaviest photos."""
+        """Return the tables as lines of text, and the heaviest photos."""
         parts = [table.lines(self.cells())]
         if self.less_gray:
             numbers, spans = apart(self.less_gray)
@@ -75,7 +75,7 @@ class Summary(NamedTuple):
 def apart(
     differences: Mapping[str, Mapping[str, list[Any]]],
 ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, list[Any]]]]:
-    """({row: {figure: difference}}, {row: {figure: [low, high]}}) of Summary.less_gray."""
+    """Return ({row: {figure: difference}}, {row: {figure: [low, high]}}) of Summary.less_gray."""
     numbers: dict[str, dict[str, float]] = {}
     spans: dict[str, dict[str, list[Any]]] = {}
     for row, each in differences.items():
@@ -85,7 +85,7 @@ def apart(
 
 
 def summarize(ledgers: Mapping[str, Ledger]) -> Summary:
-    """Summary of {row: ledger.Ledger} of the same photos."""
+    """Return the Summary of {row: ledger.Ledger} of the same photos."""
     first = next(iter(ledgers.values()))
     drawn = resampled(ledgers) if len(first.photos) > 1 else {}
     figures = {row: ledger.compute() for row, ledger in ledgers.items()}
@@ -118,7 +118,7 @@ def differences(
     replicates: Mapping[str, Values],
     names: Iterable[str],
 ) -> dict[str, list[Any]]:
-    """{figure: [difference, low, high]} of two rows, of those of `names` that both have.
+    """Return {figure: [difference, low, high]} of two rows, of those of `names` that both have.
 
     `figures` are {row: {figure: number}}, `replicates` {row: {figure: (replicates,)}} of the same
     draws, so the interval is paired; where there is none `low` and `high` are None.

@@ -40,7 +40,7 @@ def cells(
     intervals: Mapping[str, Mapping[str, Any]] | None = None,
     signed: bool = False,
 ) -> list[list[str]]:
-    """[[cell, ...], ...]: the titles of the columns, then the rows in their order.
+    """Return [[cell, ...], ...]: the titles of the columns, then the rows in their order.
 
     `intervals` are {row name: {figure's name: [low, high] or None}}, shown as 89.11 [88.7, 89.5];
     `signed` shows differences, +0.82 [0.51, 1.13]. Figures that COLUMNS does not know come last, by
@@ -61,12 +61,12 @@ def cells(
 
 
 def kind(name: str) -> str:
-    """What figure it is, "top1" of the "top1 (VGG-16)" of a classifier."""
+    """Return what figure it is, "top1" of the "top1 (VGG-16)" of a classifier."""
     return name.partition(" (")[0]
 
 
 def _column(name: str) -> tuple[str, str]:
-    """(title, format) of a figure."""
+    """Return (title, format) of a figure."""
     if kind(name) not in COLUMNS:
         return name, ".2f"
     title, form = COLUMNS[kind(name)]
@@ -77,7 +77,8 @@ def _column(name: str) -> tuple[str, str]:
 def cell(
     figure: float | None, form: str, span: Sequence[Any] | None = None, signed: bool = False
 ) -> str:
-    """Text of a figure and its interval, which has a digit less unless that hides its width.
+    """Return the text of a figure and its interval, which has a digit less unless that hides its
+    width.
 
     Differences, `signed`, have all digits.
     """
@@ -95,19 +96,19 @@ def cell(
 
 
 def upright(cells: list[list[str]]) -> list[list[str]]:
-    """The same cells with rows for columns if there are more columns than rows."""
+    """Return the same cells with rows for columns if there are more columns than rows."""
     return [list(column) for column in zip(*cells)] if len(cells[0]) > len(cells) else cells
 
 
 def text(
     rows: Mapping[str, Mapping[str, Any]], intervals: Mapping[str, Mapping[str, Any]] | None = None
 ) -> str:
-    """`cells` as lines of text, the last one ended."""
+    """Return `cells` as lines of text, the last one ended."""
     return lines(cells(rows, intervals))
 
 
 def lines(cells: Sequence[Sequence[str]]) -> str:
-    """Cells as lines of text in columns, the last one ended."""
+    """Return the cells as lines of text in columns, the last one ended."""
     columns = [_padded(column, i > 0) for i, column in enumerate(zip(*cells))]
     return "".join("  ".join(line).rstrip() + "\n" for line in zip(*columns))
 

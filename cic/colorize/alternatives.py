@@ -66,7 +66,7 @@ def most_likely(
 
 
 def tilted(logits: Array, tilt: Sequence[float] | Array, decoding: Decode) -> Floats:
-    """ab (h, w, 2) of logits (313, h, w), each cell's distribution tilted."""
+    """Return ab (h, w, 2) of logits (313, h, w), each cell's distribution tilted."""
     slope = (AB @ np.float32(tilt))[:, None, None]  # type: ignore[arg-type, operator]
     return decoding(logits + slope)
 
@@ -93,7 +93,9 @@ def _directions() -> Array:
 
 
 def _ray(tilted: _Tilted, direction: Array) -> list[Colouring]:
-    """Colourings of longer and longer tilts in one direction, as far as they are likely enough."""
+    """Return the colourings of longer and longer tilts in one direction, as far as they are likely
+    enough.
+    """
     ray, length = [tilted(0 * direction)], SHORTEST
     while length < LONGEST and ray[-1].bits <= LEAST_LIKELY:
         ray.append(tilted(length * direction))
@@ -102,7 +104,7 @@ def _ray(tilted: _Tilted, direction: Array) -> list[Colouring]:
 
 
 def mean_distance(one: Array, other: Array) -> float:
-    """Mean over the cells of the distance between two ab (h, w, 2), CIELAB units."""
+    """Return the mean over the cells of the distance between two ab (h, w, 2), CIELAB units."""
     return float(ab_distance(one, other).mean())
 
 
@@ -112,7 +114,9 @@ def _likeliest(
     found: Sequence[Colouring],
     distance: float,
 ) -> Colouring:
-    """The Colouring on any ray that is `distance` from all found; of infinite bits if none is."""
+    """Return the Colouring on any ray that is `distance` from all found; of infinite bits if none
+    is.
+    """
 
     def is_distinct(one: Colouring) -> bool:
         return all(mean_distance(one.ab, other.ab) >= distance for other in found)

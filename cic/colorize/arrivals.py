@@ -140,14 +140,14 @@ class Arrivals:
                 self.ledger.add(name, state)
 
     def _state(self, name: str) -> State | None:
-        """The State of a file by now; None if it is gone."""
+        """Return the State of a file by now; None if it is gone."""
         with suppress(OSError):
             found = os.stat(os.path.join(self.folder, name))
             return State(found.st_size, found.st_mtime_ns)
         return None
 
     def _whole(self) -> list[tuple[str, State]]:
-        """(name, State) of the new files that have stayed as they are for long enough."""
+        """Return (name, State) of the new files that have stayed as they are for long enough."""
         try:
             seen = dict(look(self.folder))
         except OSError as error:
@@ -171,7 +171,7 @@ class Arrivals:
         return os.path.join(self.output, result_name(name, os.path.join(self.folder, name)))
 
     def _is_made(self, name: str, state: State) -> bool:
-        """Whether its result is there already, made before a kill, or by another command."""
+        """Return whether its result is there already, made before a kill, or by another command."""
         target = self._target(name)
         if name in self.ledger.known or self.owners.get(target, name) != name:
             return False  # it has changed since, or is the result of another

@@ -49,7 +49,8 @@ class Pictures:
         return self.alternatives > 1 or self.uncertainty
 
     def names(self, target: str) -> dict[Kind, str]:
-        """{kind: file} of a photo's pictures: the target, and what its name gives for the others.
+        """Return {kind: file} of a photo's pictures: the target, and what its name gives for the
+        others.
 
         >>> Pictures(alternatives=2).names("new.png")
         {1: 'new.png', 2: 'new-alternative-2.png', 'sheet': 'new-alternatives.jpg'}

@@ -171,7 +171,9 @@ class Cluster:
     def _blocks(
         self, relations: Relations, part: Part, numbers: Sequence[int]
     ) -> Iterator[Block[Item]]:
-        """Blocks of the jobs; those of which one might write another's file stay together."""
+        """Yield the blocks of the jobs; those of which one might write another's file stay
+        together.
+        """
         names = self.pictures.names
 
         def item(number: int) -> Item:
@@ -189,7 +191,7 @@ class Cluster:
 
 
 def _told(block: Block[Item], made: BlockOutcome | None, bar: Told) -> Iterator[Report]:
-    """The Reports of a block, after its lines; what was lost too often has failed."""
+    """Yield the Reports of a block, after its lines; what was lost too often has failed."""
     if made is None:
         lost = f"each of the {block.tries} processes that coloured it was lost: too little memory?"
         for number, (source, target), _ in block.items:

@@ -37,7 +37,7 @@ SHEET, MAP = "sheet", "map"  # kinds of pictures of a photo beside its colouring
 def network_size(
     height: int, width: int, size: float = 256, stride: int = STRIDE
 ) -> tuple[int, int]:
-    """(height, width) at which the network sees a photo: short side about `size` pixels.
+    """Return (height, width) at which the network sees a photo: short side about `size` pixels.
 
     Of the photo's shape, to within half of `stride` a side. Tiny photos are enlarged to it as well.
     To continue them in the mirror to 32 pixels was tried: of 15 of 5 to 28 pixels a side the
@@ -54,7 +54,9 @@ class NotFinite(images.PhotoError):
 
 
 def finite(output: Floats, weights: str) -> Floats:
-    """`output` of a network with these weights, (n, ...) float32; raises NotFinite if it is not."""
+    """Return `output` of a network with these weights, (n, ...) float32; raise NotFinite if it is
+    not.
+    """
     if not np.isfinite(output).all():
         raise NotFinite(f"{weights}: what the network says of it is not finite: damaged weights?")
     return output
@@ -78,21 +80,21 @@ class Decoder:
         return Grid(self.stride, self.settings.target_mean)
 
     def ab_of(self, output: Floats, light: Floats) -> Floats:
-        """ab (h', w', 2) float32, CIELAB units, of what the network puts out for a photo.
+        """Return ab (h', w', 2) float32, CIELAB units, of what the network puts out for a photo.
 
         `light` (h', w') is the L of its cells.
         """
         return self.refined(self.decoded(output), light)
 
     def decoded(self, output: Floats) -> Floats:
-        """These ab as they are decoded, before the photo's lightness is asked."""
+        """Return these ab as they are decoded, before the photo's lightness is asked."""
         if self.has_distribution:
             return self.settings.decoding(output)
         ab = self.network.unscale_ab(output).transpose(1, 2, 0)
         return ab * self.settings.decoding.saturation  # type: ignore[return-value]
 
     def refined(self, ab: Floats, light: Floats) -> Floats:
-        """ab as they are decoded, made even and faded as the settings say: see `refine`."""
+        """Return ab as they are decoded, made even and faded as the settings say: see `refine`."""
         settings = self.settings
         return refine(ab, light, settings.evenness, settings.fade, settings.tint)
 
@@ -150,7 +152,7 @@ class Colorizer(Decoder):
     def painting(
         self, photo: images.Photo, hints: Sequence[Hint] = (), tilt: Tilt | None = None
     ) -> Painting:
-        """The picture of an images.Photo, which it uses up: the colours, but no pixels yet.
+        """Return the picture of an images.Photo, which it uses up: the colours, but no pixels yet.
 
         See `ab`.
         """
@@ -158,7 +160,7 @@ class Colorizer(Decoder):
         return Painting(photo, ab, self.grid, self.guide(light))
 
     def choices(self, photo: AnyPhoto, x: float, y: float, count: int = 6) -> list[Choice]:
-        """The most probable colours of pixel (x, y) of a photo, see `hints.likely`.
+        """Return the most probable colours of pixel (x, y) of a photo, see `hints.likely`.
 
         Raises hints.Outside for a place outside of the photo, InputError for a network that knows
         one colour.
@@ -183,13 +185,13 @@ class Colorizer(Decoder):
         return Colorizer(self.network, self.predict, self.settings.but(**changes), self.weights)
 
     def memory(self, width: int, height: int) -> float:
-        """Bytes that it takes to run the network on a photo of that size, pixels."""
+        """Return the bytes that it takes to run the network on a photo of that size, pixels."""
         multiple = self.network.multiple
         sides = network_size(height, width, self.settings.size, self.stride)
         return budget.network_bytes(self.network, *(side + -side % multiple for side in sides))
 
     def _opened(self, photo: AnyPhoto) -> tuple[Array, Image.Image]:
-        """(pixels to colour, Pillow image of mode RGB) of a photo."""
+        """Return (pixels to colour, Pillow image of mode RGB) of a photo."""
         if isinstance(photo, images.Photo):
             return np.asarray(photo.rgb) if photo.deep is None else photo.deep, photo.rgb
         image = images.to_rgb(photo if isinstance(photo, Image.Image) else self._image(photo))
@@ -206,7 +208,7 @@ class Colorizer(Decoder):
         return Image.fromarray(array)
 
     def shrunk(self, image: Image.Image, size: int | None = None) -> Bytes:
-        """A Pillow image of mode RGB or L at a short side of `size`, (h, w, 3) uint8.
+        """Return a Pillow image of mode RGB or L at a short side of `size`, (h, w, 3) uint8.
 
         By default at the size on whose grid `output` lies. Its sides are multiples of the stride.
         """
@@ -215,7 +217,7 @@ class Colorizer(Decoder):
         return np.asarray(small if small.mode == "RGB" else small.convert("RGB"))
 
     def network_input(self, image: Image.Image, size: int | None = None) -> Floats:
-        """What the network sees of a Pillow image of mode RGB, (1, 1, h, w) float32.
+        """Return what the network sees of a Pillow image of mode RGB, (1, 1, h, w) float32.
 
         What `shrunk` gives, on the right and below continued in the mirror, so that its sides are
         multiples of what the network needs.
@@ -225,14 +227,14 @@ class Colorizer(Decoder):
         return self.network.inputs(np.pad(small, (*spare, (0, 0)), "reflect"))[None]
 
     def true_ab(self, image: Image.Image) -> Floats:
-        """ab of a Pillow image of mode RGB as training targets are taken, shaped as `ab`'s.
+        """Return ab of a Pillow image of mode RGB as training targets are taken, shaped as `ab`'s.
 
         For measuring what `ab` and `output` say.
         """
         return self.grid.ab(self.shrunk(image))
 
     def light(self, image: Image.Image) -> Floats:
-        """L (h, w) float32 of the same places of a Pillow image of mode RGB."""
+        """Return the L (h, w) float32 of the same places of a Pillow image of mode RGB."""
         return self.grid.sample(lightness(self.shrunk(image)))
 
     def guide(self, light: Floats) -> Floats | None:
@@ -240,7 +242,7 @@ class Colorizer(Decoder):
         return light if self.settings.edges == GUIDED else None
 
     def output(self, image: Image.Image) -> Floats:
-        """What the network says of a Pillow image of mode RGB, float32.
+        """Return what the network says of a Pillow image of mode RGB, float32.
 
         Logits (313, h / 4, w / 4), or of a network of regression what `ab_of` takes for ab. Of
         several `sizes` they are the mean. Raises NotFinite, before anything is made of it, if it is
@@ -260,7 +262,7 @@ class Colorizer(Decoder):
     def ab(
         self, image: Image.Image, hints: Sequence[Hint] = (), tilt: Tilt | None = None
     ) -> Floats:
-        """Predicted ab of a Pillow image of mode RGB, (h', w', 2) float32, CIELAB units.
+        """Return the predicted ab of a Pillow image of mode RGB, (h', w', 2) float32, CIELAB units.
 
         The most likely ones, or those of the alternative with this `tilt`. `hints` are colours that
         somebody chose: they spread, see `hints.follow`.
@@ -270,7 +272,7 @@ class Colorizer(Decoder):
     def _coloured(
         self, image: Image.Image, hints: Sequence[Hint] = (), tilt: Tilt | None = None
     ) -> tuple[Floats, Floats]:
-        """(the `ab` of an image, the L (h', w') of their cells)."""
+        """Return (the `ab` of an image, the L (h', w') of their cells)."""
         output, light = self.output(image), self.light(image)
         if tilt is None:
             ab = self.decoded(output)
@@ -285,7 +287,7 @@ class Colorizer(Decoder):
 def add_colour(
     photo: Array, ab: Floats, grid: Grid = EVERY_FOURTH, guide: Floats | None = None
 ) -> Array:
-    """Photo with its own lightness and the colours of ab (h, w, 2), enlarged: (H, W, 3).
+    """Return the photo with its own lightness and the colours of ab (h, w, 2), enlarged: (H, W, 3).
 
     The photo is (H, W, 3) uint8 or (H, W) uint16 gray, the result of the same dtype. The ab are
     those of a Grid on the photo, enlarged along the edges of its lightness, `guide` (h, w) being
@@ -309,7 +311,7 @@ def _sheet(
     grid: Grid,
     guide: Floats | None,
 ) -> Bytes:
-    """Contact sheet of Colourings of a Pillow image of mode RGB."""
+    """Return the contact sheet of Colourings of a Pillow image of mode RGB."""
     small = np.asarray(images.shrink(image, COLUMN))
     captions = [f"{n}: {one.bits:.2f} bits" for n, one in enumerate(colourings, start=1)]
     captions[0] = "most likely"

@@ -62,12 +62,12 @@ def _nine(cells: Array) -> Iterator[Array]:
 
 
 def _box(cells: Array) -> Array:
-    """Mean of each cell and the eight around it."""
+    """Return the mean of each cell and the eight around it."""
     return sum(_nine(cells)) / 9  # type: ignore[return-value]
 
 
 def _nearest(cells: Array, pick: Callable[[Array, Array], Array]) -> Array:
-    """The lowest or highest of each cell and the eight around it."""
+    """Return the lowest or highest of each cell and the eight around it."""
     found = cells
     for moved in _nine(cells):
         found = pick(found, moved)

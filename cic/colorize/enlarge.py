@@ -54,7 +54,8 @@ def resample(values: Array, height: int, width: int, grid: Grid) -> Floats:
 
 
 def _between(count: int, cells: int, place: float, cell_place: float) -> tuple[Array, Floats]:
-    """(cell before, float32 share of the next one in [0, 1]) of `count` pixels on a line of cells.
+    """Return (cell before, float32 share of the next one in [0, 1]) of `count` pixels on a line of
+    cells.
 
     The places are those of a pixel's and of a cell's value in it. What lies outside of all cells'
     places has the value of the last.

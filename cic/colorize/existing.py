@@ -31,5 +31,5 @@ class OneByOne:
 
 
 def below(output: str) -> Hashes:
-    """The files below an address, asked for in pages of a thousand, not one by one."""
+    """Return the files below an address, asked for in pages of a thousand, not one by one."""
     return Hashes(hash(os.path.join(output, name)) for name, _ in storage.files(output))

@@ -72,14 +72,14 @@ def enlarged(cells: Floats, grid: Grid) -> Floats:
 
 
 def _ab(output: Term, network: Network, decoding: Decoding) -> Term:
-    """ab (N, 2, h, w) of what a network puts out: see `Decoder.decoded`."""
+    """Return ab (N, 2, h, w) of what a network puts out: see `Decoder.decoded`."""
     if network.predicts == BINS:
         return _decoded(output, decoding)
     return (output * network.out_scale + network.out_mean) * decoding.saturation
 
 
 def _decoded(logits: Term, decoding: Decoding) -> Term:
-    """ab (N, 2, h, w) of logits (N, 313, h, w), CIELAB units: see `Decoding`."""
+    """Return ab (N, 2, h, w) of logits (N, 313, h, w), CIELAB units: see `Decoding`."""
     if decoding.unweight:
         taken = decoding.unweight * np.log(decoding.bin_weights)  # type: ignore[arg-type]
         logits -= Term(logits.graph, logits.graph.constant(taken[:, None, None]))
@@ -96,7 +96,7 @@ def _softmax(logits: Term) -> Term:
 
 
 def _mean(share: Term) -> Term:
-    """The expectation over the bins: a convolution of 1 x 1 with their ab."""
+    """Return the expectation over the bins: a convolution of 1 x 1 with their ab."""
     kernel = share.graph.constant(AB.T[:, :, None, None])
     return Term(share.graph, share.graph("Conv", share.name, kernel))
 

@@ -91,7 +91,7 @@ class Painter:
         return softmax(output, axis=0)
 
     def _ab(self, values: Array, told: tuple[Array, Array] | None = None) -> Floats:
-        """ab (h, w, 2) of `values`, see FrameFacts, with the cells that a Guide gave."""
+        """Return ab (h, w, 2) of `values`, see FrameFacts, with the cells that a Guide gave."""
         output, light, logits = values[:-1], values[-1], None
         if self.colorizer.has_distribution:
             output = logits = np.log(np.maximum(output, UNLIKELY))

@@ -80,7 +80,7 @@ class Outside(PhotoError):
 
 
 def read(path: StrPath) -> tuple[Hint, ...]:
-    """The hints of a JSON file, a list of {"x": 120, "y": 80, "color": "#3a5f9e"}.
+    """Return the hints of a JSON file, a list of {"x": 120, "y": 80, "color": "#3a5f9e"}.
 
     "radius" may stand beside them. Raises InputError, naming file and hint.
     """
@@ -88,7 +88,7 @@ def read(path: StrPath) -> tuple[Hint, ...]:
 
 
 def of_text(text: str | bytes) -> tuple[Hint, ...]:
-    """The hints of such JSON itself; raises InputError, naming the hint."""
+    """Return the hints of such JSON itself; raise InputError, naming the hint."""
     return _checked(partial(bounded_json.loads, text), "hints")
 
 
@@ -119,7 +119,7 @@ def follow(
     light: Floats,
     logits: Floats | None = None,
 ) -> Floats:
-    """ab (h, w, 2) of a photo's cells as `hints` want them, float32, CIELAB units.
+    """Return ab (h, w, 2) of a photo's cells as `hints` want them, float32, CIELAB units.
 
     `sides` are the height and width of the photo, `light` (h, w) the L of the cells, and `logits`
     (313, h, w) what the network said; without them it is as unsure of all. Raises Outside for a
@@ -139,7 +139,9 @@ def follow(
 def _spread_far(
     ab: Floats, place: Array, wanted: Array, light: Floats, logits: Floats | None
 ) -> Floats:
-    """What `spread` gives, but for what is beyond FAR: that moves only what belongs together."""
+    """Return what `spread` gives, but for what is beyond FAR: that moves only what belongs
+    together.
+    """
     step = wanted - ab.reshape(-1, 2)[place]
     step *= FAR / np.maximum(np.hypot(*step.T), FAR)[:, None]
     found = spread(ab, place, ab.reshape(-1, 2)[place] + step, light, logits)
@@ -152,7 +154,8 @@ def _spread_far(
 def spread(
     ab: Floats, place: Array, wanted: Array, light: Floats, logits: Floats | None = None
 ) -> Floats:
-    """ab (h, w, 2) of cells of which those numbered `place` (n,) are to have `wanted` (n, 2).
+    """Return ab (h, w, 2) of cells of which those numbered `place` (n,) are to have `wanted` (n,
+    2).
 
     For the rest see `follow`.
     """
@@ -167,7 +170,7 @@ def spread(
 
 
 def _regressed(likeness: Array, place: Array, step: Array) -> Array:
-    """How cells move, (h * w, 2), if those numbered `place` are to move by `step` (n, 2)."""
+    """Return how cells move, (h * w, 2), if those numbered `place` are to move by `step` (n, 2)."""
     between = likeness[place]
     between[np.diag_indices(len(place))] *= 1 + NOISE
     moved: Array = likeness @ np.linalg.solve(between, step)
@@ -175,7 +178,7 @@ def _regressed(likeness: Array, place: Array, step: Array) -> Array:
 
 
 def cell_of(x: float, y: float, sides: tuple[int, int], shape: tuple[int, ...]) -> tuple[int, int]:
-    """(row, column) of the cell that pixel (x, y) lies in; raises Outside if none does.
+    """Return (row, column) of the cell that pixel (x, y) lies in; raise Outside if none does.
 
     `sides` are the height and width of the photo, `shape` those of the grid of cells.
     """
@@ -188,7 +191,8 @@ def cell_of(x: float, y: float, sides: tuple[int, int], shape: tuple[int, ...]) 
 def _meant(
     hints: Sequence[Hint], sides: tuple[int, int], shape: tuple[int, ...]
 ) -> tuple[Array, Array, int]:
-    """(cells (n,), ab (n, 2)) that the hints speak of, and how many cells are those of a place.
+    """Return (cells (n,), ab (n, 2)) that the hints speak of, and how many cells are those of a
+    place.
 
     They come first, then those within a radius. A cell of several hints takes the mean.
     """
@@ -210,21 +214,23 @@ def _meant(
 
 
 def _within(hint: Hint, sides: tuple[int, int], shape: tuple[int, ...]) -> Array:
-    """Numbers of the cells whose middle lies within the radius."""
+    """Return the numbers of the cells whose middle lies within the radius."""
     row, column = ((np.arange(n) + 0.5) * side / n for n, side in zip(shape, sides))
     away = np.hypot(row[:, None] - hint.y, column - hint.x)
     return np.flatnonzero(away <= hint.radius)
 
 
 def _features(ab: Floats, light: Floats, over: tuple[float, float, float]) -> Array:
-    """f or g (h * w, 5) of the cells: place, L and ab over these distances."""
+    """Return f or g (h * w, 5) of the cells: place, L and ab over these distances."""
     row, column = np.indices(light.shape) / (min(light.shape) * over[0])
     parts = (row, column, light / over[1], *np.moveaxis(ab, -1, 0) / over[2])
     return np.stack(parts, axis=-1).reshape(-1, 5)
 
 
 def unsure(logits: Floats) -> Array:
-    """s (h, w) of logits (313, h, w): how unsure the network is of each cell, 1 on the mean."""
+    """Return s (h, w) of logits (313, h, w): how unsure the network is of each cell, 1 on the
+    mean.
+    """
     share = softmax(logits.reshape(len(AB), -1), axis=0).T
     mean = share @ AB
     variance = share @ np.square(AB).sum(-1) - np.square(mean).sum(-1)
@@ -233,7 +239,7 @@ def unsure(logits: Floats) -> Array:
 
 
 def _squares(one: Array, other: Array) -> Array:
-    """Squared distances of features (n, 5) and (m, 5): (n, m)."""
+    """Return the squared distances of features (n, 5) and (m, 5): (n, m)."""
     square = np.square(one).sum(1)[:, None] + np.square(other).sum(1) - 2 * one @ other.T
     return np.maximum(square, 0)
 

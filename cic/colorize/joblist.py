@@ -43,7 +43,7 @@ class _Listed(Sequence[Job]):
 
     @abstractmethod
     def at(self, i: int) -> Job:
-        """The job of a number; raises IndexError."""
+        """Return the job of a number; raise IndexError."""
 
 
 class Jobs(_Listed):
@@ -166,17 +166,18 @@ class Relations:
         self.shared = first.keys()
 
     def is_source(self, real: str) -> bool:
-        """Whether the real path of a file is that of a source."""
+        """Return whether the real path of a file is that of a source."""
         return real in self._sources and any(
             addresses.real(source) == real for source, _ in self.jobs
         )
 
     def is_target(self, path: str) -> bool:
-        """Whether a path is the target of a job."""
+        """Return whether a path is the target of a job."""
         return path in self._targets and any(path == target for _, target in self.jobs)
 
     def related(self, names: Callable[[str], Iterable[str]]) -> set[int]:
-        """Numbers of the jobs that write what another reads or writes, and of these others.
+        """Return the numbers of the jobs that write what another reads or writes, and of these
+        others.
 
         `names(target)` are the files that a job of that target writes.
         """
@@ -194,7 +195,9 @@ class Relations:
         return found | {i for i, one in enumerate(self.known.targets) if one in targets}
 
     def of_share(self, share: Share) -> Sequence[int]:
-        """Numbers of the jobs of a share, balanced by size; those of one target stay together."""
+        """Return the numbers of the jobs of a share, balanced by size; those of one target stay
+        together.
+        """
         if share.is_whole:
             return range(len(self.jobs))
         sizes = np.array(self.sizes)

@@ -36,7 +36,8 @@ def list_jobs(
     left_out: kinds.LeftOut | None = None,
     progress: Callback | None = None,
 ) -> tuple[Jobs, list[PhotoError]]:
-    """([(source, target), ...], problems) of every photo, and of folders that cannot be read.
+    """Return ([(source, target), ...], problems) of every photo, and of folders that cannot be
+    read.
 
     Folders keep their inner layout, photos their format if it is common. With one photo and an
     `output` that ends as a photo does, that is the target; else it is a folder, and photos in it
@@ -93,7 +94,7 @@ def _beside(
     left_out: kinds.LeftOut | None,
     progress: Callback | None,
 ) -> tuple[Jobs, list[PhotoError]]:
-    """What `list_jobs` gives without an output."""
+    """Return what `list_jobs` gives without an output."""
 
     def target(name: str, source: str) -> str:
         folder, name = os.path.split(source)
@@ -118,7 +119,7 @@ def _beside(
 
 
 def is_folder(path: str) -> bool:
-    """Whether a path, or an address, is that of a folder; raises AddressError."""
+    """Return whether a path, or an address, is that of a folder; raise AddressError."""
     return storage.size(path) is None if is_address(path) else os.path.isdir(path)
 
 
@@ -147,7 +148,7 @@ def _found(
 
 
 def _target(output: str, films: bool, name: str, source: str) -> str:
-    """The target of a file `name` of a folder, in the folder `output`."""
+    """Return the target of a file `name` of a folder, in the folder `output`."""
     if os.path.splitext(name)[1].lower() in KEPT:
         return os.path.join(output, name)
     if films and sources.is_film(source):
@@ -158,7 +159,7 @@ def _target(output: str, films: bool, name: str, source: str) -> str:
 
 
 def _is_in_the_way(target: str, file: FoundFile) -> bool:
-    """Whether another file of a source's own folder has the name of its result."""
+    """Return whether another file of a source's own folder has the name of its result."""
     place = real(target)
     beside = os.path.dirname(place) == os.path.dirname(file.real) and place != file.real
     return beside and (os.path.lexists(target) or target in OneByOne())
@@ -173,7 +174,8 @@ def _refuse_among(path: str, target: str) -> None:
 def locked(
     output: str | None, jobs: Sequence[Job], share: Share = WHOLE
 ) -> AbstractContextManager[None]:
-    """A context in which no other run writes into the folder `output` of jobs of `list_jobs`.
+    """Return a context in which no other run writes into the folder `output` of jobs of
+    `list_jobs`.
 
     Other shares of the same run may. A single file needs none: it is replaced whole. Nor do results
     beside their photos: they take no file's place. At an address there are no locks.
@@ -191,7 +193,7 @@ def locked(
 
 
 def result_name(name: str, source: str) -> str:
-    """The name of a photo's result: its own if its format is kept, else that of a PNG.
+    """Return the name of a photo's result: its own if its format is kept, else that of a PNG.
 
     A name without an ending that is known keeps what it has, and the ending of its content follows.
     """
@@ -249,7 +251,8 @@ class Listing(NamedTuple):
 def find(
     paths: Sequence[str], output: str | None, films: bool = False, progress: Callback | None = None
 ) -> Listing:
-    """Listing of photos, and folders of them, to colour into `output` or beside: see `list_jobs`.
+    """Return the Listing of photos, and folders of them, to colour into `output` or beside: see
+    `list_jobs`.
 
     Problems are told to `progress`, by default printed. Raises ValueError if there is no photo,
     and no problem either.
@@ -267,7 +270,7 @@ def find(
 def find_set(
     folder: str, output: str, most: int | None = None, progress: Callback | None = None
 ) -> Listing:
-    """Listing of a test set: photos of `folder`, made into PNG files of the same names.
+    """Return the Listing of a test set: photos of `folder`, made into PNG files of the same names.
 
     Only the first `most` photos, if that is given. Problems are told to `progress`, by default
     printed. Raises ValueError if there is no photo, or if the results would be taken for photos.

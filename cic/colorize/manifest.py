@@ -43,7 +43,7 @@ class Manifest:
             raise FileError(f"{self.path}: cannot be written: the disk is full")
 
     def has(self, result: str) -> bool:
-        """Whether an earlier run wrote that it made this result."""
+        """Return whether an earlier run wrote that it made this result."""
         return hash(result) in self.known
 
 
@@ -76,7 +76,7 @@ def opened(path: str) -> Iterator[Manifest]:
 
 
 def _read(manifest: FileIO, path: str) -> tuple[frozenset[int], int]:
-    """(hashes of the results that are said to be made, bytes of whole lines)."""
+    """Return (hashes of the results that are said to be made, bytes of whole lines)."""
     known, size = set(), 0
     manifest.seek(0)
     with open(manifest.fileno(), "rb", closefd=False) as file:

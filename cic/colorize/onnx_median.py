@@ -13,7 +13,7 @@ CARRIED = {"start": 2, "point": 2, "move": 2, "slope": 1}  # from step to step: 
 
 
 def median(share: Term) -> Term:
-    """Medians (N, 2, h, w), CIELAB units, of distributions (N, 313, h, w)."""
+    """Return the medians (N, 2, h, w), CIELAB units, of distributions (N, 313, h, w)."""
     graph = share.graph
     shape = graph("Shape", graph("Slice", share.name, *_first(graph, 2)))
     bins_first = graph("Transpose", share.name, perm=[1, 0, 2, 3])
@@ -23,12 +23,12 @@ def median(share: Term) -> Term:
 
 
 def _first(graph: Graph, count: int) -> tuple[str, str, str]:
-    """What a Slice takes to leave the first few channels: starts, ends, axes."""
+    """Return what a Slice takes to leave the first few channels: starts, ends, axes."""
     return graph.whole(0), graph.whole(count), graph.whole(1)
 
 
 def _search(share: Term) -> Term:
-    """Medians (2, n) of distributions (313, n)."""
+    """Return the medians (2, n) of distributions (313, n)."""
     graph = share.graph
     mean = Term(graph, graph.constant(AB.T)) @ share
     still = mean * 0
@@ -64,7 +64,7 @@ def _body(share: Term) -> Graph:
 
 
 def _newton(share: Term, point: Term) -> tuple[Term, Term]:
-    """(gradient of the mean distance at points (2, n), step from there), (2, n) each."""
+    """Return (gradient of the mean distance at points (2, n), step from there), (2, n) each."""
     from_bins, sums, moments = (
         Term(share.graph, share.graph.constant(table)) for table in decoding.tables()
     )

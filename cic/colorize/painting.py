@@ -16,7 +16,8 @@ from cic.system.arrays import Array, Floats
 def along_edges(
     ab: Floats, guide: Floats | None
 ) -> tuple[Floats, Callable[[Array, Floats], Array]]:
-    """(cells (h, w, C) to enlarge, function of rows of a photo and of those that colours them).
+    """Return (cells (h, w, C) to enlarge, function of rows of a photo and of those that colours
+    them).
 
     Of ab (h, w, 2) of cells and the L (h, w) of the photo there, along whose edges they are
     enlarged; bilinearly if `guide` is None. The function takes (n, W, 3) uint8 or (n, W) uint16
@@ -58,7 +59,7 @@ class Painting:
         )
 
     def image(self) -> Image.Image:
-        """The picture as a Pillow image of mode RGB; an RGB photo itself is painted over."""
+        """Return the picture as a Pillow image of mode RGB; an RGB photo itself is painted over."""
         image, top = self.photo.rgb, 0
         self.photo.base = image  # one of gray is not needed any more
         for strip in self.strips():

@@ -47,7 +47,7 @@ class Maker:
                 self._colorize(photo, task, target)
 
     def _memory(self, width: int, height: int) -> float:
-        """Bytes that are needed beside a photo that is coloured.
+        """Return the bytes that are needed beside a photo that is coloured.
 
         Of one picture, that is the network's; of several also arrays of the photo and of a result,
         and the image that is written.
@@ -56,7 +56,7 @@ class Maker:
         return self.colorizer.memory(width, height) + more * width * height
 
     def _is_tiff_of_pages(self, pages: Pages, target: str) -> bool:
-        """Whether the pages are those of a TIFF, and are to become one."""
+        """Return whether the pages are those of a TIFF, and are to become one."""
         is_tiff = os.path.splitext(target)[1].lower() in images.TIFF
         wanted = self.wanted.all_pages and not self.wanted.several
         return wanted and is_tiff and pages.count > 1 and pages.format == "TIFF"
@@ -132,7 +132,7 @@ class Maker:
 
 
 def _left_out(pages: Pages, photo: Photo) -> str | None:
-    """A sentence on the pages of a file of which only this Photo is taken."""
+    """Return a sentence on the pages of a file of which only this Photo is taken."""
     if pages.count > 1:
         which = "the first" if not photo.page else f"the largest, page {photo.page + 1},"
         return f"{which} of {pages.count} pages; all_pages takes them all"

@@ -39,7 +39,7 @@ class Reference(NamedTuple):
 
 
 def opened(path: StrPath) -> Reference:
-    """The Reference in a file; raises PhotoError."""
+    """Return the Reference in a file; raise PhotoError."""
     return Reference(str(path), images.open_rgb(path))
 
 
@@ -56,7 +56,9 @@ class _Track:
         self.patches = _patch(_windows(light, self.at, 0), 0, 0)
 
     def follow(self, light: Floats) -> tuple[Array, Array]:
-        """(cells (n,), their ab (n, 2)) of the points that are found in the next frame (H, W)."""
+        """Return (cells (n,), their ab (n, 2)) of the points that are found in the next frame (H,
+        W).
+        """
         self.at = self.at + self.move
         self._keep(self._inside(light))
         if len(self.at):

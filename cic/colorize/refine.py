@@ -25,7 +25,8 @@ AT_WHITE = 3.0  # ... to so many times itself, as a tint shows most there
 def refine(
     ab: Floats, light: Floats, evenness: float = 0.0, fade: float = 0.0, tint: float = 0.0
 ) -> Floats:
-    """ab (h, w, 2) of cells of lightness L (h, w), made even and faded; CIELAB units, float32.
+    """Return ab (h, w, 2) of cells of lightness L (h, w), made even and faded; CIELAB units,
+    float32.
 
     `evenness` is the weight of a difference between neighbours, 0 for none; below the L `fade` the
     chroma falls to 0 at black, in proportion to L. Of a chroma of `tint` half is left, of weaker
@@ -41,7 +42,8 @@ def refine(
 
 
 def without_tints(ab: Floats, light: Floats, tint: float) -> Floats:
-    """ab (h, w, 2) at the lightness L (h, w), the weak ones nearer to gray, float32: see `refine`.
+    """Return ab (h, w, 2) at the lightness L (h, w), the weak ones nearer to gray, float32: see
+    `refine`.
 
     The chroma c becomes c^3 / (c^2 + t^2), where t is `tint` and rises from L LIGHTS on.
     """
@@ -52,7 +54,7 @@ def without_tints(ab: Floats, light: Floats, tint: float) -> Floats:
 
 
 def even(ab: Floats, light: Floats, evenness: float) -> Floats:
-    """ab (h, w, 2) drawn together along the lightness L (h, w), float32: see above."""
+    """Return ab (h, w, 2) drawn together along the lightness L (h, w), float32: see above."""
     down, across = (np.exp(-np.abs(np.diff(light, axis=axis)) / STEP) for axis in (0, 1))
     for number in range(1, PASSES + 1):
         # Each pass is finer than the last, so that no streaks are left; Min et al., equation 10.
@@ -63,7 +65,8 @@ def even(ab: Floats, light: Floats, evenness: float) -> Floats:
 
 
 def _solved(ab: Array, bonds: Array) -> Floats:
-    """The u (n, m, 2) nearest to ab along the first axis, neighbours drawn together by bonds.
+    """Return the u (n, m, 2) nearest to ab along the first axis, neighbours drawn together by
+    bonds.
 
     `bonds` (n - 1, m) weigh their squared differences. The system of each of the m lines is
     tridiagonal: Thomas's algorithm.

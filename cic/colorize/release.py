@@ -41,6 +41,6 @@ def release(source: StrPath | Sequence[StrPath], target: StrPath, **changes: Any
 
 
 def _nearer(state: State, other: State, share: float) -> State:
-    """(1 - share) state + share other, in float32."""
+    """Return (1 - share) state + share other, in float32."""
     one, two = np.float32(1 - share), np.float32(share)
     return {name: array * one + other[name] * two for name, array in state.items()}

@@ -20,14 +20,16 @@ class Results:
         self.taken: dict[str, str] = {}  # real path: source, if another job may want to write it
 
     def are_there(self, target: str) -> bool:
-        """Whether the pictures of a photo are to be left alone: the last to be written is there."""
+        """Return whether the pictures of a photo are to be left alone: the last to be written is
+        there.
+        """
         if not self.part.skip_existing:
             return False
         names = self.wanted.names(target)
         return all(names[kind] in self.part.existing for kind in (1, SHEET, MAP) if kind in names)
 
     def skip_existing(self, task: Task) -> bool:
-        """Whether a task's result is there, and its own; it is noted then."""
+        """Return whether a task's result is there, and its own; note it then."""
         if not self.are_there(task.target) or self._owner(real(task.target)):
             return False
         self.claim(task, task.target)
@@ -59,7 +61,7 @@ class Results:
             )
 
     def _owner(self, place: str) -> str | None:
-        """Why a file, by its real path, is not to be written; None if it may be."""
+        """Return why a file, by its real path, is not to be written; None if it may be."""
         if self.relations.is_source(place):
             return "would overwrite a photo to colorize"
         if place in self.taken:
@@ -71,7 +73,9 @@ class Results:
 
 
 def _other_name(name: str, source: str) -> str:
-    """What a result may be called whose name is taken: the source's ending tells them apart."""
+    """Return what a result may be called whose name is taken: the source's ending tells them
+    apart.
+    """
     if sources.is_film(source):
         from cic.films import writer  # heavy, and photos need none of it
 

@@ -62,7 +62,8 @@ class Settings:
         return self.sizes[-1]
 
     def but(self, **changes: Any) -> "Settings":
-        """These Settings with changes by name, those of `decoding` too; `size` is that of one.
+        """Return these Settings with changes by name, those of `decoding` too; `size` is that of
+        one.
 
         What is None stays as it is. Raises ValueError.
         """
@@ -80,7 +81,9 @@ class Settings:
         return replace(self, decoding=replace(self.decoding, **decoded), **rest)
 
     def facts(self) -> dict[str, Json]:
-        """{name: value} that `but` takes, without the bins' weights: for metadata and protocols."""
+        """Return {name: value} that `but` takes, without the bins' weights: for metadata and
+        protocols.
+        """
         facts = asdict(self)
         facts |= facts.pop("decoding")
         del facts["bin_weights"]
@@ -130,19 +133,20 @@ def add_flags(parser: argparse.ArgumentParser, more: bool = False) -> None:
 
 
 def changes(args: argparse.Namespace, more: bool = False) -> dict[str, Any]:
-    """{name: value} of the flags of `add_flags`, as `Settings.but` takes them."""
+    """Return {name: value} of the flags of `add_flags`, as `Settings.but` takes them."""
     return {name: getattr(args, name) for name in FLAGS + (MORE_FLAGS if more else ())}
 
 
 def of_weights(meta: Mapping[str, Json]) -> Settings:
-    """The Settings that a checkpoint's `meta` brings along; raises ValueError."""
+    """Return the Settings that a checkpoint's `meta` brings along; raise ValueError."""
     recipe = meta.get("recipe", {})
     own = {"target_mean": recipe.get("target_mean"), "bin_weights": bin_weights(meta)}
     return DEFAULTS.but(**(own | meta.get("colorize", {})))
 
 
 def bin_weights(meta: Mapping[str, Json]) -> list[float] | None:
-    """How much the loss of a run weighed each bin, 313 numbers, as far as its `meta` says; or None.
+    """Return how much the loss of a run weighed each bin, 313 numbers, as far as its `meta` says;
+    or None.
 
     They are in it, or follow from the recipe if the run had the bundled prior.
     """

@@ -94,6 +94,6 @@ def blocks_of(light: Array) -> Array:
 
 
 def picture_difference(one: Array, other: Array) -> float:
-    """How much two pictures differ, by their blocks: see `Shots`."""
+    """Return how much two pictures differ, by their blocks: see `Shots`."""
     variance = np.square(one).mean() + np.square(other).mean() + 2 * NOISE**2
     return float(np.square(one - other).mean() / variance)

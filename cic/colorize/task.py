@@ -27,7 +27,7 @@ class Report(NamedTuple):
         return self.is_there and not self.made and not self.errors
 
     def line(self) -> Line:
-        """Its line of a manifest."""
+        """Return its line of a manifest."""
         result = self.target if self.made or self.is_there else None
         return Line(self.source, result, self.seconds, "; ".join(self.errors) or None)
 
@@ -60,7 +60,7 @@ class Task:
             self.say(f"{name}: {note}")
 
     def report(self) -> Report:
-        """What became of it."""
+        """Return what became of it."""
         made, errors = self.made, self.errors
         return Report(
             self.number, self.source, self.target, made, errors, self.is_there, self.seconds

@@ -17,7 +17,9 @@ COLOURS = "viridis.npy"  # perceptually uniform; lighter is less sure
 
 
 def entropy(logits: Array) -> Floats:
-    """Entropy of softmax(logits (313, h, w)), (h, w) float32, bits, 0 to log2(313) = 8.29."""
+    """Return the entropy of softmax(logits (313, h, w)), (h, w) float32, bits, 0 to log2(313) =
+    8.29.
+    """
     shifted = logits - logits.max(0)  # not by log_softmax, whose float32 is three times less exact
     share = np.exp(shifted)
     total = share.sum(0)
@@ -46,13 +48,15 @@ def draw(bits: Floats, height: int, width: int, grid: Grid = EVERY_FOURTH) -> By
 
 
 def _colours() -> Bytes:
-    """The colour of each level, (256, 3) uint8."""
+    """Return the colour of each level, (256, 3) uint8."""
     with resources.as_file(resources.files("cic") / "data" / COLOURS) as path:
         return np.load(path)
 
 
 def _legend(width: int, short: int, colours: Bytes) -> Bytes:
-    """Bar of all colours with its ends named, (n, width, 3) uint8; no row if it would not fit."""
+    """Return the bar of all colours with its ends named, (n, width, 3) uint8; no row if it would
+    not fit.
+    """
     height = max(LOWEST, round(LEGEND * short))
     if width < 8 * height:
         return np.empty((0, width, 3), np.uint8)

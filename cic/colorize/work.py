@@ -133,8 +133,8 @@ class _Work:
                 yield report
 
     def _is_alone(self, number: int) -> bool:
-        """Whether a job is done alone: a film, which takes all cores, or one of several that would
-        write the same file: the first alone is to do it.
+        """Return whether a job is done alone: a film, which takes all cores, or one of several that
+        would write the same file: the first alone is to do it.
         """
         source, target = self.relations.jobs[number]
         return target in self.relations.shared or bool(self.film and sources.is_film(source))

@@ -13,7 +13,8 @@ SPACING = 10  # CIELAB units between neighbouring bins (paper, section 2.1)
 
 
 def _saturated_colours() -> Bytes:
-    """The six edges of the RGB cube from red over yellow, green, ... to red, (1536, 3) uint8.
+    """Return the six edges of the RGB cube from red over yellow, green, ... to red, (1536, 3)
+    uint8.
 
     All corners of the gamut's ab hull lie on these edges: a test derives the same bins from
     the cube's whole surface.
@@ -30,7 +31,9 @@ def _saturated_colours() -> Bytes:
 
 
 def convex_hull(points: ArrayLike) -> Doubles:
-    """Corners of the convex hull of (N, 2) points, counter-clockwise (Andrew's monotone chain)."""
+    """Return the corners of the convex hull of (N, 2) points, counter-clockwise (Andrew's monotone
+    chain).
+    """
 
     def chain(ordered: list[Point]) -> list[Point]:
         hull: list[Point] = []
@@ -45,7 +48,7 @@ def convex_hull(points: ArrayLike) -> Doubles:
 
 
 def _sorted(points: Array) -> list[Point]:
-    """(N, 2) points, each once, by the first number, then the second.
+    """Return (N, 2) points, each once, by the first number, then the second.
 
     np.unique would import numpy.ma, which takes longer than all the rest of this file.
     """
@@ -59,7 +62,8 @@ def _turn(before: Point, at: Point, after: Point) -> float:
 
 
 def bins_touching(hull: Array) -> Floats:
-    """Grid points, (Q, 2) float32, sorted by a, then b: corners of every cell the hull touches.
+    """Return the grid points, (Q, 2) float32, sorted by a, then b: corners of every cell the hull
+    touches.
 
     A cell and a convex polygon are apart exactly if an edge normal of one of them separates them.
     """

@@ -88,7 +88,8 @@ ANNEALED_MEAN = Decoding()  # the paper's, equation 5
 
 
 def median(logits: Array, temperature: float = 1.0) -> Floats:
-    """Geometric median of softmax(logits (313, h, w) / temperature): ab (2, h, w) float32.
+    """Return the geometric median of softmax(logits (313, h, w) / temperature): ab (2, h, w)
+    float32.
 
     The point of the least mean distance to the bins, sqrt(d^2 + SOFT^2) each. Photos' are found to
     within 0.05 units; of two bins far apart and as likely as each other any point between will do.
@@ -103,7 +104,7 @@ def median(logits: Array, temperature: float = 1.0) -> Floats:
 
 
 def _median(share: Floats) -> Floats:
-    """Geometric medians of distributions (313, n) float32, (2, n).
+    """Return the geometric medians of distributions (313, n) float32, (2, n).
 
     Newton's method from the means. A step that went too far, so that the distance grew again at its
     end, is shortened to where its slope, taken for a straight line, is zero.
@@ -126,7 +127,7 @@ def _median(share: Floats) -> Floats:
 
 
 def _newton(share: Floats, point: Floats) -> tuple[Floats, Floats]:
-    """(gradient of the mean distance at points (2, n), step from there), (2, n) each."""
+    """Return (gradient of the mean distance at points (2, n), step from there), (2, n) each."""
     from_bins, sums, moments = tables()
     x, y = point
     squares = from_bins @ np.stack([x, y, x * x + y * y, np.ones_like(x)])
@@ -147,7 +148,7 @@ def _newton(share: Floats, point: Floats) -> tuple[Floats, Floats]:
 
 @cache
 def tables() -> tuple[Floats, ...]:
-    """What a step of the search for a median multiplies by: products of these, float32.
+    """Return what a step of the search for a median multiplies by: products of these, float32.
 
     With a column a cell they are sums over the bins. (313, 4) by x, y, x^2 + y^2 and 1: squares of
     distances; (3, 313): a, b and 1; (6, 313): 1, a, b, a^2, a b and b^2.

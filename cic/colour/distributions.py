@@ -22,7 +22,8 @@ _A, _B = AB.T.astype(np.float64)
 
 @cache
 def candidates_of(neighbors: int) -> tuple[float, int, Integers]:
-    """Cell size, cells a side and, per cell, every bin that may be among the nearest, (cells, M).
+    """Return the cell size, cells a side and, per cell, every bin that may be among the nearest,
+    (cells, M).
 
     A bin further from the cell's centre than the K-th nearest bin plus the cell's diagonal is
     nearest to no point of the cell. Rows are padded with bins that lie too far to matter.
@@ -38,7 +39,9 @@ def candidates_of(neighbors: int) -> tuple[float, int, Integers]:
 
 
 def _nearest(ab: Doubles, neighbors: int) -> tuple[Integers, Doubles]:
-    """Nearest bins of (N, 2) ab and their squared distances, (N, K) each, nearest first."""
+    """Return the nearest bins of (N, 2) ab and their squared distances, (N, K) each, nearest
+    first.
+    """
     step, side, table = candidates_of(neighbors)
     cell = ((ab + LIMIT) * (1 / step)).astype(np.int32)
     candidates = table.take(cell[:, 0] * side + cell[:, 1], axis=0).astype(np.int64)
@@ -119,7 +122,7 @@ def decode(logits: ArrayLike, temperature: float = TEMPERATURE, axis: int = 1) -
 def likelihood(
     logits: Array, temperature: float = 1.0, axis: int = 1, dtype: DTypeLike | None = None
 ) -> Array:
-    """exp(logits / temperature), 1 at the largest of `axis`: the softmax, not yet divided.
+    """Return exp(logits / temperature), 1 at the largest of `axis`: the softmax, not yet divided.
 
     A fresh array of any shape; `dtype` is the precision of the exponential, by default the logits'.
     """
@@ -138,6 +141,8 @@ def softmax(
 
 
 def log_softmax(logits: Array, axis: int = 1) -> Array:
-    """Logarithm of the softmax over `axis`, any shape; finite for logits of any magnitude."""
+    """Return the logarithm of the softmax over `axis`, any shape; finite for logits of any
+    magnitude.
+    """
     shifted = logits - logits.max(axis, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))

@@ -36,7 +36,7 @@ class Grid:
         return values.reshape(height // s, s, width // s, s, *values.shape[2:]).mean((1, 3))
 
     def ab(self, rgb: Bytes) -> Floats:
-        """ab (h, w, 2) float32 of the cells of (H, W, 3) uint8, as training took them.
+        """Return ab (h, w, 2) float32 of the cells of (H, W, 3) uint8, as training took them.
 
         Means are taken in CIELAB, where the distances are those that the loss is made of.
         """

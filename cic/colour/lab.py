@@ -102,7 +102,7 @@ def lab_to_rgb(lab: ArrayLike) -> Floats:
 
 
 def ab_distance(one: ArrayLike, other: ArrayLike = 0.0) -> Array:
-    """Distance in the ab plane of (..., 2) from (..., 2), by default from gray: (...).
+    """Return the distance in the ab plane of (..., 2) from (..., 2), by default from gray: (...).
 
     Of gray it is the chroma C*ab; CIELAB units.
     """
@@ -148,7 +148,7 @@ def recolor_along(photo: ArrayLike, lines: Floats) -> Array:
 
 
 def _pixels(photo: Array, sides: Shape, shape: Shape) -> Array:
-    """The photo of `recolor` as (N, 3) uint8 or (N, 1) uint16.
+    """Return the photo of `recolor` as (N, 3) uint8 or (N, 1) uint16.
 
     Raises ValueError for any other, or unless its sides are those of the colours, of `shape`.
     """
@@ -163,7 +163,9 @@ def _pixels(photo: Array, sides: Shape, shape: Shape) -> Array:
 def _painted(
     photo: Array, pixels: Array, colours: Array, ab_of: Callable[[Floats, Array], Array]
 ) -> Array:
-    """Pixels (N, c) recoloured to what `ab_of(f(Y), colours)` makes of them, (H, W, 3)."""
+    """Return the pixels (N, c) recoloured to what `ab_of(f(Y), colours)` makes of them, (H, W,
+    3).
+    """
     deep = photo.dtype == np.uint16
     out = np.empty((*photo.shape[:2], 3), photo.dtype)
 
@@ -231,19 +233,19 @@ def _linear(rgb: Array) -> Floats:
 
 @functools.cache
 def linear_table() -> Floats:
-    """(256,) float32: the linear light in [0, 1] of each 8-bit sRGB value."""
+    """Return (256,) float32: the linear light in [0, 1] of each 8-bit sRGB value."""
     return _decode(np.arange(256) / 255).astype(np.float32)
 
 
 @functools.cache
 def _deep_table() -> Floats:
-    """(65536,) float32: the linear light in [0, 1] of each 16-bit sRGB value."""
+    """Return (65536,) float32: the linear light in [0, 1] of each 16-bit sRGB value."""
     return _decode(np.arange(65536) / 65535).astype(np.float32)
 
 
 @functools.cache
 def _code_table() -> Bytes:
-    """(_CODES + 1,) uint8: the sRGB value of the middle of each cell of linear light.
+    """Return (_CODES + 1,) uint8: the sRGB value of the middle of each cell of linear light.
 
     The curve is steepest in the dark, where a cell spans 0.0126 of an 8-bit step: no value further
     than 0.0063 of a step from a rounding boundary is rounded to the wrong side.

@@ -49,7 +49,9 @@ class Prior:
         self.photos += other.photos
 
     def compute(self) -> Doubles:
-        """The prior, (313,) float64 summing to 1: the counts, smoothed by the soft encoding."""
+        """Return the prior, (313,) float64 summing to 1: the counts, smoothed by the soft
+        encoding.
+        """
         return rebalance.smooth(self.pixels)
 
     def save(self, path: StrPath) -> None:
@@ -63,7 +65,7 @@ class Prior:
 
     @classmethod
     def load(cls, path: StrPath) -> "Prior":
-        """What `save` wrote; raises ValueError, naming the file, for anything else."""
+        """Return what `save` wrote; raise ValueError, naming the file, for anything else."""
         with open_regular(path) as file:
             try:
                 _, pixels, photos = (_array(file) for _ in range(3))
@@ -75,7 +77,8 @@ class Prior:
 
 
 def photo_ab(source: Source, load_size: int = 256) -> Floats:
-    """ab of a photo as training targets see it, (h, w, 2): every 4th pixel at that short side.
+    """Return ab of a photo as training targets see it, (h, w, 2): every 4th pixel at that short
+    side.
 
     Raises PhotoError.
     """
@@ -84,13 +87,16 @@ def photo_ab(source: Source, load_size: int = 256) -> Floats:
 
 
 def divergence(prior: Array, other: Array) -> float:
-    """Kullback-Leibler divergence of a prior (313,) from another, nats: 0 if they are equal."""
+    """Return the Kullback-Leibler divergence of a prior (313,) from another, nats: 0 if they are
+    equal.
+    """
     seen = prior > 0
     return float((prior[seen] * np.log(prior[seen] / other[seen])).sum())
 
 
 def read(path: StrPath) -> Array:
-    """Prior (313,) from a .npy file; raises ValueError, naming the file, for anything else.
+    """Return the prior (313,) from a .npy file; raise ValueError, naming the file, for anything
+    else.
 
     OSError if it cannot be opened, as no regular file can be.
     """
@@ -104,8 +110,8 @@ def read(path: StrPath) -> Array:
 
 
 def _array(file: BinaryIO) -> Array:
-    """The next array of .npy where `file` stands, of a few numbers; raises ValueError if there is
-    none (numpy/lib/format.py says what a header is).
+    """Return the next array of .npy where `file` stands, of a few numbers; raise ValueError if
+    there is none (numpy/lib/format.py says what a header is).
 
     NumPy itself would parse the header as Python, and take the memory that it asks for.
     """
@@ -124,7 +130,7 @@ def _array(file: BinaryIO) -> Array:
 
 @cache
 def default() -> Array:
-    """The bundled prior of natural photographs, (313,); cic/data/README.md says whence."""
+    """Return the bundled prior of natural photographs, (313,); cic/data/README.md says whence."""
     with resources.as_file(resources.files("cic") / "data" / "prior.npy") as path:
         prior = read(path)
     prior.setflags(write=False)

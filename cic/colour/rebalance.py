@@ -12,12 +12,13 @@ GRAY_BELOW = 5.0  # an image whose |ab| never exceeds this is gray (authors' Non
 
 
 def count(ab: ArrayLike) -> NDArray[np.int64]:
-    """Number of pixels of (..., 2) ab nearest to each bin, (313,) int64."""
+    """Return the number of pixels of (..., 2) ab nearest to each bin, (313,) int64."""
     return np.bincount(soft_encode(ab, neighbors=1)[0].ravel(), minlength=COUNT)
 
 
 def smooth(counts: ArrayLike, sigma: float = 5.0) -> Doubles:
-    """Prior (313,) float64 summing to 1: counts (313,) blurred by the soft encoding's Gaussian.
+    """Return the prior (313,) float64 summing to 1: counts (313,) blurred by the soft encoding's
+    Gaussian.
 
     Every bin's mass spreads over all bins by exp(-d^2 / 2 sigma^2), none is lost.
     Raises ValueError for another shape, a negative count or none at all.
@@ -31,7 +32,8 @@ def smooth(counts: ArrayLike, sigma: float = 5.0) -> Doubles:
 
 
 def weights(prior: ArrayLike, gamma: float = 0.5) -> Floats:
-    """Weight of each bin, (313,) float32: ((1 - gamma) p + gamma / 313)^-1, scaled to sum(p w) = 1.
+    """Return the weight of each bin, (313,) float32: ((1 - gamma) p + gamma / 313)^-1, scaled to
+    sum(p w) = 1.
 
     `gamma` is the share of the uniform distribution (lambda in the paper): 1 leaves every weight
     at 1, 0 is the bare inverse.
@@ -56,7 +58,8 @@ def weights(prior: ArrayLike, gamma: float = 0.5) -> Floats:
 
 
 def limited(bin_weights: Floats, prior: ArrayLike, limit: float) -> Floats:
-    """`weights` (313,) float32, none above `limit`, scaled again to sum(p w) = 1; 0 is no limit.
+    """Return `weights` (313,) float32, none above `limit`, scaled again to sum(p w) = 1; 0 is no
+    limit.
 
     What the clipping takes is made up for by all, so that the greatest comes out a little above
     the limit, and the learning rate means the same as without.
@@ -71,5 +74,7 @@ def limited(bin_weights: Floats, prior: ArrayLike, limit: float) -> Floats:
 
 
 def is_gray(ab: Array) -> bool:
-    """Whether no pixel of (..., 2) ab exceeds 5 units either way: it has no colour to teach."""
+    """Return whether no pixel of (..., 2) ab exceeds 5 units either way: it has no colour to
+    teach.
+    """
     return bool(np.abs(ab).max(initial=0) <= GRAY_BELOW)

@@ -50,19 +50,21 @@ class Batch(NamedTuple):
         return last if last.dtype == np.uint8 else None
 
     def some_targets(self, target: Target, least: int = SOME) -> tuple[Array, Array]:
-        """(index, weight) of a `target` of bins: all, or where the trainer makes them those of the
-        first `least` crops.
+        """Return (index, weight) of a `target` of bins: all, or where the trainer makes them those
+        of the first `least` crops.
         """
         if self.crops is None:
             return self.targets  # type: ignore[return-value]
         return target.bins.of_crops(self.crops[:least])  # type: ignore[attr-defined]
 
     def parts(self, count: int) -> list["Batch"]:
-        """`count` Batches of nearly equal numbers of the photos, in order; some may have none."""
+        """Return `count` Batches of nearly equal numbers of the photos, in order; some may have
+        none.
+        """
         return [self.map(lambda array, n=n: np.array_split(array, count)[n]) for n in range(count)]  # type: ignore[misc]
 
     def map(self, function: Callable[[Array], Any]) -> "Batch":
-        """Batch of what `function` makes of each array; failures are left out."""
+        """Return the Batch of what `function` makes of each array; failures are left out."""
         targets = tuple(function(array) for array in self.targets)
         return Batch(function(self.inputs), targets, function(self.noise))
 
@@ -167,7 +169,9 @@ class PhotoDataset:
         return isinstance(self.target, Crops) and self.target.with_inputs
 
     def crop(self, i: int, epoch: int = 0) -> Bytes:
-        """The square of photo `i` that `epoch` sees, (crop_size, crop_size, 3) uint8 sRGB."""
+        """Return the square of photo `i` that `epoch` sees, (crop_size, crop_size, 3) uint8
+        sRGB.
+        """
         if self.augment and self.crop_scale < 1:
             return self._scaled_crop(i, epoch)
         photo = images.open_rgb(self.photos[i], short=self.load_size)
@@ -182,7 +186,7 @@ class PhotoDataset:
         return np.asarray(square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else square)
 
     def _scaled_crop(self, i: int, epoch: int) -> Bytes:
-        """A square of an area drawn evenly, anywhere in the photo, as `crop` gives it.
+        """Return a square of an area drawn evenly, anywhere in the photo, as `crop` gives it.
 
         A JPEG is decoded at twice the short side that is asked for, or more (`images.open_rgb`).
         """
@@ -195,7 +199,7 @@ class PhotoDataset:
         return np.asarray(square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else square)
 
     def _cut(self, photo: Image.Image, corner: Array, side: float) -> Image.Image:
-        """The square of `side` pixels from `corner` (x, y) on, at the size of the crop."""
+        """Return the square of `side` pixels from `corner` (x, y) on, at the size of the crop."""
         if side == self.crop_size:
             left, top = map(int, corner)
             return photo.crop((left, top, left + self.crop_size, top + self.crop_size))
@@ -204,14 +208,14 @@ class PhotoDataset:
         return photo.resize(size, Image.Resampling.BICUBIC, (*corner, *far), reducing_gap=2.0)
 
     def empty(self, count: int) -> tuple[Array, tuple[Array, ...]]:
-        """(inputs, targets) for `count` samples, not filled."""
+        """Return (inputs, targets) for `count` samples, not filled."""
         side, targets = self.crop_size, self.target.empty(count, self.crop_size)
         if self._leaves_inputs:
             return np.empty((count, side, side, 3), np.uint8), targets
         return np.empty((count, self.network.channels, side, side), np.float32), targets
 
     def sample(self, i: int, epoch: int = 0) -> tuple[Array, tuple[Any, ...], int]:
-        """(input, target, noise) of photo `i`: `Batch`'s arrays without their first axis."""
+        """Return (input, target, noise) of photo `i`: `Batch`'s arrays without their first axis."""
         square = self.crop(i, epoch)
         inputs = self._inputs(square, i, epoch)
         if self.network.masked:
@@ -230,7 +234,8 @@ class PhotoDataset:
 
 
 def draws_of(groups: Sequence[int], balance: float) -> NDArray[np.int64]:
-    """How many of the N = sum(groups) draws of an epoch each group of photos gets, (G,) int64.
+    """Return how many of the N = sum(groups) draws of an epoch each group of photos gets, (G,)
+    int64.
 
     In proportion to its number of photos to the power 1 - balance, rounded so that they sum to N:
     the largest remainders are rounded up. A group without photos gets none.
@@ -248,7 +253,7 @@ def draws_of(groups: Sequence[int], balance: float) -> NDArray[np.int64]:
 def _epoch(
     photos: int, seed: int, epoch: int, shuffle: bool, groups: tuple[int, ...], balance: float
 ) -> tuple[Array, Array]:
-    """(photos (N,), how often each was drawn before (N,)) of an epoch, in their order."""
+    """Return (photos (N,), how often each was drawn before (N,)) of an epoch, in their order."""
     if not shuffle:
         return np.arange(photos), np.broadcast_to(epoch, photos)
     random = random_for(seed, epoch, 0, ORDER)
@@ -302,11 +307,11 @@ class Order:
         self.steps_per_epoch = -(-photos // batch_size)
 
     def batch(self, step: int) -> tuple[int, Array]:
-        """(epoch, indices of the photos) of this rank at `step`."""
+        """Return (epoch, indices of the photos) of this rank at `step`."""
         return step // self.steps_per_epoch, self.draws(step)[0]
 
     def draws(self, step: int) -> tuple[Array, ...]:
-        """(indices of the photos, how often each was drawn before) of this rank at `step`.
+        """Return (indices of the photos, how often each was drawn before) of this rank at `step`.
 
         Without balance that is the epoch. It is what is random about a sample follows from: a photo
         that comes twice in an epoch is seen anew.
@@ -317,7 +322,9 @@ class Order:
         return tuple(array[mine][self.rank :: self.world] for array in drawn)
 
     def odds(self) -> Doubles | None:
-        """Share of each photo in the draws, (N,) summing to 1; None if they are equal."""
+        """Return the share of each photo in the draws, (N,) summing to 1; None if they are
+        equal.
+        """
         if not self.balance:
             return None
         counts = draws_of(self.groups, self.balance)
@@ -326,7 +333,7 @@ class Order:
 
 
 def make_batch(dataset: PhotoDataset, order: Order, step: int) -> Batch:
-    """The Batch of `step`: a pure function, whichever process calls it."""
+    """Return the Batch of `step`: a pure function, whichever process calls it."""
     samples, failures = [], []
     for i, before in zip(*order.draws(step)):
         try:

@@ -72,7 +72,9 @@ def _refuse_outputs(counting: Counting) -> None:
 
 
 def _count_photo(load_size: int, photo: PhotoFile) -> prior.Prior | images.PhotoError:
-    """Prior of one photo, without any pixels if it is gray; or the PhotoError of reading it."""
+    """Return the Prior of one photo, without any pixels if it is gray; or the PhotoError of reading
+    it.
+    """
     counts = prior.Prior()
     try:
         ab = prior.photo_ab(photo, load_size)
@@ -86,7 +88,9 @@ def _count_photo(load_size: int, photo: PhotoFile) -> prior.Prior | images.Photo
 def _count_all(
     counting: Counting, progress: Callback | None
 ) -> tuple[prior.Prior, int, int, kinds.LeftOut]:
-    """(Prior, number of gray photos, number of failures, LeftOut) of all photos and priors."""
+    """Return (Prior, number of gray photos, number of failures, LeftOut) of all photos and
+    priors.
+    """
     failures: list[images.PhotoError] = []
     total, gray, left_out = prior.Prior(), 0, kinds.LeftOut()
     for path in counting.merge:

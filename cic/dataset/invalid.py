@@ -92,7 +92,7 @@ def _refuse_outputs(search: Search) -> None:
 def examine(
     folder: str, min_size: int, photo: PhotoFile
 ) -> tuple[PhotoFile, Finding | None, contents.Content | None]:
-    """(photo, Finding or None, its contents.Content or None) of a photo in `folder`.
+    """Return (photo, Finding or None, its contents.Content or None) of a photo in `folder`.
 
     The content is that of a photo with a Finding, if it could be judged.
     """
@@ -130,7 +130,8 @@ class Result:
 def examine_all(
     search: Search, script: removal.Script, report: TextIO, progress: Callback | None = None
 ) -> Result:
-    """Result of all photos; writes the lines of `script`, a removal.Script, and of the report.
+    """Return the Result of all photos; write the lines of `script`, a removal.Script, and of the
+    report.
 
     Steps and lines are told to `progress`.
     """
@@ -167,7 +168,9 @@ def examine_all(
 def _photos(
     search: Search, problem: Callable[[object], object], left_out: kinds.LeftOut
 ) -> Iterable[PhotoFile]:
-    """The photos of the share; the first share tells of `problem`s, and of what is left out."""
+    """Return the photos of the share; the first share tells of `problem`s, and of what is left
+    out.
+    """
     if search.share.is_whole:
         return sources.photos([search.image_dir], problem, left_out)
     found = sources.PhotoList([search.image_dir])
@@ -185,14 +188,14 @@ def _nothing(search: Search, left_out: kinds.LeftOut) -> InputError:
 
 
 def _line(path: str, finding: Finding, removed: bool, content: contents.Content | None) -> str:
-    """A photo's line of the report."""
+    """Return a photo's line of the report."""
     entry = {"path": path, **finding._asdict(), "removed": removed}
     entry |= {"size": content and content.size, "sha256": content and content.sha256}
     return json.dumps(entry)
 
 
 def draw(shown: Iterable[Shown]) -> Bytes:
-    """Contact sheet (H, W, 3) uint8 of what was found, kind by kind."""
+    """Return the contact sheet (H, W, 3) uint8 of what was found, kind by kind."""
     pictures: list[Bytes | None] = []
     captions: list[str] = []
     for photo, finding, removed in sorted(shown, key=lambda one: validity.KINDS.index(one[1].kind)):
@@ -208,7 +211,7 @@ def draw(shown: Iterable[Shown]) -> Bytes:
 
 
 def caption(photo: PhotoFile, what: str, removed: bool) -> str:
-    """Lines of a picture in the preview, in ASCII: the font has little else."""
+    """Return the lines of a picture in the preview, in ASCII: the font has little else."""
     return f"{what}{'' if removed else ', kept'}\n{ascii(os.path.basename(photo.name))[1:-1]}"
 
 

@@ -16,7 +16,7 @@ WIDTHS = 5, 10
 
 
 def free_form(random: np.random.Generator, side: int) -> Truths:
-    """Mask (side, side) of bool, True where hidden, drawn from a NumPy generator.
+    """Return the mask (side, side) of bool, True where hidden, drawn from a NumPy generator.
 
     Strokes of straight pieces, every other one turning the other way (`random_ff_mask` in
     zhaoyuzhi's dataset_RGB_inpainting_ImageNet.py, which draws masks and never applies them).

@@ -97,7 +97,7 @@ def _refuse_output(settings: Preparation) -> None:
 
 
 def _has_changed(photo: PhotoFile, judged: str | None, progress: Callback | None) -> bool:
-    """Whether a photo is no longer the one of SHA-256 `judged`; such a one is named.
+    """Return whether a photo is no longer the one of SHA-256 `judged`; such a one is named.
 
     None, of a report without it, counts as unchanged.
     """
@@ -112,7 +112,7 @@ def _has_changed(photo: PhotoFile, judged: str | None, progress: Callback | None
 
 
 def _choose(photos: PhotoList, settings: Preparation, progress: Callback | None) -> Sequence[int]:
-    """Numbers of the photos to prepare: those that the report `invalid` does not list.
+    """Return the numbers of the photos to prepare: those that the report `invalid` does not list.
 
     Raises ValueError if none of those that it lists is among the photos.
     """
@@ -191,7 +191,7 @@ def _make_shards(
 def _own_parts(
     settings: Preparation, photos: PhotoList, chosen: Sequence[int]
 ) -> list[tuple[str, Sequence[int]]]:
-    """(path, numbers of its photos) of each shard that is of the share."""
+    """Return (path, numbers of its photos) of each shard that is of the share."""
     length = settings.shards or 1
     parts = [
         (os.path.join(settings.output, f"photos-{number:06}.tar"), chosen[start : start + length])
@@ -207,7 +207,7 @@ def _own_parts(
 def _work(
     settings: Preparation, photos: PhotoList, chosen: Sequence[int], progress: Callback | None
 ) -> Prepared:
-    """Prepared of all the chosen photos of the share, but for what is known before."""
+    """Return the Prepared of all the chosen photos of the share, but for what is known before."""
     output = None if settings.shards else settings.output
     job = shrunk.Job(photos, settings.load_size, settings.quality, output)
     found, start = Prepared(), time.perf_counter()

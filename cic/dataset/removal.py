@@ -148,7 +148,7 @@ def quoted(name: str) -> bytes:
 
 
 def is_script(path: StrPath) -> bool:
-    """Whether the file at `path` is one that `Script` wrote."""
+    """Return whether the file at `path` is one that `Script` wrote."""
     start = _START[: _START.index(b", and nothing else")]
     try:
         with open_regular(path) as file:
@@ -158,7 +158,9 @@ def is_script(path: StrPath) -> bool:
 
 
 def leads_outside(folder: StrPath, name: str) -> bool:
-    """Whether a file in `folder`, by its relative name, really lies elsewhere, or leads nowhere."""
+    """Return whether a file in `folder`, by its relative name, really lies elsewhere, or leads
+    nowhere.
+    """
     root = os.path.realpath(folder)
     path = os.path.join(root, name)
     if not os.path.realpath(path).startswith(os.path.join(root, "")):

@@ -55,7 +55,8 @@ class Job(NamedTuple):
 
 
 def encode(photo: PhotoFile, load_size: int, quality: int | None = QUALITY) -> bytes:
-    """Bytes of a JPEG of `photo`: upright sRGB, short side at most `load_size`, no metadata.
+    """Return the bytes of a JPEG of `photo`: upright sRGB, short side at most `load_size`, no
+    metadata.
 
     A photo that is that already is copied, byte for byte. One of mode L stays gray. With RAW for
     the quality it is a Netpbm file, never a copy. Raises PhotoError, naming file and reason.
@@ -143,7 +144,9 @@ def write_shard(
 
 
 def is_whole(path: str, photos: Iterable[PhotoFile], say: Callable[[str], object] = print) -> bool:
-    """Whether a shard is there, to its end, and no newer is any of its `photos`; `say`s why not."""
+    """Return whether a shard is there, to its end, and no newer is any of its `photos`; `say`s why
+    not.
+    """
     if not os.path.lexists(path):
         return False
     try:
@@ -185,7 +188,7 @@ def _write_failures(shard: str, failures: dict[str, str | None]) -> None:
 
 
 def _read_failures(shard: str) -> dict[str, str]:
-    """{name: reason} of the photos that failed when the shard was made."""
+    """Return {name: reason} of the photos that failed when the shard was made."""
     try:
         failures = bounded_json.load(_failures_path(shard))
     except (OSError, ValueError):
@@ -194,7 +197,8 @@ def _read_failures(shard: str) -> dict[str, str]:
 
 
 def fingerprint(photos: PhotoList, chosen: Sequence[int], quality: int | None = QUALITY) -> str:
-    """Hexadecimal digest of the targets of `chosen` numbers of `photos`; a few bytes each.
+    """Return the hexadecimal digest of the targets of `chosen` numbers of `photos`; a few bytes
+    each.
 
     Raises ValueError if two photos have the same target.
     """
@@ -219,7 +223,7 @@ def _hash(name: bytes) -> int:
 
 
 def invalid_names(report: StrPath) -> dict[str, str | None]:
-    """{name: SHA-256} of photos that a report of `cic invalid` finds invalid.
+    """Return {name: SHA-256} of photos that a report of `cic invalid` finds invalid.
 
     Also of what it removes; not of those that it only mentions: of a single hue, or not judged. The
     SHA-256 is None in reports of versions that wrote none.

@@ -26,10 +26,12 @@ class Target(Protocol):
     """What photos teach: one photo's target, and the arrays of many."""
 
     def of(self, square: Bytes, i: int) -> tuple[Any, ...]:
-        """The target of photo `i`, of its crop (C, C, 3): arrays, or a number where it is one."""
+        """Return the target of photo `i`, of its crop (C, C, 3): arrays, or a number where it is
+        one.
+        """
 
     def empty(self, count: int, side: int) -> tuple[Array, ...]:
-        """The arrays for `count` crops of `side` pixels."""
+        """Return the arrays for `count` crops of `side` pixels."""
 
 
 class Bins:
@@ -53,7 +55,7 @@ class Bins:
         self.bin_weights, self.keep_gray = bin_weights, keep_gray
 
     def of(self, square: Bytes, i: int) -> tuple[Array, Array]:
-        """(index (K, c, c) int16, weight (K, c, c) float32) of a crop (C, C, 3) uint8."""
+        """Return (index (K, c, c) int16, weight (K, c, c) float32) of a crop (C, C, 3) uint8."""
         ab = self.grid.ab(square)
         index, weight = soft_encode(ab, self.neighbors, self.sigma)
         if not self.keep_gray and is_gray(ab):
@@ -63,14 +65,14 @@ class Bins:
         return index.transpose(2, 0, 1), weight.transpose(2, 0, 1)
 
     def of_crops(self, crops: Bytes) -> tuple[Array, Array]:
-        """(index (n, K, c, c), weight) of crops (n, C, C, 3) uint8."""
+        """Return (index (n, K, c, c), weight) of crops (n, C, C, 3) uint8."""
         index, weight = found = self.empty(len(crops), crops.shape[1])
         for n, square in enumerate(crops):
             index[n], weight[n] = self.of(square, n)
         return found
 
     def empty(self, count: int, side: int) -> tuple[Array, Array]:
-        """(index, weight) for `count` crops of `side` pixels."""
+        """Return (index, weight) for `count` crops of `side` pixels."""
         side //= self.grid.stride
         shape = count, self.neighbors, side, side
         return np.empty(shape, np.int16), np.empty(shape, np.float32)
@@ -87,11 +89,11 @@ class Crops:
         self.bins, self.with_inputs = bins, with_inputs
 
     def of(self, square: Bytes, i: int) -> tuple[Bytes, ...]:
-        """(crop (C, C, 3) uint8,); nothing, if it stands in place of the input."""
+        """Return (crop (C, C, 3) uint8,); nothing, if it stands in place of the input."""
         return () if self.with_inputs else (square,)
 
     def empty(self, count: int, side: int) -> tuple[Bytes, ...]:
-        """The array for `count` crops of `side` pixels; nothing, as `of`."""
+        """Return the array for `count` crops of `side` pixels; nothing, as `of`."""
         return () if self.with_inputs else (np.empty((count, side, side, 3), np.uint8),)
 
 
@@ -102,12 +104,12 @@ class Colours:
         self.network, self.grid = network, Grid(network.stride, mean)
 
     def of(self, square: Bytes, i: int) -> tuple[Array]:
-        """(ab (2, c, c) float32,) of a crop (C, C, 3) uint8."""
+        """Return (ab (2, c, c) float32,) of a crop (C, C, 3) uint8."""
         ab = self.grid.ab(square)
         return (self.network.scale_ab(ab).transpose(2, 0, 1),)
 
     def empty(self, count: int, side: int) -> tuple[Array]:
-        """(ab,) for `count` crops of `side` pixels."""
+        """Return (ab,) for `count` crops of `side` pixels."""
         side //= self.grid.stride
         return (np.empty((count, 2, side, side), np.float32),)
 
@@ -119,16 +121,16 @@ class Classes:
         self.photos, self.number = photos, {name: n for n, name in enumerate(names)}
 
     def of(self, square: Bytes, i: int) -> tuple[int]:
-        """(label (),) of photo `i`, an int."""
+        """Return (label (),) of photo `i`, an int."""
         return (self.number[class_of(self.photos[i])],)
 
     def empty(self, count: int, side: int) -> tuple[Array]:
-        """(label,) for `count` crops."""
+        """Return (label,) for `count` crops."""
         return (np.empty(count, np.int64),)
 
 
 def in_classes(classes: Sequence[str]) -> Callable[[PhotoFile], bool]:
-    """A function of a photo: whether it lies in one of these class folders."""
+    """Return a function of a photo: whether it lies in one of these class folders."""
     known = frozenset(classes)
     return lambda photo: class_of(photo) in known
 
@@ -140,7 +142,9 @@ def class_of(photo: PhotoFile) -> str:
 
 
 def class_names(photos: Iterable[PhotoFile]) -> list[str]:
-    """Names of the class folders of a PhotoList, sorted; raises PhotoError for a photo in none."""
+    """Return the names of the class folders of a PhotoList, sorted; raise PhotoError for a photo in
+    none.
+    """
     names = set()
     for photo in photos:
         if not (name := class_of(photo)):
@@ -150,7 +154,9 @@ def class_names(photos: Iterable[PhotoFile]) -> list[str]:
 
 
 def read_classes(path: StrPath) -> list[str]:
-    """Names of class folders, one a line, from a file; raises ValueError if one comes twice."""
+    """Return the names of class folders, one a line, from a file; raise ValueError if one comes
+    twice.
+    """
     with open_regular(path) as file:
         try:
             names = file.read().decode().replace("\r", "\n").split("\n")
@@ -172,7 +178,7 @@ def target_of(
     mean: bool = False,
     keep_gray: bool = False,
 ) -> Target:
-    """What photos of a PhotoList teach `network`."""
+    """Return what photos of a PhotoList teach `network`."""
     if network.predicts == networks.CLASSES:
         return Classes(photos, classes)  # type: ignore[arg-type]
     if network.predicts == networks.AB:

@@ -61,7 +61,9 @@ class Finding(NamedTuple):
 
 
 def examine(source: Source, min_size: int = MIN_SIZE) -> Finding | None:
-    """Finding of a photo (see `images.opened` for what `source` can be), or None if it is valid."""
+    """Return the Finding of a photo (see `images.opened` for what `source` can be), or None if it
+    is valid.
+    """
     try:
         with images.opened(source) as image:
             size, mode = image.size, image.mode
@@ -114,7 +116,9 @@ def judge(rgb: Bytes) -> Finding | None:
 
 
 def _is_clear(rgb: Bytes) -> bool:
-    """Whether some blocks of a photo, (h, w, 3), show that all are far from being invalid."""
+    """Return whether some blocks of a photo, (h, w, 3), show that all are far from being
+    invalid.
+    """
     lab, chroma = _lab_and_chroma(rgb)
     if np.count_nonzero(chroma > GRAY_CHROMA) < 2 * SAMPLE**2 * COLOURED * len(chroma):
         return False
@@ -127,7 +131,8 @@ def _lab_and_chroma(rgb: Bytes) -> tuple[Floats, Floats]:
 
 
 def hue_deviation(rgb: Bytes, ab: Array) -> float:
-    """How far the ab, (n, 2), of a photo's blocks, (h, w, 3), is from following their lightness.
+    """Return how far the ab, (n, 2), of a photo's blocks, (h, w, 3), is from following their
+    lightness.
 
     A block deviates from the mean ab of all that are equally light. This is the root mean square
     of what that comes to on average in each area of the photo.

@@ -177,6 +177,6 @@ class Encoded:
 
 
 def _rate(rate: int, codec: Codec) -> int:
-    """The encoder's rate nearest to the sound's own, not below it if there is one."""
+    """Return the encoder's rate nearest to the sound's own, not below it if there is one."""
     known = codec.audio_rates or [rate]
     return min((r for r in known if r >= rate), default=max(known))

@@ -145,7 +145,7 @@ class Clock:
     def _part_of(
         self, track: _Track, packet: _Packet, time: float | None
     ) -> tuple[int, float | None]:
-        """The part of a packet, and its time or None where that cannot be.
+        """Return the part of a packet, and its time or None where that cannot be.
 
         It is the part of its place in the file, unless its time says otherwise.
         """
@@ -176,7 +176,7 @@ class Clock:
     def _entered(
         self, track: _Track, packet: _Packet, time: float | None
     ) -> tuple[int, float | None]:
-        """The part of a track's first packet behind a joint, and its time if that can be."""
+        """Return the part of a track's first packet behind a joint, and its time if that can be."""
         now = self.parts[track.passed].now
         if not packet.steady or time is None:
             return track.passed, time
@@ -203,7 +203,7 @@ class Clock:
         return before - self.back <= time <= latest + self.pause
 
     def _is_wrong(self, track: _Track, time: float, following: float | None) -> bool:
-        """Whether the time of a packet fits neither before nor after it, where these fit."""
+        """Return whether the time of a packet fits neither before nor after it, where these fit."""
         if following is None:
             part = self.parts[track.part]
             alone = track.last is None and part.end > part.start
@@ -234,7 +234,7 @@ class Clock:
                 end = part.end - part.shift
 
     def joints(self) -> list[float]:
-        """Seconds of the film at which the recordings after the first begin."""
+        """Return the seconds of the film at which the recordings after the first begin."""
         return [
             max(0.0, part.start - part.shift)
             for part in self.parts[1:]
@@ -242,12 +242,14 @@ class Clock:
         ]
 
     def end(self) -> float:
-        """Seconds of the film at which its last packet ends."""
+        """Return the seconds of the film at which its last packet ends."""
         ends = [part.end - part.shift for part in self.parts if math.isfinite(part.end)]
         return max(ends, default=0.0)
 
     def shift(self, number: int, count: int) -> float | None:
-        """Seconds to take from the times of packet `count` of a track; None if they are damaged."""
+        """Return the seconds to take from the times of packet `count` of a track; None if they are
+        damaged.
+        """
         track = self.tracks.get(number)
         if track is None:
             return self.parts[0].shift

@@ -71,7 +71,9 @@ class _Heard:
 
 
 def counts(av: Pyav, tracks: Sequence[Stream], packets: Iterable[Packet]) -> dict[int, Count]:
-    """{index: Count} of those `tracks` of sound whose packets, in the order of the file, lie."""
+    """Return {index: Count} of those `tracks` of sound whose packets, in the order of the file,
+    lie.
+    """
     heard = {s.index: _Heard(s.time_base or Fraction(0)) for s in tracks if s.codec_context}
     for packet in packets:
         track = heard.get(packet.stream_index)
@@ -83,7 +85,7 @@ def counts(av: Pyav, tracks: Sequence[Stream], packets: Iterable[Packet]) -> dic
 
 
 def _seconds(av: Pyav, packet: Packet) -> Fraction | None:
-    """How long the sound of a packet is; None of a damaged one."""
+    """Return how long the sound of a packet is; None of a damaged one."""
     try:
         frames = packet.decode()
     except av.FFmpegError:

@@ -96,7 +96,7 @@ class Film:
             context.options = {**context.options, "max_pixels": str(most)}
 
     def _peek(self) -> VideoFrame:
-        """The first frame; a few more are read to see how they are scanned."""
+        """Return the first frame; a few more are read to see how they are scanned."""
         frames = []
         for item in self.rest:
             self.early.append(item)
@@ -219,7 +219,7 @@ class _Deinterlacer:
         return done + self._pulled()
 
     def rest(self) -> list[VideoFrame]:
-        """The frames still owed, at the end."""
+        """Return the frames still owed, at the end."""
         if self.graph is None:
             return []
         self.graph.push(None)
@@ -250,7 +250,7 @@ class _Deinterlacer:
 
 
 def _display_matrix(image: VideoFrame) -> Matrix:
-    """((a, b), (c, d)): a frame's pixel (x, y) is shown at (a x + c y, b x + d y)."""
+    """Return ((a, b), (c, d)): a frame's pixel (x, y) is shown at (a x + c y, b x + d y)."""
     for data in image.side_data:
         if data.type.name == "DISPLAYMATRIX":
             a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
@@ -259,18 +259,20 @@ def _display_matrix(image: VideoFrame) -> Matrix:
 
 
 def threads(pixels: int) -> int:
-    """How many threads may work on frames of that many pixels."""
+    """Return how many threads may work on frames of that many pixels."""
     return max(1, min(computing.total(), _IN_WORK // max(1, pixels)))
 
 
 def is_sideways(matrix: Matrix) -> bool:
-    """Whether a frame's rows are shown as columns."""
+    """Return whether a frame's rows are shown as columns."""
     (a, b), _ = matrix
     return abs(b) > abs(a)
 
 
 def _upright(rgb: Bytes, matrix: Matrix) -> Bytes:
-    """(H, W, 3) as it is shown, turned by the nearest multiple of 90 degrees and mirrored."""
+    """Return (H, W, 3) as it is shown, turned by the nearest multiple of 90 degrees and
+    mirrored.
+    """
     (right, up), (other_up, down) = matrix
     if is_sideways(matrix):
         rgb, right, down = rgb.swapaxes(0, 1), other_up, up

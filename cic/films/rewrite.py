@@ -87,7 +87,7 @@ def _refuse_no_pictures(survey: Survey) -> NoReturn:
 
 
 def _joints(survey: Survey) -> Iterator[str]:
-    """A sentence on where the film's clock jumps."""
+    """Yield a sentence on where the film's clock jumps."""
     joints = survey.clock.joints()
     if joints:
         places = ", ".join(map(_clock_time, joints[:_NAMED]))
@@ -96,7 +96,7 @@ def _joints(survey: Survey) -> Iterator[str]:
 
 
 def _rest(survey: Survey) -> Iterator[str]:
-    """A sentence on a second film in the file, which libavformat does not read."""
+    """Yield a sentence on a second film in the file, which libavformat does not read."""
     if survey.rest:
         share = survey.rest / survey.file.size
         yield f"its last {share:.0%} are no part of this film (joined files?) and are not coloured"
@@ -108,7 +108,7 @@ def _clock_time(seconds: float) -> str:
 
 
 def _scanning(film: Film, writer: Writer) -> Iterator[str]:
-    """A sentence on fields, two half pictures a frame, that a film may be made of."""
+    """Yield a sentence on fields, two half pictures a frame, that a film may be made of."""
     if film.weave:
         if film.weave.which == "all":
             yield "says that it is not interlaced; all of its frames are deinterlaced nevertheless"
@@ -179,7 +179,7 @@ def _in_frame(film: Film, number: int) -> Iterator[None]:
 
 
 def _painted(film: Film, one: _Looked, paint: Callable[..., Bytes]) -> Bytes:
-    """A frame as `paint` returns it; raises PhotoError if that is no picture of its size."""
+    """Return a frame as `paint` returns it; raise PhotoError if that is no picture of its size."""
     with _in_frame(film, one.number):
         rgb = paint(one.pixels, *one.seen)
     if rgb.dtype != np.uint8 or rgb.shape != one.pixels.shape:  # type: ignore[union-attr]

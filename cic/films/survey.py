@@ -167,7 +167,7 @@ class Survey:
             return counted.counts(self.av, sound, (p for p in packets if not is_end(p)))
 
     def new_guesses(self) -> Guesses:
-        """Guesses for one reading of the film."""
+        """Return the Guesses for one reading of the film."""
         return Guesses(self.jumps, self.counts)
 
     def _note(self, packet: Packet, steady: Collection[int]) -> None:
@@ -204,7 +204,9 @@ class Survey:
                 track.form = self._form(context, track.first) or track.form
 
     def _form(self, context: Codec, packets: Iterable[tuple[int, Packet]]) -> Form | None:
-        """(samples a second, AudioLayout) of the first frame of sound; None if there is none."""
+        """Return (samples a second, AudioLayout) of the first frame of sound; None if there is
+        none.
+        """
         found = None
         for _, packet in packets:
             with contextlib.suppress(self.av.FFmpegError):
@@ -229,24 +231,26 @@ class Survey:
 
 
 def is_cover(av: Pyav, stream: Stream) -> bool:
-    """Whether a stream is a picture that stands for the film, as its cover."""
+    """Return whether a stream is a picture that stands for the film, as its cover."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def is_end(packet: Packet) -> bool:
-    """Whether it is one of the packets that PyAV adds at the end, to flush decoders."""
+    """Return whether it is one of the packets that PyAV adds at the end, to flush decoders."""
     return packet.dts is None and packet.pts is None and not packet.size
 
 
 def ticks_long(packet: Packet) -> int:
-    """How long a packet lasts, ticks of its time base; 0 where that is unknown or senseless."""
+    """Return how long a packet lasts, ticks of its time base; 0 where that is unknown or
+    senseless.
+    """
     length, tick = max(0, packet.duration or 0), packet.time_base or 0
     most = _SOUND if packet.stream.type == "audio" else DAY
     return 0 if length * tick > most else length
 
 
 def is_header(stream: Stream, packet: Packet) -> bool:
-    """Whether a packet is one of the headers that come again where Ogg films are joined.
+    """Return whether a packet is one of the headers that come again where Ogg films are joined.
 
     Theora's have the first bit set (its specification, 6.1), VP8's a name.
     """
@@ -258,7 +262,9 @@ def is_header(stream: Stream, packet: Packet) -> bool:
 
 
 def _first_film(path: str) -> int:
-    """Bytes of an MP4 or MOV file up to the film that another was joined to it, or all."""
+    """Return the bytes of an MP4 or MOV file up to the film that another was joined to it, or
+    all.
+    """
     with open(path, "rb") as file:
         size, place, seen = os.fstat(file.fileno()).st_size, 0, set()
         while place + 8 <= size:

@@ -59,7 +59,7 @@ def decoded(value: str) -> str:
 
 
 def kept(tags: Mapping[str, str]) -> dict[str, str]:
-    """The tags that are as true of the new film as of the old: {name: text}."""
+    """Return the tags that are as true of the new film as of the old: {name: text}."""
     found = {decoded(name): decoded(value) for name, value in tags.items()}
     return {
         name: value
@@ -69,7 +69,7 @@ def kept(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def of_film(container: Container) -> dict[str, str]:
-    """The tags of a film; Ogg has them in its tracks."""
+    """Return the tags of a film; Ogg has them in its tracks."""
     tags = dict(container.metadata)
     if container.format.name == "ogg":
         for stream in reversed(container.streams):
@@ -78,7 +78,7 @@ def of_film(container: Container) -> dict[str, str]:
 
 
 def movflags(tags: Iterable[str]) -> dict[str, str]:
-    """Options of the muxers of MP4 and MOV, with which they keep all of the tags."""
+    """Return the options of the muxers of MP4 and MOV, with which they keep all of the tags."""
     flags = "faststart"
     if any(name.lower() not in _ITUNES for name in tags):  # a phone's com.apple.quicktime.make
         flags += "+use_metadata_tags"
@@ -97,7 +97,7 @@ def describe(stream: Stream, source: Stream) -> None:
 
 
 def chapters(container: Container, shift: float) -> list[dict[str, Any]]:
-    """A film's chapters, `shift` seconds earlier: as PyAV sets them."""
+    """Return a film's chapters, `shift` seconds earlier: as PyAV sets them."""
     found = []
     for chapter in container.chapters():
         tick = chapter["time_base"]

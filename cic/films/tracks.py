@@ -50,7 +50,7 @@ CONTAINERS = {
 
 
 def choose(av: Pyav, survey: Survey) -> tuple[Track | None, str | None]:
-    """(the Track to colour or None, a sentence on the others or None) of a survey.Survey.
+    """Return (the Track to colour or None, a sentence on the others or None) of a survey.Survey.
 
     The default one, else the longest. Muxers mark the first as default by themselves: that counts
     only if it is about as long as the longest.
@@ -131,14 +131,14 @@ class Plan:
         return None
 
     def carry(self, stream: Stream, container: pyav.Container, how: str) -> Carrier:
-        """What takes the packets of `stream` into `container`: see video_carry."""
+        """Return what takes the packets of `stream` into `container`: see video_carry."""
         if how == COPY:
             return Copied(stream, container)
         form = self.survey.tracks[stream.index].form
         return Encoded(self.av, stream, container, how, form)  # type: ignore[arg-type]
 
     def _holds(self, track: Track, how: str, into: Container) -> bool:
-        """Whether a film in memory takes the track's header and first packets."""
+        """Return whether a film in memory takes the track's header and first packets."""
         memory = io.BytesIO()
         try:
             with self.av.open(memory, "w", format=into.muxer) as container:
@@ -160,7 +160,7 @@ class Plan:
         return bool(made) or not track.first
 
     def _clone(self, track: Track, number: int, packet: Packet) -> Packet:
-        """A packet anew, at its time in the film: muxers change what they are given."""
+        """Return a packet anew, at its time in the film: muxers change what they are given."""
         clone = self.av.Packet(bytes(packet))
         clone.stream, clone.time_base = packet.stream, packet.time_base
         clone.pts, clone.dts, clone.duration = packet.pts, packet.dts, packet.duration
@@ -180,7 +180,9 @@ def _name(av: Pyav, stream: Stream) -> str:
 
 
 def _is_derived(av: Pyav, stream: Stream, container: pyav.Container) -> bool:
-    """Whether a track only says what is kept elsewhere: chapters, or the timecode as a tag."""
+    """Return whether a track only says what is kept elsewhere: chapters, or the timecode as a
+    tag.
+    """
     if stream.type != "data":
         return False
     timecode = any("timecode" in s.metadata for s in container.streams.video)

@@ -33,7 +33,7 @@ _BT709, _LIMITED = 1, 1  # ITU-T H.273; libavutil's AVCOL_RANGE_MPEG
 
 
 def target_name(name: str) -> str:
-    """The name of a film's result: its own, or with another extension, or with one."""
+    """Return the name of a film's result: its own, or with another extension, or with one."""
     stem, extension = os.path.splitext(name)
     if extension.lower() in CONTAINERS:
         return name
@@ -120,7 +120,9 @@ class Writer:
             self._encode(frame)
 
     def _frame(self, rgb: Bytes, image: VideoFrame) -> VideoFrame:
-        """A VideoFrame of (H, W, 3) uint8; of an interlaced film with the order of its fields."""
+        """Return a VideoFrame of (H, W, 3) uint8; of an interlaced film with the order of its
+        fields.
+        """
         height, width = rgb.shape[:2]
         if not self.interlaced or image.format.name == "rgb24":
             return self.av.VideoFrame.from_ndarray(rgb, "rgb24")
@@ -137,7 +139,9 @@ class Writer:
             self.container.mux(packet)
 
     def _time(self, time: Fraction | None) -> int:
-        """Ticks at which a frame is shown, given its seconds or None: later than the one before."""
+        """Return the ticks at which a frame is shown, given its seconds or None: later than the one
+        before.
+        """
         if time is not None:
             ticks = round(time / self.tick)
         elif self.last is None:
@@ -168,7 +172,7 @@ class Writer:
             self.container.close()
 
     def losses(self) -> Iterator[str]:
-        """Sentences on what was left out for its damage."""
+        """Yield the sentences on what was left out for its damage."""
         for index, track in self.others.items():
             if track.damaged:
                 yield f"track {index + 1}: silent in {track.damaged} damaged packets"
@@ -180,7 +184,9 @@ class Writer:
 
 
 def _tick(time_base: Fraction | None, encoder: str, seconds: float) -> Fraction:
-    """Seconds of a tick of the new film: the old one's, as far as encoder and muxer allow."""
+    """Return the seconds of a tick of the new film: the old one's, as far as encoder and muxer
+    allow.
+    """
     finest = min(_FINEST.get(encoder, _FINE), max(1, int(_LONGEST / max(1, seconds))))
     if not time_base or time_base < Fraction(1, finest):
         return Fraction(1, finest)

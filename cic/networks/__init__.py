@@ -29,12 +29,12 @@ _NETWORKS: dict[str, Callable[..., Network]] = {
 
 
 def names() -> tuple[str, ...]:
-    """Names that `get` knows."""
+    """Return the names that `get` knows."""
     return tuple(_NETWORKS)
 
 
 def get(name: str, **options: Any) -> Network:
-    """Network by name, with its options; raises ValueError for an unknown name or option.
+    """Return the Network by name, with its options; raise ValueError for an unknown name or option.
 
     >>> network = get("cic", width=0.25)
     >>> network.parameter_count, network.output((1, 256, 256))

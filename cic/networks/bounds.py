@@ -21,7 +21,7 @@ _CORNERS = (255 * np.indices((2, 2, 2)).reshape(3, 1, 8).T).astype(np.uint8)  # 
 
 
 def are_finite(network: Network, state: Mapping[str, Array]) -> bool:
-    """Whether all numbers are finite in float32 that the network makes of any photo."""
+    """Return whether all numbers are finite in float32 that the network makes of any photo."""
     peak = [0.0]
     with np.errstate(all="ignore"):
         inputs = np.abs(network.inputs(_CORNERS))

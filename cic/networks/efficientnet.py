@@ -41,13 +41,13 @@ SMOOTHING = 2  # separable convolutions at the finest of them
 
 
 def _same(kernel: int, stride: int) -> tuple[int, int]:
-    """Padding of TensorFlow's "same", for sides that are multiples of the stride."""
+    """Return the padding of TensorFlow's "same", for sides that are multiples of the stride."""
     spare = kernel - stride
     return (spare // 2, spare - spare // 2)
 
 
 def _blocks(version: int) -> list[tuple[int, int, int, int, int, int]]:
-    """[(stage, kernel, stride, expansion, inputs, outputs)] of every MBConv block."""
+    """Return [(stage, kernel, stride, expansion, inputs, outputs)] of every MBConv block."""
     width, depth = SCALES[version]
     inputs, found = STEM, []
     for stage, (kernel, stride, expansion, channels, repeats) in enumerate(STAGES, 1):
@@ -60,13 +60,15 @@ def _blocks(version: int) -> list[tuple[int, int, int, int, int, int]]:
 
 
 def _rounded(channels: float) -> int:
-    """The nearest multiple of 8, not below nine tenths of the channels."""
+    """Return the nearest multiple of 8, not below nine tenths of the channels."""
     near = max(8, int(channels + 4) // 8 * 8)
     return near + 8 if near < 0.9 * channels else near
 
 
 def _mbconv(name: str, kernel: int, stride: int, expansion: int, inputs: int, outputs: int) -> Sum:
-    """A mobile inverted bottleneck: wide by 1 x 1, depthwise, narrow by 1 x 1; plus its input."""
+    """Return a mobile inverted bottleneck: wide by 1 x 1, depthwise, narrow by 1 x 1; plus its
+    input.
+    """
     wide = expansion * inputs
     layers: tuple[Layer, ...] = (
         Conv(f"{name}.depthwise", wide, wide, kernel, stride, _same(kernel, stride), groups=wide),
@@ -79,7 +81,8 @@ def _mbconv(name: str, kernel: int, stride: int, expansion: int, inputs: int, ou
 
 
 def _encoder(version: int, channels: int) -> tuple[list[Part], tuple[str, ...]]:
-    """[(layers, outputs)] of the encoder in parts that end where LEVELS say, and its parts' names.
+    """Return [(layers, outputs)] of the encoder in parts that end where LEVELS say, and its parts'
+    names.
 
     `channels` are those of the input.
     """
@@ -125,7 +128,7 @@ def efficientnet_lite(version: int = 0, classes: int = 1000, size: int = 224) ->
 
 
 def _separable(name: str, inputs: int, outputs: int) -> tuple[Layer, ...]:
-    """Depthwise 5 x 5, then 1 x 1."""
+    """Return the depthwise 5 x 5, then 1 x 1."""
     return (
         Conv(f"{name}.depthwise", inputs, inputs, kernel=5, padding=2, groups=inputs),
         Conv(f"{name}.pointwise", inputs, outputs, kernel=1, padding=0),
@@ -134,7 +137,9 @@ def _separable(name: str, inputs: int, outputs: int) -> tuple[Layer, ...]:
 
 
 def _top_down(parts: list[Part], level: int = 0) -> tuple[Layer, ...]:
-    """Layers that go on from one part's input down to the coarsest and back up to its size."""
+    """Return the layers that go on from one part's input down to the coarsest and back up to its
+    size.
+    """
     (layers, outputs), channels = parts[level], DECODER[level]
     stride = 4 << level
     lateral = Conv(f"laterals.{stride}", outputs, channels, kernel=1, padding=0)

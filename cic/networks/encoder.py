@@ -11,13 +11,14 @@ from cic.system.errors import SettingError
 
 
 def is_frozen(network: Network, name: str, freeze: int) -> bool:
-    """Whether a layer or an array is in the first `freeze` parts of the encoder."""
+    """Return whether a layer or an array is in the first `freeze` parts of the encoder."""
     part = network.part(name)
     return part is not None and part < freeze
 
 
 def trained(network: Network, freeze: int) -> list[str]:
-    """Names of the arrays that training changes, the encoder's first `freeze` parts being frozen.
+    """Return the names of the arrays that training changes, the encoder's first `freeze` parts
+    being frozen.
 
     Raises ValueError if the encoder has fewer.
     """
@@ -40,7 +41,7 @@ class Rates(Protocol):
 
 
 def rates(network: Network, recipe: Rates) -> dict[str, float]:
-    """{name: factor of the learning rate} of the parameters that `recipe` trains.
+    """Return {name: factor of the learning rate} of the parameters that `recipe` trains.
 
     Raises ValueError if the recipe names what the network's encoder does not have.
     """

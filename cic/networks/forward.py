@@ -19,12 +19,14 @@ BICUBIC = -0.75  # Keys's a: PyTorch's and Paddle's
 
 
 def _each(values: Array, photo: Array) -> Array:
-    """Values (C,) in the shape that goes with the channels of a photo (C, ...)."""
+    """Return the values (C,) in the shape that goes with the channels of a photo (C, ...)."""
     return values.reshape(-1, *[1] * (photo.ndim - 1))
 
 
 def moments(x: Array) -> tuple[Doubles, Doubles]:
-    """(mean, biased variance) of each channel of x (N, C, ...) over the rest, (C,) float64."""
+    """Return (mean, biased variance) of each channel of x (N, C, ...) over the rest, (C,)
+    float64.
+    """
     count, rest = x.size // x.shape[1], tuple(range(1, x.ndim - 1))
     mean = sum(photo.sum(rest, dtype=np.float64) for photo in x) / count
     centred = (photo - _each(mean, photo) for photo in x)
@@ -32,7 +34,9 @@ def moments(x: Array) -> tuple[Doubles, Doubles]:
 
 
 def affine(x: Array, scale: Array, shift: Array) -> Array:
-    """x (N, C, ...) with each channel times its scale plus its shift, (C,); precision of x."""
+    """Return x (N, C, ...) with each channel times its scale plus its shift, (C,); precision of
+    x.
+    """
     scale, shift = (_each(np.asarray(a, x.dtype), x[0]) for a in (scale, shift))
     y = x * scale
     y += shift
@@ -40,7 +44,7 @@ def affine(x: Array, scale: Array, shift: Array) -> Array:
 
 
 def _columns(layer: layers.Conv, photo: Array) -> Array:
-    """What each output of a convolution sums over, (I k k, H' W'), of a photo (I, H, W)."""
+    """Return what each output of a convolution sums over, (I k k, H' W'), of a photo (I, H, W)."""
     reach = layer.dilation * (layer.kernel - 1) + 1
     photo = np.pad(photo, ((0, 0), layer.sides, layer.sides))
     windows = np.lib.stride_tricks.sliding_window_view(photo, (reach, reach), (1, 2))
@@ -117,7 +121,9 @@ def _windows(layer: layers.MaxPool, x: Array, fill: float) -> Array:
 
 
 def _bicubic(d: Array) -> Array:
-    """Share of a pixel at distance `d`, below 2 (Keys 1981, equation 4, with a = BICUBIC)."""
+    """Return the share of a pixel at distance `d`, below 2 (Keys 1981, equation 4, with a =
+    BICUBIC).
+    """
     a = BICUBIC
     near = (a + 2) * d**3 - (a + 3) * d**2 + 1
     far = a * (d**3 - 5 * d**2 + 8 * d - 4)
@@ -125,7 +131,7 @@ def _bicubic(d: Array) -> Array:
 
 
 def _bilinear(d: Array) -> Array:
-    """Share of a pixel at distance `d`."""
+    """Return the share of a pixel at distance `d`."""
     return np.maximum(1 - d, 0)
 
 
@@ -133,7 +139,9 @@ _KERNELS = {"bicubic": _bicubic, "bilinear": _bilinear}
 
 
 def _enlarging(size: int, scale: int, mode: str) -> Array:
-    """Matrix (size * scale, size) that enlarges a line of pixels; the edges go on for ever."""
+    """Return the matrix (size * scale, size) that enlarges a line of pixels; the edges go on for
+    ever.
+    """
     matrix = np.zeros((size * scale, size))
     at = (np.arange(size * scale) + 0.5) / scale - 0.5
     first = np.floor(at).astype(int)
@@ -182,7 +190,8 @@ def apply(
     training: bool = False,
     noise: Array | None = None,
 ) -> Array:
-    """Output (N, C', H', W') of one layer for x (N, C, H, W) float, in the precision of x.
+    """Return the output (N, C', H', W') of one layer for x (N, C, H, W) float, in the precision of
+    x.
 
     From Flatten on, both are (N, F). `noise` (N,) is that of the photos: see
     `randomness.dropout_factors`.
@@ -200,7 +209,7 @@ def apply(
 
 
 def combine(layer: layers.Branches, outputs: Iterable[Array]) -> Array:
-    """What a layer of branches puts out, of the branches' outputs."""
+    """Return what a layer of branches puts out, of the branches' outputs."""
     return reduce(_COMBINE[type(layer)], outputs)
 
 
@@ -223,7 +232,8 @@ def forward(
     training: bool = False,
     noise: Array | None = None,
 ) -> Array:
-    """Output (N, C', H', W') for inputs (N, C, H, W), float32 or float64 as the inputs are.
+    """Return the output (N, C', H', W') for inputs (N, C, H, W), float32 or float64 as the inputs
+    are.
 
     Batch norm takes the running statistics of `state`, or those of the inputs in `training`, where
     photos of `noise` (N,) have some of their numbers dropped.

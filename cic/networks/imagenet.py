@@ -6,6 +6,8 @@ from importlib import resources
 
 @cache
 def class_ids() -> tuple[str, ...]:
-    """WordNet ids of the classes, n01440764 the first: sorted, which is the outputs' order."""
+    """Return the WordNet ids of the classes, n01440764 the first: sorted, which is the outputs'
+    order.
+    """
     text = (resources.files("cic") / "data" / "imagenet.txt").read_text("ascii")
     return tuple(text.split())

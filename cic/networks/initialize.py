@@ -19,7 +19,7 @@ _LEAST = 1e-3  # of a layer's root mean square: a channel's deviation that still
 
 
 def initialize(network: Network, seed: int = 0) -> State:
-    """Neutral state {name: float32 array} of an untrained network.
+    """Return the neutral state {name: float32 array} of an untrained network.
 
     Kernels: normal with variance 2 / fan-in (He et al. 2015, equation 10); the rest is what its
     layer says. Each kernel has its own random stream, keyed by its name, so that it does not depend
@@ -80,7 +80,8 @@ def scale_to_data(
     output_deviation: float = 0.1,
     keep: Iterable[str] = (),
 ) -> State:
-    """`state` with every kernel's output at mean 0 and variance 1 on inputs (N, C, H, W) float32.
+    """Return `state` with every kernel's output at mean 0 and variance 1 on inputs (N, C, H, W)
+    float32.
 
     The within-layer step of data-dependent initialisation (Krähenbühl, Doersch, Donahue and Darrell
     2016, algorithm 1; the variant "elwise" of their magic_init, from random kernels): through the

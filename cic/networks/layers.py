@@ -353,14 +353,16 @@ class Product(Branches):
 
 
 def output_shape(layers: Iterable[Layer], shape: Shape) -> Shape:
-    """Shape of the output of a sequence of layers for an input of `shape`."""
+    """Return the Shape of the output of a sequence of layers for an input of `shape`."""
     for layer in layers:
         shape = layer.output(shape)
     return shape
 
 
 def total_outputs(layers: Iterable[Layer], shape: Shape) -> int:
-    """How many numbers all of a sequence of layers put out together for an input of `shape`."""
+    """Return how many numbers all of a sequence of layers put out together for an input of
+    `shape`.
+    """
     total = 0
     for layer in layers:
         if isinstance(layer, Branches):
@@ -371,7 +373,7 @@ def total_outputs(layers: Iterable[Layer], shape: Shape) -> int:
 
 
 def cost(layers: Iterable[Layer], shape: Shape) -> int:
-    """Multiply-adds of a sequence of layers for an input of `shape`."""
+    """Return the multiply-adds of a sequence of layers for an input of `shape`."""
     total = 0
     for layer in layers:
         total += layer.multiply_adds(shape)

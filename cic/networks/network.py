@@ -85,16 +85,18 @@ class Network:
         return tuple(layer.name for layer in self.layers if layer.name)
 
     def part(self, name: str) -> int | None:
-        """Number of the encoder's part, from 0, that has a layer or array; None if it has not."""
+        """Return the number of the encoder's part, from 0, that has a layer or array; None if it
+        has not.
+        """
         has = (name == part or name.startswith(f"{part}.") for part in self.encoder)
         return next((i for i, mine in enumerate(has) if mine), None)
 
     def output(self, shape: Shape) -> Shape:
-        """(C, H, W) of the output for an input (C, H, W); (classes,) of a classifier's."""
+        """Return (C, H, W) of the output for an input (C, H, W); (classes,) of a classifier's."""
         return layers.output_shape(self.layers, shape)
 
     def multiply_adds(self, shape: Shape) -> int:
-        """Multiply-adds of one forward pass of an input (C, H, W)."""
+        """Return the multiply-adds of one forward pass of an input (C, H, W)."""
         return layers.cost(self.layers, shape)
 
     @property
@@ -111,19 +113,21 @@ class Network:
         return side // self.output((self.channels, side, side))[1]
 
     def prepare(self, values: Array) -> Array:
-        """Network input for values of its `space`, (...) or (..., C) of several, float32."""
+        """Return the network input for values of its `space`, (...) or (..., C) of several,
+        float32.
+        """
         return (values - _exact(self.mean)) / _exact(self.scale)
 
     def input_words(self) -> str:
-        """What the network takes, for people: "L, less 50.0, divided by 1.0"."""
+        """Return what the network takes, for people: "L, less 50.0, divided by 1.0"."""
         return f"{self.space}, less {self.mean}, divided by {self.scale}"
 
     def inputs(self, rgb: Bytes) -> Floats:
-        """Network input (..., C, H, W) float32 for photos (..., H, W, 3) uint8 sRGB."""
+        """Return the network input (..., C, H, W) float32 for photos (..., H, W, 3) uint8 sRGB."""
         return np.moveaxis(self.prepare(spaces.READ[self.space](rgb)), -1, -3)
 
     def scale_ab(self, ab: Array) -> Array:
-        """What the network is to put out for ab, any shape, CIELAB units, float32."""
+        """Return what the network is to put out for ab, any shape, CIELAB units, float32."""
         return (ab - self.out_mean) / self.out_scale
 
     def unscale_ab(self, output: Array) -> Array:
@@ -142,7 +146,7 @@ def _exact(value: float | tuple[float, ...]) -> Any:
 
 
 def scaled(width: float) -> Callable[[int], int]:
-    """The function that scales a number of channels by `width`, to a multiple of 8."""
+    """Return the function that scales a number of channels by `width`, to a multiple of 8."""
     if isinstance(width, bool) or not 0 < width < inf:
         raise SettingError(f"width is {width}; it must be a number above 0 and finite")
     return lambda channels: max(8, round(channels * width / 8) * 8)
@@ -165,7 +169,8 @@ def check_choice(name: str, value: object, choices: Collection[object]) -> None:
 
 
 def of_photos(space: str) -> dict[str, Any]:
-    """The Network's fields for an input of a colour space, as zhaoyuzhi's classifiers take it.
+    """Return the Network's fields for an input of a colour space, as zhaoyuzhi's classifiers take
+    it.
 
     Gray and RGB to [-1, 1]; L / 50 - 1 and ab / 110 (the dataset files of
     PyTorch-Special-Pre-trained-Models).

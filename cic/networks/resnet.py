@@ -58,7 +58,7 @@ def _conv(name: str, inputs: int, outputs: int, kernel: int, stride: int = 1) ->
 
 
 def _basic(style: _Style, name: str, inputs: int, channels: int, stride: int) -> list[Layer]:
-    """Two convolutions of 3 x 3: the layers of a block beside its shortcut."""
+    """Return two convolutions of 3 x 3: the layers of a block beside its shortcut."""
     return [
         _conv(f"{name}_conv1", inputs, channels, 3, stride),
         style.norm(f"{name}_norm1", channels),
@@ -69,7 +69,9 @@ def _basic(style: _Style, name: str, inputs: int, channels: int, stride: int) ->
 
 
 def _bottleneck(style: _Style, name: str, inputs: int, channels: int, stride: int) -> list[Layer]:
-    """Convolutions of 1 x 1, 3 x 3 and 1 x 1: the layers of a block beside its shortcut."""
+    """Return the convolutions of 1 x 1, 3 x 3 and 1 x 1: the layers of a block beside its
+    shortcut.
+    """
     outputs = EXPANSION * channels
     shapes = ((inputs, channels, 1, 1), (channels, channels, 3, stride), (channels, outputs, 1, 1))
     layers: list[Layer] = []
@@ -109,7 +111,7 @@ def _stages(
     width: float,
     basic: Callable[[_Style, str, int, int, int], list[Layer]] = _basic,
 ) -> tuple[list[Layer], int]:
-    """(the residual blocks of all stages, channels that they put out)."""
+    """Return (the residual blocks of all stages, channels that they put out)."""
     check_choice("depth", depth, DEPTHS)
     block, expansion = (_bottleneck, EXPANSION) if depth >= 50 else (basic, 1)
     layers: list[Layer] = []
@@ -129,7 +131,9 @@ def _stages(
 
 
 def _stem(style: _Style, channels: int, width: float, stride: int) -> tuple[list[Layer], int]:
-    """Convolutions that shrink the photo to a quarter: of 7 x 7, then of 4 x 4 with stride 2."""
+    """Return the convolutions that shrink the photo to a quarter: of 7 x 7, then of 4 x 4 with
+    stride 2.
+    """
     outputs = scaled(width)(CHANNELS[0])
     layers: list[Layer] = [_conv("stem1", channels, outputs, 7, stride), LeakyReLU("stem1relu")]
     for i in range(2, 4 if stride == 1 else 3):

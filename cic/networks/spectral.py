@@ -22,7 +22,7 @@ def _unit(vector: Array) -> Array:
 
 
 def iterate(weight: Array, u: Array, steps: int = 1) -> tuple[Array, Array]:
-    """(u, v) after `steps` of power iteration of a kernel (O, ...) from u (O,)."""
+    """Return (u, v) after `steps` of power iteration of a kernel (O, ...) from u (O,)."""
     matrix = weight.reshape(len(weight), -1)
     for _ in range(steps):
         v = _unit(matrix.T @ u)
@@ -31,7 +31,7 @@ def iterate(weight: Array, u: Array, steps: int = 1) -> tuple[Array, Array]:
 
 
 def normalised(weight: Array, u: Array, v: Array) -> Array:
-    """The kernel (O, ...) divided by its spectral norm u . (W v)."""
+    """Return the kernel (O, ...) divided by its spectral norm u . (W v)."""
     return weight / (u @ (weight.reshape(len(weight), -1) @ v))
 
 
@@ -43,7 +43,8 @@ def before(weight: Array, v: Array) -> Array:
 
 
 def folded(network: Network, state: Mapping[str, Array]) -> tuple[Network, State]:
-    """(network without spectral norms, its state) that computes what `network` does with `state`.
+    """Return (network without spectral norms, its state) that computes what `network` does with
+    `state`.
 
     Raises ValueError if it has none.
     """

@@ -40,7 +40,7 @@ VARIANTS = ("plain", "bn", "fc")
 
 
 def _head(inputs: int, hidden: int, classes: int) -> list[Layer]:
-    """The linear layers, for `inputs` numbers."""
+    """Return the linear layers, for `inputs` numbers."""
     return [
         Flatten(),
         Linear("fc6", inputs, hidden), ReLU("relu6"), Dropout("drop6", DROPOUT),
@@ -52,7 +52,7 @@ def _head(inputs: int, hidden: int, classes: int) -> list[Layer]:
 def _pooled(
     channels: int, width: float, norm: bool, last_pool: type[MaxPool]
 ) -> tuple[list[Layer], int]:
-    """(convolutions with their ReLUs and pools, channels that they put out)."""
+    """Return (convolutions with their ReLUs and pools, channels that they put out)."""
     channels_of, inputs = scaled(width), channels
     layers: list[Layer] = []
     for block, (convolutions, outputs) in enumerate(BLOCKS, 1):

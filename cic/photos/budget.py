@@ -52,7 +52,7 @@ def check(need: float) -> None:
 
 
 def room() -> float:
-    """Bytes that a photo may take under the limit of pixels."""
+    """Return the bytes that a photo may take under the limit of pixels."""
     limit = pixel_limit()
     if limit is None:
         return float("inf")
@@ -64,7 +64,7 @@ def _gigabytes(count: float) -> str:
 
 
 def of_image(image: Image.Image, to_rgb: bool = True) -> float:
-    """Bytes that it takes to read an opened Pillow image that is not decoded yet.
+    """Return the bytes that it takes to read an opened Pillow image that is not decoded yet.
 
     The peak of three steps: decoding, turning, and making sRGB of it. Gray of more than 8 bits
     becomes an image of mode RGB only if `to_rgb`.
@@ -83,7 +83,9 @@ def of_image(image: Image.Image, to_rgb: bool = True) -> float:
 
 
 def _has_exif(image: Image.Image) -> bool:
-    """Whether the EXIF can be asked for: for that of a PNG, that lacks it, Pillow decodes it."""
+    """Return whether the EXIF can be asked for: for that of a PNG, that lacks it, Pillow decodes
+    it.
+    """
     return image.format != "PNG" or "exif" in image.info
 
 
@@ -100,7 +102,9 @@ def _decoder(image: Image.Image) -> float:
 
 
 def _of_strips(image: Image.Image) -> int:
-    """Bytes of a compressed TIFF: of its file, which libtiff maps, and of its largest strip."""
+    """Return the bytes of a compressed TIFF: of its file, which libtiff maps, and of its largest
+    strip.
+    """
     tags = getattr(image, "tag_v2", None)
     if tags is None or image.info.get("compression") == "raw":
         return 0
@@ -113,7 +117,7 @@ def _of_strips(image: Image.Image) -> int:
 
 class _Layer(Protocol):
     def output(self, shape: Shape) -> Shape:
-        """Shape of what it puts out."""
+        """Return the Shape of what it puts out."""
 
 
 class Measurable(Protocol):
@@ -133,7 +137,7 @@ class Measurable(Protocol):
 
 
 def network_bytes(network: Measurable, height: int, width: int) -> float:
-    """Bytes that a network takes beside BASE for an input of that size, weights and all.
+    """Return the bytes that a network takes beside BASE for an input of that size, weights and all.
 
     Two and a half times what its widest layer reads and writes: measured for `cic` at 1024 x 4096
     pixels, 1.5 times that with PyTorch and 2.2 with PaddlePaddle.
@@ -154,7 +158,9 @@ def _count(shape: Shape) -> int:
 
 
 def available_memory() -> float:
-    """Bytes that this process can still take: of the machine, its control groups and its limits."""
+    """Return the bytes that this process can still take: of the machine, its control groups and its
+    limits.
+    """
     found = [_machine(), _address_space(), *_groups()]
     return min((free for free in found if free is not None), default=float("inf"))
 
@@ -167,7 +173,7 @@ def _machine() -> int | None:
 
 
 def _address_space() -> int | None:
-    """What `ulimit -v` leaves; None if there is no such limit."""
+    """Return what `ulimit -v` leaves; None if there is no such limit."""
     try:
         import resource
     except ImportError:  # not on Windows
@@ -192,7 +198,7 @@ _GROUPS = (
 
 
 def _groups() -> Iterator[int]:
-    """What each control group that this process is in leaves, bytes."""
+    """Yield what each control group that this process is in leaves, bytes."""
     for root, *names in _GROUPS:
         for folder in groups.folders(root, "memory"):
             free = _left(folder, *names)

@@ -58,7 +58,8 @@ class Carried:
 
 
 def collect(image: Image.Image, file: BinaryIO, size: tuple[int, int], sideways: bool) -> Carried:
-    """Carried of a Pillow image, decoded, and of the file that it comes from; damage is left out.
+    """Return the Carried of a Pillow image, decoded, and of the file that it comes from; damage is
+    left out.
 
     The upright photo is of `size` (width, height); it was stored `sideways` or not.
     """
@@ -78,7 +79,7 @@ def collect(image: Image.Image, file: BinaryIO, size: tuple[int, int], sideways:
 
 
 def _xmp(image: Image.Image) -> bytes | None:
-    """XMP of a Pillow image, bytes; None if there is none."""
+    """Return the XMP of a Pillow image, bytes; None if there is none."""
     for name, data in getattr(image, "applist", ()):  # a JPEG's
         if name == "APP1" and data.startswith(_XMP_HEAD):
             return data[len(_XMP_HEAD) :]
@@ -88,7 +89,8 @@ def _xmp(image: Image.Image) -> bytes | None:
 
 
 def true_xmp(xmp: bytes, size: tuple[int, int]) -> bytes | None:
-    """XMP with what it says of the pixels put right: upright, of `size` (width, height), sRGB.
+    """Return the XMP with what it says of the pixels put right: upright, of `size` (width, height),
+    sRGB.
 
     Its thumbnails, of the photo as it was, go. None if it is not of UTF-8.
     """
@@ -113,7 +115,7 @@ def true_xmp(xmp: bytes, size: tuple[int, int]) -> bytes | None:
 
 
 def _iptc(image: Image.Image, file: BinaryIO) -> bytes | None:
-    """IPTC-NAA record of a Pillow image, bytes; None if there is none that is whole."""
+    """Return the IPTC-NAA record of a Pillow image, bytes; None if there is none that is whole."""
     if image.format == "TIFF":  # it may be stored as 32-bit numbers, which Pillow takes apart
         data = tiff_pages.field(file, image.tag_v2.offset, _IPTC_TAG, _MOST)  # type: ignore[attr-defined]
     else:
@@ -124,7 +126,7 @@ def _iptc(image: Image.Image, file: BinaryIO) -> bytes | None:
 
 
 def _comments(image: Image.Image) -> tuple[bytes, ...]:
-    """Comments of a JPEG or GIF, bytes."""
+    """Return the comments of a JPEG or GIF, bytes."""
     found = [data for name, data in getattr(image, "applist", ()) if name == "COM"]
     if not found and isinstance(image.info.get("comment"), bytes):
         found = [image.info["comment"]]
@@ -132,7 +134,9 @@ def _comments(image: Image.Image) -> tuple[bytes, ...]:
 
 
 def segments(carried: Carried) -> tuple[bytes, list[str]]:
-    """(bytes of a JPEG's segments of XMP, IPTC and comments, notes of what has no room in one)."""
+    """Return (bytes of a JPEG's segments of XMP, IPTC and comments, notes of what has no room in
+    one).
+    """
     found, notes = [], []
     for what, marker, data in _parts(carried):
         if len(data) > SEGMENT:
@@ -156,7 +160,7 @@ def _parts(carried: Carried) -> Iterator[tuple[str, int, bytes]]:
 
 
 def chunks(carried: Carried) -> list[tuple[bytes, bytes]]:
-    """[(name, data), ...] of a PNG's chunks of XMP, comments and words."""
+    """Return [(name, data), ...] of a PNG's chunks of XMP, comments and words."""
     found = list(carried.words)
     if carried.xmp:
         found.append((b"iTXt", png_chunks.xmp_chunk(carried.xmp)))
@@ -170,6 +174,6 @@ def chunks(carried: Carried) -> list[tuple[bytes, bytes]]:
 
 
 def tags(carried: Carried) -> dict[int, tuple[int, bytes | None]]:
-    """{tag: (type, data)} of a TIFF's fields of XMP and IPTC."""
+    """Return {tag: (type, data)} of a TIFF's fields of XMP and IPTC."""
     found = {_XMP_TAG: (1, carried.xmp), _IPTC_TAG: (7, carried.iptc)}  # BYTE, UNDEFINED
     return {tag: field for tag, field in found.items() if field[1]}

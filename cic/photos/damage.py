@@ -56,7 +56,7 @@ class Unsupported(Error, ValueError):
 
 
 def failed_on(photo: object, error: BaseException) -> str:
-    """One line on why the work on a photo failed, whatever was raised; it names the photo.
+    """Return one line on why the work on a photo failed, whatever was raised; it names the photo.
 
     What is neither the photo's fault nor the machine's is a defect of this program, and says so
     (see `defects.note`).
@@ -71,7 +71,7 @@ def failed_on(photo: object, error: BaseException) -> str:
 def diagnosis(
     error: BaseException, file: BinaryIO, image: Image.Image | None = None
 ) -> tuple[str, str]:
-    """(kind, reason) of what was raised while a photo was read from `file`.
+    """Return (kind, reason) of what was raised while a photo was read from `file`.
 
     `image` is Pillow's, None if the error is of its making. "damaged" is what there is proof of;
     what may be a sound photo of a kind that Pillow does not know is "refused".
@@ -112,7 +112,8 @@ def diagnosis(
 
 
 def _may_be_sound(name: str | None, known: bool, file: BinaryIO, image: Image.Image | None) -> bool:
-    """Whether a file of a format, or None, may be of a kind of it that Pillow does not support.
+    """Return whether a file of a format, or None, may be of a kind of it that Pillow does not
+    support.
 
     `known` says that Pillow took the file to be of a format that it reads.
     """
@@ -126,7 +127,9 @@ def _may_be_sound(name: str | None, known: bool, file: BinaryIO, image: Image.Im
 
 
 def _is_odd_jpeg(file: BinaryIO) -> bool:
-    """Whether a JPEG is not of 8 bits, lossless, ... (ITU T.81, B.2.2), as medical ones are."""
+    """Return whether a JPEG is not of 8 bits, lossless, ... (ITU T.81, B.2.2), as medical ones
+    are.
+    """
     file.seek(2)
     while len(head := file.read(4)) == 4 and head[0] == 0xFF:
         length = int.from_bytes(head[2:], "big")
@@ -141,7 +144,9 @@ def _is_odd_jpeg(file: BinaryIO) -> bool:
 
 
 def _format(start: bytes, tail: bytes, size: int) -> tuple[str | None, bool | None]:
-    """(name of a file's format or None, whether its end is missing or None if that is unknown)."""
+    """Return (name of a file's format or None, whether its end is missing or None if that is
+    unknown).
+    """
     for sign, name, end, within in _SIGNS:
         if start.startswith(sign):
             return name, end not in tail[-within:]

@@ -27,14 +27,17 @@ ALPHA = "cic alpha"  # key of a Pillow image's info
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether a Pillow image is gray of more than 8 bits: of mode I;16 and its kin, I or F."""
+    """Return whether a Pillow image is gray of more than 8 bits: of mode I;16 and its kin, I or
+    F.
+    """
     return image.mode[0] in "IF"
 
 
 def gray(
     image: Image.Image, stretched: bool = True, curve: NDArray[np.uint16] | None = None
 ) -> tuple[NDArray[np.uint16], str | None]:
-    """((H, W) uint16, 0 black, 65535 white; a note or None) of a Pillow image that `is_deep`.
+    """Return ((H, W) uint16, 0 black, 65535 white; a note or None) of a Pillow image that
+    `is_deep`.
 
     Floats in [0, 1] and whole numbers in [0, 65535] are taken as they are; floats up to 0.001
     outside, as a resampling leaves them, are clipped. Others are stretched so that the lowest
@@ -69,7 +72,7 @@ def _read(image: Image.Image) -> Iterator[tuple[slice, Array]]:
 def _of_16_bits(
     image: Image.Image, tags: Mapping[int, Any], stretched: bool, curve: NDArray[np.uint16] | None
 ) -> tuple[NDArray[np.uint16], str | None]:
-    """What `gray` gives for an image of mode I;16 or its kin."""
+    """Return what `gray` gives for an image of mode I;16 or its kin."""
     values = np.empty((image.height, image.width), np.uint16)
     for part, band in _read(image):
         values[part] = band
@@ -87,7 +90,9 @@ def _of_16_bits(
 
 
 def is_planar(image: Image.Image) -> bool:
-    """Whether a Pillow image is a TIFF of a plane for each colour; of 16 bits the low are lost."""
+    """Return whether a Pillow image is a TIFF of a plane for each colour; of 16 bits the low are
+    lost.
+    """
     return getattr(image, "tag_v2", {}).get(tiff.PLANAR_CONFIGURATION) == _PLANAR
 
 
@@ -150,7 +155,8 @@ def mend_order(image: Image.Image) -> None:
 def _scaled(
     image: Image.Image, white: float, tags: Mapping[int, Any], stretched: bool, slack: float = 0.0
 ) -> tuple[NDArray[np.uint16], str | None]:
-    """((H, W) uint16, a note or None) of an image's numbers, black at 0 to `white` if they fit.
+    """Return ((H, W) uint16, a note or None) of an image's numbers, black at 0 to `white` if they
+    fit.
 
     Those that fit but for `slack` at either end are clipped; others are stretched, or clipped if
     not `stretched`. A TIFF may say in its `tags` what is white.
@@ -230,6 +236,6 @@ def write_png(
 
 
 def _bands(array: Array) -> Iterator[slice]:
-    """Slices of the rows of an array that hold about _BAND values each."""
+    """Return the slices of the rows of an array that hold about _BAND values each."""
     rows = max(1, _BAND * len(array) // max(1, array.size))
     return (slice(top, top + rows) for top in range(0, len(array), rows))

@@ -35,7 +35,8 @@ __all__ = [
 
 
 def open_rgb(source: Source, short: int | None = None, thorough: bool | None = None) -> Image.Image:
-    """Photo as an upright Pillow image of mode RGB, sRGB; raises PhotoError (see `opened`).
+    """Return the photo as an upright Pillow image of mode RGB, sRGB; raise PhotoError (see
+    `opened`).
 
     With `short`, a JPEG comes scaled down 2, 4 or 8 times by its decoder, much faster, as long as
     its short side stays at least twice `short`; what is over on the right and below, less than a
@@ -55,7 +56,7 @@ def open_rgb(source: Source, short: int | None = None, thorough: bool | None = N
 
 
 def shrink(image: Image.Image, short: int) -> Image.Image:
-    """Pillow image with its short side shrunk to `short` pixels, if it is longer.
+    """Return the Pillow image with its short side shrunk to `short` pixels, if it is longer.
 
     >>> shrink(Image.new("RGB", (400, 300)), 150).size
     (200, 150)
@@ -67,7 +68,7 @@ def shrink(image: Image.Image, short: int) -> Image.Image:
 
 
 def read(path: Source) -> Bytes:
-    """Photo as (H, W, 3) uint8 sRGB, upright; raises PhotoError, naming file and reason.
+    """Return the photo as (H, W, 3) uint8 sRGB, upright; raise PhotoError, naming file and reason.
 
     >>> notes = write("old.png", np.full((30, 40, 3), 120, np.uint8))
     >>> read("old.png").shape

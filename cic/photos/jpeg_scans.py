@@ -102,7 +102,8 @@ def _samplings(body: bytes) -> dict[int, tuple[int, int]]:
 
 
 def lost_part(file: BinaryIO, image: Image.Image, thorough: bool = True) -> tuple[str, str] | None:
-    """(kind of PhotoError, what is lost) of a JPEG, decoded as a Pillow image, or None if whole.
+    """Return (kind of PhotoError, what is lost) of a JPEG, decoded as a Pillow image, or None if
+    whole.
 
     Only if `thorough` it is noticed that the last pass of a progressive one, which adds little,
     is not whole: two more times the data are read for that.
@@ -132,7 +133,7 @@ def _is_fill(pixel: object) -> bool:
 
 
 def _missing_scans(found: ScanLayout) -> str | None:
-    """What of a JPEG never came, in words; None if all did."""
+    """Return what of a JPEG never came, in words; None if all did."""
     bits: dict[int, list[int | None]] = {colour: [None] * 64 for colour in found.samplings}
     for scan in found.scans:
         first, last = scan.band
@@ -147,7 +148,7 @@ def _missing_scans(found: ScanLayout) -> str | None:
 
 
 def _lost_intervals(found: ScanLayout, data: bytes) -> bool:
-    """Whether restart markers of a scan are missing or out of order."""
+    """Return whether restart markers of a scan are missing or out of order."""
     if len(found.scans) != 1 or not found.scans[0].interval or found.progressive:
         return False
     scan = found.scans[0]
@@ -162,7 +163,8 @@ def _lost_intervals(found: ScanLayout, data: bytes) -> bool:
 
 
 def _is_hungry(data: bytes, end: int) -> bool:
-    """Whether a decoder still wants data at the `end` of the last scan: more there changes pixels.
+    """Return whether a decoder still wants data at the `end` of the last scan: more there changes
+    pixels.
 
     Behind a picture that is complete they are skipped.
     """
@@ -170,7 +172,7 @@ def _is_hungry(data: bytes, end: int) -> bool:
 
 
 def _digest(data: bytes) -> bytes | None:
-    """A digest of a JPEG's pixels, an eighth of the size; None if they cannot be decoded.
+    """Return a digest of a JPEG's pixels, an eighth of the size; None if they cannot be decoded.
 
     A progressive one is half the size, for a pass may not change what an eighth shows.
     """

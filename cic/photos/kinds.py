@@ -83,7 +83,9 @@ _OTHERS = frozenset(
 
 
 def photo_ending(start: bytes) -> str | None:
-    """The usual ending, such as ".jpg", of a photo that begins with these bytes; None if none."""
+    """Return the usual ending, such as ".jpg", of a photo that begins with these bytes; None if
+    none.
+    """
     for sign, ending in _SIGNS:
         if start.startswith(sign):
             return None if start[8:10] == b"CR" and ending == ".tif" else ending  # a RAW
@@ -106,7 +108,7 @@ def left_kind(start: bytes) -> str | None:
 
 
 def starts_film(start: bytes) -> bool:
-    """Whether a file that begins with these bytes is a film, or sound in a film's format."""
+    """Return whether a file that begins with these bytes is a film, or sound in a film's format."""
     if start[4:8] in _BOXES:
         return start[8:12] not in _NO_FILMS
     if start.startswith(b"OggS"):  # RFC 3533; its first packet
@@ -115,22 +117,22 @@ def starts_film(start: bytes) -> bool:
 
 
 def is_beside(ending: str) -> bool:
-    """Whether files of an ending are not looked into: they lie beside photos."""
+    """Return whether files of an ending are not looked into: they lie beside photos."""
     return ending in _OTHERS
 
 
 def is_readable(kind: str | None) -> bool:
-    """Whether an installed plugin reads a kind of files that are left out otherwise."""
+    """Return whether an installed plugin reads a kind of files that are left out otherwise."""
     return kind == JXL and importlib.util.find_spec("pillow_jxl") is not None
 
 
 def has_heif() -> bool:
-    """Whether HEIC photos are read here: the plugin is installed."""
+    """Return whether HEIC photos are read here: the plugin is installed."""
     return importlib.util.find_spec("pillow_heif") is not None
 
 
 def start_of(path: StrPath) -> bytes:
-    """The first bytes of a regular file; none if it cannot be read."""
+    """Return the first bytes of a regular file; none if it cannot be read."""
     try:
         with open_regular(path) as file:
             return file.read(START)
@@ -139,7 +141,8 @@ def start_of(path: StrPath) -> bytes:
 
 
 def judged(path: StrPath, ending: str) -> tuple[bool, str | None]:
-    """(whether a file whose ending is not known is a photo, its kind if it is left out or None).
+    """Return (whether a file whose ending is not known is a photo, its kind if it is left out or
+    None).
 
     `ending` is that of its name in lower case.
     """
@@ -154,7 +157,7 @@ def judged(path: StrPath, ending: str) -> tuple[bool, str | None]:
 
 
 def judged_by_ending(ending: str) -> tuple[bool, str | None]:
-    """What `judged` says of a file that is not looked into."""
+    """Return what `judged` says of a file that is not looked into."""
     kind = _ENDINGS.get(ending)
     return is_readable(kind), None if is_readable(kind) else kind
 
@@ -163,9 +166,11 @@ class LeftOut(Counter[str]):
     """How many files of each kind were left out of a folder."""
 
     def lines(self) -> list[str]:
-        """A line a kind, such as "3 JPEG XL left out: pip install pillow-jxl-plugin"."""
+        """Return a line a kind, such as "3 JPEG XL left out: pip install pillow-jxl-plugin"."""
         return [f"{count:,} {kind} left out: {HINTS[kind]}" for kind, count in sorted(self.items())]
 
     def said(self) -> str:
-        """The same as the end of a sentence on a folder without photos; nothing if none was."""
+        """Return the same as the end of a sentence on a folder without photos; nothing if none
+        was.
+        """
         return "".join(f"; {line}" for line in self.lines())

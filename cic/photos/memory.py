@@ -22,12 +22,14 @@ class InMemory(NamedTuple):
         return self.name
 
     def open(self) -> BinaryIO:
-        """The bytes as a file."""
+        """Return the bytes as a file."""
         return io.BytesIO(self.data)
 
 
 def read_whole(file: BinaryIO, most: int, name: str) -> InMemory:
-    """All that a pipe gives; raises PhotoError if that is nothing, or more than `most` bytes."""
+    """Return all that a pipe gives; raise PhotoError if that is nothing, or more than `most`
+    bytes.
+    """
     data = file.read(most + 1)
     if len(data) > most:
         raise PhotoError(f"{name!r}: too large: more than {most:,} bytes")
@@ -37,7 +39,7 @@ def read_whole(file: BinaryIO, most: int, name: str) -> InMemory:
 
 
 def ending_of(format: str | None, refused: Collection[str] = ()) -> str:
-    """The ending of a result of a photo of that format, Pillow's name of it.
+    """Return the ending of a result of a photo of that format, Pillow's name of it.
 
     It is none of those that are `refused`.
 

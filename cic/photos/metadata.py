@@ -41,7 +41,9 @@ _DPI = (1, 65535)  # what a JPEG can say; 1 is what Pillow and others say for "u
 
 
 def exif_of(image: Image.Image) -> Image.Exif:
-    """The EXIF of a Pillow image; an empty one if it is damaged, or has absurdly many fields."""
+    """Return the EXIF of a Pillow image; an empty one if it is damaged, or has absurdly many
+    fields.
+    """
     try:
         data = image.info.get("exif")
         return Image.Exif() if data and _is_absurd(data) else image.getexif()
@@ -50,7 +52,8 @@ def exif_of(image: Image.Image) -> Image.Exif:
 
 
 def _is_absurd(data: bytes) -> bool:
-    """Whether EXIF, bytes, claims more fields, or longer ones, than any camera or its own length.
+    """Return whether EXIF, bytes, claims more fields, or longer ones, than any camera or its own
+    length.
 
     Looked at are the first directory and those of camera and place, before anything reads them.
     """
@@ -79,17 +82,19 @@ def _is_absurd(data: bytes) -> bool:
 
 
 def turn(image: Image.Image) -> Image.Transpose | None:
-    """What makes a Pillow image upright, an Image.Transpose, or None."""
+    """Return what makes a Pillow image upright, an Image.Transpose, or None."""
     return _UPRIGHT.get(_value(exif_of(image), Base.Orientation))
 
 
 def is_sideways(image: Image.Image) -> bool:
-    """Whether the width of a Pillow image, as stored, is the height of the upright photo."""
+    """Return whether the width of a Pillow image, as stored, is the height of the upright photo."""
     return _value(exif_of(image), Base.Orientation) in (5, 6, 7, 8)
 
 
 def dpi(image: Image.Image) -> tuple[float, float] | None:
-    """(x, y) dots per inch of a Pillow image as stored, floats; None if it has none that can be."""
+    """Return (x, y) dots per inch of a Pillow image as stored, floats; None if it has none that can
+    be.
+    """
     found = image.info.get("dpi")
     if not found:
         exif = exif_of(image)
@@ -107,7 +112,8 @@ def dpi(image: Image.Image) -> tuple[float, float] | None:
 def kept(
     image: Image.Image, size: tuple[int, int], dpi: tuple[float, float] | None = None
 ) -> bytes | None:
-    """EXIF for a result of `size` (width, height) pixels, upright sRGB, as bytes; None if none.
+    """Return the EXIF for a result of `size` (width, height) pixels, upright sRGB, as bytes; None
+    if none.
 
     What describes the photo stays: the camera and its settings, place, time, author, words. What
     describes the file (its layout, orientation, thumbnail) goes, and so do the camera maker's own
@@ -135,7 +141,7 @@ def kept(
 
 
 def fit_into(data: bytes | None, most: int) -> tuple[bytes | None, list[str]]:
-    """(EXIF of at most `most` bytes or None, names of the fields left out) of EXIF, bytes.
+    """Return (EXIF of at most `most` bytes or None, names of the fields left out) of EXIF, bytes.
 
     The largest fields go first.
     """
@@ -162,14 +168,16 @@ def fit_into(data: bytes | None, most: int) -> tuple[bytes | None, list[str]]:
 
 
 def _length(tag: int, value: Any, group: int | None) -> int:
-    """Bytes that a field takes."""
+    """Return the bytes that a field takes."""
     directory = ImageFileDirectory_v2(group=group)
     directory[tag] = _as_stored(value) if isinstance(value, str) else value
     return len(directory.tobytes())
 
 
 def _joined(first: Fields, camera: Fields, place: Fields) -> bytes | None:
-    """EXIF of three directories {tag: value}, as bytes; None if there is nothing in them."""
+    """Return the EXIF of three directories {tag: value}, as bytes; None if there is nothing in
+    them.
+    """
     result = Image.Exif()
     result.update(_sound(first.items(), None))
     for name, part in ((IFD.Exif, camera), (IFD.GPSInfo, place)):
@@ -180,14 +188,14 @@ def _joined(first: Fields, camera: Fields, place: Fields) -> bytes | None:
 
 
 def of_resolution(dpi: tuple[float, float]) -> bytes:
-    """EXIF that says no more than (x, y) dots per inch, as bytes."""
+    """Return the EXIF that says no more than (x, y) dots per inch, as bytes."""
     exif = Image.Exif()
     exif.update(_resolution(dpi))
     return exif.tobytes()
 
 
 def _resolution(dpi: tuple[float, float]) -> Fields:
-    """{tag: value} of (x, y) dots per inch."""
+    """Return {tag: value} of (x, y) dots per inch."""
     x, y = (float(Fraction(value).limit_denominator(1000)) for value in dpi)
     return {Base.XResolution: x, Base.YResolution: y, Base.ResolutionUnit: 2}
 
@@ -213,7 +221,7 @@ def _as_stored(words: str) -> str | bytes:
 
 
 def _value(exif: Image.Exif, tag: int) -> Any:
-    """The value of a tag; None if it is not there or damaged."""
+    """Return the value of a tag; None if it is not there or damaged."""
     try:
         return exif.get(tag)
     except DAMAGE:
@@ -221,7 +229,7 @@ def _value(exif: Image.Exif, tag: int) -> Any:
 
 
 def _directory(exif: Image.Exif, name: int) -> Iterable[tuple[int, Any]]:
-    """The (tag, value) pairs of a directory inside `exif`; none if it is damaged."""
+    """Return the (tag, value) pairs of a directory inside `exif`; none if it is damaged."""
     try:
         return exif.get_ifd(name).items()
     except DAMAGE:
@@ -229,7 +237,9 @@ def _directory(exif: Image.Exif, name: int) -> Iterable[tuple[int, Any]]:
 
 
 def _sound(pairs: Iterable[tuple[int, Any]], group: int | None) -> Fields:
-    """{tag: value} of the pairs that can be written in the directory `group`; None: the first."""
+    """Return {tag: value} of the pairs that can be written in the directory `group`; None: the
+    first.
+    """
     sound = {}
     for tag, value in pairs:
         if isinstance(value, str):

@@ -15,7 +15,8 @@ _MODES = {b"5": "L", b"6": "RGB"}
 
 
 def quickly(source: Source) -> Image.Image | None:
-    """The Pillow image of mode RGB of such a photo; None of any other, or of one that is large.
+    """Return the Pillow image of mode RGB of such a photo; None of any other, or of one that is
+    large.
 
     That of a damaged one is None, too: who decodes it otherwise says what is wrong.
     """

@@ -24,7 +24,7 @@ _SILENT = logging.NullHandler()
 
 
 def name_of(source: Source) -> str:
-    """The name of a path, or of what opens."""
+    """Return the name of a path, or of what opens."""
     return os.fsdecode(source) if is_path(source) else str(source)
 
 
@@ -76,7 +76,7 @@ class Opened:
         return max(0, left) if self._tiff and self._tiff[0].number == 0 else 0
 
     def count(self) -> int:
-        """How many pages there are; to be asked before the data are decoded."""
+        """Return how many pages there are; to be asked before the data are decoded."""
         if self.pages is None:
             self.pages = 1 if self.image.format in _ONE_PHOTO else self._counted()
         return self.pages
@@ -89,14 +89,15 @@ class Opened:
             return 1  # the pages behind are damaged
 
     def again(self) -> Image.Image:
-        """The image once more, at the page at which it is, not decoded."""
+        """Return the image once more, at the page at which it is, not decoded."""
         self.file.seek(0)
         image = Image.open(self.file if self.inside is None else self.inside)
         image.seek(self.image.tell())
         return image
 
     def loss(self, thorough: bool = True) -> tuple[str, str] | None:
-        """(kind of PhotoError, what is lost) of a picture that was decoded; None if it is whole.
+        """Return (kind of PhotoError, what is lost) of a picture that was decoded; None if it is
+        whole.
 
         See `jpeg_scans.loss` for `thorough`.
         """
@@ -131,7 +132,9 @@ def opened_file(source: Source) -> Iterator[Opened]:
 
 
 def _open(path: StrPath) -> BinaryIO:
-    """The file of a path, or what is at an address, in memory: no more than a photo may take."""
+    """Return the file of a path, or what is at an address, in memory: no more than a photo may
+    take.
+    """
     if not is_address(path):
         return open_regular(path)
     most = min(budget.room(), budget.available_memory(), sys.maxsize)
@@ -170,7 +173,9 @@ def opened(source: Source, thorough: bool = True) -> Iterator[Image.Image]:
 
 
 def _identified(file: BinaryIO) -> Image.Image:
-    """The lazily opened Pillow image, by way of a plugin if it needs one that is installed."""
+    """Return the lazily opened Pillow image, by way of a plugin if it needs one that is
+    installed.
+    """
     start = file.read(kinds.START)
     if start[:4] in _READ_WHOLE or start[4:8] in _READ_WHOLE:
         budget.check(file.seek(0, os.SEEK_END))
@@ -195,7 +200,7 @@ def _identified(file: BinaryIO) -> Image.Image:
 
 
 def _plugin(start: bytes, kind: str | None) -> str | None:
-    """The module that reads a photo that Pillow alone does not; None if there is none.
+    """Return the module that reads a photo that Pillow alone does not; None if there is none.
 
     Raises ImportError, saying what to install, if it is not there.
     """

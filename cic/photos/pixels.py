@@ -79,7 +79,9 @@ def _load(image: Image.Image) -> None:
 
 
 def _low_order(tiles: Sequence[Any]) -> str | None:
-    """The name of the layout that has the low bytes of 16-bit colours; None if they are not."""
+    """Return the name of the layout that has the low bytes of 16-bit colours; None if they are
+    not.
+    """
     args = tiles[0][3]
     layout = args[0] if isinstance(args, tuple) else args
     if not isinstance(layout, str) or layout[:3] != "RGB" or layout[-3:] not in _OTHER_ORDER:
@@ -88,7 +90,9 @@ def _low_order(tiles: Sequence[Any]) -> str | None:
 
 
 def _low_bytes(image: Image.Image) -> Image.Image | None:
-    """The low bytes of 16-bit colours, a Pillow image of mode RGB or RGBA; None if none come."""
+    """Return the low bytes of 16-bit colours, a Pillow image of mode RGB or RGBA; None if none
+    come.
+    """
     deep.mend_order(image)
     for n, tile in enumerate(image.tile):  # type: ignore[attr-defined]
         args = tile[3]
@@ -122,7 +126,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def convert(
     image: Image.Image, stretched: bool = True, own: bool = False
 ) -> tuple[Pixels, str | None]:
-    """(Pixels, a note or None) of a Pillow image, decoded. If `own`, it may be changed itself."""
+    """Return (Pixels, a note or None) of a Pillow image, decoded. If `own`, it may be changed
+    itself.
+    """
     profile = _profile(image)
     if deep.is_deep(image):
         return _of_deep(image, profile, stretched, own)
@@ -169,7 +175,9 @@ def _of_deep(
 
 
 def _profile(image: Image.Image) -> bytes | None:
-    """ICC profile of a Pillow image, or what its gAMA and cHRM say; None if there is none."""
+    """Return the ICC profile of a Pillow image, or what its gAMA and cHRM say; None if there is
+    none.
+    """
     profile = image.info.get("icc_profile")
     if profile or not {"gamma", "chromaticity"} & set(image.info):
         return profile
@@ -183,7 +191,7 @@ def free(image: Image.Image) -> None:
 
 
 def _alpha(image: Image.Image) -> Image.Image | None:
-    """The transparency of an upright Pillow image as one of mode L; None if it has none."""
+    """Return the transparency of an upright Pillow image as one of mode L; None if it has none."""
     bands = image.getbands()
     if bands[-1] in ("A", "a"):
         return image.getchannel(bands[-1])

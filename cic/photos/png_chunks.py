@@ -62,7 +62,7 @@ def read(file: BinaryIO) -> Iterator[tuple[bytes, int, int, bool]]:
 
 
 def lost_part(file: BinaryIO) -> tuple[str, str] | None:
-    """(kind of PhotoError, what is lost) of a PNG's picture, or None if it is whole."""
+    """Return (kind of PhotoError, what is lost) of a PNG's picture, or None if it is whole."""
     wrong, ended = False, False
     for name, _, _, right in read(file):
         ended = name == b"IEND"
@@ -73,7 +73,9 @@ def lost_part(file: BinaryIO) -> tuple[str, str] | None:
 
 
 def words(file: BinaryIO) -> list[tuple[bytes, bytes]]:
-    """[(name, data), ...] of a PNG's text chunks and of sRGB, as they are stored, but for XMP."""
+    """Return [(name, data), ...] of a PNG's text chunks and of sRGB, as they are stored, but for
+    XMP.
+    """
     found, total = [], 0  # type: ignore[var-annotated]
     for name, at, length, right in read(file):
         if not right or length > MOST_WORDS or (name not in _TEXT and name != b"sRGB"):
@@ -91,7 +93,7 @@ def words(file: BinaryIO) -> list[tuple[bytes, bytes]]:
 
 
 def xmp(file: BinaryIO) -> bytes | None:
-    """The XMP of a PNG, as bytes; None if there is none."""
+    """Return the XMP of a PNG, as bytes; None if there is none."""
     for name, at, length, right in read(file):
         if name == b"iTXt" and right and length <= MOST_WORDS:
             place = file.tell()
@@ -104,19 +106,21 @@ def xmp(file: BinaryIO) -> bytes | None:
 
 
 def xmp_chunk(data: bytes) -> bytes:
-    """Data of the iTXt chunk that XMP is stored in."""
+    """Return the data of the iTXt chunk that XMP is stored in."""
     return _XMP + b"\0\0\0\0\0" + data
 
 
 def sentences(chunks: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """[(keyword, text), ...], strings, of what `words` gave; those that are damaged left out."""
+    """Return [(keyword, text), ...], strings, of what `words` gave; those that are damaged left
+    out.
+    """
     found = (_text(name, data) for name, data in chunks if name in _TEXT)
     pairs = [(key, text) for key, text in found if text is not None]
     return [(key.decode("latin-1"), text.decode("utf-8", "replace")) for key, text in pairs]
 
 
 def _text(name: bytes, data: bytes) -> tuple[bytes, bytes | None]:
-    """(keyword, text in UTF-8 or None) of a text chunk."""
+    """Return (keyword, text in UTF-8 or None) of a text chunk."""
     key, _, rest = data.partition(b"\0")
     if name == b"tEXt":
         return key, rest.decode("latin-1").encode()
@@ -134,7 +138,8 @@ def _text(name: bytes, data: bytes) -> tuple[bytes, bytes | None]:
 
 
 def profile(info: Mapping[Any, Any], gray: bool = False) -> bytes | None:
-    """ICC profile of what gAMA and cHRM say, from a Pillow image's `info`; None if that is sRGB.
+    """Return the ICC profile of what gAMA and cHRM say, from a Pillow image's `info`; None if that
+    is sRGB.
 
     So it is, too, where a chunk of higher rank says what the colours are: iCCP, sRGB or cICP.
     """

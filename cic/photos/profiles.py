@@ -28,7 +28,7 @@ _SRGB_CURVE = (3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)  # IEC 6196
 
 @cache
 def srgb() -> bytes:
-    """The ICC profile of sRGB, some 600 bytes, the same at every call."""
+    """Return the ICC profile of sRGB, some 600 bytes, the same at every call."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     date = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # ICC.1, 7.2.1: LittleCMS writes today's
     return profile[:24] + date + profile[36:]
@@ -61,7 +61,7 @@ def to_srgb(
 
 @lru_cache(maxsize=16)
 def _built(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """LittleCMS's transform from `profile` to sRGB, perceptual intent; None if it has none.
+    """Return LittleCMS's transform from `profile` to sRGB, perceptual intent; None if it has none.
 
     `mode` is Pillow's of the image to transform.
     """
@@ -76,13 +76,15 @@ def _built(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def is_valid(profile: bytes, mode: str) -> bool:
-    """Whether a profile is whole, and of the colour space of images of `mode`: L, RGB or CMYK."""
+    """Return whether a profile is whole, and of the colour space of images of `mode`: L, RGB or
+    CMYK.
+    """
     return _built(profile, mode) is not None
 
 
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """The transform of `_built`; None, too, if its profile is sRGB in effect."""
+    """Return the transform of `_built`; None, too, if its profile is sRGB in effect."""
     transform = _built(profile, mode)
     if mode != "RGB" or transform is None:
         return transform
@@ -93,7 +95,9 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 @lru_cache(maxsize=16)
 def _gray_table(profile: bytes) -> Bytes | None:
-    """(256,) uint8 sRGB level of each level of a gray `profile`; None if it is to be ignored."""
+    """Return (256,) uint8 sRGB level of each level of a gray `profile`; None if it is to be
+    ignored.
+    """
     transform = _transform(profile, "L")
     if transform is None:
         return None
@@ -104,7 +108,8 @@ def _gray_table(profile: bytes) -> Bytes | None:
 
 @lru_cache(maxsize=4)
 def tone_curve(profile: bytes) -> NDArray[np.uint16] | None:
-    """(65536,) uint16 sRGB value of each 16-bit value of a gray `profile`; None if it is ignored.
+    """Return (65536,) uint16 sRGB value of each 16-bit value of a gray `profile`; None if it is
+    ignored.
 
     It is computed from the profile's own curve, unless that cannot be found or is not all that
     LittleCMS, which has no gray of 16 bits on either side, makes of the profile. Then its 8 bits
@@ -130,7 +135,7 @@ def tone_curve(profile: bytes) -> NDArray[np.uint16] | None:
 
 
 def _gray_curve(profile: bytes) -> Doubles | None:
-    """(65536,) linear light of each 16-bit value of a gray profile (ICC.1, 10.6 and 10.18).
+    """Return (65536,) linear light of each 16-bit value of a gray profile (ICC.1, 10.6 and 10.18).
 
     None if there is no such curve in it.
     """
@@ -163,7 +168,9 @@ def _gray_curve(profile: bytes) -> Doubles | None:
 
 
 def are_places(places: ArrayLike) -> bool:
-    """Whether eight numbers are the chromaticities (x, y) of a white, a red, a green and a blue."""
+    """Return whether eight numbers are the chromaticities (x, y) of a white, a red, a green and a
+    blue.
+    """
     pairs = np.reshape(places, (4, 2))
     if not np.isfinite(pairs).all() or pairs.min() < 0 or (pairs[:, 1] < 0.01).any():
         return False
@@ -173,7 +180,7 @@ def are_places(places: ArrayLike) -> bool:
 
 @lru_cache(maxsize=16)
 def made(exponent: float | None, places: tuple[float, ...], gray: bool = False) -> bytes:
-    """The ICC profile of colours by their chromaticities: see `are_places`; or of `gray`.
+    """Return the ICC profile of colours by their chromaticities: see `are_places`; or of `gray`.
 
     `exponent` leads from values to light; None is the curve of sRGB.
     """
@@ -211,7 +218,7 @@ def _xyz_tag(values: Iterable[float]) -> bytes:
 
 
 def _assembled(space: bytes, tags: Mapping[bytes, bytes]) -> bytes:
-    """A profile of version 4 (ICC.1, 7): header, table of tags, tags."""
+    """Return a profile of version 4 (ICC.1, 7): header, table of tags, tags."""
     start, table, body = 132 + 12 * len(tags), b"", b""
     for name, data in tags.items():
         table += name + struct.pack(">II", start + len(body), len(data))

@@ -36,7 +36,7 @@ class Member(NamedTuple):
         return os.path.join(self.shard, self.name)
 
     def open(self) -> BinaryIO:
-        """The photo's bytes as a file.
+        """Return the photo's bytes as a file.
 
         Raises PhotoError if the shard has changed since it was listed, OSError if it is gone.
         """
@@ -48,7 +48,8 @@ class Member(NamedTuple):
         return io.BytesIO(data)
 
     def _is_of(self, header: bytes) -> bool:
-        """Whether the block before the photo's bytes is its header; a long name stands elsewhere.
+        """Return whether the block before the photo's bytes is its header; a long name stands
+        elsewhere.
 
         So does one that is not ASCII, in some formats.
         """
@@ -64,7 +65,8 @@ class Member(NamedTuple):
 
 
 def members(shard: StrPath) -> tuple[list[Member], str | None]:
-    """(members, problem) of a tar file: every regular file in it, and what is wrong, or None.
+    """Return (members, problem) of a tar file: every regular file in it, and what is wrong, or
+    None.
 
     Of a shard that is cut off or damaged, the members before that place are whole. The result is
     kept in `shard`.index.json, if that can be written, until the shard changes.
@@ -83,7 +85,7 @@ def members(shard: StrPath) -> tuple[list[Member], str | None]:
 
 
 def _read_index(shard: str, stamp: list[int]) -> tuple[list[Entry], str | None] | None:
-    """What `_make_index` returned when the shard had the same stamp, or None."""
+    """Return what `_make_index` returned when the shard had the same stamp, or None."""
     try:
         index = bounded_json.load(f"{shard}.index.json")
         if index["stamp"] == stamp:
@@ -105,7 +107,7 @@ def _make_index(shard: str, stamp: list[int]) -> tuple[list[Entry], str | None]:
 
 
 def _scan(shard: str, size: int) -> tuple[list[Entry], str | None]:
-    """([(name, offset, size), ...], problem or None) of a tar file of `size` bytes."""
+    """Return ([(name, offset, size), ...], problem or None) of a tar file of `size` bytes."""
     found: list[Entry] = []
     try:
         with open_regular(shard) as file, tarfile.open(fileobj=file, mode="r:") as tar:

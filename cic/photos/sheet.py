@@ -19,7 +19,8 @@ def contact_sheet(
     width: int = 480,
     labels: Sequence[str] | None = None,
 ) -> Bytes:
-    """Sheet (H, W, 3) uint8 of rows of (h, w, 3) uint8 pictures in columns `width` pixels wide.
+    """Return the sheet (H, W, 3) uint8 of rows of (h, w, 3) uint8 pictures in columns `width`
+    pixels wide.
 
     Pictures of one row are of one size; `captions` has one entry a column, `labels` a line of text
     for the space above each row.
@@ -60,7 +61,8 @@ def _fit(picture: Bytes, width: int) -> Image.Image:
 def grid(
     pictures: Sequence[Bytes | None], captions: Sequence[str], columns: int = 8, width: int = 160
 ) -> Bytes:
-    """Sheet (H, W, 3) uint8 of pictures (h, w, 3) uint8 in cells of `width` pixels, row by row.
+    """Return the sheet (H, W, 3) uint8 of pictures (h, w, 3) uint8 in cells of `width` pixels, row
+    by row.
 
     `captions` has lines of text for the space below each picture; None is a picture as a plain box.
     """
@@ -85,7 +87,9 @@ def grid(
 
 
 def _cut(caption: str, width: float, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
-    """The caption with the middle of every line left out that is longer than `width` pixels."""
+    """Return the caption with the middle of every line left out that is longer than `width`
+    pixels.
+    """
     lines = []
     for line in caption.split("\n"):
         kept = len(line)

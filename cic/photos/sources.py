@@ -46,13 +46,17 @@ def _raise(error: Exception) -> NoReturn:
 
 
 def is_photo(name: str) -> bool:
-    """Whether a file is a photo by its name: a known extension; neither it nor a folder hidden."""
+    """Return whether a file is a photo by its name: a known extension; neither it nor a folder
+    hidden.
+    """
     hidden = any(part.strip(".") and part[0] == "." for part in name.split("/"))
     return os.path.splitext(name)[1].lower() in EXTENSIONS and not hidden
 
 
 def is_film(path: str) -> bool:
-    """Whether a file is a film, by its extension or, if that is not known, by its content."""
+    """Return whether a file is a film, by its extension or, if that is not known, by its
+    content.
+    """
     ending = os.path.splitext(path)[1].lower()
     if ending in FILMS or ending in (*EXTENSIONS, SHARD) or kinds.is_beside(ending):
         return ending in FILMS
@@ -133,7 +137,7 @@ def find(
     onerror: Callable[[PhotoError], object] = _raise,
     left_out: kinds.LeftOut | None = None,
 ) -> list[str]:
-    """The first `most` photos below `folder` as a list, by default all: see `walk`."""
+    """Return the first `most` photos below `folder` as a list, by default all: see `walk`."""
     return list(islice(walk(folder, EXTENSIONS, onerror, left_out), most))
 
 
@@ -170,7 +174,7 @@ def _members(shard: str, onerror: Callable[[PhotoError], object]) -> Iterator[sh
 
 
 def size(photo: PhotoFile) -> int:
-    """Bytes of a photo; 0 of a file that cannot be looked at."""
+    """Return the bytes of a photo; 0 of a file that cannot be looked at."""
     return photo.size if isinstance(photo, shards.Member) else size_of_file(photo)
 
 

@@ -38,7 +38,7 @@ def walk(
 
 
 def _problem(name: str) -> str | None:
-    """Why a file of a known ending is left out; None if it is not."""
+    """Return why a file of a known ending is left out; None if it is not."""
     if "" in name.split("/") or "\0" in name:
         return "left out: no folder can have a file of that name"
     if sources.is_film(name):

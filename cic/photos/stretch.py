@@ -22,7 +22,7 @@ HOW = "no stretching leaves them as they are"
 
 
 def stated_maximum(tags: Mapping[int, Any]) -> float | None:
-    """SMaxSampleValue of a TIFF's tags, a number, or None."""
+    """Return the SMaxSampleValue of a TIFF's tags, a number, or None."""
     value = tags.get(_SMAX)
     value = max(value, default=None) if isinstance(value, tuple) else value
     try:
@@ -35,7 +35,7 @@ def stated_maximum(tags: Mapping[int, Any]) -> float | None:
 def white_of(
     highest: int, count: int, tags: Mapping[int, Any], curve: Array | None = None
 ) -> tuple[float, str | None]:
-    """(value that is white, a note or None) of `count` 16-bit numbers up to `highest`.
+    """Return (value that is white, a note or None) of `count` 16-bit numbers up to `highest`.
 
     A TIFF says it in `tags`; else it follows from the highest, seen through `curve`, (65536,)
     uint16, if the photo has a tone curve.
@@ -60,7 +60,8 @@ def _range(highest: int) -> tuple[int, str | None]:
 
 
 def is_low(image: Image.Image, profiled: bool = False) -> bool:
-    """Whether a Pillow image of mode RGB or RGBA, 16-bit colours without their low byte, is dark.
+    """Return whether a Pillow image of mode RGB or RGBA, 16-bit colours without their low byte, is
+    dark.
 
     All of it is below a quarter of white, or, if `profiled`, below a sixteenth: its values may be
     light.
@@ -72,7 +73,7 @@ def is_low(image: Image.Image, profiled: bool = False) -> bool:
 
 
 def of_colours(high: Image.Image, low: Image.Image | None) -> tuple[Bytes | None, str | None]:
-    """((H, W, 3) uint8, a note) of the high and low bytes of 16-bit colours, RGB images.
+    """Return ((H, W, 3) uint8, a note) of the high and low bytes of 16-bit colours, RGB images.
 
     `low` is None if nobody knows them. (None, None) if all is black.
     """

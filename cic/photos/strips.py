@@ -23,10 +23,10 @@ class Striped(Protocol):
         """uint8 or uint16."""
 
     def strips(self) -> Iterable[Array]:
-        """The rows from top to bottom, (n, W, 3) each."""
+        """Return the rows from top to bottom, (n, W, 3) each."""
 
     def image(self) -> Image.Image:
-        """All of it, of mode RGB."""
+        """Return all of it, of mode RGB."""
 
 
 Picture: TypeAlias = Array | Striped

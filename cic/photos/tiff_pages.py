@@ -36,7 +36,7 @@ class Page(NamedTuple):
 
 
 def read(file: BinaryIO) -> list[Page]:
-    """[Page, ...] of a TIFF: the chain, and then what lies inside its pages.
+    """Return [Page, ...] of a TIFF: the chain, and then what lies inside its pages.
 
     A chain that is damaged ends there. Raises Unsupported for a RAW photo and for absurd numbers.
     """
@@ -75,7 +75,7 @@ class _Layout:
 
 
 def _layout(file: BinaryIO) -> tuple[_Layout, int]:
-    """(_Layout, offset of the first directory) of a TIFF."""
+    """Return (_Layout, offset of the first directory) of a TIFF."""
     file.seek(0)
     head = file.read(16)
     big = 43 in head[2:4]
@@ -86,7 +86,9 @@ def _layout(file: BinaryIO) -> tuple[_Layout, int]:
 def _directory(
     file: BinaryIO, at: int, layout: _Layout, number: int | None, tags_left: list[int]
 ) -> tuple[Page | None, list[int], int]:
-    """(Page or None, offsets of directories inside it, offset of the next) of the one at `at`."""
+    """Return (Page or None, offsets of directories inside it, offset of the next) of the one at
+    `at`.
+    """
     if at >= 2**63:
         return None, [], 0
     file.seek(at)
@@ -132,7 +134,8 @@ def _values(file: BinaryIO, layout: _Layout, kind: int, length: int, value: byte
 
 
 def field(file: BinaryIO, at: int, tag: int, most: int) -> bytes | None:
-    """The bytes of a field of the directory at `at`, as they are stored; None if there is none.
+    """Return the bytes of a field of the directory at `at`, as they are stored; None if there is
+    none.
 
     None, too, if it is longer than `most` bytes, or not numbers.
     """
@@ -153,7 +156,8 @@ def field(file: BinaryIO, at: int, tag: int, most: int) -> bytes | None:
 
 
 def whole(pages: Sequence[Page]) -> list[Page]:
-    """The pages of a document: those that are neither reduced copies nor masks, if there are any.
+    """Return the pages of a document: those that are neither reduced copies nor masks, if there are
+    any.
 
     A page inside another counts only if no page of the chain is whole.
     """
@@ -165,7 +169,7 @@ def whole(pages: Sequence[Page]) -> list[Page]:
 
 
 def photo_page(pages: Sequence[Page]) -> int:
-    """The number, in the list that `whole` gives, of the page that is the photo: see there.
+    """Return the number, in the list that `whole` gives, of the page that is the photo: see there.
 
     The first, if the file says which pages are reduced, or that they are pages of a document; else
     the largest, the first of those that are equally large.
@@ -178,7 +182,7 @@ def photo_page(pages: Sequence[Page]) -> int:
 
 
 def beginning_at(file: BinaryIO, offset: int) -> BinaryIO:
-    """A copy of a TIFF in memory whose first page is the one at `offset`."""
+    """Return a copy of a TIFF in memory whose first page is the one at `offset`."""
     file.seek(0)
     data = bytearray(file.read())
     order = "little" if data[:1] == b"I" else "big"

@@ -113,7 +113,7 @@ class TiffWriter:
 
 
 def _possible(compression: str | None, deep: bool, alpha: bool, width: int = 1) -> str:
-    """The compression of a page whose photo had `compression`."""
+    """Return the compression of a page whose photo had `compression`."""
     if compression is None or compression in _PLAIN:
         return compression or RAW
     if compression == JPEG:
@@ -142,7 +142,7 @@ def _regular(strips: Iterable[Array], rows: int) -> Iterator[Array]:
 
 
 def _packed(strip: Array, compression: str) -> bytes:
-    """Bytes of a strip (n, W, channels), uint8 or uint16."""
+    """Return the bytes of a strip (n, W, channels), uint8 or uint16."""
     if compression == JPEG:
         file = io.BytesIO()
         Image.fromarray(strip).save(file, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
@@ -159,7 +159,7 @@ def _packed(strip: Array, compression: str) -> bytes:
 
 
 def _by_pillow(flat: Array, compression: str) -> bytes:
-    """Bytes of the one strip that libtiff makes of (n, m) uint8 or uint16."""
+    """Return the bytes of the one strip that libtiff makes of (n, m) uint8 or uint16."""
     file = io.BytesIO()
     image = Image.fromarray(flat)
     image.save(file, "TIFF", compression=compression, tiffinfo={tiff.ROWSPERSTRIP: len(flat)})
@@ -174,7 +174,7 @@ def _directory(
     icc_profile: bytes | None = None,
     fields: Mapping[int, tuple[int, bytes]] | None = None,
 ) -> tiff.ImageFileDirectory_v2:
-    """A directory with what describes a photo."""
+    """Return a directory with what describes a photo."""
     directory = tiff.ImageFileDirectory_v2(prefix=b"II")
     described = metadata.with_words_as_bytes(exif)
     for tag in described:

@@ -37,7 +37,7 @@ class AddPage(Protocol):
 
 
 def is_writable(suffix: str) -> bool:
-    """Whether pictures can be written to files of an ending, such as ".png"."""
+    """Return whether pictures can be written to files of an ending, such as ".png"."""
     kind = Image.registered_extensions().get(suffix)
     return kind in Image.SAVE and kind not in _NO_PICTURES
 
@@ -85,7 +85,7 @@ def encode(file: BinaryIO, picture: Picture, photo: Photo | None, suffix: str) -
 
 
 def encoded(picture: Picture, photo: Photo | None, suffix: str) -> tuple[bytes, list[str]]:
-    """(bytes, notes) of a picture in the format of a suffix such as ".jpg"; see `write`.
+    """Return (bytes, notes) of a picture in the format of a suffix such as ".jpg"; see `write`.
 
     Raises PhotoError if it cannot be written in that format.
     """
@@ -136,7 +136,7 @@ def _faults(name: str) -> Iterator[None]:
 
 
 def _image(picture: Picture) -> Image.Image:
-    """The Pillow image of mode RGB of a picture; 16 bits are rounded to 8."""
+    """Return the Pillow image of mode RGB of a picture; 16 bits are rounded to 8."""
     if not isinstance(picture, np.ndarray) and picture.dtype == np.uint8:
         image = picture.image()
         image.info = {}  # nothing of the file that it comes from is to be written unasked
@@ -178,7 +178,7 @@ def _save(image: Image.Image, file: BinaryIO, suffix: str, about: dict[str, Any]
 
 
 def _saved_unlocked(save: Callable[[BinaryIO], None], file: BinaryIO) -> bool:
-    """Whether a JPEG could be saved to `file` by way of a file in memory, of Linux.
+    """Return whether a JPEG could be saved to `file` by way of a file in memory, of Linux.
 
     To what has no descriptor Pillow encodes it at one go with the interpreter locked; to a file in
     memory it writes by itself, and other threads go on. A limit to files may cut that one short.
@@ -206,7 +206,7 @@ class _File(io.BufferedWriter):
 
 
 def _about(photo: Photo | None, suffix: str) -> tuple[dict[str, Any], list[str]]:
-    """(what is given to the writer of a format, notes) of what a Photo carried."""
+    """Return (what is given to the writer of a format, notes) of what a Photo carried."""
     room = carried.ROOM.get(suffix, ())
     if photo is None:
         return {}, []
@@ -238,7 +238,9 @@ def _about(photo: Photo | None, suffix: str) -> tuple[dict[str, Any], list[str]]
 
 
 def _png_info(chunks: Iterable[tuple[bytes, bytes]], icc: bytes | None) -> PngInfo | None:
-    """PngInfo of (name, data) chunks; None if there are none. An ICC profile outranks sRGB's."""
+    """Return the PngInfo of (name, data) chunks; None if there are none. An ICC profile outranks
+    sRGB's.
+    """
     info = PngInfo()
     for name, data in chunks:
         if name != b"sRGB" or not icc:

@@ -88,7 +88,7 @@ class Crew:
         return found
 
     async def _turn(self) -> WorkerProcess:
-        """A process, when one is free."""
+        """Return a process, when one is free."""
         self.check()
         if self.idle:
             return self.idle.popleft()

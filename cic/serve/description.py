@@ -68,7 +68,7 @@ def _problems() -> dict[str, Any]:
 def _post(
     summary: str, content: dict[str, Any], parameters: list[Any], most: int, **more: Any
 ) -> dict[str, Any]:
-    """A path that takes a photo of up to `most` bytes, and in a form `more` beside it."""
+    """Return a path that takes a photo of up to `most` bytes, and in a form `more` beside it."""
     photo = {"type": "string", "format": "binary", "maxLength": most}
     form = {"type": "object", "properties": {"photo": photo, **more}}
     return {
@@ -95,7 +95,7 @@ def _get(summary: str, media: str = "application/json") -> dict[str, Any]:
 
 
 def describe(most: int) -> dict[str, Any]:
-    """The description of an API that takes photos of up to `most` bytes."""
+    """Return the description of an API that takes photos of up to `most` bytes."""
     parameters = [
         _parameter("temperature", "0.01 the likeliest colour, 1 the mean of all", type="number"),
         _parameter("saturation", "factor of all colours, 0 to 10", type="number"),

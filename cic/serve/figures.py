@@ -25,7 +25,7 @@ class Figures:
         self.buckets[next((most for most in BUCKETS if seconds <= most), float("inf"))] += 1
 
     def text(self, **gauges: float) -> str:
-        """All of them, and `gauges` as they are now."""
+        """Return all of them, and `gauges` as they are now."""
         lines = ["# TYPE cic_requests_total counter"]
         lines += [
             f'cic_requests_total{{route="{route}",status="{status}"}} {count}'

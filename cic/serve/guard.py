@@ -101,7 +101,7 @@ class Guard:
             self._log(scope, name, status, time.perf_counter() - begin)
 
     def _refused(self, scope: Scope, headers: Headers, origin: str) -> Response | None:
-        """The answer to who may not ask, or asks whether it may; raises Problem."""
+        """Return the answer to who may not ask, or asks whether it may; raise Problem."""
         if len(self.connections) > MOST:
             full = RETRY | {"Connection": "close"}
             raise Problem(503, f"more than {MOST} connections: send it again later", full, "busy")
@@ -147,7 +147,7 @@ def _problem(error: Problem, name: str) -> Response:
 
 
 async def refused(request: Request, error: Exception) -> Response:
-    """The answer of a Problem, or of a path or a method that there is not."""
+    """Return the answer of a Problem, or of a path or a method that there is not."""
     if isinstance(error, HTTPException):
         detail = "there is nothing here" if error.status_code == 404 else f"not {request.method}"
         error = Problem(error.status_code, detail, dict(error.headers or {}))

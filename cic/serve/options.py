@@ -27,7 +27,9 @@ Query = Iterable[tuple[str, str]]
 
 
 def colours(query: Query, accept: str) -> PhotoWanted:
-    """What a query's (name, value) pairs and an Accept header say; raises Problem 422 or 406."""
+    """Return what a query's (name, value) pairs and an Accept header say; raise Problem 422 or
+    406.
+    """
     given = _given(query, _NAMES)
     changes: dict[str, Any] = {
         name: _number(given[name], name, *ends) for name, ends in _RANGES.items() if name in given
@@ -40,7 +42,7 @@ def colours(query: Query, accept: str) -> PhotoWanted:
 
 
 def choices(query: Query) -> ChoicesWanted:
-    """The place that a query's (name, value) pairs ask about; raises Problem 422."""
+    """Return the place that a query's (name, value) pairs ask about; raise Problem 422."""
     given = {"count": str(_COUNT)} | _given(query, ("x", "y", "count"))
     if missing := {"x", "y"} - given.keys():
         raise Problem(422, f"{min(missing)} is missing: the place of a pixel is x and y")
@@ -54,7 +56,7 @@ def nothing(query: Query) -> None:
 
 
 def hints(text: bytes) -> tuple[Hint, ...]:
-    """Hints in JSON; raises Problem 422."""
+    """Return the hints in JSON; raise Problem 422."""
     if len(text) > _HINTS:
         raise Problem(422, f"hints: more than {_HINTS:,} bytes")
     try:
@@ -64,7 +66,7 @@ def hints(text: bytes) -> tuple[Hint, ...]:
 
 
 def _given(query: Query, names: tuple[str, ...]) -> dict[str, str]:
-    """{name: value} of a query that has no other names; raises Problem 422."""
+    """Return {name: value} of a query that has no other names; raise Problem 422."""
     pairs = list(query)
     given = dict(pairs)
     if len(given) < len(pairs):
@@ -118,7 +120,9 @@ def _alternative(given: Mapping[str, str]) -> int:
 
 
 def _format(given: Mapping[str, str], accept: str) -> tuple[str | None, tuple[str, ...]]:
-    """(the ending of the answer, None for the photo's own; the endings it must not have then)."""
+    """Return (the ending of the answer, None for the photo's own; the endings it must not have
+    then).
+    """
     if "format" in given:
         if given["format"].lower() not in FORMATS:
             raise Problem(422, f"format must be one of {_listed(FORMATS)}")
@@ -127,7 +131,7 @@ def _format(given: Mapping[str, str], accept: str) -> tuple[str | None, tuple[st
 
 
 def accepted(accept: str) -> tuple[str | None, tuple[str, ...]]:
-    """What an Accept header (RFC 9110) says of it; raises Problem 406.
+    """Return what an Accept header (RFC 9110) says of it; raise Problem 406.
 
     >>> accepted("image/webp;q=0.5, image/png")
     ('.png', ())
@@ -147,6 +151,6 @@ def accepted(accept: str) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _weighed(part: str) -> tuple[str, float]:
-    """(media type, weight) of a part of an Accept header."""
+    """Return (media type, weight) of a part of an Accept header."""
     weight = _WEIGHT.search(part)
     return part.partition(";")[0].strip().lower(), min(1.0, float(weight[1])) if weight else 1.0

@@ -24,7 +24,7 @@ TEMPERATURES = (0.1, 0.4, 0.9, 1.6)  # the page goes between these in straight l
 
 
 def preview(colorizer: Colorizer, source: InMemory) -> dict[str, Any]:
-    """The photo small and gray, and what is known of its cells, (h, w) on the grid.
+    """Return the photo small and gray, and what is known of its cells, (h, w) on the grid.
 
     `ab` (h, w, 2) float32, of saturation 1, for several temperatures and for each alternative;
     `light` (h, w) float32, along which they are enlarged if they are `guided` (see `edges`);
@@ -56,7 +56,7 @@ def preview(colorizer: Colorizer, source: InMemory) -> dict[str, Any]:
 
 
 def _choices(plain: Colorizer, logits: Floats, light: Floats) -> dict[str, Any]:
-    """What there is to choose of logits and L of the cells, as in `preview`."""
+    """Return what there is to choose of logits and L of the cells, as in `preview`."""
     decoding = plain.settings.decoding
     steps = sorted({*TEMPERATURES, decoding.temperature})
     # Of means, which take a fifth of the time that medians do; the tilts are what counts.
@@ -78,12 +78,14 @@ def _choices(plain: Colorizer, logits: Floats, light: Floats) -> dict[str, Any]:
 
 
 def _coded(note: str) -> dict[str, str | None]:
-    """A note, and a code by which the page translates it; None if it is of no known kind."""
+    """Return a note, and a code by which the page translates it; None if it is of no known kind."""
     return {"detail": note, "code": next((word for word in NOTES if word in note), None)}
 
 
 def _gray(image: Image.Image) -> Bytes:
-    """A Pillow image of mode RGB or L, small, as gray of the same lightness, (h, w) uint8."""
+    """Return a Pillow image of mode RGB or L, small, as gray of the same lightness, (h, w)
+    uint8.
+    """
     scale = min(1, LONG / max(image.size))
     size = [max(1, round(side * scale)) for side in image.size]
     small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)

@@ -35,7 +35,7 @@ class Problem(Exception):
         self.code = code or CODES.get(status, "failed")
 
     def body(self, request: str) -> bytes:
-        """Problem details with the id of the request."""
+        """Return the problem details with the id of the request."""
         found = {
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,

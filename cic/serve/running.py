@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter) and self._may_end(now)
 
     def _may_end(self, now: float) -> bool:
-        """Whether no photo is at work any more, or time is up."""
+        """Return whether no photo is at work any more, or time is up."""
         if self.until is None:
             self.service.stop()
             self.until = now + GOODBYE

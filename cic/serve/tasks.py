@@ -104,12 +104,12 @@ def _photo(colorizer: Colorizer, source: InMemory, wanted: PhotoWanted) -> Answe
 
 
 def _header(text: str) -> str:
-    """A text as the value of a header: ASCII, on a line, not too long."""
+    """Return a text as the value of a header: ASCII, on a line, not too long."""
     return shortened(printable(text).encode("ascii", "backslashreplace").decode(), NOTES)
 
 
 def _tilt(colorizer: Colorizer, source: InMemory, number: int) -> Tilt:
-    """The tilt of a photo's alternative of that number, as the command has it."""
+    """Return the tilt of a photo's alternative of that number, as the command has it."""
     colorizer.check_distribution("alternatives")
     logits = colorizer.output(images.open_photo(source, work=colorizer.memory).base)
     found = alternatives.most_likely(logits, number, colorizer.settings.decoding)

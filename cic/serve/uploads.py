@@ -83,7 +83,9 @@ class Uploads:
                 await stream.aclose()
 
     async def _next(self, stream: AsyncIterator[bytes], seconds: float) -> bytes:
-        """The next bytes of a body; raises TimeoutError, or Problem when the server is to end."""
+        """Return the next bytes of a body; raise TimeoutError, or Problem when the server is to
+        end.
+        """
         if self.is_stopping:
             raise stopping()
         one = asyncio.ensure_future(anext(stream))
@@ -143,7 +145,7 @@ class _Form:
 
 
 def of_form(body: bytes, boundary: bytes) -> Upload:
-    """The first file in a multipart form, whatever its name, and the part "hints".
+    """Return the first file in a multipart form, whatever its name, and the part "hints".
 
     Raises Problem.
     """

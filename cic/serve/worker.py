@@ -114,7 +114,9 @@ class WorkerProcess:
         return told
 
     def ask(self, question: Question, seconds: float) -> Answer | Failure:
-        """What it answers within so many seconds; raises TimedOut or Lost, and ends it then."""
+        """Return what it answers within so many seconds; raise TimedOut or Lost, and ends it
+        then.
+        """
         try:
             self.connection.send(question)
             return self._received(seconds)

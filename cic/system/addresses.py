@@ -21,7 +21,7 @@ class AddressError(FileError):
 
 
 def is_address(path: StrPath) -> bool:
-    """Whether a path is an address.
+    """Return whether a path is an address.
 
     >>> is_address("s3://bucket/scans"), is_address("album/old.jpg")
     (True, False)
@@ -31,13 +31,13 @@ def is_address(path: StrPath) -> bool:
 
 
 def trimmed(address: str) -> str:
-    """An address without slashes at its end."""
+    """Return an address without slashes at its end."""
     store, mark, rest = address.partition("://")
     return store + mark + rest.rstrip("/")
 
 
 def real(path: str) -> str:
-    """What all paths of one file have in common: of an address, itself."""
+    """Return what all paths of one file have in common: of an address, itself."""
     return trimmed(path) if is_address(path) else os.path.realpath(path)
 
 

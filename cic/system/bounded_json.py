@@ -24,7 +24,7 @@ _STEPS[list(b"[{")], _STEPS[list(b"]}")] = 1, -1
 
 
 def loads(text: str | bytes) -> Json:
-    """The value of JSON, `text` or bytes in UTF-8; raises ValueError for anything else.
+    """Return the value of JSON, `text` or bytes in UTF-8; raise ValueError for anything else.
 
     Also if it is longer than LONGEST, deeper than DEEPEST, has more than MOST values or one key
     twice in an object.
@@ -50,7 +50,7 @@ def _check_bounds(bare: Bytes) -> None:
 
 
 def _without_texts(data: bytes) -> Bytes:
-    """The bytes, (n,) uint8, that are outside of quotation marks, which may be escaped."""
+    """Return the bytes, (n,) uint8, that are outside of quotation marks, which may be escaped."""
     data = data.replace(rb"\\", b"").replace(rb"\"", b"")
     found = np.frombuffer(data, np.uint8)
     inside = np.bitwise_xor.accumulate((found == ord('"')).view(np.uint8))
@@ -58,7 +58,9 @@ def _without_texts(data: bytes) -> Bytes:
 
 
 def load(path: StrPath) -> Json:
-    """The value of a file of JSON; raises ValueError as `loads` does, OSError for no such file."""
+    """Return the value of a file of JSON; raise ValueError as `loads` does, OSError for no such
+    file.
+    """
     with open_regular(path) as file:
         data = file.read(LONGEST + 1)
     return loads(data)

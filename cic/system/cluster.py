@@ -43,7 +43,9 @@ class Cores(NamedTuple):
 
 
 def address(text: str) -> str:
-    """The address that "local", "auto" or "host:port" says; raises SettingError for others."""
+    """Return the address that "local", "auto" or "host:port" says; raise SettingError for
+    others.
+    """
     found = _HOST.fullmatch(text)
     if text not in (LOCAL, AUTO) and not (found and 0 < int(found[2]) < 65536):
         raise SettingError(f"{text}: is no cluster: write local, auto, or host:port of one")
@@ -116,7 +118,9 @@ def _check(where: str) -> None:
 
 
 def divide_cores(ray: Ray, on_gpus: bool) -> tuple[Cores, int]:
-    """(Cores of each process, how many): one a core, or one a GPU with its share of the cores."""
+    """Return (Cores of each process, how many): one a core, or one a GPU with its share of the
+    cores.
+    """
     there = ray.cluster_resources()
     cpus, gpus = int(there.get("CPU", 0)), int(there.get("GPU", 0))
     if not cpus:

@@ -46,7 +46,9 @@ class _Parser(argparse.ArgumentParser):
 def parser(
     description: str, command: str | None = None, epilog: str | None = None
 ) -> argparse.ArgumentParser:
-    """ArgumentParser that shows texts as they are; that of a `command` as the user calls it."""
+    """Return the ArgumentParser that shows texts as they are; that of a `command` as the user calls
+    it.
+    """
     form = argparse.RawDescriptionHelpFormatter
     if command is None:
         return _Parser(description=description, epilog=epilog, formatter_class=form)
@@ -186,7 +188,9 @@ def add_option(parser: argparse.ArgumentParser) -> None:
 
 
 def options(texts: Iterable[str]) -> dict[str, Json]:
-    """{key: value} of texts KEY=VALUE, the values JSON or a word; raises ValueError for others."""
+    """Return {key: value} of texts KEY=VALUE, the values JSON or a word; raise ValueError for
+    others.
+    """
     found = {}
     for text in texts:
         key, _, value = text.partition("=")
@@ -267,7 +271,9 @@ def _told(error: BaseException) -> int:
 
 
 def _flushed(status: int | None) -> int:
-    """The status once all is printed; 1 if a stream was full, or nobody reads it any more."""
+    """Return the status once all is printed; 1 if a stream was full, or nobody reads it any
+    more.
+    """
     error = streams.lost("stdout")
     if error and not isinstance(error, BrokenPipeError):
         print(f"error: standard output: {error.strerror or error}", file=sys.stderr)

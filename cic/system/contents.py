@@ -21,7 +21,8 @@ class Content(NamedTuple):
 
 
 def digest(source: Source) -> Content:
-    """Content of a photo: a path, or an object whose method `open` returns a binary file.
+    """Return the Content of a photo: a path, or an object whose method `open` returns a binary
+    file.
 
     Raises OSError if it cannot be read, or is no regular file.
     """
@@ -38,7 +39,8 @@ def digest(source: Source) -> Content:
 
 
 def _cksum(crc: int, size: int) -> int:
-    """POSIX cksum from zlib's CRC, begun at all ones, of the data's bytes with their bits reversed.
+    """Return the POSIX cksum from zlib's CRC, begun at all ones, of the data's bytes with their
+    bits reversed.
 
     Both have the polynomial 0x04C11DB7, zlib's with the bits of bytes and result the other way
     round. POSIX begins at 0, zlib at the complement of what it is given; POSIX appends the size.
@@ -48,7 +50,8 @@ def _cksum(crc: int, size: int) -> int:
 
 
 def state(source: Source) -> tuple[int, ...] | None:
-    """What changes whenever a photo's file does, found without reading it; None if it is gone.
+    """Return what changes whenever a photo's file does, found without reading it; None if it is
+    gone.
 
     The file of a photo in a shard is the shard.
     """
@@ -60,7 +63,8 @@ def state(source: Source) -> tuple[int, ...] | None:
 
 
 def is_newer(source: Source, path: StrPath) -> bool:
-    """Whether a photo's file has changed since what was made of it, the file at `path`, was begun.
+    """Return whether a photo's file has changed since what was made of it, the file at `path`, was
+    begun.
 
     It tells by the time at which the system noted the last change, which no copying sets back.
     """

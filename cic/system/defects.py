@@ -24,14 +24,16 @@ _noted: dict[str, str] = {}  # {place in the code: the first traceback from ther
 
 
 def note(error: BaseException) -> str:
-    """A sentence on a defect that is not to end a batch; `show` shows its traceback later."""
+    """Return a sentence on a defect that is not to end a batch; `show` shows its traceback
+    later.
+    """
     place = _place(error)
     _noted.setdefault(place, _formatted(error))
     return f"a defect of this program: {type(error).__name__}: {message_of(error)} ({place})"
 
 
 def take() -> dict[str, str]:
-    """{place: traceback} of what was noted in this process, which forgets it: for `add`."""
+    """Return {place: traceback} of what was noted in this process, which forgets it: for `add`."""
     found = dict(_noted)
     _noted.clear()
     return found
@@ -60,7 +62,7 @@ def report(error: BaseException) -> None:
 
 
 def facts() -> str:
-    """What a report needs beside the traceback: how to make it, versions and platform."""
+    """Return what a report needs beside the traceback: how to make it, versions and platform."""
     versions = [f"cic {cic.__version__}", f"Python {platform.python_version()}"]
     versions += [platform.platform()]
     for name in _VERSIONED:
@@ -70,7 +72,7 @@ def facts() -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Where it was raised, "lab.py, line 12"; "?" of an exception that never was."""
+    """Return where it was raised, "lab.py, line 12"; "?" of an exception that never was."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{os.path.basename(frames[-1].filename)}, line {frames[-1].lineno}" if frames else "?"
 

@@ -57,13 +57,13 @@ class OutOfMemory(Error, MemoryError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that there is too little memory, here or on a device."""
+    """Return whether an exception says that there is too little memory, here or on a device."""
     of_framework = isinstance(error, RuntimeError) and _OUT_OF_MEMORY.search(str(error))
     return isinstance(error, MemoryError) or bool(of_framework)
 
 
 def reason(error: BaseException) -> str:
-    """The first line of a framework's message, and what NCCL says at its end."""
+    """Return the first line of a framework's message, and what NCCL says at its end."""
     text = str(error)
     first = next(filter(str.strip, text.splitlines()), type(error).__name__)
     last = " ".join(text.partition("Last error:")[2].split())
@@ -71,7 +71,7 @@ def reason(error: BaseException) -> str:
 
 
 def is_expected(error: BaseException) -> bool:
-    """Whether an exception is the user's or the machine's, and no defect of this program."""
+    """Return whether an exception is the user's or the machine's, and no defect of this program."""
     if isinstance(error, OSError):
         named = error.filename is not None or error.errno in _OF_THE_MACHINE
         return named or isinstance(error, Error)

@@ -110,7 +110,7 @@ def remove_stale(path: StrPath) -> None:
 
 
 def _hidden(name: str) -> str:
-    """What the name of a fresh file begins with."""
+    """Return what the name of a fresh file begins with."""
     return f".{os.path.splitext(name)[0][:40]}."
 
 
@@ -137,7 +137,7 @@ def check(path: StrPath) -> None:
 
 
 def lies_in(path: StrPath, folder: StrPath) -> bool:
-    """Whether a file written as `path` would lie in `folder`, at any depth."""
+    """Return whether a file written as `path` would lie in `folder`, at any depth."""
     parent, folder = (os.path.realpath(place) for place in (os.path.dirname(path), folder))
     return os.path.commonpath((parent, folder)) == folder
 
@@ -154,7 +154,9 @@ def check_outside(paths: Iterable[StrPath], folders: Iterable[StrPath], refusal:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a file's name is one that `replacing` leaves when it is killed, and nobody else."""
+    """Return whether a file's name is one that `replacing` leaves when it is killed, and nobody
+    else.
+    """
     return bool(_LEFTOVER.fullmatch(name))
 
 

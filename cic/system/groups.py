@@ -20,7 +20,7 @@ def folders(root: str, kind: str) -> Iterator[str]:
 
 
 def lines(path: str) -> list[str]:
-    """The lines of a small file of the kernel's; none if it is not there."""
+    """Return the lines of a small file of the kernel's; none if it is not there."""
     try:
         with open(path, encoding="ascii") as file:
             return file.readlines()

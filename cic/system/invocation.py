@@ -19,33 +19,37 @@ _COMMAND = re.compile(rf"\bcic ({'|'.join([*TOOLS, *MODULES])})\b")
 
 
 def in_clone() -> bool:
-    """Whether this program was started as a file of `tools`, or of `metric`."""
+    """Return whether this program was started as a file of `tools`, or of `metric`."""
     path, _ = os.path.splitext(os.path.abspath(sys.argv[0]))
     folder, name = os.path.basename(os.path.dirname(path)), os.path.basename(path)
     return name in {"tools": {*TOOLS.values(), "demo"}, "metric": MODULES}.get(folder, ())
 
 
 def named(command: str) -> str:
-    """What the user calls a command in a sentence: "cic prepare" or "tools/prepare_photos.py"."""
+    """Return what the user calls a command in a sentence: "cic prepare" or
+    "tools/prepare_photos.py".
+    """
     if not in_clone():
         return f"cic {command}"
     return f"tools/{TOOLS[command]}.py" if command in TOOLS else f"metric.{command}"
 
 
 def typed(command: str) -> str:
-    """What the user types to start a command: "cic prepare", "python tools/prepare_photos.py"."""
+    """Return what the user types to start a command: "cic prepare", "python
+    tools/prepare_photos.py".
+    """
     if not in_clone():
         return f"cic {command}"
     return f"python {'' if command in TOOLS else '-m '}{named(command)}"
 
 
 def program(command: str) -> str:
-    """What stands before a command's flags in its help: "cic auc", "tools/train.py"."""
+    """Return what stands before a command's flags in its help: "cic auc", "tools/train.py"."""
     return typed(command).removeprefix("python ") if command in TOOLS else typed(command)
 
 
 def translated(text: str) -> str:
-    """A text that says "cic NAME" of commands, as the user calls them.
+    """Return a text that says "cic NAME" of commands, as the user calls them.
 
     The lines of its second paragraph are examples: they begin with what the user types.
     """

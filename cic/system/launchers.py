@@ -32,7 +32,7 @@ class Launch(NamedTuple):
 
 
 def found() -> Launch | None:
-    """The Launch that this process is part of; None if it is alone.
+    """Return the Launch that this process is part of; None if it is alone.
 
     Raises SettingError for variables that say nothing sensible.
     """
@@ -51,13 +51,13 @@ def found() -> Launch | None:
 
 
 def local_rank() -> int:
-    """Number of this process, from 0, among those of its launch on this machine."""
+    """Return the number of this process, from 0, among those of its launch on this machine."""
     launch = found()
     return launch.local if launch else 0
 
 
 def meeting(launch: Launch) -> tuple[str, int]:
-    """(host, port) where all processes of a launch meet: that of its first process.
+    """Return (host, port) where all processes of a launch meet: that of its first process.
 
     MASTER_ADDR and MASTER_PORT say it, or the variables of a job. Raises SettingError, naming what
     to start it with, if neither do.
@@ -75,7 +75,8 @@ def meeting(launch: Launch) -> tuple[str, int]:
 
 
 def own_gpu(launch: Launch, number: int, visible: int) -> int:
-    """Number of the GPU of a process: `number`, or the only one that its launcher lets it see.
+    """Return the number of the GPU of a process: `number`, or the only one that its launcher lets
+    it see.
 
     Raises SettingError if there are fewer `visible` ones, so that two would share one.
     """
@@ -99,7 +100,9 @@ def refuse_number(launch: Launch | None, device: str) -> None:
 
 
 def _is_step() -> bool:
-    """Whether srun started this: a batch script has the variables of its first process, too."""
+    """Return whether srun started this: a batch script has the variables of its first process,
+    too.
+    """
     return bool(os.environ.get("SLURM_STEP_ID") or os.environ.get("SLURM_STEPID"))
 
 

@@ -18,5 +18,5 @@ def limit_pixels(count: int | None) -> None:
 
 
 def pixel_limit() -> int | None:
-    """How many pixels a photo may have; None if any number."""
+    """Return how many pixels a photo may have; None if any number."""
     return None if Image.MAX_IMAGE_PIXELS is None else int(2 * Image.MAX_IMAGE_PIXELS)

@@ -95,8 +95,8 @@ def _path(folder: StrPath, share: Share) -> str:
 
 
 def _others(folder: StrPath, share: Share) -> Iterator[str]:
-    """Paths of the locks whose owners may not work beside this one: it is there by now, so that of
-    two that come at once one sees the other.
+    """Yield the paths of the locks whose owners may not work beside this one: it is there by now,
+    so that of two that come at once one sees the other.
     """
     if not share.is_whole:
         yield _path(folder, WHOLE)
@@ -141,7 +141,7 @@ def _remove(path: str, file: int) -> None:
 
 
 def _missing(folder: StrPath) -> list[str]:
-    """A folder and those above it that are not there, the innermost first; raises OSError."""
+    """Return a folder and those above it that are not there, the innermost first; raise OSError."""
     missing, place = [], os.path.abspath(folder)
     while not os.path.lexists(place):
         missing.append(place)
@@ -152,7 +152,7 @@ def _missing(folder: StrPath) -> list[str]:
 
 
 def _take_in_time(path: str, folder: StrPath) -> tuple[int, dict[str, Json] | None]:
-    """What `_take` gives, once the owner has given no sign for long enough."""
+    """Return what `_take` gives, once the owner has given no sign for long enough."""
     until, is_said = time.monotonic() + SILENT + BEAT, False
     while True:
         try:
@@ -167,7 +167,7 @@ def _take_in_time(path: str, folder: StrPath) -> tuple[int, dict[str, Json] | No
 
 
 def _take(path: str, folder: StrPath) -> tuple[int, dict[str, Json] | None]:
-    """(file descriptor that holds the lock, the dead owner whose file it was, or None)."""
+    """Return (file descriptor that holds the lock, the dead owner whose file it was, or None)."""
     while True:
         os.makedirs(os.path.dirname(path), exist_ok=True)  # another run may have removed it
         try:
@@ -190,7 +190,7 @@ def _take(path: str, folder: StrPath) -> tuple[int, dict[str, Json] | None]:
 
 
 def _refuse_living(file: int, folder: StrPath, is_ours: bool | None) -> dict[str, Json] | None:
-    """The dead owner that a lock's file names, or None; raises LockedError if it is alive."""
+    """Return the dead owner that a lock's file names, or None; raise LockedError if it is alive."""
     found = os.fstat(file)
     owner = _read(file) if found.st_size else None
     if is_ours is None:
@@ -218,7 +218,9 @@ def _open(path: str, folder: StrPath, more: int = os.O_CREAT) -> int:
 
 
 def lock(file: int) -> bool | None:
-    """Whether flock works and the lock is ours: None if it is another's, False if it does not."""
+    """Return whether flock works and the lock is ours: None if it is another's, False if it does
+    not.
+    """
     if fcntl is None:
         return False
     try:
@@ -238,7 +240,7 @@ def _is_there(path: str, file: int) -> bool:
 
 
 def _read(file: int) -> dict[str, Json]:
-    """The owner that a lock's file names; empty if it cannot be told."""
+    """Return the owner that a lock's file names; empty if it cannot be told."""
     try:
         owner = json.loads(os.pread(file, 4096, 0))
     except (OSError, ValueError, RecursionError):
@@ -255,7 +257,9 @@ def _write(file: int) -> None:
 
 
 def _machine() -> str:
-    """What tells one running kernel from another; containers, which have names, share theirs."""
+    """Return what tells one running kernel from another; containers, which have names, share
+    theirs.
+    """
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()
@@ -264,7 +268,7 @@ def _machine() -> str:
 
 
 def _now(folder: StrPath) -> float:
-    """The time by the clock of the folder's file system, which may be another host's."""
+    """Return the time by the clock of the folder's file system, which may be another host's."""
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"now")
         file.flush()

@@ -37,7 +37,7 @@ def _start_worker(
 
 
 def _call_each(chunk: list[Any], slot: str | None) -> tuple[Packed, dict[str, str]]:
-    """(result of each item, the defects that were noted meanwhile)."""
+    """Return (result of each item, the defects that were noted meanwhile)."""
     return packed([_call(item) for item in chunk], slot), defects.take()  # type: ignore[misc]
 
 

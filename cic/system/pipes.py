@@ -12,7 +12,7 @@ STANDARD = "-"  # stands for either, where a file is named
 
 
 def standard_input() -> BinaryIO:
-    """Standard input; raises SettingError if a person would have to type a photo."""
+    """Return the standard input; raise SettingError if a person would have to type a photo."""
     if sys.stdin is None or sys.stdin.isatty():
         raise SettingError("-: standard input is a terminal: pipe a photo in, < old.jpg")
     return sys.stdin.buffer

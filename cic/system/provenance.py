@@ -26,7 +26,7 @@ SOURCES = os.path.dirname(os.path.dirname(os.path.abspath(cic.__file__)))
 
 
 def facts(*packages: str) -> dict[str, Json]:
-    """What a run was made with, a JSON object; `packages` are those to add versions of.
+    """Return what a run was made with, a JSON object; `packages` are those to add versions of.
 
     No path is in it but those in the command's arguments.
     """
@@ -48,7 +48,7 @@ def facts(*packages: str) -> dict[str, Json]:
 
 
 def driver() -> str | None:
-    """Version of NVIDIA's driver (Linux); None without one."""
+    """Return the version of NVIDIA's driver (Linux); None without one."""
     try:
         with open(DRIVER, encoding="ascii", errors="replace") as file:
             found = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)\s", file.readline())
@@ -64,7 +64,8 @@ def _program() -> str:
 
 
 def git_state(folder: str) -> dict[str, Json] | None:
-    """{"commit": hash, "dirty": whether a file that git knows differs} of the repository there.
+    """Return {"commit": hash, "dirty": whether a file that git knows differs} of the repository
+    there.
 
     None if `folder` is not the top of a repository (what lies around an installed package is some
     other project's), or git is missing, refuses or takes longer than SECONDS; dirty alone is None
@@ -81,7 +82,7 @@ def git_state(folder: str) -> dict[str, Json] | None:
 
 
 def _git(folder: str, end: float, *arguments: str) -> str | None:
-    """Output of a git command that is over by time.monotonic() `end`, or None."""
+    """Return the output of a git command that is over by time.monotonic() `end`, or None."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     try:
         return subprocess.run(
@@ -99,7 +100,7 @@ def _git(folder: str, end: float, *arguments: str) -> str | None:
 
 
 def array_fingerprint(array: ArrayLike) -> str:
-    """16 hexadecimal digits of the numbers in an array."""
+    """Return 16 hexadecimal digits of the numbers in an array."""
     return hashlib.blake2b(np.asarray(array, "<f8", order="C"), digest_size=8).hexdigest()
 
 
@@ -112,7 +113,8 @@ class Listed(Protocol):
 
 
 def fingerprint(photos: Listed) -> str:
-    """16 hexadecimal digits of a sources.PhotoList: its photos' names, sizes in shards, and order.
+    """Return 16 hexadecimal digits of a sources.PhotoList: its photos' names, sizes in shards, and
+    order.
 
     The same wherever the folders and shards lie. The photos themselves are not read: it tells that
     one was added, removed or renamed, not that one was edited.

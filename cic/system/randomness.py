@@ -10,7 +10,7 @@ NOISE = 3  # the last word of this random stream; see dataset.ORDER and sample.S
 
 
 def random_for(seed: int, first: int = 0, second: int = 0, third: int = 0) -> np.random.Generator:
-    """NumPy generator that is a function of its arguments alone: counter-based Philox.
+    """Return the NumPy generator that is a function of its arguments alone: counter-based Philox.
 
     Each argument, 0 to 2^64 - 1, is a 64-bit word of the key or of the counter.
     """
@@ -20,12 +20,14 @@ def random_for(seed: int, first: int = 0, second: int = 0, third: int = 0) -> np
 
 
 def noise_of(seed: int, epoch: int, photo: int) -> int:
-    """Number from which whatever is random in a network follows, as it sees a photo, an int."""
+    """Return the number from which whatever is random in a network follows, as it sees a photo, an
+    int.
+    """
     return int(random_for(seed, epoch, photo, NOISE).integers(0, 2**63))
 
 
 def dropout_factors(noise: Integers, name: str, shape: tuple[int, ...], rate: float) -> Array:
-    """Dropout's factors (N, *shape) float32 for photos of `noise` (N,): 0 or 1 / (1 - rate).
+    """Return Dropout's factors (N, *shape) float32 for photos of `noise` (N,): 0 or 1 / (1 - rate).
 
     They depend on nothing but each photo's noise and the layer's name, so that every backend, and
     any number of processes, drops the same.

@@ -65,6 +65,6 @@ def _check(state: os.stat_result, path: StrPath) -> None:
 
 
 def has_changed(file: object) -> bool:
-    """Whether somebody has written to a file of `open_regular` since it was opened."""
+    """Return whether somebody has written to a file of `open_regular` since it was opened."""
     raw = getattr(file, "raw", None)
     return isinstance(raw, _AsOpened) and _stamp(raw.fileno()) != raw.stamp

@@ -42,16 +42,16 @@ class Share(NamedTuple):
         return self.number == 0
 
     def own(self, path: str) -> str:
-        """The path of this share's own file: out.jsonl of share 0/2 is out.0-of-2.jsonl."""
+        """Return the path of this share's own file: out.jsonl of share 0/2 is out.0-of-2.jsonl."""
         stem, ending = os.path.splitext(path)
         return path if self.is_whole else f"{stem}.{self.number}-of-{self.of}{ending}"
 
     def of_sizes(self, sizes: ArrayLike) -> NDArray[np.int64]:
-        """Indices of this share, ascending, of things of these sizes: see `dealt`."""
+        """Return the indices of this share, ascending, of things of these sizes: see `dealt`."""
         return np.flatnonzero(dealt(sizes, self.of) == self.number)
 
     def of_list(self, things: Sequence[Thing], size: Callable[[Thing], int]) -> Sequence[int]:
-        """The same of a list, by `size(thing)`, which is not asked if the share is all."""
+        """Return the same of a list, by `size(thing)`, which is not asked if the share is all."""
         if self.is_whole:
             return range(len(things))
         sizes = np.fromiter(map(size, things), np.int64, len(things))
@@ -62,7 +62,8 @@ WHOLE = Share()
 
 
 def dealt(sizes: ArrayLike, count: int) -> NDArray[np.int64]:
-    """The number of the share, 0 to `count` - 1, that each of some things goes to, by its size.
+    """Return the number of the share, 0 to `count` - 1, that each of some things goes to, by its
+    size.
 
     They are dealt from the largest to the smallest, to and fro: 0, 1, 2, 2, 1, 0, 0 ... So shares
     differ by one in number, and in size by no more than the largest thing.
@@ -75,7 +76,7 @@ def dealt(sizes: ArrayLike, count: int) -> NDArray[np.int64]:
 
 
 def read(text: str) -> Share:
-    """The Share that "R/N" says; raises SettingError for any other text."""
+    """Return the Share that "R/N" says; raise SettingError for any other text."""
     found = _FORM.fullmatch(text)
     number, of = map(int, found.groups()) if found else (0, 0)
     if number >= of:
@@ -84,7 +85,7 @@ def read(text: str) -> Share:
 
 
 def resolve(flag: Share | None, progress: Callback | None = None) -> Share:
-    """The Share to work on: the launcher's, or the flag's; all there is without either.
+    """Return the Share to work on: the launcher's, or the flag's; all there is without either.
 
     One of several is said in one line. Raises SettingError if both are there and differ.
     """
@@ -103,7 +104,7 @@ def resolve(flag: Share | None, progress: Callback | None = None) -> Share:
 
 
 def size_of_file(path: StrPath) -> int:
-    """Bytes of a file; 0 of one that cannot be looked at."""
+    """Return the bytes of a file; 0 of one that cannot be looked at."""
     try:
         return os.stat(path).st_size
     except OSError:

@@ -19,7 +19,9 @@ class Packed(NamedTuple):
 
 
 def packed(result: Any, slot: str | None) -> Packed:
-    """`result` for the main process, its arrays in the shared memory of that name if they fit."""
+    """Return `result` for the main process, its arrays in the shared memory of that name if they
+    fit.
+    """
     found: list[pickle.PickleBuffer] = []
     head = pickle.dumps(result, pickle.HIGHEST_PROTOCOL, buffer_callback=found.append)
     views = [buffer.raw() for buffer in found]
@@ -52,7 +54,7 @@ class Slots:
         self.free: list[str] = []
 
     def lend(self) -> str | None:
-        """The name of a slot for one result; None if there is none. `take_back` it."""
+        """Return the name of a slot for one result; None if there is none. `take_back` it."""
         while self.free and self.memories[self.free[-1]].size < self.size:
             _remove(self.memories.pop(self.free.pop()))
         if not self.free and self.size and len(self.memories) < self.most:
@@ -77,7 +79,7 @@ class Slots:
             self.free.append(slot)
 
     def result(self, packed: Packed, slot: str | None) -> Any:
-        """The result that a worker `packed`, with arrays of its own."""
+        """Return the result that a worker `packed`, with arrays of its own."""
         arrays, start = [], 0
         for part in packed.arrays:
             if isinstance(part, int):

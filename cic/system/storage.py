@@ -94,13 +94,15 @@ def _entries(system: FileSystem, path: str) -> list[tuple[str, int]]:
 
 
 def size(address: str) -> int | None:
-    """Bytes of the file at an address, None of a folder; raises AddressError without either."""
+    """Return the bytes of the file at an address, None of a folder; raise AddressError without
+    either.
+    """
     entry = _tried(address, lambda system, path: system.info(path))
     return None if entry["type"] == "directory" else entry["size"] or 0
 
 
 def exists(address: str) -> bool:
-    """Whether there is a file or folder at an address."""
+    """Return whether there is a file or folder at an address."""
     return _tried(address, lambda system, path: system.exists(path))
 
 
@@ -116,7 +118,9 @@ def check_bucket(address: str) -> None:
 
 
 def read(address: str, most: int) -> io.BytesIO:
-    """The file at an address, in memory: raises AddressError if it has more than `most` bytes."""
+    """Return the file at an address, in memory: raise AddressError if it has more than `most`
+    bytes.
+    """
     data = _tried(address, partial(_beginning, most + 1))
     if len(data) > most:
         raise AddressError(address, f"too large: more than {most:,} bytes")
@@ -165,7 +169,7 @@ def _protocols(system: FileSystem) -> set[str]:
 
 
 def _tried(address: str, work: Callable[[FileSystem, str], Result]) -> Result:
-    """`work(file system, path in it)` of an address, tried again while what fails may pass.
+    """Return `work(file system, path in it)` of an address, tried again while what fails may pass.
 
     Raises AddressError, or MissingError for a package; a defect stays what it is.
     """
@@ -183,7 +187,7 @@ def _tried(address: str, work: Callable[[FileSystem, str], Result]) -> Result:
 
 
 def _opened(address: str) -> tuple[FileSystem, str]:
-    """(file system, path in it) of an address; fsspec keeps one file system a thread."""
+    """Return (file system, path in it) of an address; fsspec keeps one file system a thread."""
     if _WEB & set(_PROTOCOLS.findall(address.lower())):
         raise SettingError(f"{address}: pages of the web are not fetched: save the photo first")
     store, _, place = address.partition("://")
@@ -214,7 +218,7 @@ def _package(address: str) -> str:
 
 
 def _kinds(error: BaseException) -> set[str]:
-    """Names of an exception's classes: those of packages that may not be here."""
+    """Return the names of an exception's classes: those of packages that may not be here."""
     return {kind.__name__ for kind in type(error).__mro__}
 
 

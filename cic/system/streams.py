@@ -44,7 +44,7 @@ def secure() -> None:
 
 
 def _lasting(stream: io.TextIOWrapper) -> TextIO:
-    """A stream like one of Python's own, over _Lasting; any other one itself."""
+    """Return a stream like one of Python's own, over _Lasting; any other one itself."""
     raw = getattr(stream.buffer, "raw", stream.buffer)  # itself with PYTHONUNBUFFERED
     if type(raw) is not io.FileIO:
         return stream
@@ -60,7 +60,9 @@ def _lasting(stream: io.TextIOWrapper) -> TextIO:
 
 
 def lost(name: str) -> OSError | None:
-    """Why something written to "stdout" or "stderr" is lost, once all is flushed; else None."""
+    """Return why something written to "stdout" or "stderr" is lost, once all is flushed; else
+    None.
+    """
     stream = getattr(sys, name)
     stream.flush()
     buffer = getattr(stream, "buffer", None)

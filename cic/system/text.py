@@ -15,7 +15,9 @@ _TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")  # of
 
 
 def printable(text: str | bytes) -> str:
-    """`text`, or a file's name as bytes, on one line: odd characters and bytes are escaped."""
+    """Return `text`, or a file's name as bytes, on one line: odd characters and bytes are
+    escaped.
+    """
     text = os.fsdecode(text)
     return "".join(ascii(c)[1:-1] if _is_odd(c) else c for c in text)
 
@@ -25,12 +27,14 @@ def _is_odd(c: str) -> bool:
 
 
 def shortened(text: str, most: int = 200) -> str:
-    """`text`, or its beginning if it has more than `most` characters: some quote whole files."""
+    """Return `text`, or its beginning if it has more than `most` characters: some quote whole
+    files.
+    """
     return text if len(text) <= most else f"{text[:most]} ..."
 
 
 def message_of(error: BaseException) -> str:
-    """What an exception says, on one line; its type's name if it says nothing.
+    """Return what an exception says, on one line; its type's name if it says nothing.
 
     Of an error of the system: the file, the reason, and what to do next where that is known.
     """

@@ -50,22 +50,24 @@ def batch_of(parts: int | None) -> Iterator[None]:
 
 
 def total() -> int:
-    """Threads that may compute at once, however busy the machine is."""
+    """Return the threads that may compute at once, however busy the machine is."""
     return asked() or cores()
 
 
 def for_computation() -> int:
-    """Threads that a computation should take whose result does not depend on their number."""
+    """Return the threads that a computation should take whose result does not depend on their
+    number.
+    """
     return max(1, (asked() or _free()) // (_parts or 1))
 
 
 def for_network() -> int:
-    """Threads that a network should take: of a batch, one."""
+    """Return the threads that a network should take: of a batch, one."""
     return 1 if _parts else for_computation()
 
 
 def asked() -> int | None:
-    """What the user asks for, by --threads or the variable; None if nothing."""
+    """Return what the user asks for, by --threads or the variable; None if nothing."""
     if _asked:
         return _asked
     text = _given.partition(",")[0].strip()
@@ -73,7 +75,7 @@ def asked() -> int | None:
 
 
 def cores() -> int:
-    """Cores that this process may use: of its affinity, its quota and its launch."""
+    """Return the cores that this process may use: of its affinity, its quota and its launch."""
     beside = next((text for key in _BESIDE if (text := os.environ.get(key))), "1")
     processes = int(beside) if beside.isdecimal() else 1
     return max(1, int(min(len(_allowed()), _quota()) / max(1, processes)))
@@ -86,7 +88,7 @@ def _allowed() -> set[int]:
 
 
 def _quota() -> float:
-    """Cores that the control groups allow, version 2 and 1."""
+    """Return the cores that the control groups allow, version 2 and 1."""
     found = [float("inf")]
     for folder in folders("/sys/fs/cgroup", "cpu"):
         found += _ratio("".join(lines(os.path.join(folder, "cpu.max"))).split())
@@ -112,7 +114,9 @@ class _Load:
         self.busy: float | None = None
 
     def now(self) -> float:
-        """Cores that others kept busy since it was looked at last, some seconds ago at most."""
+        """Return the cores that others kept busy since it was looked at last, some seconds ago at
+        most.
+        """
         if self.busy is None:
             time.sleep(max(0.0, LOOK - (time.monotonic() - self.before[0])))
         elif time.monotonic() - self.before[0] < AGAIN:
@@ -123,7 +127,7 @@ class _Load:
         return self.busy
 
     def _look(self) -> tuple[float, float]:
-        """(seconds, seconds that other processes computed on our cores)."""
+        """Return (seconds, seconds that other processes computed on our cores)."""
         own = os.times()
         all_of_them = self._ticks() / os.sysconf("SC_CLK_TCK") if lines("/proc/stat") else 0.0
         return time.monotonic(), max(0.0, all_of_them - sum(own[:4])) if all_of_them else 0.0
@@ -145,5 +149,5 @@ _load = _Load()
 
 
 def _free() -> int:
-    """Cores that others leave free, rounded; at least 1."""
+    """Return the cores that others leave free, rounded; at least 1."""
     return max(1, min(cores(), int(len(_allowed()) - _load.now() + 0.5)))

@@ -11,7 +11,7 @@ class Openable(Protocol):
     """A photo that is no file of its own, such as one in a shard."""
 
     def open(self) -> BinaryIO:
-        """The photo's bytes, as a file."""
+        """Return the photo's bytes, as a file."""
 
 
 Source: TypeAlias = StrPath | Openable

@@ -11,7 +11,7 @@ from cic.system.errors import FileError, MissingError
 
 
 def _log_writer() -> Any:
-    """VisualDL's LogWriter; raises ImportError or OSError, saying in one line what to do."""
+    """Return VisualDL's LogWriter; raise ImportError or OSError, saying in one line what to do."""
     try:
         from visualdl import LogWriter  # not above: an extra, and its import writes to HOME
     except ImportError as error:

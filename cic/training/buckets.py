@@ -16,7 +16,8 @@ class Bucket(NamedTuple):
 
 
 def buckets(sizes: Sequence[int], most: int) -> list[Bucket]:
-    """Buckets of tensors of so many numbers, from the last to the first, as backward comes to them.
+    """Return the buckets of tensors of so many numbers, from the last to the first, as backward
+    comes to them.
 
     None is longer than `most` numbers, unless it holds a single tensor.
     """

@@ -72,7 +72,8 @@ def checkup(
     brief: bool = False,
     held_out: PhotoDataset | None = None,
 ) -> list[Remark]:
-    """Remarks about training from step `start` to `steps`; all processes call it together.
+    """Return the remarks about training from step `start` to `steps`; all processes call it
+    together.
 
     `shares` (313,) is the prior in use, `held_out` the dataset to evaluate on, if there is one. The
     trainer is left as it was. `brief` looks at fewer photos, for about a second, and makes fewer
@@ -100,7 +101,7 @@ def checkup(
 
 
 def table(findings: Iterable[Remark]) -> str:
-    """Remarks as aligned lines: verdict, name, what was measured; advice below it."""
+    """Return the remarks as aligned lines: verdict, name, what was measured; advice below it."""
     lines = []
     for name, measured, verdict, advice in findings:
         lines.append(f"{verdict:4}  {name:8}  {measured}")
@@ -110,7 +111,7 @@ def table(findings: Iterable[Remark]) -> str:
 
 
 def worrying(findings: Iterable[Remark]) -> list[Remark]:
-    """Those that are not OK."""
+    """Return those that are not OK."""
     return [finding for finding in findings if finding.verdict != OK]
 
 
@@ -140,12 +141,12 @@ def memory_needed(
 
 
 def photos_at_once(recipe: Recipe, size: int) -> int:
-    """Photos that each of `size` processes computes at once."""
+    """Return the photos that each of `size` processes computes at once."""
     return ceil(recipe.batch_size / size / recipe.accumulate)
 
 
 def estimate(network: Network, recipe: Recipe, size: int, precision: str, device: object) -> int:
-    """`memory_needed` by a process of a run of `size` on a native device, bytes."""
+    """Return `memory_needed` by a process of a run of `size` on a native device, bytes."""
     photos, crop = photos_at_once(recipe, size), recipe.crop_size
     kept = KEPT if str(device) == "cpu" else KEPT_ON_GPU
     copies = (recipe.average > 0) + (size > 1)  # the average, and the gradients as they travel
@@ -153,7 +154,7 @@ def estimate(network: Network, recipe: Recipe, size: int, precision: str, device
 
 
 def host_memory() -> int | None:
-    """Bytes that this machine can give now (Linux); None where it does not tell."""
+    """Return the bytes that this machine can give now (Linux); None where it does not tell."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             sizes = [line.split()[1] for line in file if line.startswith("MemAvailable")]
@@ -178,7 +179,9 @@ def _memory(trainer: Trainer, recipe: Recipe, loader: Loader) -> Remark:
 
 
 def _load(loader: Loader, start: int, brief: bool) -> tuple[Batch, float | None]:
-    """(the Batch of step `start`, photos a second of this process's loader, None if brief)."""
+    """Return (the Batch of step `start`, photos a second of this process's loader, None if
+    brief).
+    """
     workers = max(1, loader.workers)
     count = 1 if brief else (1 + ROUNDS) * workers
     batches = loader.batches(start, start + count)
@@ -193,7 +196,8 @@ def _load(loader: Loader, start: int, brief: bool) -> tuple[Batch, float | None]
 
 
 def _try(trainer: Trainer, batch: Batch, lr: float, limit: float) -> tuple[float, int, float]:
-    """(loss of a first step, photos of all processes, seconds of a later one); changes nothing.
+    """Return (loss of a first step, photos of all processes, seconds of a later one); changes
+    nothing.
 
     No further step is timed once those that were took `limit` seconds, on average.
     """

@@ -19,7 +19,8 @@ LOG = "log.jsonl"
 
 
 def read_log(run: str) -> tuple[list[Line], list[Line]]:
-    """(training, validation) lines of a run, each [{"step": ..., ...}, ...] of ascending steps.
+    """Return (training, validation) lines of a run, each [{"step": ..., ...}, ...] of ascending
+    steps.
 
     Lines that a kill cut off are left out. Raises ValueError if none is left.
     """
@@ -41,7 +42,7 @@ def read_log(run: str) -> tuple[list[Line], list[Line]]:
 
 
 def _parse_line(text: bytes) -> Line:
-    """The numbers of a line of the log as a dict; empty if it is none."""
+    """Return the numbers of a line of the log as a dict; empty if it is none."""
     try:
         line = bounded_json.loads(text)
     except ValueError:
@@ -70,7 +71,7 @@ def _running_mean(values: Array, width: int) -> Array:
 
 
 def _column(lines: Sequence[Line], key: str) -> Array:
-    """(steps, values) of the lines that have the key, for a curve."""
+    """Return (steps, values) of the lines that have the key, for a curve."""
     return np.array([(line["step"], line[key]) for line in lines if key in line]).reshape(-1, 2).T
 
 
@@ -113,7 +114,7 @@ def draw(logs: Mapping[str, tuple[list[Line], list[Line]]], path: str, smooth: i
 
 
 def row(run: str, training: list[Line], validation: list[Line]) -> tuple[str, ...]:
-    """The run's line of the table, strings."""
+    """Return the run's line of the table, strings."""
     last = training[-1] if training else {}
     best = min(validation, key=score, default={})
     return (

@@ -28,7 +28,9 @@ class TrainingError(Error, ValueError):
 
 
 def _open_log(path: str) -> io.FileIO:
-    """Binary file, unbuffered, to append lines to; a line that a kill cut off is ended first."""
+    """Return the binary file, unbuffered, to append lines to; a line that a kill cut off is ended
+    first.
+    """
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     file = open(path, "ab+", buffering=0)  # noqa: SIM115 - closed by the caller
     if file.tell():
@@ -156,7 +158,9 @@ class Log:
         self.write(step=step + 1, loss=mean, lr=lr, images_per_second=rate, waiting=self.waiting)
 
     def check(self, step: int) -> float | None:
-        """The recent loss, None before the first; raises TrainingError if it is not finite."""
+        """Return the recent loss, None before the first; raise TrainingError if it is not
+        finite.
+        """
         loss = self.loss
         if loss is not None and not math.isfinite(loss):
             raise TrainingError(f"the loss is {loss} at step {step + 1}: try a lower lr")

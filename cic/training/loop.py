@@ -77,7 +77,7 @@ def evaluate(
     name: Callable[[Sequence[str]], object] | None = None,
     stop: Sequence[Any] = (),
 ) -> dict[str, float] | None:
-    """Figures of all photos of the loaders of all processes, in evaluation mode.
+    """Return the figures of all photos of the loaders of all processes, in evaluation mode.
 
     {"validation_loss": ...} and, of a classifier, "top1" and "top5", percent; the same of the
     average of the weights, if there is one, whose names end in AVERAGE. None once any process asks
@@ -108,7 +108,7 @@ def evaluate(
 
 
 def _sums(trainer: Trainer, batch: Batch, classifies: bool) -> tuple[float, ...]:
-    """(total, count) of the loss of a batch and, of a classifier's, photos and hits."""
+    """Return (total, count) of the loss of a batch and, of a classifier's, photos and hits."""
     if not classifies:
         return trainer.evaluate(batch)
     logits = trainer.predict(batch.inputs)
@@ -117,7 +117,7 @@ def _sums(trainer: Trainer, batch: Batch, classifies: bool) -> tuple[float, ...]
 
 
 def _figures(total: float, count: float, photos: float = 0, *hits: float) -> dict[str, float]:
-    """Figures of all sums."""
+    """Return the figures of all sums."""
     if not count:
         raise TrainingError(_UNREADABLE)
     if not math.isfinite(total):
@@ -134,7 +134,9 @@ def _validate(
     step: int,
     stop: Sequence[Any],
 ) -> dict[str, float]:
-    """What `evaluate` gives, which is logged; nothing if any process asks to stop meanwhile."""
+    """Return what `evaluate` gives, which is logged; nothing if any process asks to stop
+    meanwhile.
+    """
     if validation.order.rank == 0:
         checkpoints.save(trainer, step=step)  # evaluating may take longer than a launcher waits
     figures = evaluate(trainer, validation, log.name, stop)
@@ -145,7 +147,9 @@ def _validate(
 
 
 def _note_skip(trainer: Trainer, log: Log, step: int) -> bool:
-    """Whether the trainer skipped the step; raises TrainingError if it has skipped too many."""
+    """Return whether the trainer skipped the step; raise TrainingError if it has skipped too
+    many.
+    """
     skips = trainer.skips
     if skips.latest and skips.in_a_row:
         log.skip(step, skips)
@@ -159,7 +163,7 @@ def _note_skip(trainer: Trainer, log: Log, step: int) -> bool:
 
 
 def _reason(trainer: Trainer, signals: Sequence[int]) -> int:
-    """The signal that all processes end with, whichever of them it reached first."""
+    """Return the signal that all processes end with, whichever of them it reached first."""
     votes = trainer.total(*(list(signals[:1]) == [number] for number in interrupts.STOPS))
     return next((n for n, count in zip(interrupts.STOPS, votes) if count), signal.SIGTERM)
 
@@ -178,7 +182,7 @@ class Records:
     preview: Preview | None = None
 
     def is_due(self, step: int) -> bool:
-        """Whether the latest checkpoint is to be written after `step` steps."""
+        """Return whether the latest checkpoint is to be written after `step` steps."""
         if self.save_latest:
             return step % self.save_latest == 0
         return time.monotonic() - self.checkpoints.saved >= OFTEN
@@ -257,7 +261,7 @@ def train(
 
 
 def _guard(dataset: PhotoDataset, recipe: Recipe) -> watch.Watch | None:
-    """What looks after a network of bins, which may learn to colour nothing."""
+    """Return what looks after a network of bins, which may learn to colour nothing."""
     if dataset.network.predicts != BINS:
         return None
     return watch.Watch(dataset.target, recipe.distance)
@@ -272,7 +276,7 @@ def _end_epoch(
     stops: bool,
     signals: Sequence[int],
 ) -> tuple[dict[str, Any], bool]:
-    """(figures of the epoch that ends after step `done`, whether the run stops)."""
+    """Return (figures of the epoch that ends after step `done`, whether the run stops)."""
     figures: dict[str, Any] = {}
     if validation and not stops:
         figures = _validate(trainer, validation, records.checkpoints, log, done, signals)
@@ -298,7 +302,7 @@ def _stop(
 
 
 def _totals(trainer: Trainer, checkpoints: Checkpoints, log: Log, steps: int) -> dict[str, Any]:
-    """Figures of the whole run."""
+    """Return the figures of the whole run."""
     skipped = int(*trainer.total(log.skipped))
     if skipped > log.skipped:
         log.say(f"skipped: photos that other processes could not read, {skipped - log.skipped:,}")

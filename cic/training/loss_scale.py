@@ -27,7 +27,7 @@ class LossScale:
             self.value, self.finite_steps = self.value * 2, 0
 
     def state(self) -> State:
-        """{name: array} to go on from; nothing unless enabled."""
+        """Return {name: array} to go on from; nothing unless enabled."""
         return {"loss_scale": np.array([self.value, self.finite_steps])} if self.enabled else {}
 
     def load(self, state: Mapping[str, Array]) -> None:

@@ -18,7 +18,8 @@ FOCUS = 40.0  # slope of the focal mask's sigmoid (DLimage_colorization, main.py
 def cross_entropy(
     logits: Array, index: Array, weight: Array, distance: float = 0.0
 ) -> tuple[float, int]:
-    """Soft-label cross-entropy with sparse targets: of each photo the mean over its H W pixels.
+    """Return the soft-label cross-entropy with sparse targets: of each photo the mean over its H W
+    pixels.
 
     logits (N, Q, H, W); index (N, K, H, W) integer bins; weight (N, K, H, W), the soft encoding
     times the pixel's rebalancing weight (paper, equation 2). Only the K weights that are not zero
@@ -33,7 +34,8 @@ def cross_entropy(
 
 
 def colour_distance(logits: Array, index: Array, weight: Array) -> float:
-    """How far the mean of the predicted colours is from the true one, summed over all pixels.
+    """Return how far the mean of the predicted colours is from the true one, summed over all
+    pixels.
 
     The true colour is the mean of the soft label. A pixel counts by the root of its rebalancing
     weight, half-way between the raw AuC, for which all count the same, and the balanced one.
@@ -47,17 +49,21 @@ def colour_distance(logits: Array, index: Array, weight: Array) -> float:
 
 
 def smooth_distance(difference: Array, axis: int) -> Array:
-    """sqrt(1 + |d|^2) - 1 of differences of ab, CIELAB units: smooth at 0; that axis becomes 1."""
+    """Return sqrt(1 + |d|^2) - 1 of differences of ab, CIELAB units: smooth at 0; that axis becomes
+    1.
+    """
     return np.sqrt(1 + np.square(difference).sum(axis, keepdims=True)) - 1
 
 
 def l2(prediction: Array, target: Array) -> tuple[float, int]:
-    """Squared error: of each photo the mean over its numbers; both (N, 2, H, W), scaled ab."""
+    """Return the squared error: of each photo the mean over its numbers; both (N, 2, H, W), scaled
+    ab.
+    """
     return np.square(prediction - target).sum() / prod(target.shape[1:]), len(target)
 
 
 def focal_l2(prediction: Array, target: Array, largest: float | None = None) -> tuple[float, float]:
-    """Squared error weighed by how large it is, both (N, 2, H, W): a mean under a mask.
+    """Return the squared error weighed by how large it is, both (N, 2, H, W): a mean under a mask.
 
     The mask is sigmoid(40 (e / m - 1 / 2)) of the errors e and the largest of all, m, through
     which no gradient flows (DLimage_colorization, main.py, focal_loss): errors of less than half of
@@ -72,7 +78,7 @@ def focal_l2(prediction: Array, target: Array, largest: float | None = None) -> 
 
 
 def class_entropy(logits: Array, label: Array) -> tuple[float, int]:
-    """Cross-entropy of classes: logits (N, classes), label (N,) integers."""
+    """Return the cross-entropy of classes: logits (N, classes), label (N,) integers."""
     picked = np.take_along_axis(log_softmax(logits), label[:, None].astype(np.int64), axis=1)
     return -picked.sum(), len(label)
 

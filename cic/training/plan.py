@@ -19,7 +19,7 @@ PATHS = ("model_path", "log_path", "board", "weights", "encoder", "classes", "pr
 
 
 def readers() -> int:
-    """Processes that read photos, by default: a core each but for one, and 8 at most."""
+    """Return the processes that read photos, by default: a core each but for one, and 8 at most."""
     return max(1, min(8, threads.cores() - 1))
 
 
@@ -84,7 +84,7 @@ class RunPlan:
             raise SettingError(f"which_epoch {self.which_epoch}: {add}")
 
     def asked_for(self, *names: str) -> list[str]:
-        """Those settings of the recipe that were asked for, and are not off."""
+        """Return those settings of the recipe that were asked for, and are not off."""
         return [n for n in names if n in self.asked and getattr(self.recipe, n)]
 
     @property
@@ -93,14 +93,14 @@ class RunPlan:
         return self.continue_train == AUTO
 
     def decided(self) -> "RunPlan":
-        """The plan with `continue_train` as its folder now has it."""
+        """Return the plan with `continue_train` as its folder now has it."""
         if not self.is_auto:
             return self
         there = os.path.exists(runs.checkpoint_path(self.model_path))
         return replace(self, continue_train=there)
 
     def steps(self, steps_per_epoch: int) -> int:
-        """How many steps the run has in all."""
+        """Return how many steps the run has in all."""
         steps = self.recipe.num_epochs * steps_per_epoch
         if self.max_steps is None:
             return steps
@@ -113,7 +113,8 @@ def plan(
     options: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> RunPlan:
-    """RunPlan of the recipe of a name, with settings by name: a RunPlan's own, and the recipe's.
+    """Return the RunPlan of the recipe of a name, with settings by name: a RunPlan's own, and the
+    recipe's.
 
     Those that are None stay as they are. `options` are the network's. Raises ValueError for a
     setting that cannot be, TypeError for one that is not known.

@@ -25,7 +25,7 @@ EDGES = np.arange(COUNT + 1) - 0.5  # of a histogram with one bar a bin
 
 
 def choose(dataset: PhotoDataset, count: int = 8) -> Bytes:
-    """Crops of up to `count` photos, evenly spread, (n, C, C, 3) uint8 sRGB.
+    """Return the crops of up to `count` photos, evenly spread, (n, C, C, 3) uint8 sRGB.
 
     Each stands for its stretch of the dataset: the first of it that can be read. Raises PhotoError
     if none can.
@@ -49,7 +49,7 @@ def _first_readable(dataset: PhotoDataset, stretch: Iterable[int]) -> Bytes | No
 
 
 def panel(photos: Bytes, predicted: Array, grid: Grid = EVERY_FOURTH) -> Bytes:
-    """Sheet (H, W, 3) uint8, a row a photo: gray | predicted | truth.
+    """Return the sheet (H, W, 3) uint8, a row a photo: gray | predicted | truth.
 
     Photos (n, C, C, 3) uint8, `predicted` ab (n, c, c, 2) of the cells of an grid.Grid on them.
     """

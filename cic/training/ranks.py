@@ -8,7 +8,7 @@ RANKS = (1, 5)  # top-1 and top-5
 
 
 def hits(logits: Array, labels: Array) -> list[int]:
-    """Number of photos whose class is among the largest 1 and 5 logits, a list.
+    """Return the number of photos whose class is among the largest 1 and 5 logits, a list.
 
     logits (N, classes), labels (N,) integers from 0. Of equal logits the first is the larger.
     """

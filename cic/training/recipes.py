@@ -91,7 +91,7 @@ class Recipe:
 
 
 def least_of(entry: Field[Any]) -> int:
-    """The least that a whole number of a recipe may be, by its dataclass field."""
+    """Return the least that a whole number of a recipe may be, by its dataclass field."""
     return 0 if entry.default == 0 else 1
 
 
@@ -127,7 +127,7 @@ CHOICES: dict[str, Any] = {
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int, epoch_steps: int) -> float:
-    """Learning rate of `step` (from 0) in a run of `steps`; an epoch has `epoch_steps`.
+    """Return the learning rate of `step` (from 0) in a run of `steps`; an epoch has `epoch_steps`.
 
     "step" drops by `lr_factor` every `lr_step` steps, as the authors' solver does, "epoch" every
     `lr_epochs` epochs; "cosine" rises over the first fiftieth and falls to 0 at the end (Loshchilov
@@ -158,7 +158,7 @@ def _classifier(
     record: str = "",
     **options: Any,
 ) -> Recipe:
-    """How zhaoyuzhi/PyTorch-Special-Pre-trained-Models trains its classifiers (its main.py).
+    """Return how zhaoyuzhi/PyTorch-Special-Pre-trained-Models trains its classifiers (its main.py).
 
     Not as there: crops and mirroring at random, and He's first weights instead of N(0, 0.02).
     """
@@ -369,12 +369,14 @@ _RECIPES = {
 
 
 def names() -> tuple[str, ...]:
-    """Names that `get` knows."""
+    """Return the names that `get` knows."""
     return tuple(_RECIPES)
 
 
 def get(name: str, **changes: Any) -> Recipe:
-    """Recipe by name with some fields changed; raises ValueError for an unknown name or field."""
+    """Return the Recipe by name with some fields changed; raise ValueError for an unknown name or
+    field.
+    """
     if name not in _RECIPES:
         raise SettingError(f"no recipe is called {name!r}; there are {', '.join(names())}")
     known = {f.name for f in fields(Recipe)}

@@ -28,12 +28,16 @@ _EPOCH = re.compile(r"epoch_(\d+)_model\.safetensors")
 
 
 def checkpoint_path(folder: str, which: str | int = LATEST) -> str:
-    """Path of a run's checkpoint: of finished epoch `which`, from 1, or the latest, or the best."""
+    """Return the path of a run's checkpoint: of finished epoch `which`, from 1, or the latest, or
+    the best.
+    """
     return os.path.join(folder, f"epoch_{which}_model.safetensors")
 
 
 def score(figures: Mapping[str, Any]) -> float:
-    """What the best checkpoint has least of: the validation loss, the average's if there is one."""
+    """Return what the best checkpoint has least of: the validation loss, the average's if there is
+    one.
+    """
     loss = figures.get("validation_loss", math.inf)
     return figures.get("validation_loss" + AVERAGE, loss)
 
@@ -63,7 +67,7 @@ class Checkpoints:
         self.saved = time.monotonic()  # when the latest was, or the run began
 
     def path(self, which: str | int = LATEST) -> str:
-        """Path of the checkpoint of an epoch, or of the latest."""
+        """Return the path of the checkpoint of an epoch, or of the latest."""
         return checkpoint_path(self.folder, which)
 
     def save(self, trainer: Trainer, epoch: int | None = None, **progress: Any) -> None:
@@ -108,7 +112,9 @@ class Checkpoints:
             self._remove_older(epoch)
 
     def _names(self, epoch: int | None, meta: dict[str, Json]) -> list[str | int]:
-        """What a checkpoint is called, the latest at last: one that is killed before goes on."""
+        """Return what a checkpoint is called, the latest at last: one that is killed before goes
+        on.
+        """
         if not epoch:
             return [LATEST]
         is_best = score(meta) < self._lowest(meta["step"])
@@ -121,7 +127,7 @@ class Checkpoints:
             os.unlink(self.path(old))
 
     def _lowest(self, step: int) -> float:
-        """The score of the best checkpoint before `step`."""
+        """Return the score of the best checkpoint before `step`."""
         if not os.path.exists(self.path(BEST)):
             return math.inf
         meta = checkpoint.load_meta(self.path(BEST))
@@ -178,7 +184,9 @@ class Checkpoints:
 
 
 def _settings(meta: dict[str, Json]) -> dict[str, Json]:
-    """A checkpoint's recipe and other meta in one; settings that it is older than are off."""
+    """Return a checkpoint's recipe and other meta in one; settings that it is older than are
+    off.
+    """
     recipe = meta.get("recipe", {})
     return (asdict(Recipe("")) | recipe if recipe else {}) | meta
 

@@ -66,7 +66,8 @@ def train(
 def open_network(
     recipe: Recipe, photos: PhotoList, classes: Sequence[str] | None
 ) -> tuple[Network, Sequence[str] | None]:
-    """(network, its classes or None): a classifier's outputs and size follow from the photos.
+    """Return (network, its classes or None): a classifier's outputs and size follow from the
+    photos.
 
     An option that says otherwise is refused by the data set.
     """
@@ -83,7 +84,7 @@ def open_network(
 
 
 def first_state(plan: RunPlan, dataset: PhotoDataset, progress: Callback | None = None) -> State:
-    """The first weights of a run by a RunPlan on a PhotoDataset, {name: array}."""
+    """Return the first weights of a run by a RunPlan on a PhotoDataset, {name: array}."""
     network, recipe = dataset.network, plan.recipe
     if not plan.weights or plan.continue_train:
         state = initialize(network, plan.seed)
@@ -136,7 +137,7 @@ class Session:
         classes: Sequence[str] | None,
         held_out: bool = False,
     ) -> PhotoDataset:
-        """PhotoDataset to train on, or to evaluate on: both have the same targets."""
+        """Return the PhotoDataset to train on, or to evaluate on: both have the same targets."""
         recipe, bin_weights = self.plan.recipe, None
         if recipe.rebalance:
             bin_weights = rebalance.weights(self.shares, recipe.gamma)
@@ -218,7 +219,7 @@ class Session:
             dataset.leave_to_trainer()
 
     def _too_large(self, size: int, device: Any) -> OutOfMemory:
-        """What to say of a run of `size` processes that runs out of memory."""
+        """Return what to say of a run of `size` processes that runs out of memory."""
         recipe, precision = self.plan.recipe, self.plan.precision
         needed = checkup.estimate(self.dataset.network, recipe, size, precision, device)
         at_once = checkup.photos_at_once(recipe, size)
@@ -231,7 +232,9 @@ class Session:
         )
 
     def _order(self, backend: Framework, held_out: bool = False) -> Order:
-        """Order in which this process sees the photos of all, or those to evaluate on."""
+        """Return the Order in which this process sees the photos of all, or those to evaluate
+        on.
+        """
         size, place = self.plan.recipe.batch_size, (backend.rank(), backend.world_size())
         if held_out:
             return Order(len(self.held_out), size, 0, False, *place)  # type: ignore[arg-type]
@@ -245,7 +248,7 @@ class Session:
             stack.enter_context(locks.held(folder, patient=self.is_auto))
 
     def _facts(self, backend: Framework, device: Any, steps: int) -> dict[str, Json]:
-        """What the checkpoints say of the run, a JSON object."""
+        """Return what the checkpoints say of the run, a JSON object."""
         plan, dataset = self.plan, self.dataset
         weights = dataset.bin_weights
         return {
@@ -270,7 +273,7 @@ class Session:
     def _start(
         self, backend: Framework, device: Any, steps: int
     ) -> tuple[Trainer, runs.Checkpoints, int]:
-        """(trainer, checkpoints, first step) of a new run, or of one to go on with.
+        """Return (trainer, checkpoints, first step) of a new run, or of one to go on with.
 
         The first process alone reads weights, or computes them: see `_agree`.
         """
@@ -356,7 +359,9 @@ class Session:
             self._say(f"the learning rate {fell}")
 
     def _examine(self, loader: Loader, trainer: Trainer, step: int, steps: int) -> list[Remark]:
-        """Findings of the checkup, told by the first process: all of them, or the worrying ones."""
+        """Return the findings of the checkup, told by the first process: all of them, or the
+        worrying ones.
+        """
         recipe, whole = self.plan.recipe, bool(self.plan.check)
         found = checkup.checkup(
             trainer, recipe, loader, self.shares, steps, step, not whole, self.held_out
@@ -369,7 +374,7 @@ class Session:
     def _records(
         self, stack: ExitStack, checkpoints: runs.Checkpoints, first: bool, step: int
     ) -> loop.Records:
-        """What the run leaves behind; a board is closed with `stack`."""
+        """Return what the run leaves behind; a board is closed with `stack`."""
         plan, board, preview = self.plan, None, None
         if plan.board and first:
             board = stack.enter_context(Board(plan.board, step))

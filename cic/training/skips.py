@@ -29,7 +29,7 @@ class Skips:
             self.in_a_row += 1
 
     def state(self) -> State:
-        """{name: array} to go on from; nothing before the first skip."""
+        """Return {name: array} to go on from; nothing before the first skip."""
         return {"skips": np.array([self.total, self.in_a_row])} if self.total else {}
 
     def load(self, state: Mapping[str, Array]) -> None:

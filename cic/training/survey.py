@@ -106,7 +106,9 @@ def take(
 
 
 def findings(sample: Sample, dataset: PhotoDataset, shares: Array) -> list[Remark]:
-    """Remarks of all that a Sample of `dataset` shows; `shares` (313,) is the prior in use."""
+    """Return the remarks of all that a Sample of `dataset` shows; `shares` (313,) is the prior in
+    use.
+    """
     found = [_readable(sample)]
     classifies = dataset.network.is_classifier
     if sample.photos:
@@ -128,7 +130,8 @@ def findings(sample: Sample, dataset: PhotoDataset, shares: Array) -> list[Remar
 
 
 def held_out(sample: Sample, dataset: PhotoDataset) -> list[Remark]:
-    """Remarks of a Sample of the photos to evaluate on, their names beginning with "val".
+    """Return the remarks of a Sample of the photos to evaluate on, their names beginning with
+    "val".
 
     Nothing that is counted of a gray photo says how well colours are learnt.
     """

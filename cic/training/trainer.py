@@ -29,7 +29,8 @@ class Trainer(Protocol):
         """Make inputs and targets of batches that bring crops, on the device, as `bins` would."""
 
     def step(self, batch: Batch, lr: float, stop: Sequence[Any] = ()) -> tuple[float, int, bool]:
-        """One step at learning rate `lr` on this process's part of a batch: (loss, photos, stop).
+        """Return one step at learning rate `lr` on this process's part of a batch: (loss, photos,
+        stop).
 
         All of all processes: the loss, the number of photos, and whether any process asks to stop,
         its `stop` being no longer empty. A step whose loss or gradients are not finite changes
@@ -40,26 +41,26 @@ class Trainer(Protocol):
         """Take from the first process whatever `state` gives."""
 
     def evaluate(self, batch: Batch) -> tuple[float, float]:
-        """(total, count) of the loss of this process's `batch` in evaluation mode."""
+        """Return (total, count) of the loss of this process's `batch` in evaluation mode."""
 
     @property
     def averages(self) -> bool:
         """Whether it keeps an average of the weights."""
 
     def averaged(self) -> AbstractContextManager[None]:
-        """A context in which the net has the average of the weights, if there is one."""
+        """Return a context in which the net has the average of the weights, if there is one."""
 
     def predict(self, inputs: Array) -> Array:
-        """The output, float32, for inputs (N, C, H, W), in evaluation mode."""
+        """Return the output, float32, for inputs (N, C, H, W), in evaluation mode."""
 
     def total(self, *values: float) -> list[float]:
-        """Each number summed over all processes."""
+        """Return each number summed over all processes."""
 
     def memory(self) -> int | None:
-        """Bytes of the device that are free; None for the CPU."""
+        """Return the bytes of the device that are free; None for the CPU."""
 
     def state(self) -> tuple[State, State]:
-        """(weights, optimizer), from which `load` goes on."""
+        """Return (weights, optimizer), from which `load` goes on."""
 
     def load(self, weights: State, optimizer: State) -> None:
         """Go on from what `state` gave, on either framework."""
@@ -77,21 +78,23 @@ class Framework(Protocol):
         """Leave the other processes; at once if this one has `failed`."""
 
     def rank(self) -> int:
-        """Number of this process, from 0."""
+        """Return the number of this process, from 0."""
 
     def world_size(self) -> int:
-        """How many processes train together."""
+        """Return how many processes train together."""
 
     def broadcast_text(self, text: str, device: Any) -> str:
-        """The first process's text, in all."""
+        """Return the first process's text, in all."""
 
     def facts(self, device: Any) -> dict[str, Json]:
-        """{what: value} of a native device, a GPU, and its libraries; None where there is none."""
+        """Return {what: value} of a native device, a GPU, and its libraries; None where there is
+        none.
+        """
 
     def resolve_device(self, device: str = "auto") -> Any:
-        """The native device for "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:1"."""
+        """Return the native device for "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:1"."""
 
     def Trainer(
         self, network: Network, recipe: Recipe, state: State, device: Any, precision: str
     ) -> Trainer:
-        """A trainer that starts from `state`."""
+        """Return a trainer that starts from `state`."""

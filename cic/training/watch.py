@@ -40,7 +40,8 @@ PATIENCE = {"blank": 3, "taken": 8, "collapsed": 8, "above": 3, "stuck": 20}
 
 
 def mean_target(index: Array, weight: Array) -> Doubles:
-    """What the pixels of targets are to be, on average, (313,) float64: weights summed by bin.
+    """Return what the pixels of targets are to be, on average, (313,) float64: weights summed by
+    bin.
 
     It sums to the pixels' mean rebalancing weight, gray photos counting 0.
     """
@@ -49,7 +50,8 @@ def mean_target(index: Array, weight: Array) -> Doubles:
 
 
 def constant_loss(target: Array) -> float:
-    """Loss of the best prediction that is the same everywhere, nats, for a mean target (313,).
+    """Return the loss of the best prediction that is the same everywhere, nats, for a mean target
+    (313,).
 
     The loss of shares q is -sum(target log q). With S = sum(target) the best q is target / S, by
     Gibbs' inequality, and its loss S times the entropy of q. That is what predicting the prior
@@ -61,13 +63,16 @@ def constant_loss(target: Array) -> float:
 
 
 def mean_root(index: Array, weight: Array) -> Doubles:
-    """How much the pixels of targets count in `losses.colour_distance`, by nearest bin, (313,)."""
+    """Return how much the pixels of targets count in `losses.colour_distance`, by nearest bin,
+    (313,).
+    """
     total = np.bincount(index[:, 0].ravel(), np.sqrt(weight.sum(1)).ravel(), COUNT)
     return total / max(1, index[:, 0].size)
 
 
 def constant_distance(root: Array, target: Array) -> float:
-    """`losses.colour_distance` of the best constant prediction for `target`, a pixel, (313,) each.
+    """Return `losses.colour_distance` of the best constant prediction for `target`, a pixel, (313,)
+    each.
 
     Nearest bins stand for the true colours.
     """
@@ -76,7 +81,7 @@ def constant_distance(root: Array, target: Array) -> float:
 
 
 def hue(ab: Array) -> str:
-    """Plain name of a colour, ab (2,): gray, brown, blue, ..."""
+    """Return the plain name of a colour, ab (2,): gray, brown, blue, ..."""
     if np.abs(ab).max() <= GRAY_BELOW:
         return "gray"
     angle = np.degrees(np.arctan2(ab[1], ab[0])) % 360
@@ -84,12 +89,12 @@ def hue(ab: Array) -> str:
 
 
 def bin_shares(bins: Array) -> Doubles:
-    """Share of each bin among any number of them, (313,)."""
+    """Return the share of each bin among any number of them, (313,)."""
     return np.bincount(bins.ravel(), minlength=COUNT) / max(1, bins.size)
 
 
 def deviation(ab: Array) -> float:
-    """Standard deviation of (..., 2) ab from their mean, CIELAB units."""
+    """Return the standard deviation of (..., 2) ab from their mean, CIELAB units."""
     return float(np.sqrt(ab.reshape(-1, 2).var(0).sum()))
 
 
@@ -119,7 +124,9 @@ class Watch:
         self.total += target
 
     def reference(self) -> float:
-        """Loss that the best constant prediction would have had in the recent steps, nats."""
+        """Return the loss that the best constant prediction would have had in the recent steps,
+        nats.
+        """
         seen = self.total > 0
         best = np.log(self.total[seen] / self.total.sum())
         further = self.distance * constant_distance(np.mean(self.roots, 0), self.total)
@@ -144,7 +151,7 @@ class Watch:
         return messages
 
     def _of_loss(self) -> dict[str, str]:
-        """{failure: message} of the recent steps' losses."""
+        """Return {failure: message} of the recent steps' losses."""
         reference = self.reference()
         if not reference:
             return {
@@ -165,7 +172,7 @@ class Watch:
 
 
 def _of_colours(logits: Array, index: Array) -> dict[str, str]:
-    """{failure: message} of predictions (n, 313, h, w) and true nearest bins (n, h, w)."""
+    """Return {failure: message} of predictions (n, 313, h, w) and true nearest bins (n, h, w)."""
     found: dict[str, str] = {}
     predicted, true = bin_shares(logits.argmax(1)), bin_shares(index)
     top = predicted.argmax()

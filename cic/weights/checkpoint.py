@@ -79,13 +79,15 @@ def save(path: StrPath, state: Mapping[str, Array], meta: Mapping[str, Json]) ->
 
 
 def _bytes(array: Array) -> memoryview:
-    """The bytes of an array that is contiguous, little-endian, without a copy if it can be."""
+    """Return the bytes of an array that is contiguous, little-endian, without a copy if it can
+    be.
+    """
     array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return array.reshape(-1).view(np.uint8).data
 
 
 def load_own(path: StrPath) -> tuple[State, dict[str, Json]]:
-    """(state {name: array}, meta) of a checkpoint of this project; raises CheckpointError."""
+    """Return (state {name: array}, meta) of a checkpoint of this project; raise CheckpointError."""
 
     def read(file: SafetensorsFile) -> State:
         if unknown := file.metadata.keys() - {META, CHECKS}:
@@ -140,7 +142,7 @@ def check_meta(meta: Json) -> None:
 
 
 def load_meta(path: StrPath) -> dict[str, Json]:
-    """The meta of a file alone; raises CheckpointError if it is not a checkpoint."""
+    """Return the meta of a file alone; raise CheckpointError if it is not a checkpoint."""
     return _read(path, lambda file: None)[1]
 
 
@@ -161,7 +163,7 @@ def check(network: Network, state: Mapping[str, Array], source: object = "state"
 
 
 def split(state: Mapping[str, Array]) -> tuple[State, State]:
-    """(weights, optimizer) of a training checkpoint's state; the prefix is taken off."""
+    """Return (weights, optimizer) of a training checkpoint's state; the prefix is taken off."""
     weights = {name: array for name, array in state.items() if not name.startswith(OPTIMIZER)}
     optimizer = {
         name.removeprefix(OPTIMIZER): array
@@ -189,7 +191,7 @@ def check_numbers(state: Mapping[str, Array], source: object) -> None:
 
 
 def network_of(meta: Mapping[str, Json], source: object) -> Network:
-    """The network that a file's meta names; raises CheckpointError if there is none such."""
+    """Return the network that a file's meta names; raise CheckpointError if there is none such."""
     try:
         network = networks.get(meta["network"], **meta["options"])
         if not all(1 / LARGEST < one < LARGEST for one in np.ravel(network.scale)):
@@ -200,5 +202,5 @@ def network_of(meta: Mapping[str, Json], source: object) -> Network:
 
 
 def network_meta(network: Network) -> dict[str, Json]:
-    """The metadata from which `network_of` rebuilds the network."""
+    """Return the metadata from which `network_of` rebuilds the network."""
     return {"network": network.name, "options": dict(network.options)}

@@ -24,13 +24,13 @@ class DownloadError(Error, OSError):
 
 
 def cache_folder() -> str:
-    """Where downloads are kept: cic in $XDG_CACHE_HOME, by default ~/.cache."""
+    """Return where downloads are kept: cic in $XDG_CACHE_HOME, by default ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return os.path.join(base, "cic")
 
 
 def sha256(path: StrPath) -> str:
-    """SHA-256 of a file, hexadecimal."""
+    """Return the SHA-256 of a file, hexadecimal."""
     digest = hashlib.sha256()
     with open_regular(path) as file:
         while piece := file.read(PIECE):
@@ -39,7 +39,8 @@ def sha256(path: StrPath) -> str:
 
 
 def fetch(url: str, folder: str | None = None) -> str:
-    """Path of the file of a `url` name-DIGITS.ext, downloaded unless it is in `folder` already.
+    """Return the path of the file of a `url` name-DIGITS.ext, downloaded unless it is in `folder`
+    already.
 
     Its SHA-256 begins with the DIGITS, in the folder or fresh. Raises DownloadError if it cannot
     be had: nothing is left then.

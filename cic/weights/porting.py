@@ -43,7 +43,7 @@ class Port(NamedTuple):
         fold: bool = False,
         among: Sequence[Layout] = formats.FORMATS,
     ) -> "Port":
-        """Port of the file `source`, whose format follows from what is in it.
+        """Return the Port of the file `source`, whose format follows from what is in it.
 
         The format of `target`, `among` these, is called `to`, or follows from its ending. Weights
         of another network than the one called `network` are refused; `group` names one of several
@@ -84,5 +84,5 @@ class Port(NamedTuple):
 
 
 def _runner(backend: Any) -> Callable[[Network, State, Floats], Array]:
-    """Function of (network, state, input) that gives the network's output."""
+    """Return the function of (network, state, input) that gives the network's output."""
     return lambda net, state, array: backend.forward(backend.build(net, state), array)

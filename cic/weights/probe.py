@@ -38,7 +38,9 @@ def check(network: Network, state: Mapping[str, Array], source: object) -> None:
 
 
 def picture(side: int) -> Bytes:
-    """(side, side, 3) uint8 of every gray, beside it black and white in a pattern of 1 pixel."""
+    """Return (side, side, 3) uint8 of every gray, beside it black and white in a pattern of 1
+    pixel.
+    """
     row, column = np.indices((side, side))
     gray = np.where(row < side // 2, 255 * column // (side - 1), 255 * ((row + column) % 2))
     return np.repeat(gray[..., None], 3, axis=2).astype(np.uint8)

@@ -13,7 +13,8 @@ DEFAULT = "fpn"  # bundled weights
 
 
 def load(path: StrPath) -> tuple[State, dict[str, Json]]:
-    """(state {name: array}, meta) of a file of weights in any format of `cic.weights.formats`.
+    """Return (state {name: array}, meta) of a file of weights in any format of
+    `cic.weights.formats`.
 
     Arrays are under their neutral names; of a training checkpoint of this project all are there.
     Raises CheckpointError, naming the file, if it is none.
@@ -25,12 +26,13 @@ def load(path: StrPath) -> tuple[State, dict[str, Json]]:
 
 
 def default_path() -> str:
-    """Path of the bundled weights."""
+    """Return the path of the bundled weights."""
     return os.fspath(resources.files("cic") / "data" / f"{DEFAULT}.safetensors")  # type: ignore[call-overload]
 
 
 def load_weights(path: StrPath | None = None) -> tuple[Network, State, dict[str, Json]]:
-    """(network, weights, meta) from a file or, by default, the bundled one; checked strictly.
+    """Return (network, weights, meta) from a file or, by default, the bundled one; checked
+    strictly.
 
     The weights are the average of a training run's, if it kept one.
 

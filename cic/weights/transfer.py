@@ -9,7 +9,7 @@ from cic.weights.reading import load_weights
 
 
 def begin(network: Network, state: State, path: StrPath) -> State:
-    """`state` of `network` with the arrays of its encoder from the file at `path`.
+    """Return `state` of `network` with the arrays of its encoder from the file at `path`.
 
     The rest of the file, such as its classifier, is left away. For a network of one channel a first
     kernel of RGB, (O, 3, k, k), is summed to (O, 1, k, k): in a gray photo R = G = B. Raises

@@ -37,24 +37,26 @@ class Accuracy(Sums):
         self.add(*hits(logits, labels), len(labels))
 
     def compute(self) -> Values:
-        """{"top1": ..., "top5": ...}, percent; raises ValueError if no photo was seen."""
+        """Return {"top1": ..., "top5": ...}, percent; raise ValueError if no photo was seen."""
         if not self.count:
             raise InputError("no photo, no accuracy")
         return super().compute()
 
     @staticmethod
     def of(sums: Values) -> Values:
-        """The same, numbers or arrays, of {column: number or array}."""
+        """Return the same, numbers or arrays, of {column: number or array}."""
         return {f"top{k}": ratio(100 * sums[f"top{k}_hits"], sums["classified"]) for k in RANKS}
 
 
 def qualified(figures: Mapping[str, Figure], classifier: str) -> dict[str, Figure]:
-    """{"top1 (VGG-16)": ...} of {"top1": ...}: figures, or sums, of one classifier of several."""
+    """Return {"top1 (VGG-16)": ...} of {"top1": ...}: figures, or sums, of one classifier of
+    several.
+    """
     return {f"{name} ({classifier})": value for name, value in figures.items()}
 
 
 def by_classifier(sums: Values) -> dict[str, Values]:
-    """{classifier: {column: ...}} of the sums that `qualified` called so, among others."""
+    """Return {classifier: {column: ...}} of the sums that `qualified` called so, among others."""
     found: dict[str, Values] = {}
     for name, value in sums.items():
         column, bracket, classifier = name.partition(" (")

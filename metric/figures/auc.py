@@ -23,7 +23,9 @@ CREDIT[0], CREDIT[THRESHOLDS] = 1, 0
 
 
 def credit(error: Array) -> Doubles:
-    """What a pixel of that ab error adds to the area under the raw curve, 0 to 1; any shape."""
+    """Return what a pixel of that ab error adds to the area under the raw curve, 0 to 1; any
+    shape.
+    """
     return CREDIT[np.minimum(np.ceil(error), THRESHOLDS).astype(np.intp)]
 
 
@@ -89,7 +91,9 @@ class AuC:
         self.first += other.first
 
     def curve(self) -> dict[str, Doubles]:
-        """{"raw": (151,), "rebalanced": (151,), "balanced": (151,)}: shares within thresholds."""
+        """Return {"raw": (151,), "rebalanced": (151,), "balanced": (151,)}: shares within
+        thresholds.
+        """
         within = np.cumsum(self.first, axis=1)
         return dict(zip(NAMES, within[:, :THRESHOLDS] / within[:, -1:]))
 
@@ -100,11 +104,11 @@ class AuC:
         return dict(zip(self.COLUMNS, np.stack([area, weight], axis=1).ravel().tolist()))
 
     def compute(self) -> Values:
-        """{"raw": ..., "rebalanced": ..., "balanced": ...}, percent: areas, normalised."""
+        """Return {"raw": ..., "rebalanced": ..., "balanced": ...}, percent: areas, normalised."""
         return plain(self.of(self.sums))
 
     @staticmethod
     def of(sums: Values) -> Values:
-        """The same, numbers or arrays, of {column: number or array}."""
+        """Return the same, numbers or arrays, of {column: number or array}."""
         areas = {name: ratio(sums[f"{name}_area"], sums[f"{name}_weight"]) for name in NAMES}
         return {name: 100 * area for name, area in areas.items()}

@@ -11,7 +11,8 @@ NEAR = 4  # pixels each way
 
 
 def beside_edges(light: Array, strong: float = STRONG, near: int = NEAR) -> Truths:
-    """Mask (H, W) of the pixels within a square of `near` pixels each way of a strong edge.
+    """Return the mask (H, W) of the pixels within a square of `near` pixels each way of a strong
+    edge.
 
     `light` is (H, W), L; both sides are 2 pixels or more.
     """
@@ -51,7 +52,7 @@ class Bleeding:
         self.pixels += other.pixels
 
     def compute(self) -> dict[str, float]:
-        """{"beside_edges", "elsewhere", "share"}: mean distances in ab, CIELAB units.
+        """Return {"beside_edges", "elsewhere", "share"}: mean distances in ab, CIELAB units.
 
         The share is that of the pixels beside edges. A mean over no pixel is NaN.
         """

@@ -37,7 +37,8 @@ def times_drawn(photos: int, replicates: int = REPLICATES) -> Iterator[tuple[int
 
 
 def totals(tables: Mapping[str, Array], replicates: int = REPLICATES) -> dict[str, Doubles]:
-    """{row: (columns, replicates)} float64, sums of the drawn photos, of {row: (photos, columns)}.
+    """Return {row: (columns, replicates)} float64, sums of the drawn photos, of {row: (photos,
+    columns)}.
 
     All tables have the same photos in the same order. Equal columns have equal sums, to the bit.
     """
@@ -53,7 +54,8 @@ def totals(tables: Mapping[str, Array], replicates: int = REPLICATES) -> dict[st
 
 
 def interval(values: Array) -> list[float] | None:
-    """[low, high] of a figure's replicates (n,): the percentiles of LEVEL, without interpolation.
+    """Return [low, high] of a figure's replicates (n,): the percentiles of LEVEL, without
+    interpolation.
 
     None if one has no such figure, which is NaN.
     """

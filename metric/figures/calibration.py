@@ -66,7 +66,9 @@ class Calibration:
         self.surprise += other.surprise
 
     def curve(self) -> tuple[Array, Array, Array]:
-        """(confidence, accuracy, cells) of each group that has cells: two float arrays, one int."""
+        """Return (confidence, accuracy, cells) of each group that has cells: two float arrays, one
+        int.
+        """
         seen = self.cells > 0
         cells = self.cells[seen]
         return self.confidence[seen] / cells, self.right[seen] / cells, cells
@@ -81,7 +83,7 @@ class Calibration:
 
     @staticmethod
     def of(sums: Values) -> Values:
-        """{"nll", "ece"}, numbers or arrays, of {column: number or array}."""
+        """Return {"nll", "ece"}, numbers or arrays, of {column: number or array}."""
         gaps = sum(np.abs(gap) for column, gap in sums.items() if column.startswith("gap_"))
         return {
             "nll": ratio(sums["surprise"], sums["cells"]),
@@ -106,7 +108,8 @@ class Calibration:
 
 
 def png(calibrations: Mapping[str, Calibration]) -> bytes:
-    """Bytes of a PNG, the reliability diagram of {name: Calibration}: curves above, cells below.
+    """Return the bytes of a PNG, the reliability diagram of {name: Calibration}: curves above,
+    cells below.
 
     Perfect calibration is the diagonal; below it a network is surer than it should be.
     """

@@ -42,7 +42,9 @@ class Colourfulness(Sums):
 
     @staticmethod
     def of(sums: Values) -> Values:
-        """{"colourfulness": ..., "colourfulness_truth": ..., the ratio and both conventions}."""
+        """Return {"colourfulness": ..., "colourfulness_truth": ..., the ratio and both
+        conventions}.
+        """
         made, true, differences = (
             ratio(sums[f"vivid_{what}"], sums["pictures"])
             for what in ("results", "photos", "differences")

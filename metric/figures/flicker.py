@@ -38,7 +38,9 @@ class Flicker:
         self.pixels += other.pixels
 
     def compute(self) -> dict[str, float]:
-        """{"flicker": CIELAB units a frame, "static": their share of all}; 0 of no such pixel."""
+        """Return {"flicker": CIELAB units a frame, "static": their share of all}; 0 of no such
+        pixel.
+        """
         return {
             "flicker": self.change / max(1, self.static),
             "static": self.static / max(1, self.pixels),
@@ -67,7 +69,7 @@ class Ghosting:
         self.moving += other.moving
 
     def compute(self) -> dict[str, float]:
-        """{"ghosting": ...}; 0 of no moving pixel."""
+        """Return {"ghosting": ...}; 0 of no moving pixel."""
         return {"ghosting": self.distance / max(1, self.moving)}
 
 

@@ -31,7 +31,7 @@ class PSNR(Sums):
 
     @staticmethod
     def of(sums: Values) -> Values:
-        """{"psnr": dB, "identical": number of pictures}."""
+        """Return {"psnr": dB, "identical": number of pictures}."""
         different = sums["different"]
         psnr = np.where(np.equal(different, 0), np.inf, ratio(sums["decibels"], different))
         return {"psnr": psnr, "identical": np.rint(sums["identical"]).astype(np.int64)}

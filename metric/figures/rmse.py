@@ -25,5 +25,5 @@ class RMSE(Sums):
 
     @staticmethod
     def of(sums: Values) -> Values:
-        """{"rmse_ab": ...}."""
+        """Return {"rmse_ab": ...}."""
         return {"rmse_ab": np.sqrt(ratio(sums["squares"], 2 * sums["pixels"]))}

@@ -34,7 +34,7 @@ class SSIM(Sums):
 
     @staticmethod
     def of(sums: Values) -> Values:
-        """{"ssim": ...}."""
+        """Return {"ssim": ...}."""
         return {"ssim": ratio(sums["similarity"], sums["pictures"])}
 
 

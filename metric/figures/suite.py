@@ -51,19 +51,21 @@ class Suite:
         return found
 
     def error(self) -> float:
-        """RMSE of ab so far, CIELAB units: of one picture if it was updated once."""
+        """Return the RMSE of ab so far, CIELAB units: of one picture if it was updated once."""
         return self.others[RMSE].compute()["rmse_ab"]
 
     def curve(self) -> dict[str, Doubles]:
-        """AuC's curves, {"raw": (151,), "rebalanced": (151,), "balanced": (151,)}."""
+        """Return AuC's curves, {"raw": (151,), "rebalanced": (151,), "balanced": (151,)}."""
         return self.auc.curve()
 
     def compute(self) -> Values:
-        """Every figure by its name, a flat dict; AuC's are auc_raw, auc_rebalanced and so on."""
+        """Return every figure by its name, a flat dict; AuC's are auc_raw, auc_rebalanced and so
+        on.
+        """
         return plain(self.of(self.sums))
 
     @staticmethod
     def of(sums: Values) -> Values:
-        """{figure: number or array} of those metrics whose columns are in `sums`."""
+        """Return {figure: number or array} of those metrics whose columns are in `sums`."""
         areas = of_those((AuC,), sums)
         return {f"auc_{name}": value for name, value in areas.items()} | of_those(OTHERS, sums)

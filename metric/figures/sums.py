@@ -33,28 +33,32 @@ class Sums:
         self.add(*other.sums.values())
 
     def compute(self) -> Values:
-        """{figure: number}."""
+        """Return {figure: number}."""
         return plain(self.of(self.sums))
 
     @staticmethod
     def of(sums: Values) -> Values:
-        """{figure: number or array} of {column: number or array}."""
+        """Return {figure: number or array} of {column: number or array}."""
         raise NotImplementedError
 
 
 def ratio(top: Value, bottom: Value) -> Value:
-    """Quotient of numbers or arrays: infinite where only `bottom` is 0, NaN where both are."""
+    """Return the quotient of numbers or arrays: infinite where only `bottom` is 0, NaN where both
+    are.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.divide(top, bottom)
 
 
 def plain(figures: Values) -> Values:
-    """{name: Python number} of {name: NumPy number}."""
+    """Return {name: Python number} of {name: NumPy number}."""
     return {name: np.asarray(value).item() for name, value in figures.items()}
 
 
 def of_those(parts: Iterable[Kind], sums: Values) -> Values:
-    """{figure: number or array} of every part, a kind of Sums, whose columns are in `sums`."""
+    """Return {figure: number or array} of every part, a kind of Sums, whose columns are in
+    `sums`.
+    """
     found: Values = {}
     for part in parts:
         if part.COLUMNS[0] in sums:

@@ -100,7 +100,7 @@ class Temperatures:
         }
 
     def compute(self) -> list[Values]:
-        """One dict a temperature, in the order of the grid.
+        """Return one dict a temperature, in the order of the grid.
 
         "rmse_ab" and mean "chroma" of the decoded ab, CIELAB units, beside "true_chroma"; "raw",
         "rebalanced" and "balanced" AuC, percent; "nll", bits, and "ece" of softmax(logits / T).
@@ -109,11 +109,15 @@ class Temperatures:
         return [{"temperature": one.temperature} | row for one, row in zip(self.each, figures)]
 
     def intervals(self, drawn: Values) -> list[dict[str, list[float] | None]]:
-        """[{figure: [low, high] or None}, ...] of the sums {column: (replicates,)} of bootstrap."""
+        """Return [{figure: [low, high] or None}, ...] of the sums {column: (replicates,)} of
+        bootstrap.
+        """
         return [{n: interval(each) for n, each in row.items()} for row in self.of(drawn)]
 
     def of(self, sums: Values) -> list[Values]:
-        """[{figure: number or array}, ...] of the temperatures, of {column: number or array}."""
+        """Return [{figure: number or array}, ...] of the temperatures, of {column: number or
+        array}.
+        """
         found: list[Values] = [{} for _ in self.each]
         for column, value in sums.items():
             if place := place_of(column):
@@ -123,7 +127,9 @@ class Temperatures:
 
 
 def place_of(column: str) -> tuple[int, str] | None:
-    """(number of its temperature, its own name) of a column of Temperatures, None of any other."""
+    """Return (number of its temperature, its own name) of a column of Temperatures, None of any
+    other.
+    """
     number, _, name = column.partition(" ")
     return (int(number), name) if number.isdecimal() else None
 
@@ -141,5 +147,5 @@ AIMS: dict[str, Callable[[Values], float]] = {
 
 
 def best(rows: Sequence[Values]) -> dict[str, float]:
-    """{aim: temperature} of what `Temperatures.compute` gave; of equals the first."""
+    """Return {aim: temperature} of what `Temperatures.compute` gave; of equals the first."""
     return {aim: min(rows, key=cost)["temperature"] for aim, cost in AIMS.items()}

@@ -13,7 +13,9 @@ _LEAST, _MOST = map(math.radians, HUES)
 
 
 def warm(ab: Array) -> Truths:
-    """Whether each colour is warm, (...) bool, of ab (2, ...): hue in HUES, chroma over CHROMA."""
+    """Return whether each colour is warm, (...) bool, of ab (2, ...): hue in HUES, chroma over
+    CHROMA.
+    """
     a, b = ab
     after = b * math.cos(_LEAST) >= a * math.sin(_LEAST)
     before = a * math.sin(_MOST) >= b * math.cos(_MOST)
@@ -36,7 +38,7 @@ class Warmth(Sums):
 
     @staticmethod
     def of(sums: Values) -> Values:
-        """{"warm": percent, "warm_truth": percent, "warm_ratio": ...}."""
+        """Return {"warm": percent, "warm_truth": percent, "warm_ratio": ...}."""
         made, true = sums["warm_results"], sums["warm_photos"]
         return {
             "warm": 100 * ratio(made, sums["warm_pixels"]),

@@ -6,7 +6,7 @@ from cic.system.arrays import Array, Floats
 
 
 def widened(bits: Array) -> Floats:
-    """float32 array of the numbers whose bfloat16 are `bits`, uint16 of any shape; exact."""
+    """Return float32 array of the numbers whose bfloat16 are `bits`, uint16 of any shape; exact."""
     high = bits.astype(np.uint32)
     high <<= 16
     return high.view(np.float32)

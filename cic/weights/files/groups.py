@@ -36,7 +36,7 @@ class Group:
 def find(
     tree: Thing, is_array: Callable[[Thing], bool], taken_apart: Callable[[Thing], TakenApart]
 ) -> list[Group]:
-    """Groups in a tree of dicts, lists, tuples and others, each once, the outer first.
+    """Return the groups in a tree of dicts, lists, tuples and others, each once, the outer first.
 
     `is_array(value)` tells what an array is; `taken_apart(thing)` gives what is left of others:
     ({name: array}, class, dict of what else is in it), or None. What is deeper than DEEPEST is not
@@ -64,7 +64,7 @@ def find(
 def _parts(
     thing: Thing, is_array: Callable[[Thing], bool], taken_apart: Callable[[Thing], TakenApart]
 ) -> tuple[str | None, dict[str, Any], list[tuple[Any, Thing]]]:
-    """(class, {name: array}, [(key, thing inside it)]) of a thing."""
+    """Return (class, {name: array}, [(key, thing inside it)]) of a thing."""
     if isinstance(thing, dict):
         items = list(thing.items())
     elif isinstance(thing, list | tuple):
@@ -91,13 +91,15 @@ def _joined(name: str, part: str) -> str:
 
 
 def uncompiled(group: Group) -> Group:
-    """The Group with names as they are before a module is compiled."""
+    """Return the Group with names as they are before a module is compiled."""
     arrays = {name.replace(COMPILED, ""): array for name, array in group.arrays.items()}
     return replace(group, arrays=arrays) if len(arrays) == len(group.arrays) else group
 
 
 def parts(group: Group) -> list[Group]:
-    """Groups of a Group's arrays whose names begin alike, up to the first dot, without that."""
+    """Return the groups of a Group's arrays whose names begin alike, up to the first dot, without
+    that.
+    """
     found: dict[str, dict[str, Any]] = {}
     for name, array in group.arrays.items():
         first, _, rest = name.partition(".")
@@ -110,7 +112,7 @@ def parts(group: Group) -> list[Group]:
 
 
 def listed(found: Sequence[Group]) -> str:
-    """The groups in words: those with the most arrays, and how many more there are."""
+    """Return the groups in words: those with the most arrays, and how many more there are."""
     largest = sorted(found, key=lambda group: -len(group.arrays))
     more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return ", ".join(map(str, largest[:SHOWN])) + more

@@ -73,7 +73,7 @@ class Graph:
         return f"/{next(self.numbers)}"
 
     def constant(self, value: Any, dtype: str = "f4") -> str:
-        """The name of an array that is no weight; of equal ones there is one."""
+        """Return the name of an array that is no weight; of equal ones there is one."""
         array = np.asarray(value, dtype)
         key = array.dtype.str, array.shape, array.tobytes()
         if key not in self.constants:
@@ -81,7 +81,7 @@ class Graph:
         return self.constants[key]
 
     def whole(self, *values: int) -> str:
-        """The name of a list of whole numbers, (n,)."""
+        """Return the name of a list of whole numbers, (n,)."""
         return self.constant(values, "i8")
 
     def array(self, name: str, array: Array) -> str:
@@ -99,13 +99,13 @@ class Graph:
         self.outputs.append(_value(name, shape, kind))
 
     def message(self, name: str) -> Message:
-        """GraphProto."""
+        """Return the GraphProto."""
         parts: list[tuple[int, Value]] = [(1, list(self.nodes)), (2, name)]
         return Message([*parts, (5, [*self.tensors]), (11, [*self.inputs]), (12, [*self.outputs])])
 
 
 def tensor(name: str, array: Array) -> Message:
-    """TensorProto of an array."""
+    """Return the TensorProto of an array."""
     array = np.require(array, requirements="C")
     array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     if array.dtype not in _CODES:
@@ -131,14 +131,16 @@ def _attribute(name: str, value: Attribute) -> Message:
 
 
 def _value(name: str, shape: Sequence[Dimension], kind: int) -> Message:
-    """ValueInfoProto."""
+    """Return the ValueInfoProto."""
     sizes = [Message([(1 if isinstance(size, int) else 2, size)]) for size in shape]
     array = Message([(1, kind), (2, Message([(1, list(sizes))]))])
     return Message([(1, name), (2, Message([(1, array)]))])
 
 
 def model(graph: Graph, name: str, texts: Mapping[str, str], about: str = "") -> Message:
-    """ModelProto of a Graph with metadata; raises InputError if it is too large for one."""
+    """Return the ModelProto of a Graph with metadata; raise InputError if it is too large for
+    one.
+    """
     opset = Message([(1, ""), (2, OPSET)])
     parts: list[tuple[int, Value]] = [(1, IR), (2, PRODUCER), (3, cic.__version__), (6, about)]
     entries: list[Value] = [Message([(1, key), (2, value)]) for key, value in texts.items()]
@@ -180,7 +182,9 @@ _FIRST = (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72)  # tags of a ModelProt
 
 
 def recognises(start: bytes) -> bool:
-    """Whether a file that starts with these bytes may be one: a number, then fields of a model."""
+    """Return whether a file that starts with these bytes may be one: a number, then fields of a
+    model.
+    """
     return len(start) > 2 and start[0] == 8 and 0 < start[1] <= 32 and start[2] in _FIRST
 
 
@@ -235,7 +239,7 @@ def _read_graph(data: memoryview, fields: Reader, found: Model, whole: bool) -> 
 
 
 def _read_tensor(data: memoryview, fields: Reader) -> tuple[str, Array]:
-    """(name, array) of a TensorProto."""
+    """Return (name, array) of a TensorProto."""
     name, code = "", 0
     shape: list[int] = []
     raw, is_elsewhere = memoryview(b""), False
@@ -265,7 +269,7 @@ def _read_tensor(data: memoryview, fields: Reader) -> tuple[str, Array]:
 
 
 def _inner(value: int | memoryview) -> memoryview:
-    """The bytes of a field that has a length; raises ValueError for a number."""
+    """Return the bytes of a field that has a length; raise ValueError for a number."""
     if isinstance(value, int):
         raise ValueError("a number where a message should be")
     return value

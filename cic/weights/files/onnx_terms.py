@@ -36,19 +36,19 @@ class Term:
         return self.of("MatMul", self, other)
 
     def at_least(self, other: Operand) -> "Term":
-        """The larger of each two."""
+        """Return the larger of each two."""
         return self.of("Max", self, other)
 
     def at_most(self, other: Operand) -> "Term":
-        """The smaller of each two."""
+        """Return the smaller of each two."""
         return self.of("Min", self, other)
 
     def exceeds(self, other: Operand) -> "Term":
-        """Which numbers are above the other ones: for `where`."""
+        """Return which numbers are above the other ones: for `where`."""
         return self.of("Greater", self, other)
 
     def of(self, operator: str, *operands: Operand) -> "Term":
-        """What an operator makes of operands: a Term of this one's type."""
+        """Return what an operator makes of operands: a Term of this one's type."""
         return Term(self.graph, self.graph(operator, *map(self._named, operands)), self.is_whole)
 
     def _named(self, operand: Operand) -> str:
@@ -57,20 +57,20 @@ class Term:
         return self.graph.constant(operand, "i8" if self.is_whole else "f4")
 
     def sum(self, axis: int) -> "Term":
-        """The sum along an axis, which stays."""
+        """Return the sum along an axis, which stays."""
         return Term(self.graph, self.graph("ReduceSum", self.name, self.graph.whole(axis)))
 
     def root(self) -> "Term":
         return self.of("Sqrt", self)
 
     def rows(self, count: int) -> "list[Term]":
-        """The `count` rows of it (count, ...), (1, ...) each."""
+        """Return the `count` rows of it (count, ...), (1, ...) each."""
         names = self.graph.many("Split", self.name, outputs=count, axis=0)
         return [Term(self.graph, name, self.is_whole) for name in names]
 
 
 def stacked(*rows: Term) -> Term:
-    """(n, ...) of rows (1, ...)."""
+    """Return (n, ...) of rows (1, ...)."""
     graph = rows[0].graph
     return Term(graph, graph("Concat", *(row.name for row in rows), axis=0), rows[0].is_whole)
 

@@ -91,14 +91,16 @@ _ENDINGS = {
 
 
 def by_sign(start: bytes) -> str | None:
-    """What a file is that begins with these bytes, in words; None if they are no known sign."""
+    """Return what a file is that begins with these bytes, in words; None if they are no known
+    sign.
+    """
     if not start:
         return "an empty file: a download that broke off? Get it again"
     return _matching(_SIGNS, start, re.DOTALL)
 
 
 def by_text(start: bytes, path: StrPath) -> str:
-    """What a file is that begins with these bytes, by its text or name, in words, always."""
+    """Return what a file is that begins with these bytes, by its text or name, in words, always."""
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16
         start = start.decode("utf-16", errors="replace").encode()
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -115,7 +117,7 @@ def by_text(start: bytes, path: StrPath) -> str:
 
 
 def _is_utf8(start: bytes) -> bool:
-    """Whether bytes are the start of a text in UTF-8, whose last letter may be cut off."""
+    """Return whether bytes are the start of a text in UTF-8, whose last letter may be cut off."""
     return "\ufffd" not in start.decode(errors="replace")[:-1]
 
 
@@ -127,7 +129,7 @@ def _matching(signs: Iterable[tuple[bytes, str]], start: bytes, flags: int) -> s
 
 
 def in_archive(names: Iterable[str]) -> str:
-    """What a zip archive without weights is, or has in it, in words that follow a colon."""
+    """Return what a zip archive without weights is, or has in it, in words that follow a colon."""
     names = list(names)
     if any(name.endswith(".npy") for name in names):
         return f": an .npz of NumPy; {READ}"

@@ -11,15 +11,15 @@ SET_ITEMS, STOP = b"u", b"."
 
 
 def protocol(number: int) -> bytes:
-    """The first operation of a pickle."""
+    """Return the first operation of a pickle."""
     return bytes([0x80, number])
 
 
 def push(value: object) -> bytes:
-    """The operations that make a number, a text, a tuple, None or a bool."""
+    """Return the operations that make a number, a text, a tuple, None or a bool."""
     return pickletools.optimize(pickle.dumps(value, 2))[2:-1]
 
 
 def push_global(module: str, name: str) -> bytes:
-    """The operation that makes a global."""
+    """Return the operation that makes a global."""
     return f"c{module}\n{name}\n".encode()

@@ -50,7 +50,7 @@ class Message:
 
 
 def _varint(number: int) -> bytes:
-    """A number of 64 bits, 7 of them a byte, the lowest first; two's complement below 0."""
+    """Return a number of 64 bits, 7 of them a byte, the lowest first; two's complement below 0."""
     number &= 2**64 - 1
     found = bytearray()
     while number > 0x7F:
@@ -95,7 +95,7 @@ class Reader:
 
 
 def _number(data: memoryview, place: int) -> tuple[int, int]:
-    """(number that begins at `place`, place behind it)."""
+    """Return (number that begins at `place`, place behind it)."""
     value = 0
     for count, byte in enumerate(data[place : place + DEEPEST + 1]):
         value |= (byte & 0x7F) << 7 * count

@@ -61,7 +61,9 @@ class Tensor:
         self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
 
     def array(self) -> kinds.Array:
-        """The view; raises ValueError if it has more numbers than its storage, or other ones."""
+        """Return the view; raise ValueError if it has more numbers than its storage, or other
+        ones.
+        """
         numbers = [self.offset, *self.shape, *self.strides]
         if not all(type(one) is int for one in numbers) or len(numbers) > 2 * MOST_AXES:
             raise ValueError("a tensor whose shape is no few numbers")
@@ -103,7 +105,8 @@ class Array:
         self.state = state[1:]
 
     def array(self) -> kinds.Array:
-        """The array, bfloat16 as float32; raises ValueError if its shape does not fit its length.
+        """Return the array, bfloat16 as float32; raise ValueError if its shape does not fit its
+        length.
 
         NumPy has no bfloat16: Paddle gives it as uint16, a type that no tensor of Paddle's has.
         """
@@ -119,7 +122,7 @@ class Array:
 
 
 def from_buffer(data: Any, dtype: Dtype, shape: Any, order: Any, axes: Any = None) -> Array:
-    """The Array that numpy._core.numeric._frombuffer makes, in pickles of protocol 5."""
+    """Return the Array that numpy._core.numeric._frombuffer makes, in pickles of protocol 5."""
     array = Array()
     array.state = (shape, dtype, order == "F", data)
     array.axes = axes if order == "K" else None
@@ -131,7 +134,7 @@ def _nothing(*_: object) -> None:
 
 
 def _rebuild(function: unpickle.Global, _: object, arguments: Sequence[Any], *__: object) -> Any:
-    """A tensor of a class of its own, or with attributes (torch/_tensor.py)."""
+    """Return a tensor of a class of its own, or with attributes (torch/_tensor.py)."""
     if function.name not in _TENSORS:
         raise unpickle.Refused(f"it calls {function.name}, which no file of weights does")
     return function.value(*arguments)
@@ -201,7 +204,7 @@ _MODULES = KNOWN | torch_modules.KNOWN  # what PyTorch's files may name, of whol
 
 
 def recognises(start: bytes) -> bool:
-    """Whether a file that starts with these bytes, 9 or more, may be one of theirs."""
+    """Return whether a file that starts with these bytes, 9 or more, may be one of theirs."""
     return start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[8:9] != b"{")
 
 
@@ -214,7 +217,8 @@ class Contents(NamedTuple):
 
 
 def read(path: StrPath) -> kinds.State:
-    """{name: array} of the one group of arrays in a file; raises CheckpointError, naming the file.
+    """Return {name: array} of the one group of arrays in a file; raise CheckpointError, naming the
+    file.
 
     Arrays may be views of each other; those of a pickle alone cannot be written to.
     """
@@ -225,7 +229,9 @@ def read(path: StrPath) -> kinds.State:
 
 
 def read_groups(path: StrPath) -> Contents:
-    """Contents of a file, of arrays as `read` gives them; CheckpointError for anything else."""
+    """Return the Contents of a file, of arrays as `read` gives them; CheckpointError for anything
+    else.
+    """
     try:
         with open_regular(path) as file:
             zipped = file.read(2) == b"PK"
@@ -251,7 +257,9 @@ def _is_array(value: object) -> bool:
 
 
 def _taken_apart(thing: object) -> groups.TakenApart:
-    """What groups.find asks of an object: its tensors if it is a module, else what it holds."""
+    """Return what groups.find asks of an object: its tensors if it is a module, else what it
+    holds.
+    """
     if not isinstance(thing, torch_modules.Module):
         return None
     if thing.state.keys() & {"_parameters", "_modules"}:
@@ -260,7 +268,7 @@ def _taken_apart(thing: object) -> groups.TakenApart:
 
 
 def _converted(found: Sequence[groups.Group], size: int) -> tuple[list[groups.Group], str | None]:
-    """(Groups of NumPy arrays, why the first that cannot be is left out).
+    """Return (Groups of NumPy arrays, why the first that cannot be is left out).
 
     Raises ValueError if there is none.
     """
@@ -277,7 +285,7 @@ def _converted(found: Sequence[groups.Group], size: int) -> tuple[list[groups.Gr
 
 
 def _arrays(values: Mapping[str, Any], size: int) -> kinds.State:
-    """{name: NumPy array} of {name: Tensor or Array}, in a file of `size` bytes."""
+    """Return {name: NumPy array} of {name: Tensor or Array}, in a file of `size` bytes."""
     arrays: kinds.State = {}
     total = 0
     for name, value in values.items():

@@ -8,18 +8,20 @@ from cic.weights.files.safetensors_file import SafetensorsFile
 
 
 def recognises(start: bytes) -> bool:
-    """Whether a file that starts with these bytes is one: a number, and a header of JSON."""
+    """Return whether a file that starts with these bytes is one: a number, and a header of JSON."""
     return start[8:9] == b"{" and not all(32 <= byte < 127 for byte in start[:8])
 
 
 def is_checkpoint(path: StrPath) -> bool:
-    """Whether a file is a checkpoint of this project: its metadata names a network."""
+    """Return whether a file is a checkpoint of this project: its metadata names a network."""
     with _opened(path) as file:
         return META in file.metadata
 
 
 def read_groups(path: StrPath) -> Contents:
-    """Contents of a file: one Group; raises CheckpointError, naming it, if it is damaged."""
+    """Return the Contents of a file: one Group; raise CheckpointError, naming it, if it is
+    damaged.
+    """
     try:
         with _opened(path) as file:
             arrays = {name: file.array(name) for name in file.shapes}

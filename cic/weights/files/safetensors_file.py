@@ -83,7 +83,8 @@ class SafetensorsFile:
         return {name: shape for name, (_, shape, _, _) in self.entries.items()}
 
     def array(self, name: str) -> Array:
-        """The array of that name, its own, in this machine's order of bytes; bfloat16 as float32.
+        """Return the array of that name, its own, in this machine's order of bytes; bfloat16 as
+        float32.
 
         Raises ValueError if the file ends before it.
         """
@@ -107,7 +108,7 @@ def _texts(found: Json) -> dict[str, str]:
 
 
 def _entry(name: str, value: Json) -> Entry:
-    """(kind, shape, begin, end) of an array's entry in the header."""
+    """Return (kind, shape, begin, end) of an array's entry in the header."""
     if not isinstance(value, dict) or not value.keys() >= {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{name} is described as no array is")
     kind, shape, places = value["dtype"], value["shape"], value["data_offsets"]
@@ -124,5 +125,5 @@ def _entry(name: str, value: Json) -> Entry:
 
 
 def _are_counts(values: Json) -> TypeGuard[list[int]]:
-    """Whether it is a list of whole numbers from 0 on."""
+    """Return whether it is a list of whole numbers from 0 on."""
     return isinstance(values, list) and all(type(one) is int and one >= 0 for one in values)

@@ -46,18 +46,20 @@ class Module:
 
 
 def stand_in(name: str) -> Callable[..., Module] | None:
-    """What makes a Module of the full name of a class of networks, None for any other."""
+    """Return what makes a Module of the full name of a class of networks, None for any other."""
     known = name.startswith(_TORCHS) or name.partition(".")[0] not in _NO_CLASSES
     return partial(Module, name) if known else stand_in_for_options(name)
 
 
 def stand_in_for_options(name: str) -> Callable[..., Module] | None:
-    """The same of a class that holds the options of a run, in the files of Paddle as well."""
+    """Return the same of a class that holds the options of a run, in the files of Paddle as
+    well.
+    """
     return partial(Module, name) if name in _OPTIONS else None
 
 
 def reconstruct(kind: unpickle.Global, *_: object) -> Any:
-    """The object whose class copyreg gives, before protocol 2."""
+    """Return the object whose class copyreg gives, before protocol 2."""
     if not kind.is_class:
         raise ValueError(f"{kind.name} is no class of a network")
     return kind.value()
@@ -77,14 +79,14 @@ KNOWN: dict[str, Any] = {
 
 
 def class_name(module: Module) -> str:
-    """The name of a Module's class, of that inside a DataParallel."""
+    """Return the name of a Module's class, of that inside a DataParallel."""
     inner = _part(module.state, "_modules").get("module")
     parallel = module.name.startswith("torch.nn.parallel.") and isinstance(inner, Module)
     return (inner if parallel else module).name.rpartition(".")[2]  # type: ignore[union-attr]
 
 
 def tensors(module: Module) -> dict[str, Any]:
-    """{dotted name: tensor} of a Module, as its state_dict would have them.
+    """Return {dotted name: tensor} of a Module, as its state_dict would have them.
 
     Raises ValueError if these are no names and values, or too many.
     """
@@ -107,7 +109,7 @@ def tensors(module: Module) -> dict[str, Any]:
 
 
 def _held(module: Module) -> dict[str, Any]:
-    """{name: tensor} of a Module's own that its state_dict has."""
+    """Return {name: tensor} of a Module's own that its state_dict has."""
     left_out = module.state.get("_non_persistent_buffers_set", ())
     left_out = set(unpickle.texts_in(left_out))
     buffers = _part(module.state, "_buffers").items()

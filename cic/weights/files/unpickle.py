@@ -49,7 +49,8 @@ def load(
     persistent: Persistent | None = None,
     stand_in: StandIn | None = None,
 ) -> Thing:
-    """The object of the pickle that starts where the binary `file` stands; leaves it at its end.
+    """Return the object of the pickle that starts where the binary `file` stands; leave it at its
+    end.
 
     `known`, {"module.name": value}, are the globals that it may name: a callable takes the
     arguments that the pickle has for it. An object's `build` takes its state, if it has one;
@@ -78,19 +79,19 @@ def load(
 
 
 def dictionary(items: Iterable[tuple[Thing, Thing]] = ()) -> dict[Thing, Thing]:
-    """A dict of (key, value) pairs, as the pickle of an OrderedDict has them."""
+    """Return a dict of (key, value) pairs, as the pickle of an OrderedDict has them."""
     return _fill({}, items)
 
 
 def sequence(items: Thing = ()) -> tuple[Thing, ...]:
-    """A tuple of the members of a list or tuple."""
+    """Return a tuple of the members of a list or tuple."""
     if not isinstance(items, list | tuple):
         raise TypeError(f"the members of a {type(items).__name__}")
     return tuple(items)
 
 
 def texts_in(items: Thing) -> Sequence[str]:
-    """The texts among the members of a list or tuple; () of anything else."""
+    """Return the texts among the members of a list or tuple; () of anything else."""
     return [one for one in items if isinstance(one, str)] if isinstance(items, list | tuple) else ()
 
 
@@ -156,7 +157,7 @@ class _Machine:
         raise Refused(f"the pickle's operation {name} is not read here")
 
     def _take(self, count: int) -> list[Thing]:
-        """The last `count` objects, off the stack."""
+        """Return the last `count` objects, off the stack."""
         if count > len(self.stack):
             raise IndexError("the stack is empty")
         start = len(self.stack) - count
@@ -165,7 +166,7 @@ class _Machine:
         return taken
 
     def _marked(self) -> list[Thing]:
-        """The objects above the last mark, off the stack."""
+        """Return the objects above the last mark, off the stack."""
         return self._take(len(self.stack) - self.marks.pop())
 
     def find(self, module: Thing, name: Thing) -> None:

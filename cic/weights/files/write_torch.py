@@ -68,7 +68,9 @@ def _add(archive: zipfile.ZipFile, file: BinaryIO, name: str, data: bytes | memo
 
 
 def _pickle(arrays: Mapping[str, Array], storages: Sequence[int]) -> bytes:
-    """The pickle of a dict of tensors, each the whole of its storage, by the ids of these."""
+    """Return the pickle of a dict of tensors, each the whole of its storage, by the ids of
+    these.
+    """
     out = io.BytesIO()
     out.write(protocol(2) + EMPTY + MARK)
     numbers = {key: str(number) for number, key in enumerate(storages)}

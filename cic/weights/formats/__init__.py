@@ -47,12 +47,12 @@ FORMATS: tuple[Layout, ...] = (NEUTRAL, ONNX, *_PICKLED, caffe.FORMAT)
 
 
 def names() -> tuple[str, ...]:
-    """Names that `get` knows."""
+    """Return the names that `get` knows."""
     return tuple(form.name for form in FORMATS)
 
 
 def get(name: str, among: Sequence[Layout] = FORMATS) -> Layout:
-    """The format of that name; raises ValueError for another."""
+    """Return the format of that name; raise ValueError for another."""
     for form in among:
         if form.name == name:
             return form
@@ -61,7 +61,9 @@ def get(name: str, among: Sequence[Layout] = FORMATS) -> Layout:
 
 
 def load(path: StrPath) -> tuple[Network, State]:
-    """(network, neutral state) from a file of weights; raises CheckpointError, naming the file."""
+    """Return (network, neutral state) from a file of weights; raise CheckpointError, naming the
+    file.
+    """
     found = read(path)
     return found.network, found.state
 
@@ -93,7 +95,9 @@ def read(
 def _recognised(
     group: Group, forms: Iterable[Layout], depth: int = MOST_PREFIXES
 ) -> list[Recognised]:
-    """[(Group, its format)] of the networks in a Group, which may have prefixes of others."""
+    """Return [(Group, its format)] of the networks in a Group, which may have prefixes of
+    others.
+    """
     group = uncompiled(group)
     for form in forms:
         if form.recognises(form.strip_prefix(group.arrays)):
@@ -103,7 +107,7 @@ def _recognised(
 
 
 def _nothing_known(groups: Sequence[Group], group: str | None) -> str:
-    """Why none of the Groups is a network, in words."""
+    """Return why none of the Groups is a network, in words."""
     if group is not None:
         return f"no network is called {group!r} in it: it has {listed(groups)}"
     if len(groups) == 1:
@@ -150,14 +154,18 @@ def _the_one(
 
 
 def is_checkpoint(path: StrPath) -> bool:
-    """Whether a file is a checkpoint of this project; CheckpointError if it is no weights."""
+    """Return whether a file is a checkpoint of this project; CheckpointError if it is no
+    weights.
+    """
     if _kind(path) is not read_safetensors:
         return False
     return read_safetensors.is_checkpoint(path)
 
 
 def _kind(path: StrPath) -> ModuleType:
-    """The module that reads a file; raises CheckpointError, saying what it is, if there is none."""
+    """Return the module that reads a file; raise CheckpointError, saying what it is, if there is
+    none.
+    """
     try:
         with open_regular(path) as file:
             start = file.read(others.START)
@@ -180,7 +188,9 @@ def _kind(path: StrPath) -> ModuleType:
 
 
 def suited(suffix: str, network: Network, among: Sequence[Layout] = FORMATS) -> Layout:
-    """The format of files that end so, ".pth", which holds `network`; ValueError if none does."""
+    """Return the format of files that end so, ".pth", which holds `network`; ValueError if none
+    does.
+    """
     reasons = []
     for form in among:
         if suffix in form.suffixes and network.name in form.networks:

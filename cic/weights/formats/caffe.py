@@ -42,7 +42,7 @@ _LEFT = {
 
 
 def recognises(file: BinaryIO) -> bool:
-    """Whether the binary `file` begins as such a file does, before its first layer."""
+    """Return whether the binary `file` begins as such a file does, before its first layer."""
     size = file.seek(0, 2)
     file.seek(0)
     try:
@@ -59,7 +59,9 @@ def recognises(file: BinaryIO) -> bool:
 
 
 def read(path: StrPath) -> State:
-    """{"layer.0": array, "layer.1": ...}, the blobs of every layer; raises CheckpointError."""
+    """Return {"layer.0": array, "layer.1": ...}, the blobs of every layer; raise
+    CheckpointError.
+    """
     try:
         with open_regular(path) as file:
             return _read(file)
@@ -71,7 +73,7 @@ def read(path: StrPath) -> State:
 
 
 def read_groups(path: StrPath) -> Contents:
-    """Contents of a file: one Group of what `read` gives."""
+    """Return the Contents of a file: one Group of what `read` gives."""
     return Contents([Group("", read(path))], None, None)
 
 
@@ -99,7 +101,7 @@ def _read(file: BinaryIO) -> State:
 
 
 def _field(file: BinaryIO, size: int) -> tuple[int, int, int]:
-    """(number, wire type, bytes that follow) of the field where `file` stands."""
+    """Return (number, wire type, bytes that follow) of the field where `file` stands."""
     tag = _varint(file)
     number, kind = tag >> 3, tag & 7
     if kind == _VARINT:
@@ -114,7 +116,8 @@ def _field(file: BinaryIO, size: int) -> tuple[int, int, int]:
 
 
 def _check_fields(file: BinaryIO, end: int, number: int, count: int) -> int:
-    """`count` and the fields of the layer where `file` stands, which ends at `end`, and its blobs.
+    """Return `count` and the fields of the layer where `file` stands, which ends at `end`, and its
+    blobs.
 
     Leaves the file there. Raises ValueError if they are more than MOST: an object is made of each.
     """
@@ -150,7 +153,7 @@ def _varint(file: BinaryIO) -> int:
 
 
 def _array(blob: Any, name: str) -> Array:
-    """A blob's numbers, float32 or float64, in its shape; views of its bytes."""
+    """Return a blob's numbers, float32 or float64, in its shape; views of its bytes."""
     data = (blob.data, "<f4") if blob.data else (blob.double_data, "<f8")
     values = np.frombuffer(data[0][0] if len(data[0]) == 1 else b"".join(data[0]), data[1])
     old = (blob.num, blob.channels, blob.height, blob.width)
@@ -164,7 +167,7 @@ def _array(blob: Any, name: str) -> Array:
 
 @cache
 def _messages() -> tuple[dict[int, Any], type[Exception]]:
-    """({field of NetParameter: class of its message}, the error that parsing raises)."""
+    """Return ({field of NetParameter: class of its message}, the error that parsing raises)."""
     try:
         from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
     except ImportError:

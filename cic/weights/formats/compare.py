@@ -8,7 +8,7 @@ from cic.networks.layers import Branches, Conv, Layer
 
 
 def paired(ours: Network, theirs: Network) -> dict[str, str]:
-    """{our array: theirs} of two networks whose arrays are alike and in the same order."""
+    """Return {our array: theirs} of two networks whose arrays are alike and in the same order."""
     one, other = ours.state_shapes, theirs.state_shapes
     parts = [[name.rpartition(".")[2] for name in shapes] for shapes in (one, other)]
     if parts[0] != parts[1]:
@@ -17,7 +17,7 @@ def paired(ours: Network, theirs: Network) -> dict[str, str]:
 
 
 def what_differs(ours: Network, theirs: Network, inputs: bool = True) -> str:
-    """What two networks of the same sizes compute differently, in words; "" if nothing.
+    """Return what two networks of the same sizes compute differently, in words; "" if nothing.
 
     Without `inputs` their inputs may differ.
     """

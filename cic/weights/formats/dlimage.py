@@ -71,7 +71,7 @@ class DLImage(Layout):
         return dropped | {again: WHY for again in places.values() if again in arrays}
 
     def places(self, theirs: Network) -> dict[str, str]:
-        """{name of an array: its name in lin}."""
+        """Return {name of an array: its name in lin}."""
         return {
             name: f"{TWICE}.{place}.{name.rpartition('.')[2]}"
             for place, layer in enumerate(theirs.layers)

@@ -63,7 +63,7 @@ class Lite(Layout):
         return replace(published, layers=norms.without(published.layers))
 
     def published(self, network: Network) -> Network:
-        """Their network with its batch norms."""
+        """Return their network with its batch norms."""
         shapes = network.state_shapes
         counts = BLOCKS[network.options["version"]]
         blocks: list[Layer] = []
@@ -93,7 +93,7 @@ class Lite(Layout):
         return norms.folded(self.published_of(arrays), arrays)
 
     def published_of(self, arrays: Mapping[str, Array]) -> Network:
-        """Their network with its norms, of the sizes of `arrays`."""
+        """Return their network with its norms, of the sizes of `arrays`."""
         return self.published(self.network(arrays, {}))
 
     def source(self, found: MappedWeights) -> tuple[Network, Mapping[str, Array]]:
@@ -118,7 +118,9 @@ class Lite(Layout):
 
 
 def _version(arrays: Mapping[str, Array]) -> int:
-    """0 to 2 by the blocks and the last one's outputs; raises ValueError for another network."""
+    """Return 0 to 2 by the blocks and the last one's outputs; raise ValueError for another
+    network.
+    """
     if any(GATED in name for name in arrays):
         raise ValueError("an EfficientNet with squeeze and excitation, which a Lite one has not")
     count = 1 + max((int(match[1]) for name in arrays if (match := _BLOCK.match(name))), default=-1)
@@ -146,7 +148,7 @@ def _check(name: str, array: Array | None, shape: Shape) -> None:
 def _normed(
     conv: str, norm: str, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> tuple[Conv, BatchNorm]:
-    """A convolution that pads as TensorFlow's "same" does, and the batch norm behind it."""
+    """Return a convolution that pads as TensorFlow's "same" does, and the batch norm behind it."""
     spare = kernel - stride
     sides = (spare // 2, spare - spare // 2)
     layer = Conv(conv, inputs, outputs, kernel, stride, sides, bias=False, groups=groups)

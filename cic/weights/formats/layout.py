@@ -43,12 +43,14 @@ class MappedWeights:
         return self.meta.get("colorize", {}).get("temperature")
 
     def of(self, network: Network, source: object) -> "MappedWeights":
-        """The same as weights of another `network`; raises CheckpointError unless they fit it."""
+        """Return the same as weights of another `network`; raise CheckpointError unless they fit
+        it.
+        """
         check(network, self.state, source)
         return replace(self, network=network, meta=self.meta | network_meta(network))
 
     def folded(self) -> "MappedWeights":
-        """The same without spectral norms: their kernels are divided by them."""
+        """Return the same without spectral norms: their kernels are divided by them."""
         network, state = spectral.folded(self.network, self.state)
         return replace(self, network=network, state=state, meta=self.meta | network_meta(network))
 
@@ -71,15 +73,15 @@ class Layout:
     write: ClassVar[Any] = None  # Any: a staticmethod, to which mypy would bind self
 
     def recognises(self, arrays: Mapping[str, Array]) -> bool:
-        """Whether {name: array} has the names of this format; others are asked if not."""
+        """Return whether {name: array} has the names of this format; others are asked if not."""
         raise NotImplementedError
 
     def strip_prefix(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
-        """`arrays` under the names that `theirs` has, without a prefix."""
+        """Return `arrays` under the names that `theirs` has, without a prefix."""
         return arrays
 
     def network(self, arrays: Mapping[str, Array], hints: Mapping[str, Any]) -> Network:
-        """The network of ours that computes what theirs does, of the sizes of `arrays`.
+        """Return the network of ours that computes what theirs does, of the sizes of `arrays`.
 
         `hints` is what arrays may not say: options of ours, and "class", that of a whole module.
         Raises ValueError if theirs is none of ours, or may be one or another.
@@ -87,35 +89,40 @@ class Layout:
         raise NotImplementedError
 
     def theirs(self, network: Network) -> Network:
-        """Their network as their code computes it, of the sizes of `network`, under their names.
+        """Return their network as their code computes it, of the sizes of `network`, under their
+        names.
 
         Raises ValueError if theirs is never like that.
         """
         raise NotImplementedError
 
     def ignored(self, arrays: Mapping[str, Array]) -> dict[str, str]:
-        """{their array: why it is not needed}; raises ValueError if one says what ours cannot."""
+        """Return {their array: why it is not needed}; raise ValueError if one says what ours
+        cannot.
+        """
         return {}
 
     def extras(self, theirs: Network, arrays: Mapping[str, Array]) -> State:
-        """{name: array} of what a file of theirs holds besides `arrays`, those of `theirs`."""
+        """Return {name: array} of what a file of theirs holds besides `arrays`, those of
+        `theirs`.
+        """
         return {}
 
     def bins(self, arrays: Mapping[str, Array]) -> Array:
-        """ab of the bins as they decode, (313, 2)."""
+        """Return ab of the bins as they decode, (313, 2)."""
         return AB
 
     def derived(self, network: Network) -> Sequence[str]:
-        """Arrays of `network` that reading finds from others, nearly as they were."""
+        """Return the arrays of `network` that reading finds from others, nearly as they were."""
         return ()
 
     def key(self, name: str) -> str:
-        """Their name of an array of `theirs`, which has our names of the parts of layers."""
+        """Return their name of an array of `theirs`, which has our names of the parts of layers."""
         layer, _, part = name.rpartition(".")
         return f"{layer}.{self.parts.get(part, part)}"
 
     def tensors(self, theirs: Network, arrays: Mapping[str, Array]) -> State:
-        """{array of `theirs`: array} of those that are there, turned as ours are; views."""
+        """Return {array of `theirs`: array} of those that are there, turned as ours are; views."""
         found = {}
         for name in theirs.state_shapes:
             if self.key(name) in arrays:
@@ -123,7 +130,7 @@ class Layout:
         return found
 
     def temperature_of(self, arrays: Mapping[str, Array]) -> float | None:
-        """The temperature of their own decoding."""
+        """Return the temperature of their own decoding."""
         return self.temperature
 
     def source(self, found: MappedWeights) -> tuple[Network, Mapping[str, Array]]:
@@ -162,7 +169,7 @@ class Layout:
         return MappedWeights(self, arrays, theirs, network, state, meta, names, dropped)
 
     def meta(self, network: Network, arrays: Mapping[str, Array]) -> dict[str, Json]:
-        """Metadata of a checkpoint of ours: the network, and how theirs decodes."""
+        """Return the metadata of a checkpoint of ours: the network, and how theirs decodes."""
         meta = network_meta(network) | {"ported": self.name}
         if (temperature := self.temperature_of(arrays)) is not None:
             meta["colorize"] = {"temperature": temperature}
@@ -185,11 +192,13 @@ class Layout:
         return self.write is not None
 
     def adapted(self, network: Network) -> tuple[Network, dict[str, float]]:
-        """(network with their input, {array: factor that makes it so})."""
+        """Return (network with their input, {array: factor that makes it so})."""
         return network, {}
 
     def export(self, network: Network, state: Mapping[str, Array]) -> State:
-        """{their name: float32 array} of a file that their code loads, of a network it holds."""
+        """Return {their name: float32 array} of a file that their code loads, of a network it
+        holds.
+        """
         network, factors = self.adapted(network)
         theirs = self.theirs(network)
         arrays: State = {}
@@ -218,12 +227,14 @@ class Layout:
 
 
 def native(array: Array) -> Array:
-    """The array in this machine's order of bytes."""
+    """Return the array in this machine's order of bytes."""
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def transposed(theirs: Network, tensors: Mapping[str, Array]) -> State:
-    """`tensors` with the weights of linear layers turned, in which Paddle's are (in, out)."""
+    """Return `tensors` with the weights of linear layers turned, in which Paddle's are (in,
+    out).
+    """
     linear = {f"{one.name}.weight" for one in theirs.layers if isinstance(one, Linear)}
     return {name: array.T if name in linear else array for name, array in tensors.items()}
 
@@ -250,19 +261,21 @@ def _some(found: Sequence[str]) -> str:
 
 
 def without_prefix(arrays: Mapping[str, Array], prefix: str) -> Mapping[str, Array]:
-    """`arrays` without a prefix that all names have, as if no DataParallel had saved them."""
+    """Return `arrays` without a prefix that all names have, as if no DataParallel had saved
+    them.
+    """
     if not arrays or not all(name.startswith(prefix) for name in arrays):
         return arrays
     return {name.removeprefix(prefix): array for name, array in arrays.items()}
 
 
 def batch_counters(arrays: Collection[str]) -> dict[str, str]:
-    """{name: why} of what PyTorch's batch norm counts."""
+    """Return {name: why} of what PyTorch's batch norm counts."""
     why = "PyTorch's count of batches, which nothing here reads"
     return {name: why for name in arrays if name.endswith(".num_batches_tracked")}
 
 
 def no_counts(theirs: Network) -> State:
-    """Such counts of a network, for PyTorch to load strictly."""
+    """Return such counts of a network, for PyTorch to load strictly."""
     layers = [layer.name for layer in theirs.flat if isinstance(layer, BatchNorm)]
     return {f"{name}.num_batches_tracked": np.array(0, np.int64) for name in sorted(layers)}

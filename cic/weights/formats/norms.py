@@ -15,7 +15,7 @@ from cic.system.arrays import Array, State
 
 
 def without(layers: Iterable[Layer]) -> tuple[Layer, ...]:
-    """The layers without batch norms; the convolution before each has a bias."""
+    """Return the layers without batch norms; the convolution before each has a bias."""
     kept: list[Layer] = []
     for layer in layers:
         if isinstance(layer, BatchNorm):
@@ -28,13 +28,14 @@ def without(layers: Iterable[Layer]) -> tuple[Layer, ...]:
 
 
 def pairs(network: Network) -> list[tuple[Layer, BatchNorm]]:
-    """[(convolution, batch norm behind it)] of a network."""
+    """Return [(convolution, batch norm behind it)] of a network."""
     flat = network.flat
     return [(flat[i - 1], norm) for i, norm in enumerate(flat) if isinstance(norm, BatchNorm)]
 
 
 def folded(network: Network, arrays: Mapping[str, Array]) -> State:
-    """{name: array} of the network without norms, from those of `network`; float32, from float64.
+    """Return {name: array} of the network without norms, from those of `network`; float32, from
+    float64.
 
     A convolution that lacks an array is left out.
     """
@@ -52,7 +53,8 @@ def folded(network: Network, arrays: Mapping[str, Array]) -> State:
 
 
 def unfolded(network: Network, arrays: Mapping[str, Array]) -> State:
-    """{name: array} of `network` from those of the one without norms: these only add the bias.
+    """Return {name: array} of `network` from those of the one without norms: these only add the
+    bias.
 
     `folded` gives the same numbers back, to the bit.
     """

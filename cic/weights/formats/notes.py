@@ -29,7 +29,8 @@ def make(
     factors: Mapping[str, float],
     derived: Collection[str] = (),
 ) -> dict[str, Json]:
-    """The note, a JSON object, of a neutral state of which `factors` {array: factor} are scaled.
+    """Return the note, a JSON object, of a neutral state of which `factors` {array: factor} are
+    scaled.
 
     The arrays called `derived` come out of the others there, but for rounding.
     """
@@ -43,7 +44,7 @@ def make(
 
 
 def options(note: Json) -> dict[str, Json]:
-    """Options of the network that a note, or None, tells of."""
+    """Return the options of the network that a note, or None, tells of."""
     meta = note.get("meta") if isinstance(note, dict) else None
     found = meta.get("options") if isinstance(meta, dict) else None
     return found if isinstance(found, dict) else {}
@@ -62,7 +63,9 @@ def _unpacked(dtype: str, data: str, shape: Shape) -> Array:
 def applied(
     note: Json, network: Network, state: Mapping[str, Array], source: object
 ) -> tuple[Network, State, dict[str, Json]]:
-    """(network, state, meta) as they were before `save`; raises CheckpointError if not these."""
+    """Return (network, state, meta) as they were before `save`; raise CheckpointError if not
+    these.
+    """
     try:
         own, state = network_of(note["meta"], source), dict(state)
         check_meta(note["meta"])

@@ -100,16 +100,16 @@ class Logits(Layout):
                 yield f"the file itself, {backend.NAME}", output, self.wanted(found)
 
     def wanted(self, found: MappedWeights) -> Array:
-        """What a file with these weights puts out for the photo of `verify`, by NumPy."""
+        """Return what a file with these weights puts out for the photo of `verify`, by NumPy."""
         network = found.network
         return forward(network, found.state, verify.golden(network))
 
     def facts(self, meta: Mapping[str, Json]) -> dict[str, str]:
-        """{key: text} of what the graph does behind the network, for people."""
+        """Return {key: text} of what the graph does behind the network, for people."""
         return {"decoding": "none"}
 
     def graph(self, network: Network, state: State, meta: Mapping[str, Json]) -> Graph:
-        """The Graph of a file."""
+        """Return the Graph of a file."""
         graph = Graph()
         output = self.output(graph, network, state)
         name = "logits" if network.predicts != networks.AB else "output"
@@ -141,7 +141,9 @@ class Decoded(Logits):
 
 
 def facts(network: Network, state: State, meta: Mapping[str, Json]) -> dict[str, str]:
-    """{key: text} of a file's metadata: META for us, the rest for other programs and for people."""
+    """Return {key: text} of a file's metadata: META for us, the rest for other programs and for
+    people.
+    """
     found = {
         META: json.dumps(meta),
         "network": network.name,
@@ -156,13 +158,13 @@ def facts(network: Network, state: State, meta: Mapping[str, Json]) -> dict[str,
 
 
 def metadata_hash(texts: Mapping[str, str]) -> str:
-    """SHA-256 of the metadata that are HASHED, hexadecimal."""
+    """Return the SHA-256 of the metadata that are HASHED, hexadecimal."""
     hashed = {key: texts[key] for key in HASHED if key in texts}
     return hashlib.sha256(json.dumps(hashed).encode("ascii")).hexdigest()
 
 
 def fingerprint(state: Mapping[str, Array]) -> str:
-    """SHA-256 of arrays, hexadecimal: their names, types, shapes and numbers."""
+    """Return the SHA-256 of arrays, hexadecimal: their names, types, shapes and numbers."""
     digest = hashlib.sha256()
     for name, array in sorted(state.items()):
         array = np.require(array, requirements="C")

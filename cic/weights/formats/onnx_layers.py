@@ -26,7 +26,7 @@ def network_graph(network: Network, state: State) -> Graph:
 
 
 def output_shape(network: Network) -> list[int | str]:
-    """The shape of a network's output, with names of the sizes that the input decides."""
+    """Return the shape of a network's output, with names of the sizes that the input decides."""
     side = network.size or network.multiple
     channels, *picture = network.output((network.channels, side, side))
     return ["batch", channels, *(["rows", "columns"] if picture else [])]
@@ -58,7 +58,7 @@ class _Weights:
         return name if array.dtype == np.float32 else self.graph("Cast", name, to=FLOAT)
 
     def of(self, layer: layers.Layer, *parts: str) -> list[str]:
-        """Those of a layer whose names end so, as far as it has them."""
+        """Return those of a layer whose names end so, as far as it has them."""
         names = [f"{layer.name}.{part}" for part in parts]
         return [self(name) for name in names if name in layer.parameters | layer.statistics]
 
@@ -95,7 +95,7 @@ def _convolution(weights: _Weights, layer: layers.Conv, x: str) -> str:
 
 
 def _normalised(weights: _Weights, layer: layers.Conv, weight: str) -> str:
-    """The kernel divided by its spectral norm: see `spectral.normalised`."""
+    """Return the kernel divided by its spectral norm: see `spectral.normalised`."""
     graph = weights.graph
     u, v = weights.of(layer, "weight_u", "weight_v")
     matrix = graph("Reshape", weight, graph.whole(layer.outputs, -1))

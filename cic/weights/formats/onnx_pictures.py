@@ -25,7 +25,7 @@ def _by_channel(graph: Graph, value: float | tuple[float, ...]) -> Term:
 
 
 def sides(x: Term) -> tuple[Term, Term]:
-    """(height, width) of (N, C, H, W), whole numbers of shape (1,)."""
+    """Return (height, width) of (N, C, H, W), whole numbers of shape (1,)."""
     graph = x.graph
     shape = graph("Shape", x.name)
     height, width = (graph("Gather", shape, graph.whole(axis)) for axis in (2, 3))
@@ -33,7 +33,8 @@ def sides(x: Term) -> tuple[Term, Term]:
 
 
 def padded(x: Term, multiple: int) -> Term:
-    """(N, C, H, W) continued in the mirror, on the right and below, to multiples of a number.
+    """Return (N, C, H, W) continued in the mirror, on the right and below, to multiples of a
+    number.
 
     As NumPy's pad "reflect" does, pictures of one row, too. ONNX's own takes no more than there is.
     """
@@ -44,7 +45,7 @@ def padded(x: Term, multiple: int) -> Term:
 
 
 def _mirrored(side: Term, multiple: int) -> Term:
-    """Which row of `side` (1,) stands in each of a mirrored picture, (n,), n a multiple."""
+    """Return which row of `side` (1,) stands in each of a mirrored picture, (n,), n a multiple."""
     graph = side.graph
     count = (side + (multiple - 1)) / multiple * multiple
     zero, one = (graph.constant(value, "i8") for value in (0, 1))
@@ -56,7 +57,9 @@ def _mirrored(side: Term, multiple: int) -> Term:
 
 
 def cropped(x: Term, height: Term, width: Term) -> Term:
-    """The first rows and columns of (N, C, H, W), so many as `height` and `width` (1,) say."""
+    """Return the first rows and columns of (N, C, H, W), so many as `height` and `width` (1,)
+    say.
+    """
     graph = x.graph
     ends = graph("Concat", height.name, width.name, axis=0)
     name = graph("Slice", x.name, graph.whole(0, 0), ends, graph.whole(2, 3))
@@ -64,5 +67,5 @@ def cropped(x: Term, height: Term, width: Term) -> Term:
 
 
 def cell_count(side: Term, stride: int) -> Term:
-    """How many cells of a `stride` there are on a side, the last of them perhaps cut off."""
+    """Return how many cells of a `stride` there are on a side, the last of them perhaps cut off."""
     return (side + (stride - 1)) / stride

@@ -21,7 +21,9 @@ _BLOCK = re.compile(r"layer([1-4])\.(\d+)\.")
 
 
 def depth_of(arrays: Mapping[str, Array]) -> int:
-    """18 to 152 by the blocks that {name: array} has; raises ValueError for another ResNet."""
+    """Return 18 to 152 by the blocks that {name: array} has; raise ValueError for another
+    ResNet.
+    """
     blocks = {match.groups() for name in arrays if (match := _BLOCK.match(name))}
     counts = tuple(sum(layer == str(number) for layer, _ in blocks) for number in range(1, 5))
     known = BOTTLENECKS if any(".conv3." in name for name in arrays) else BASIC
@@ -31,21 +33,21 @@ def depth_of(arrays: Mapping[str, Array]) -> int:
 
 
 def width_of(arrays: Mapping[str, Array], stem: str) -> float:
-    """The width of a network of ours, of `stem` the name of the first kernel."""
+    """Return the width of a network of ours, of `stem` the name of the first kernel."""
     firsts = [(stem, PLANES[0])]
     firsts += [(f"layer{n}.0.conv1.weight", planes) for n, planes in enumerate(PLANES, 1)]
     return width_that_fits((len_of(arrays.get(name)), usual) for name, usual in firsts)
 
 
 def conv(name: str, inputs: int, outputs: int, kernel: int, stride: int = 1) -> Conv:
-    """A convolution that keeps the size, without bias."""
+    """Return a convolution that keeps the size, without bias."""
     return Conv(name, inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=False)
 
 
 def blocks(
     depth: int, planes: Sequence[int], norm: Norm, activation: Activation, gated: bool = False
 ) -> tuple[list[Layer], int]:
-    """(the layers of layer1 to layer4 of those `planes`, channels that they put out).
+    """Return (the layers of layer1 to layer4 of those `planes`, channels that they put out).
 
     `norm(name, channels)` and `activation()` make theirs.
     """

@@ -6,12 +6,13 @@ from cic.system.arrays import Array
 
 
 def len_of(array: Array | None) -> int:
-    """How many entries an array has along its first axis, 0 if it has none or is None."""
+    """Return how many entries an array has along its first axis, 0 if it has none or is None."""
     return len(array) if array is not None and array.ndim else 0
 
 
 def width_that_fits(sizes: Iterable[tuple[int, int]]) -> float:
-    """The width that makes the usual numbers of channels those there are, pairs (there, usual).
+    """Return the width that makes the usual numbers of channels those there are, pairs (there,
+    usual).
 
     Of which 0 says nothing; without any that does, the width is 1. If none makes all of them, some
     will be found to be misshapen.

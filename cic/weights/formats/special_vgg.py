@@ -50,7 +50,7 @@ _CLASS = re.compile(f"({'|'.join(INPUTS)})VGG16")
 
 
 def input_of(space: str) -> dict[str, Any]:
-    """The fields of a Network for one of INPUTS."""
+    """Return the fields of a Network for one of INPUTS."""
     channels, mean, scale = INPUTS[space]
     return {"channels": channels, "space": space, "mean": mean, "scale": scale}
 
@@ -145,7 +145,7 @@ def _fits(array: Array | None, shape: Shape) -> bool:
 
 
 def _space(kernel: Array | None, hints: Mapping[str, Any]) -> str:
-    """The colour space whose channels the first kernel sees."""
+    """Return the colour space whose channels the first kernel sees."""
     channels = kernel.shape[1] if kernel is not None and kernel.ndim == 4 else 1
     spaces = [space for space, (count, *_) in INPUTS.items() if count == channels]
     named = _CLASS.match(hints.get("class") or "")
@@ -158,7 +158,9 @@ def _space(kernel: Array | None, hints: Mapping[str, Any]) -> str:
 
 
 def _size(weight: Array | None, channels: int) -> int:
-    """The side of the photo of which the first linear layer sees all, those `channels` of it."""
+    """Return the side of the photo of which the first linear layer sees all, those `channels` of
+    it.
+    """
     inputs = weight.shape[1] if weight is not None and weight.ndim == 2 and channels else 0
     side = round(sqrt(inputs / channels)) if inputs else SIDE
     return 32 * max(side, 1)

@@ -25,7 +25,7 @@ LAST = 256  # channels of block 8
 
 
 def blocks(channels: Sequence[int], extra_relu: bool = False) -> list[list[Any]]:
-    """The eight blocks' layers under Caffe's names; `channels` are those of each block."""
+    """Return the eight blocks' layers under Caffe's names; `channels` are those of each block."""
     # Any: its callers know which layer of a block is which.
     found: list[list[Any]] = []
     inputs = 1
@@ -48,7 +48,7 @@ def blocks(channels: Sequence[int], extra_relu: bool = False) -> list[list[Any]]
 
 
 def numbered(layers: Iterable[Layer], prefix: str) -> list[Layer]:
-    """The layers as a Sequential of that name has them: prefix.0, prefix.1 ..."""
+    """Return the layers as a Sequential of that name has them: prefix.0, prefix.1 ..."""
     return [
         replace(layer, name=f"{prefix}.{place}") if layer.parameters else layer  # type: ignore[type-var]
         for place, layer in enumerate(layers)
@@ -56,13 +56,13 @@ def numbered(layers: Iterable[Layer], prefix: str) -> list[Layer]:
 
 
 def channels_of(network: Network) -> list[int]:
-    """Channels of the eight blocks of a network of ours."""
+    """Return the channels of the eight blocks of a network of ours."""
     shapes = network.state_shapes
     return [shapes[f"conv{block}_2.bias"][0] for block in range(1, 9)]
 
 
 def width_of(biases: Iterable[Array | None]) -> float:
-    """The width of a network of ours whose blocks' channels are the lengths of eight biases.
+    """Return the width of a network of ours whose blocks' channels are the lengths of eight biases.
 
     Those that are None or empty say nothing.
     """

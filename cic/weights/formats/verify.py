@@ -38,12 +38,14 @@ class Comparison(NamedTuple):
 
 
 def golden(network: Network, side: int = SIDE) -> Floats:
-    """Input of `network` for a photo, (1, C, H, W) float32."""
+    """Return the input of `network` for a photo, (1, C, H, W) float32."""
     return network.inputs(golden_photo(network, side))[None].astype(np.float32)
 
 
 def golden_photo(network: Network, side: int = SIDE) -> Bytes:
-    """scikit-image's photo of an astronaut, as large as `network` takes it, (H, W, 3) uint8."""
+    """Return scikit-image's photo of an astronaut, as large as `network` takes it, (H, W, 3)
+    uint8.
+    """
     packages.need("skimage")
     from skimage import data  # slow to import, and nothing else needs it
 
@@ -87,7 +89,7 @@ def compare(
 
 
 def run(runs: Iterable[tuple[str, Array, Array]]) -> list[Comparison]:
-    """Comparisons of what files put out with what is wanted: see `Layout.runs`."""
+    """Return the comparisons of what files put out with what is wanted: see `Layout.runs`."""
     rows: list[Comparison] = []
     for what, output, wanted in runs:
         apart = float(np.abs(output - wanted).max()) / float(np.abs(wanted).max() or np.nan)
@@ -96,13 +98,13 @@ def run(runs: Iterable[tuple[str, Array, Array]]) -> list[Comparison]:
 
 
 def _annealed(logits: Array, source: MappedWeights) -> Array:
-    """ab as the source's own code has it of logits (N, 313, H, W)."""
+    """Return ab as the source's own code has it of logits (N, 313, H, W)."""
     share = softmax(logits, source.temperature)  # type: ignore[arg-type]
     return np.einsum("nqhw,qc->nchw", share, source.form.bins(source.arrays))
 
 
 def table(rows: Sequence[Comparison]) -> str:
-    """The rows as text."""
+    """Return the rows as text."""
     width = max(len(row.what) for row in rows)
     return "\n".join(
         f"{row.what:{width}}  {row.difference:.1e} {row.unit:8}  "

@@ -31,7 +31,7 @@ class PublishedVGG(Layout):
         return without_prefix(arrays, "module.")
 
     def is_turned(self, arrays: Mapping[str, Array]) -> bool:
-        """Whether the first linear layer that is not square is (in, out)."""
+        """Return whether the first linear layer that is not square is (in, out)."""
         for name in LINEAR:
             weight, bias = arrays.get(f"{name}.weight"), arrays.get(f"{name}.bias")
             if weight is not None and bias is not None and weight.ndim == 2:
