@@ -1,1 +1,1 @@
-"""Photos: found, told apart, opened within bounds, read, and written with what they carried."""
+"""Photos: search, recognise, open within bounds, read, and write them with what they carried."""

@@ -1,4 +1,4 @@
-"""How much memory a photo may take: known before it is decoded, from its size, mode and format."""
+"""Compute the memory that a photo takes before it is decoded, from its size, mode and format."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -121,7 +121,7 @@ class _Layer(Protocol):
 
 
 class Measurable(Protocol):
-    """What is asked of a network here: this floor knows none."""
+    """A network, as far as its memory is computed here: this floor knows no networks."""
 
     @property
     def channels(self) -> int:

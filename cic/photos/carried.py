@@ -1,6 +1,6 @@
-"""What a photo's file carried beside its pixels, and what each format has room for.
+"""Collect what a photo's file carries beside its pixels, and write what each format has room for.
 
-See `ROOM` for the table. EXIF and resolution are the business of `metadata`.
+`ROOM` is the table of formats. `metadata` handles EXIF and resolution.
 """
 
 import re
@@ -41,7 +41,7 @@ _XMP_THUMBNAILS = re.compile(rb"<xmp:Thumbnails>.*?</xmp:Thumbnails>", re.DOTALL
 
 @dataclass(frozen=True)
 class Carried:
-    """What describes a photo: see `ROOM` for what becomes of it.
+    """The description of a photo; `ROOM` says which formats keep what.
 
     `exif` bytes; `dpi` (x, y) dots per inch of the upright photo; `xmp` and `iptc` bytes;
     `comments` of a JPEG or GIF, bytes each; `words`, (name, data) of a PNG's text chunks;

@@ -1,4 +1,4 @@
-"""What is wrong with a file that Pillow cannot read as a photo."""
+"""Say what is wrong with a file that Pillow cannot read as a photo."""
 
 import os
 import re
@@ -52,7 +52,7 @@ class PhotoError(Error, ValueError):
 
 
 class Unsupported(Error, ValueError):
-    """A photo that may well be sound, but cannot be used here; the message says why."""
+    """A photo that may be sound but cannot be used here; the message says why."""
 
 
 def failed_on(photo: object, error: BaseException) -> str:

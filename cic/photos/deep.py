@@ -1,6 +1,6 @@
-"""Photos of 16 bits a channel: gray ones are read at full precision, coloured ones written.
+"""Read gray photos of 16 bits at full precision, and write coloured ones of 16 bits a channel.
 
-Pillow has no image of 16-bit colours, so their files are put together here, a band at a time.
+Pillow has no image of 16-bit colours, so this module puts their files together, a band at a time.
 """
 
 import zlib

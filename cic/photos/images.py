@@ -1,4 +1,4 @@
-"""Read and write photos; whatever is wrong with a file is one PhotoError that names it."""
+"""Read and write photos; whatever is wrong with a file becomes a PhotoError that names it."""
 
 import numpy as np
 from PIL import Image

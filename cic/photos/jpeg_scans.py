@@ -1,6 +1,7 @@
-"""What is missing in a JPEG that decodes without an error: libjpeg fills in gray for it, silently.
+"""Find what is missing in a JPEG that decodes without an error: libjpeg silently fills it with
+gray.
 
-A JPEG whose end was lost and that was closed again is one of these. ITU T.81 is the standard.
+Such a JPEG lost its end, for example, and was closed again. ITU T.81 is the standard.
 """
 
 import hashlib
@@ -41,7 +42,9 @@ class Scan(NamedTuple):
 
 
 class ScanLayout(NamedTuple):
-    """Of a JPEG: whether it is progressive, its size, its colours' samplings, and its scans."""
+    """The structure of a JPEG: whether it is progressive, its size, its colours' samplings, its
+    scans.
+    """
 
     progressive: bool
     size: tuple[int, int]

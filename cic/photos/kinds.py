@@ -1,4 +1,4 @@
-"""Which files are photos, by their first bytes, and what is said of those that are not read."""
+"""Recognise photos by their first bytes, and say how to convert kinds that are not read."""
 
 import importlib.util
 from collections import Counter

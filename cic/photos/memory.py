@@ -1,4 +1,4 @@
-"""A photo that is in memory and in no file, and the format that a result of any photo has."""
+"""A photo in memory, without a file, and the format of the result of any photo."""
 
 import io
 from collections.abc import Collection
@@ -13,7 +13,7 @@ ENDINGS = {
 
 
 class InMemory(NamedTuple):
-    """The bytes of a photo, and what messages call it; given wherever a photo's path is."""
+    """The bytes of a photo, and its name in messages; taken wherever a photo's path is."""
 
     data: bytes
     name: str = "the photo"

@@ -1,4 +1,4 @@
-"""What a result keeps of its photo beside the pixels, EXIF and resolution; and which way is up."""
+"""Keep EXIF and resolution for a photo's result, and find out which way is up."""
 
 import re
 import struct

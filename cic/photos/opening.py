@@ -1,4 +1,4 @@
-"""Photos opened with Pillow: file, plugin, page; whatever goes wrong becomes a PhotoError."""
+"""Open photos with Pillow: file, plugin, page. Whatever goes wrong becomes a PhotoError."""
 
 import importlib
 import logging

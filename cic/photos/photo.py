@@ -1,4 +1,4 @@
-"""Photos opened to be coloured: pixels, and all that a result of them should keep."""
+"""Photos opened to be coloured: their pixels, and what their results should keep."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from cic.system.typing import Source
 
 @dataclass
 class Photo:
-    """A photo, upright and in sRGB, with what a result of it should keep."""
+    """A photo, upright and in sRGB, with what its result should keep."""
 
     base: Image.Image  # of mode RGB, or L if it is gray
     deep: (

@@ -1,4 +1,4 @@
-"""Pixels of an opened photo: decoded within the memory there is, turned upright, made sRGB."""
+"""Decode an opened photo within the memory there is, turn it upright, and convert it to sRGB."""
 
 import sys
 from collections.abc import Callable, Sequence

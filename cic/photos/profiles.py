@@ -1,4 +1,4 @@
-"""Colours of a photo in sRGB, whatever ICC profile the photo came with. LittleCMS does the work."""
+"""Convert a photo's colours to sRGB, whatever its ICC profile. LittleCMS does the work."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Tar shards, as WebDataset lays them out: photos are read by their offset, never unpacked."""
+"""Read photos in tar shards, as WebDataset lays them out, by their offset, without unpacking."""
 
 import io
 import json

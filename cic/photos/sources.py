@@ -1,4 +1,4 @@
-"""Where photos are: folders at any depth, and tar shards."""
+"""Find photos in folders, at any depth, and in tar shards."""
 
 import os
 from array import array
@@ -26,7 +26,7 @@ SHARD = ".tar"
 
 
 class File(NamedTuple):
-    """A photo in a folder; a path to whatever takes one."""
+    """A photo in a folder; it serves as a path."""
 
     folder: str
     name: str
@@ -191,11 +191,11 @@ def report_name(photo: PhotoFile, places: Iterable[str]) -> str:
 class PhotoList(Sequence[PhotoFile]):
     """The photos of `places` by number, a few bytes each: a million travel to every worker.
 
-    Only those that are `wanted`, a function of the photo, all by default. `problems` has a message
-    for each folder or shard that could not be read, or not to its end, `left_out` a line for each
-    kind of photos that is not read here, of which `kinds` are the counts; `searched` are the
-    places. `groups` are the numbers of photos of each place: those of a place come one after the
-    other, and a place that is named twice is there twice.
+    `wanted`, a function of the photo, selects photos; by default all are taken. `problems` has a
+    message for each folder or shard that could not be read to its end. `left_out` has a line for
+    each kind of photos that is not read here, and `kinds` counts them; `searched` are the places.
+    `groups` are the numbers of photos of each place: those of a place come one after the other, and
+    a place that is named twice is there twice.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Photos at addresses: listed as those of a folder are, but known by their endings alone."""
+"""List photos at addresses as those of a folder, but recognise them by their endings alone."""
 
 import os
 from collections.abc import Callable, Collection, Iterator

@@ -1,4 +1,4 @@
-"""Which value of a photo's numbers is white, where not the largest that they could have."""
+"""Find the value that is white where it is not the largest that a photo's numbers could have."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Pictures a strip of rows at a time, so that what is made of them is never in memory whole."""
+"""Make pictures a strip of rows at a time, so that a result is never in memory whole."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, TypeAlias
@@ -12,7 +12,7 @@ _BAND = 1 << 20  # values of a strip of an array
 
 
 class Striped(Protocol):
-    """A picture that is made a strip of rows at a time."""
+    """A picture that comes a strip of rows at a time."""
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
-"""Pages of a TIFF, of 8 or 16 bits a channel, written a strip at a time in any compression.
+"""Write pages of a TIFF, of 8 or 16 bits a channel, a strip at a time in any compression.
 
-Pillow has no image of 16-bit colours, and no writer that keeps only a strip in memory. A strip is
-compressed by Pillow as a gray image that has the channels side by side; the directory is ours.
+Pillow has no image of 16-bit colours, and no writer that keeps only a strip in memory. Pillow
+compresses each strip as a gray image with the channels side by side; the directory is ours.
 """
 
 import io
@@ -32,7 +32,7 @@ _LARGEST = 2**32 - 1  # where an offset of a TIFF can lead
 
 
 class TiffWriter:
-    """Writes pages to a binary file, as TIFF of little-endian numbers."""
+    """Writer of pages to a binary file, as a TIFF of little-endian numbers."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.pointer = file, 4

@@ -1,4 +1,4 @@
-"""Photos written, whole or not at all, with what each format has room for of what they carried."""
+"""Write photos whole or not at all, and keep as much of what they carried as the format can."""
 
 import io
 import os
@@ -30,7 +30,7 @@ _NO_PICTURES = {"PDF", "EPS", "HDF5", "GRIB", "BUFR", "WMF"}  # that Pillow list
 
 
 class AddPage(Protocol):
-    """Adds a picture as the next page, with what its photo carried."""
+    """Function that adds a picture as the next page, with what its photo carried."""
 
     def __call__(self, picture: Picture, photo: Photo | None = None) -> None:
         """Add it."""
@@ -196,9 +196,9 @@ def _saved_unlocked(save: Callable[[BinaryIO], None], file: BinaryIO) -> bool:
 
 
 class _File(io.BufferedWriter):
-    """A file without a descriptor to be had, so that Pillow has Python write to it.
+    """A file that hides its descriptor, so that Pillow has Python write to it.
 
-    Where the disk fills up in the middle of what it writes by itself, Pillow notices nothing.
+    If Pillow writes by itself, it does not notice that the disk fills up.
     """
 
     def fileno(self) -> int:

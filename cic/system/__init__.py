@@ -1,1 +1,3 @@
-"""What the rest stands on: files, processes, locks, the console; nothing of colours or photos."""
+"""Base of all other rooms: files, processes, locks, the console. It knows no colours and no
+photos.
+"""

@@ -1,6 +1,6 @@
-"""Addresses of storage, such as s3://bucket/scans, told from paths of this machine.
+"""Tell addresses of storage, such as s3://bucket/scans, from paths of this machine.
 
-Those of any file system that fsspec knows; `storage` reads and writes there.
+An address may be of any file system that fsspec knows; `storage` reads and writes there.
 """
 
 import os
@@ -13,7 +13,7 @@ _FORM = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::[A-Za-z][A-Za-z0-9+.-]*)*://")
 
 
 class AddressError(FileError):
-    """What is at an address cannot be read or written; `strerror` is the reason alone."""
+    """A file at an address cannot be read or written; `strerror` is the reason alone."""
 
     def __init__(self, address: str, reason: str) -> None:
         super().__init__(f"{address}: {reason}")

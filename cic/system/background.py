@@ -6,7 +6,9 @@ from typing import Any
 
 
 class Background:
-    """Jobs one after the other; what one raises is raised by the next call. A process ends last."""
+    """Run jobs one after the other; the next call raises what a job raised, an end of the process
+    last.
+    """
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(1)

@@ -1,7 +1,7 @@
 """JSON that others wrote, within bounds that are checked before it is parsed.
 
-A parser follows brackets inside brackets down its own stack, and makes objects of 20 times the
-text that asks for them: so it only sees what has few of both.
+A parser follows nested brackets down its own stack, and its objects take 20 times the memory of the
+text. So it only sees texts with few brackets and few objects.
 """
 
 import json

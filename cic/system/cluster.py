@@ -1,8 +1,8 @@
-"""Work on many machines by Ray: processes that stay, blocks of work, what is lost done again.
+"""Work on many machines by Ray: processes that stay, blocks of work, another try for lost ones.
 
-Ray starts the processes and tells which are gone. Here is what a list needs beside: a block a
-process at a time, so that no more are under way than can be worked on, and another try for blocks
-whose process or machine was lost.
+Ray starts the processes and tells which are gone. This module adds what a long list needs: it gives
+each process one block at a time, so that few are under way, and tries blocks again whose process or
+machine was lost.
 """
 
 import logging
@@ -36,7 +36,7 @@ Item = TypeVar("Item")
 
 
 class Cores(NamedTuple):
-    """What a process of a cluster takes."""
+    """Cores and GPUs that a process of a cluster takes."""
 
     cpus: int
     gpus: int
@@ -132,7 +132,9 @@ def divide_cores(ray: Ray, on_gpus: bool) -> tuple[Cores, int]:
 
 @dataclass(frozen=True)
 class Block(Generic[Item]):
-    """Work that one process does at a time; if `whole`, only together. `tries` were in vain."""
+    """Items that one process works on at a time; if `whole`, they must stay together. `tries`
+    counts the failed attempts.
+    """
 
     items: tuple[Item, ...]
     whole: bool = False

@@ -1,4 +1,4 @@
-"""What every command does at its ends: flags and help, one line for an error, a status."""
+"""The frame of every command: flags and help, one line for an error, an exit status."""
 
 import argparse
 import difflib
@@ -21,7 +21,9 @@ _UNKNOWN = re.compile(r"unrecognized arguments: ([^\s=]+)|invalid choice: '([^']
 
 
 class _Parser(argparse.ArgumentParser):
-    """Its help begins with the description, in which examples come first, not with all flags."""
+    """Parser whose help begins with the description, examples first, and lists the flags after
+    it.
+    """
 
     def format_help(self) -> str:
         for action in self._actions:
@@ -120,7 +122,7 @@ def add_num_workers(parser: argparse.ArgumentParser) -> None:
 
 
 class _Applied(argparse.Action):
-    """Keeps a flag's value, and calls `apply` with it: it holds for the whole process."""
+    """Keep a flag's value, and call `apply` with it, which sets it for the whole process."""
 
     def __init__(self, *names: Any, apply: Callable[[Any], object], **more: Any) -> None:
         super().__init__(*names, **more)

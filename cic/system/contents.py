@@ -1,4 +1,4 @@
-"""What a file holds, by which a later action can tell whether it is still the one judged."""
+"""Identify a file by its content, so that a later step can tell whether it is still the same."""
 
 import hashlib
 import os

@@ -1,9 +1,9 @@
-"""Defects of this program: told apart from what a user can mend, and shown so that they can be
-reported.
+"""Tell defects of this program from errors that a user can mend, and show how to report them.
 
-A defect that ends a command keeps its traceback (`report`). One that a single photo of many brings
-out does not end the others: it is a line beside the photo's name (`note`), and its traceback comes
-when the command ends (`show`), once for each place in the code, from worker processes too.
+A defect that ends a command keeps its traceback (`report`). A defect that one photo of many brings
+out does not end the others: `note` gives a line to print beside the photo's name, and `show` prints
+the tracebacks when the command ends, once for each place in the code, those of worker processes
+too.
 """
 
 import os

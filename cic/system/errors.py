@@ -1,9 +1,9 @@
-"""What a user sees in one line: what is wrong, where, and what to do next.
+"""Errors that a user sees as one line: what is wrong, where, and what to do next.
 
-`Error` stands above every class whose message is meant for the person at the keyboard; each room
-that has its own, as `cic.photos` has PhotoError, derives it from `Error`. Most have a builtin
-exception as their second base: who calls from Python may catch ValueError or OSError as before.
-Any other exception is a defect of this program (see `cic.system.defects`).
+`Error` is the base of every class whose message is meant for the person at the keyboard. Rooms
+derive their own from it, as `cic.photos` derives PhotoError. Most have a builtin exception as
+second base, so that Python code can catch ValueError or OSError. Any other exception is a defect of
+this program (see `cic.system.defects`).
 """
 
 import errno
@@ -22,7 +22,7 @@ _OUT_OF_MEMORY = re.compile(
 
 
 class Error(Exception):
-    """Something that a user can mend; the message says in one line what, and how.
+    """A problem that the user can mend; the message says in one line what it is, and how.
 
     `status` is the exit status of a command that ends with it.
     """
@@ -31,13 +31,13 @@ class Error(Exception):
 
 
 class SettingError(Error, ValueError):
-    """A setting, flag or name that cannot be, whatever the files: the command is called wrongly."""
+    """A setting, flag or name that is wrong whatever the files are: wrong usage."""
 
     status = 2
 
 
 class InputError(Error, ValueError):
-    """A file or folder that is not what is needed, or is in the way; the message names it."""
+    """A file or folder that is unsuitable or in the way; the message names it."""
 
 
 class FileError(Error, OSError):

@@ -1,4 +1,4 @@
-"""Ctrl-C, a kill's SIGTERM and a scheduler's SIGUSR1, put off to where they do no harm."""
+"""Put off Ctrl-C, a kill's SIGTERM and a scheduler's SIGUSR1 to where they do no harm."""
 
 import signal
 import threading

@@ -1,4 +1,6 @@
-"""Who started this process beside others: the launchers, known by the variables they set."""
+"""Find the launcher that started this process beside others, by the variables that launchers
+set.
+"""
 
 import os
 import re

@@ -1,9 +1,10 @@
-"""One run at a time in an output folder: a lock that names its owner, and that no kill leaves shut.
+"""Let one run at a time write to an output folder: the lock names its owner, and no kill leaves it
+shut.
 
 The lock is the kernel's, on a file in the folder (flock), which ends with the process that holds
-it, however that ends; on NFS the server keeps it for all hosts. The file says who the owner is: a
-file without an owner that is alive is what a kill left, and is taken over. Where flock is local to
-a host, or does not work, the file's time tells: its owner sets it every BEAT seconds.
+it, however that ends; on NFS the server keeps it for all hosts. The file names the owner. If that
+process is dead, a kill left the file, and the next run takes it over. Where flock is local to a
+host, or does not work, the file's time tells: its owner sets it every BEAT seconds.
 
 Shares of one run work beside each other, each under a lock of its own; a run that takes all, and a
 share of another division, are refused meanwhile.
@@ -44,7 +45,7 @@ class LockedError(Error, OSError):
 
 
 class UnsureError(LockedError):
-    """Its owner was on another machine: whether it is dead is known after SILENT seconds."""
+    """The lock's owner was on another machine: only after SILENT seconds is it known to be dead."""
 
 
 @contextmanager

@@ -1,4 +1,6 @@
-"""Packages: those that only some commands need, asked for before any work; the versions of all."""
+"""Check for packages that only some commands need, before any work, and list the versions of
+all.
+"""
 
 import importlib.util
 from collections.abc import Iterator

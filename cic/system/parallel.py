@@ -1,4 +1,4 @@
-"""Work in several processes: results come in order, and few are ahead, however long the list."""
+"""Work in several processes: results come in order, and only few items are under way at once."""
 
 import multiprocessing
 import os
@@ -42,7 +42,7 @@ def _call_each(chunk: list[Any], slot: str | None) -> tuple[Packed, dict[str, st
 
 
 class _Job(NamedTuple):
-    """A chunk at work, and the slot that its result may be left in."""
+    """A chunk under way, and the slot where its result may be left."""
 
     future: Future[tuple[Packed, dict[str, str]]]
     slot: str | None

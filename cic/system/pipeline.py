@@ -1,7 +1,7 @@
-"""Work on several things at once in threads: results come in order, few are ahead, memory is kept.
+"""Work on several things at once in threads: results come in order, within bounds of memory.
 
-Threads, not processes: decoders, networks, NumPy and encoders let go of the interpreter, and a
-network is in memory once.
+Threads suffice: decoders, networks, NumPy and encoders release the interpreter's lock, and the
+network is in memory only once.
 """
 
 import threading
@@ -17,11 +17,13 @@ Result = TypeVar("Result")
 
 
 class Stopped(BaseException):
-    """The batch is stopped: what has begun is not to be gone on with. No Exception: no failure."""
+    """The batch is stopped: do not go on with what has begun. It is no Exception, as nothing
+    failed.
+    """
 
 
 class Gate:
-    """Lets work in as long as all that is inside needs no more than `room`, or is alone."""
+    """Let work in while everything inside needs at most `room`, or if it is alone."""
 
     def __init__(self, room: float) -> None:
         self.room, self.taken, self.stopped = room, 0.0, False

@@ -40,7 +40,8 @@ class Context(SpawnContext):
     """The context "spawn" of `multiprocessing`, whose processes do not import the script anew.
 
     A fork would copy a framework's locks. Plain "spawn" runs the script of a user again in each
-    process, unless the script guards against it. What such a process calls must be in a module.
+    process, unless the script guards against it. Functions that such a process calls must be in a
+    module.
     """
 
     Process = _Process

@@ -1,4 +1,4 @@
-"""Progress of long work: told to a callback, or shown as a bar with lines above it."""
+"""Report the progress of long work to a callback, or show it as a bar with lines above it."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 class Event(NamedTuple):
-    """What a callback is told: `done` of `total` steps or photos are made.
+    """News for a callback: `done` of `total` steps or photos are finished.
 
     `total` is None where it is not known. `message` is a line for people, empty of a mere step;
     `figures` are those of training at this step: its loss, learning rate and images a second.
@@ -41,7 +41,7 @@ Item = TypeVar("Item")
 
 
 class Told:
-    """Work that tells a callback of every step and line."""
+    """Progress of work that calls a callback for every step and line."""
 
     def __init__(self, callback: Callback, total: int | None = None, start: int = 0) -> None:
         self.callback, self.total, self.done = callback, total, start
@@ -71,7 +71,7 @@ class Told:
 
 
 class Shown(Told):
-    """Work that is shown: a bar on standard error, its lines above it on `stream`."""
+    """Progress of work that is shown as a bar on standard error, its lines above it on `stream`."""
 
     def __init__(self, total: int | None, start: int, stream: TextIO, **options: Any) -> None:
         self.stream = stream

@@ -105,7 +105,7 @@ def array_fingerprint(array: ArrayLike) -> str:
 
 
 class Listed(Protocol):
-    """What a fingerprint needs of a list of photos."""
+    """A list of photos, as far as a fingerprint needs it."""
 
     names: bytes
     end: "array[int]"

@@ -1,4 +1,4 @@
-"""Regular files, opened without waiting and read no further than they went when opened."""
+"""Open regular files without waiting, and read them no further than their end at that time."""
 
 import errno
 import io
@@ -10,7 +10,7 @@ from cic.system.typing import Source, StrPath
 
 
 class _AsOpened(io.FileIO):
-    """A file that ends where it ended when it was opened, although it may grow."""
+    """A file that seems to end where it ended when it was opened, even if it grows."""
 
     def __init__(self, handle: int) -> None:
         super().__init__(handle, "rb")

@@ -1,4 +1,4 @@
-"""What a program may set: the whole numbers of settings objects within their bounds."""
+"""Check that the whole numbers in settings objects are within their bounds."""
 
 from dataclasses import fields
 from numbers import Integral

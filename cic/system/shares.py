@@ -1,7 +1,7 @@
-"""A long list dealt out to several processes, on any machines, without a word between them.
+"""Deal a long list out to several processes, on any machines, without communication.
 
-Whoever has the same list and the sizes of what is in it deals alike: nothing is handed out twice,
-nothing is forgotten.
+Each process computes the same division from the list and the sizes of its items, so no item is
+handed out twice or forgotten.
 """
 
 import os

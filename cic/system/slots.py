@@ -1,4 +1,4 @@
-"""Shared memory in which workers leave large arrays: their results need not go through a pipe."""
+"""Shared memory where workers leave large arrays, which then need not go through a pipe."""
 
 import os
 import pickle
@@ -45,7 +45,8 @@ def _attach(name: str) -> SharedMemory:
 class Slots:
     """Pieces of shared memory, `most` at once, of the size of the largest result so far.
 
-    What does not fit, or finds no room in the machine's shared memory, travels in the pipe.
+    A result that does not fit, or for which the machine has no shared memory left, travels in the
+    pipe.
     """
 
     def __init__(self, most: int) -> None:

@@ -1,7 +1,8 @@
-"""Files at addresses: listed by pages, read whole, written whole, tried again where that may help.
+"""List, read and write files at addresses; each is read or written whole, and tried again where
+that may help.
 
-fsspec does the talking. It is imported when there is an address, and so is what it needs for that
-address, such as s3fs.
+fsspec talks to the storage. It is imported only for an address, with the package that this address
+needs, such as s3fs.
 """
 
 import errno

@@ -1,4 +1,6 @@
-"""Standard output and standard error: neither what they can encode nor their end stops the work."""
+"""Make standard output and standard error safe: no odd character and no closed stream stops the
+work.
+"""
 
 import io
 import os
@@ -10,7 +12,7 @@ NAMES = ("stdout", "stderr")
 
 
 class _Lasting(io.FileIO):
-    """A file that takes all: what cannot be written, on a full disk or to no reader, is lost."""
+    """A file that never fails: what a full disk or a closed pipe does not take is lost."""
 
     error: OSError | None = None  # the first
 

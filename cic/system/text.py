@@ -1,4 +1,4 @@
-"""Any text, of files' names and of other people's messages, as one line that can be shown."""
+"""Turn any text, such as a file's name or a foreign message, into one line that can be shown."""
 
 import errno
 import os

@@ -1,12 +1,13 @@
-"""How many threads compute at once: one rule for every runner, and for all stages of a pipeline.
+"""Decide how many threads compute at once: one rule for every runner and every stage of a pipeline.
 
-OMP_NUM_THREADS or --threads wins. Else it is the cores that this process may use, by affinity and
-its control groups' quota; a single computation takes no more of them than other processes leave
-free. For threads that wait for each other at every layer of a network are as slow as the slowest:
-on two cores, one of them busy, two threads take three times as long as one.
+OMP_NUM_THREADS or the flag --threads wins. Else the number is that of the cores that this process
+may use, by affinity and its control groups' quota; a single computation takes no more of them than
+other processes leave free. The reason: threads that wait for each other at every layer are as slow
+as the slowest. On two cores, one of them busy, two threads take three times as long as one.
 
-What a network says differs in its last bits with the number of its threads. So many photos are
-worked on at once, each with one (`batch_of`): results do not depend on the machine or its load.
+The output of a network differs in its last bits with the number of its threads. So each photo of a
+batch gets one thread, and several photos run at once (`batch_of`): results do not depend on the
+machine or its load.
 """
 
 import os
@@ -107,7 +108,7 @@ def _ratio(texts: list[str]) -> list[float]:
 
 
 class _Load:
-    """How many of the cores other processes keep busy."""
+    """The number of cores that other processes keep busy."""
 
     def __init__(self) -> None:
         self.before = self._look()

@@ -8,7 +8,7 @@ Json: TypeAlias = Any  # a value that JSON can have: what is in it is checked wh
 
 
 class Openable(Protocol):
-    """A photo that is no file of its own, such as one in a shard."""
+    """A photo without a file of its own, such as one in a shard."""
 
     def open(self) -> BinaryIO:
         """Return the photo's bytes, as a file."""
