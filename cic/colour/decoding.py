@@ -1,4 +1,4 @@
-"""Which colour is shown of all that the network holds possible: logits -> ab."""
+"""Choose the colour to show from all that the network holds possible: logits -> ab."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -29,11 +29,11 @@ class Decoding:
     Softmax of (logits - unweight log w) / temperature, then its `statistic`, times `saturation`.
 
     `temperature` 1 keeps the distribution, 0 takes its mode (paper, section 2.3). `unweight`, 0 to
-    1, takes back what rebalancing did: a loss that weighs each pixel by w of its bin teaches
-    p w, normalised, in place of p. `bin_weights` are these w, 313 numbers, None if they are not
-    known. The MEAN has the least expected squared error, the geometric MEDIAN the least expected
-    error, which is what the raw AuC is made of; it is the more saturated where one colour prevails.
-    Raises ValueError for any that cannot be.
+    1, undoes rebalancing: a loss that weighs each pixel by the w of its bin teaches p w,
+    normalised, in place of p. `bin_weights` are these w, 313 numbers, None if they are not known.
+    The MEAN has the least expected squared error, the geometric MEDIAN the least expected error, on
+    which the raw AuC depends; it is more saturated where one colour prevails. Raises ValueError for
+    settings that are out of bounds.
 
     >>> logits = np.full((313, 1, 1), -20, np.float32)
     >>> logits[200], logits[220] = 1, 0  # two colours, the first the likelier

@@ -1,4 +1,4 @@
-"""Between ab values and distributions over the 313 bins (paper, sections 2.2 and 2.3)."""
+"""Convert ab values to distributions over the 313 bins and back (paper, sections 2.2 and 2.3)."""
 
 from functools import cache
 

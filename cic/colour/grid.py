@@ -13,7 +13,7 @@ class Grid:
     """How a network's cells lie on what it sees: squares of `stride` pixels a side.
 
     Training took the ab of a cell's first pixel, as the authors did, or with `mean` the mean over
-    the cell; its values belong there.
+    the cell. The network's values belong to that place.
     """
 
     stride: int = STRIDE

@@ -26,7 +26,7 @@ _KIND = re.compile(rb"'descr':\s*'([<>|=]?[fiu][1248])'")
 class Prior:
     """Counts of bins over photos; mergeable.
 
-    `pixels` (313,) int64 are those nearest to each bin, `photos` the number of photos they are of.
+    `pixels` (313,) int64 counts those nearest to each bin, `photos` the photos that they come from.
 
     >>> prior = Prior()
     >>> prior.update([[30.0, 40.0], [0.0, 0.0]])

@@ -1,4 +1,4 @@
-"""What networks see of a photo: the spaces that their inputs are given in."""
+"""The colour spaces in which networks see a photo."""
 
 from collections.abc import Callable
 

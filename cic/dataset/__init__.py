@@ -1,1 +1,1 @@
-"""Photos made ready for training: found invalid, removed, shrunk, cropped, put in batches."""
+"""Prepare photos for training: find and remove invalid ones, shrink, crop, make batches."""

@@ -1,6 +1,6 @@
-"""A photo's lightness made to look like an old print that was scanned.
+"""Make a photo's lightness look like an old print that was scanned.
 
-Each effect is there in half of the pictures, at a strength of its own, in the order in which it
+Each effect occurs in half of the pictures, at a strength of its own, in the order in which it
 befalls a photograph: lens, film, print, years, scan. The strengths were judged by eye on some fifty
 photographs at 128 pixels, in which everything had to stay recognizable. Sizes are in pixels of the
 crop.

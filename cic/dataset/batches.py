@@ -1,4 +1,4 @@
-"""Photos -> training samples, in a seeded order that any worker or rank can compute.
+"""Make training samples of photos, in a seeded order that any worker or rank can compute.
 
 Randomness is a function of (seed, epoch, photo), never a state: which photos a step sees and how
 they are cropped follow from the seed and the step alone.
@@ -30,12 +30,12 @@ SOME = 2  # crops of a batch that tell of them all: over many steps the mean is 
 
 
 class Batch(NamedTuple):
-    """Samples of one step; N is smaller where photos could not be read.
+    """Samples of one step; N is smaller if photos could not be read.
 
     inputs (N, C, S, S) float32, the network's input; targets, a tuple of arrays of N (see
-    `cic.dataset.targets`); noise (N,) int64, from which follows what is random inside the network;
-    failures: one message for each unreadable photo. Where the trainer makes targets there are
-    `crops` in place of them and, unless inputs were made to look old, of the inputs.
+    `cic.dataset.targets`); noise (N,) int64, which decides what is random inside the network;
+    failures: one message for each unreadable photo. If the trainer makes the targets, `crops` stand
+    in their place and, unless inputs were made to look old, in that of the inputs.
     """
 
     inputs: Array
@@ -76,14 +76,13 @@ class PhotoDataset:
     then a square of `crop_size` is cut out and mirrored: at random when `augment`, else the middle,
     unmirrored. With a `crop_scale` below 1 a random square is cut out first, of an area between
     that share and all of the largest there is, each as likely, and brought to `crop_size`;
-    `load_size` is then but the size beyond which a JPEG need not be decoded.
+    `load_size` is then only the size to which a JPEG may be decoded.
 
     `bin_weights` (313,) are the rebalancing weights, None for none; for `target_mean` and
-    `keep_gray` see `targets`. `ageing` is the share of inputs that are made to look old, of
-    which the targets know nothing. A classifier's `classes` are the names of the class folders in
-    the order of its outputs, by default all that there are, sorted.
-    Raises PhotoError if the places hold no photo, ValueError for sizes that do not fit, or ageing
-    of an input other than L.
+    `keep_gray` see `targets`. `ageing` is the share of inputs that are made to look old; the
+    targets stay as they are. A classifier's `classes` are the names of the class folders in the
+    order of its outputs, by default all that there are, sorted. Raises PhotoError if the places
+    hold no photo, ValueError for sizes that do not fit, or ageing of an input other than L.
     """
 
     def __init__(
@@ -278,12 +277,11 @@ class Order:
     from r on. So each photo comes once an epoch and a global batch holds the same photos whatever
     the number of ranks.
 
-    With `balance`, `groups` of photos, one after the other, are drawn from in other numbers than
-    they have: see `draws_of`. An epoch has as many draws as there are photos. Each group's photos
-    come in a cycle, a permutation that goes on from epoch to epoch, so that in any epoch, and in
-    any number of them, none comes more than once as often as another of its group; then the whole
-    epoch is shuffled.
-    Raises ValueError if the groups do not make up the photos, or a rank would go without.
+    `balance` changes how many draws of an epoch each of the `groups` of photos, which lie one after
+    the other, gets: see `draws_of`. An epoch has as many draws as there are photos. Each group's
+    photos come in a cycle, a permutation that goes on from epoch to epoch, so that over any number
+    of epochs the draws of two photos of a group differ by one at most; then the whole epoch is
+    shuffled. Raises ValueError if the groups do not add up to the photos, or a rank would get none.
     """
 
     def __init__(

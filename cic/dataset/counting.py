@@ -1,4 +1,4 @@
-"""The prior of somebody's own photos: how often each ab bin occurs in them."""
+"""Count how often each ab bin occurs in a user's own photos: their prior."""
 
 import os
 from collections.abc import Sequence
@@ -52,9 +52,11 @@ class Counting:
 
 @dataclass
 class Counted:
-    """A colour.prior.Prior, how many gray photos it leaves out, and how many could not be read.
+    """The colour.prior.Prior, the number of gray photos left out, and the number of unreadable
+    ones.
 
-    `divergence` is that from the bundled prior, Kullback-Leibler, nats; `picture` is a file.
+    `divergence` is the Kullback-Leibler divergence from the bundled prior, nats; `picture` is a
+    file.
     """
 
     prior: prior.Prior

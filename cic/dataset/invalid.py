@@ -1,4 +1,4 @@
-"""The search for invalid photos: what was found, a report, a script to remove them, a preview."""
+"""Search for invalid photos; write a report, a script to remove them, and a preview."""
 
 import json
 import os
@@ -38,8 +38,8 @@ class Search:
     `output` is the removal script, a .sh file, beside which the report lies; `preview` a picture of
     what was found, or None. A short side below `min_size`, pixels, is too small; with
     `remove_single_hue` the script removes those, too. `num_workers` processes look at photos, 0 for
-    this one alone. One of several `share`s has outputs of its own, named for it; their lines are
-    those of one run. Raises ValueError for an output of another ending.
+    this one alone. Each of several `share`s has outputs of its own, named for it; together they say
+    what one run says. Raises ValueError for an output of another ending.
     """
 
     image_dir: str
@@ -116,7 +116,7 @@ def examine(
 
 @dataclass
 class Result:
-    """What was found, but for the report's lines."""
+    """The result of a search, without the report's lines."""
 
     counts: Counter[str | None] = field(default_factory=Counter)  # of kinds; None: valid
     shown: list[Shown] = field(

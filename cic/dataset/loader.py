@@ -1,4 +1,6 @@
-"""Batches ahead of time: worker processes prepare them, in order, while the network computes."""
+"""Prepare batches ahead of time: worker processes make them, in order, while the network
+computes.
+"""
 
 from collections.abc import Iterator
 
@@ -9,8 +11,7 @@ from cic.system.parallel import Pool
 class Loader(Pool[Batch]):
     """Batches of `dataset` in `order`, the same whatever the number of workers.
 
-    With `workers` 0 they are made in this process. Use it as a context manager: it ends its
-    processes.
+    With `workers` 0 this process makes them. Use it as a context manager: it ends its processes.
     """
 
     def __init__(self, dataset: PhotoDataset, order: Order, workers: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Prepare photos for training: choose them, begin or go on in the output, and count what comes."""
+"""Prepare photos for training: choose them, begin or go on in the output, and count the results."""
 
 import json
 import os
@@ -58,7 +58,7 @@ class Preparation:
 
 @dataclass
 class Prepared:
-    """What came of it: `photos` are there, of `bytes` in all; `fresh` of them were made now.
+    """The result of preparing: `photos` are there, `bytes` in all; `fresh` of them were made now.
 
     `failed` photos could not be read, nor could `unread` folders or shards; `left_out` are lines on
     kinds of photos that are not read. `rate` is how many were made a second.

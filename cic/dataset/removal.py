@@ -123,7 +123,7 @@ fi
 
 
 class Script:
-    """Writes the removal script for files in the folder `root` to the binary file `file`."""
+    """Writer of the removal script for files in the folder `root` to the binary file `file`."""
 
     def __init__(self, file: BinaryIO, root: StrPath) -> None:
         self.file = file

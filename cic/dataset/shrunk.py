@@ -1,4 +1,4 @@
-"""Photos as training needs them, and no larger: small files in class folders or tar shards."""
+"""Shrink photos to what training needs: small files in class folders or tar shards."""
 
 import hashlib
 import io
@@ -46,7 +46,7 @@ class Shrunk(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What a worker needs to know: photos go to the folder `output`, or come back if it is None."""
+    """The settings of a worker: photos go to the folder `output`, or come back if it is None."""
 
     photos: PhotoList
     load_size: int

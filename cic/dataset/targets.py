@@ -1,7 +1,7 @@
-"""What a photo teaches: the target of its crop, for each kind of network.
+"""Compute what a photo teaches: the target of its crop, for each kind of network.
 
-A target is a tuple of arrays of one photo, whose meaning is that of the losses' arguments; `empty`
-gives the arrays of many.
+A target is a tuple of arrays of one photo, which are the losses' arguments; `empty` gives the
+arrays of many.
 """
 
 import os
@@ -23,7 +23,7 @@ from cic.system.typing import StrPath
 
 
 class Target(Protocol):
-    """What photos teach: one photo's target, and the arrays of many."""
+    """Maker of targets: one photo's target, and the arrays of many."""
 
     def of(self, square: Bytes, i: int) -> tuple[Any, ...]:
         """Return the target of photo `i`, of its crop (C, C, 3): arrays, or a number where it is
@@ -37,9 +37,8 @@ class Target(Protocol):
 class Bins:
     """Sparse soft targets over the 313 bins: of every stride-th pixel (4th, as the authors' are).
 
-    `bin_weights` (313,) are the rebalancing weights, None for none. A gray photo has weight 0: it
-    has no colour to teach; unless `keep_gray`, by which it teaches what is gray. For `mean` see
-    grid.Grid.
+    `bin_weights` (313,) are the rebalancing weights, None for none. A gray photo has weight 0, as
+    it has no colour to teach; with `keep_gray` it teaches what is gray. For `mean` see grid.Grid.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class Bins:
 
 
 class Crops:
-    """The crops themselves: the trainer makes of them on its device what `bins` makes here.
+    """The crops themselves: the trainer makes the targets of `bins` from them on its device.
 
     If it makes the inputs, too, a batch has the crops in place of its inputs (`with_inputs`); else
     they are its target.

@@ -1,13 +1,14 @@
-"""What is invalid for colorization: gray, of a single hue, too small, or no whole photo.
+"""Judge whether a photo is invalid for colorization: gray, of a single hue, too small, damaged.
 
 A photo is judged by the mean colours of its blocks: squares of at least 4 x 4 pixels, 64 to 127 of
 them along the short side if it is long enough, so that neither noise nor JPEG's chroma hides a gray
-scan; for a single hue by larger areas, where what JPEG spreads across edges averages out. A JPEG
-comes scaled down by its decoder, which reads the whole file, and so notices a missing end, but
-computes a sixteenth of the pixels or fewer.
+scan. A single hue is judged by larger areas, in which the colours that JPEG spreads across edges
+average out. The decoder scales a JPEG down: it reads the whole file, and so notices a missing end,
+but computes a sixteenth of the pixels or fewer.
 
-The thresholds come from 2,050 photographs, looked at on both sides of each, and from toned and gray
-copies of some: docs/measurements.md, "Preparing photos", says how many of which they find.
+The thresholds come from 2,050 photographs and from toned and gray copies of some; those on both
+sides of each threshold were looked at. docs/measurements.md, "Preparing photos", says how many of
+each they find.
 """
 
 from typing import NamedTuple

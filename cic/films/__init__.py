@@ -1,1 +1,1 @@
-"""Films through PyAV: read and written, with their sound, clock and tags; no network."""
+"""Read and write films through PyAV, with their sound, clock and tags. No network here."""

@@ -1,4 +1,4 @@
-"""Packets of a film's sound and subtitles, carried into another film: copied, or encoded anew."""
+"""Carry packets of a film's sound and subtitles into another film: copied, or encoded anew."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -17,7 +17,7 @@ _PRIMING = Fraction(1, 10)  # seconds before its beginning that a decoder may ne
 
 
 class Carrier(Protocol):
-    """Takes the packets of a track into another film, one after the other."""
+    """Function that takes the packets of a track into another film, one after the other."""
 
     damaged: int
 
@@ -31,7 +31,7 @@ class Carrier(Protocol):
 class Copied:
     """Callable: packet of the stream `source` -> packets for `container`, the same bytes.
 
-    Raises what PyAV raises where the container cannot hold them.
+    Raises PyAV's errors where the container cannot hold them.
     """
 
     def __init__(self, source: Stream, container: Container) -> None:

@@ -1,4 +1,4 @@
-"""One time for a whole film, also where its clock jumps: at the joints of joined recordings.
+"""Give a whole film one time, also where its clock jumps: at the joints of joined recordings.
 
 Packets -> `Clock.note`, all of them once -> `Clock.settle` -> `Clock.set_time`, again for each.
 """
@@ -21,11 +21,11 @@ REORDERED = 16  # packets that may come before the first of which a time of deco
 
 
 class Guesses:
-    """Callable: packet of PyAV, whose times are put right where libavformat guesses across a joint.
+    """Callable: put right the times of a packet of PyAV where libavformat guesses across a joint.
 
-    Where a format stores one of the two times it guesses the other by the packets around, and no
-    decoder waits for long: MPEG has the time of decoding, Matroska that of showing. `counts` are
-    of tracks that count otherwise than they say: see `counted`.
+    Where a format stores one of the two times, MPEG that of decoding, Matroska that of showing,
+    libavformat guesses the other from the packets around. `counts` are of tracks that count in
+    other units than they say: see `counted`.
     """
 
     def __init__(self, jumps: bool, counts: Mapping[int, Count]) -> None:
@@ -86,10 +86,10 @@ class Clock:
     """Find the joints of a film, and the time that goes on across them.
 
     `jumps` says whether the format's times are those of a recorder's clock (MPEG, MPEG-TS, Ogg),
-    `counts_on` whether only some of its tracks may jump: libavformat counts on for Ogg's sound.
-    A joint is where a track goes back, or where for a while nothing comes at all. Tracks pass it
-    one after the other, so it is kept as a place in the file. A single packet that is out of time
-    is damaged and no joint.
+    `counts_on` whether only some of its tracks may jump: libavformat counts on for Ogg's sound. A
+    joint is a place in the file where a track goes back in time, or where nothing comes for a
+    while; tracks pass it one after the other. A single packet that is out of time is damaged and no
+    joint.
     """
 
     def __init__(self, jumps: bool, counts_on: bool = False) -> None:

@@ -1,9 +1,10 @@
-"""Sound that an AVI counts in other units than it says: its packets get the time they are heard.
+"""Time the packets of sound that an AVI counts in other units than it says.
 
-An AVI has no times. Its sound is counted, in blocks or in bytes, and a header says how long one of
-them is. FFmpeg's muxer says that of a block for G.722, G.726, E-AC-3, AMR, DFPWM, and its demuxer
-counts their bytes: a second of G.726 would last 786. Bytes of Vorbis last as long as they like.
-What the packets decode to tells; as AVI knows no gaps, it is the time of the next one as well.
+An AVI has no times. It counts its sound in blocks or in bytes, and a header says how long a unit
+is. FFmpeg's muxer gives the length of a block for G.722, G.726, E-AC-3, AMR and DFPWM, but its
+demuxer counts their bytes: a second of G.726 would last 786. Bytes of Vorbis have no fixed length.
+The decoded packets show their true length; as AVI knows no gaps, that also gives the time of the
+next one.
 """
 
 from array import array
@@ -20,7 +21,9 @@ _TICK = Fraction(1, 1_000_000)
 
 @dataclass
 class Count:
-    """Callable: packet of a track, the first one to the last, gets its true time and length."""
+    """Callable: give each packet of a track, from the first to the last, its true time and
+    length.
+    """
 
     ends: Sequence[int]  # ticks at which each packet ends
 
@@ -34,7 +37,7 @@ class Count:
 
 @dataclass
 class _Heard:
-    """What was heard of a track: `ends` has its beginning and the end of each packet, ticks."""
+    """The decoded length of a track: `ends` has its beginning and the end of each packet, ticks."""
 
     tick: Fraction
     ends: "array[int]" = field(default_factory=lambda: array("q"))

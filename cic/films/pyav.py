@@ -1,7 +1,7 @@
 """Names of PyAV's types, for annotations alone.
 
-They are Any: PyAV is optional, so nothing may be imported from it up here; it is handed on as the
-module `av` that `rewrite` found; and of its releases since 16 each has other hints of its own.
+They are Any. PyAV is optional, so nothing may be imported from it here: functions take the module
+`av` that `rewrite` imported. Besides, each release since 16 has other hints of its own.
 """
 
 from typing import Any, TypeAlias

@@ -1,4 +1,4 @@
-"""Films through PyAV, read: their frames upright and in sRGB, their other tracks as packets."""
+"""Read films through PyAV: their frames upright and in sRGB, their other tracks as packets."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ _FULL_RANGE = np.rint(np.clip((np.arange(256) - 16) / 219, 0, 1) * 255).astype(n
 
 
 class Frame(NamedTuple):
-    """A frame of a film, when it is shown, and for how long, seconds."""
+    """A frame of a film, the time at which it is shown, and for how long, seconds."""
 
     image: VideoFrame
     time: Fraction | None  # None: the film does not say
@@ -37,11 +37,11 @@ class Frame(NamedTuple):
 
 
 class Film:
-    """A film to read, and what its result has to know: a context manager.
+    """A film to read, with what its result needs: a context manager.
 
-    `survey` is its Survey, `track` the one to read of it. A pixel of its frames may take `costs`
-    times the memory of a photo's, and so they may have as many pixels less. With `deinterlace`
-    every frame is made whole by bwdif of FFmpeg.
+    `survey` is its Survey, `track` the track to read. A pixel of its frames takes `costs` times the
+    memory of a photo's, so its frames may have fewer pixels by that factor. With `deinterlace`
+    bwdif of FFmpeg makes every frame whole.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class Film:
 class _Deinterlacer:
     """Callable: interlaced frame -> whole frames, none or one: bwdif waits for the next.
 
-    Where the first frame does not say that it is interlaced, all are taken for it.
+    If the first frame does not say that it is interlaced, all frames count as interlaced.
     """
 
     def __init__(self, av: Pyav) -> None:

@@ -1,4 +1,4 @@
-"""Films through PyAV: each frame painted anew, sound and time as they were, in constant memory.
+"""Paint each frame of a film anew and keep its sound and times, in constant memory.
 
 Film -> frames, (H, W, 3) uint8 sRGB, upright -> `paint` -> film of the same timestamps
 """
@@ -119,7 +119,7 @@ def _scanning(film: Film, writer: Writer) -> Iterator[str]:
 
 
 class _Looked(NamedTuple):
-    """A packet, or a frame with its pixels and what was seen of them, unless it is one `again`."""
+    """A packet, or a frame with its pixels and what `look` gave, unless it comes `again`."""
 
     item: Frame | Packet
     number: int  # of the frame

@@ -1,7 +1,7 @@
-"""A film looked through before any frame is made: every packet read once, none decoded.
+"""Survey a film before any frame is made: read every packet once, decode none.
 
-So a cut off film is refused at once and not after hours, the joints of its clock are known, and
-which of its tracks is how long.
+So a film that was cut off is refused at once and not after hours, and the joints of its clock and
+the lengths of its tracks are known.
 """
 
 import contextlib
@@ -88,9 +88,10 @@ class FilmFile:
 
 @dataclass
 class Track:
-    """What was seen of a stream: its packets, and when it is shown, seconds by its own clock.
+    """The survey of a stream: its packets, and the time in which it is shown, seconds by its own
+    clock.
 
-    The stream itself is of no use once the survey is over: PyAV's memory is gone.
+    Do not use the stream itself once the survey is over: PyAV's memory is gone.
     """
 
     stream: Stream

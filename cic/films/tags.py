@@ -1,4 +1,4 @@
-"""What a film says of itself: title, date, place, camera; language and purpose of its tracks."""
+"""The tags of a film: title, date, place, camera; language and purpose of its tracks."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

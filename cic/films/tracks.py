@@ -1,6 +1,6 @@
-"""Which tracks of a film go into another, and how: decided, by trying, before the first frame.
+"""Decide, by trying before the first frame, which tracks of a film go into another, and how.
 
-What a container's players play is copied, other sound is encoded; what cannot go in is named.
+Sound that the container's players know is copied, other sound encoded; what cannot go in is named.
 """
 
 import io
@@ -76,7 +76,7 @@ def choose(av: Pyav, survey: Survey) -> tuple[Track | None, str | None]:
 
 
 class Plan:
-    """How each track of a film but that of the pictures goes into a film of another `Container`.
+    """How each track but the pictures goes into a film of another `Container`.
 
     `how` is {index: COPY or an encoder}; `lines` says what is not copied.
     """

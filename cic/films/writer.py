@@ -1,4 +1,4 @@
-"""Films through PyAV, written: frames encoded at their own times, other tracks taken over."""
+"""Write films through PyAV: encode frames at their own times, take other tracks over."""
 
 import contextlib
 import os
@@ -41,7 +41,7 @@ def target_name(name: str) -> str:
 
 
 class Writer:
-    """The film to write, of a video_reader.Film by a video_tracks.Plan: a context manager."""
+    """The film to write, made from a reader.Film by a tracks.Plan: a context manager."""
 
     def __init__(self, av: Pyav, fresh: str, target: str, film: Film, plan: Plan) -> None:
         self.av, self.fresh, self.target, self.film, self.plan = av, fresh, target, film, plan

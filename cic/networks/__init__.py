@@ -1,4 +1,4 @@
-"""Named networks as data, built from layers: what both backends build from."""
+"""Named networks as data, made of layers; all backends build from them."""
 
 from collections.abc import Callable
 from typing import Any

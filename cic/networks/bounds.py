@@ -1,8 +1,7 @@
-"""How large the numbers inside a network can become, for any photo: a bound from its weights alone.
+"""Bound the numbers inside a network for any photo, from its weights alone.
 
-A number that a layer puts out is at most what the absolute weights make of the bounds of those that
-it sees. Where that stays within what float32 holds, no photo can bring forth infinity or NaN, and
-nobody need look for them.
+The output of a layer is at most what its absolute weights make of the bounds of its inputs. If that
+stays within float32, no photo can lead to infinity or NaN, and nobody needs to look for them.
 """
 
 from collections.abc import Callable, Iterable, Mapping

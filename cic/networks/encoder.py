@@ -1,7 +1,7 @@
-"""How the parts of a network's encoder are trained: not at all, slower, or as all the rest.
+"""Decide how the parts of a network's encoder are trained: not at all, slower, or like the rest.
 
-A part that is not trained, frozen, is a fixed function: its batch norms take and keep their running
-statistics, in training too.
+A frozen part is not trained and is a fixed function: its batch norms use and keep their running
+statistics, even in training.
 """
 
 from typing import Protocol
@@ -29,7 +29,7 @@ def trained(network: Network, freeze: int) -> list[str]:
 
 
 class Rates(Protocol):
-    """What a recipe says about the encoder."""
+    """A recipe, as far as it concerns the encoder."""
 
     @property
     def encoder_lr(self) -> float:

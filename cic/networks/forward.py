@@ -1,7 +1,7 @@
 """A network computed in NumPy: the oracle of both backends' forward passes.
 
-One photo at a time is spread out into the columns of a matrix, so that memory stays bounded and
-the work is left to one matrix product a photo and layer.
+A convolution spreads one photo at a time out into the columns of a matrix, so that memory stays
+bounded and each photo and layer takes one matrix product.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -3,8 +3,8 @@
 Every record knows `parameters` and `statistics` ({neutral name: shape}, trained and running),
 `output(shape)` for a (C, H, W) input, (F,) after Flatten or GlobalAverage, and
 `multiply_adds(shape)`. Arrays have PyTorch's orientation: convolution OIHW, transposed convolution
-IOHW, linear layer (out, in). Every layer has a `name`, which those without arrays may leave empty;
-what a layer with one, that is in no block, puts out can be asked for by it.
+IOHW, linear layer (out, in). Every layer has a `name`; layers without arrays may leave it empty.
+The output of a named layer outside of blocks can be asked for by its name.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ from cic.system.arrays import Shape
 
 
 class Layer:
-    """What a layer has unless it says otherwise: no arrays, the input's shape, no cost.
+    """The defaults of a layer: no arrays, the input's shape, no cost.
 
     `constants` are the initial values of its arrays, {last part of the name: value}; an array that
     is not among them is a kernel, drawn at random by its layer's `fan_in`.
@@ -43,10 +43,10 @@ class Layer:
 class Conv(Layer):
     """Convolution with a square kernel, (inputs, H, W) -> (outputs, H', W').
 
-    `padding` is the zeros on every side, or a pair: those before (left and above) and after. Of
-    `groups` equal groups of channels each sees its own: depthwise, if there are as many as inputs.
-    Its kernel is divided by its spectral norm if it is `spectral` (see `spectral`). `start` is the
-    initial bias.
+    `padding` is the zeros on every side, or a pair: those before (left and above) and after. Each
+    of `groups` equal groups of channels sees only its own; with as many groups as inputs it is
+    depthwise. If `spectral`, the kernel is divided by its spectral norm (see `spectral`). `start`
+    is the initial bias.
     """
 
     name: str
@@ -202,8 +202,7 @@ class Sigmoid(Layer):
 class Dropout(Layer):
     """In training each number becomes 0 with probability `rate`; the others grow by 1 / (1 - rate).
 
-    Which ones follows from the photo and the layer's name: see
-    `cic.system.randomness.dropout_factors`.
+    The photo and the layer's name decide which: see `cic.system.randomness.dropout_factors`.
     """
 
     name: str
@@ -212,7 +211,9 @@ class Dropout(Layer):
 
 @dataclass(frozen=True)
 class MaxPool(Layer):
-    """Largest of each square window, (C, H, W) -> (C, H', W'); what fills no window is left out."""
+    """Largest of each square window, (C, H, W) -> (C, H', W'); a rest without a whole window is
+    left out.
+    """
 
     kernel: int = 2
     stride: int = 2
@@ -226,7 +227,9 @@ class MaxPool(Layer):
 
 @dataclass(frozen=True)
 class AveragePool(MaxPool):
-    """Mean of each square window, (C, H, W) -> (C, H', W'); what fills no window is left out."""
+    """Mean of each square window, (C, H, W) -> (C, H', W'); a rest without a whole window is left
+    out.
+    """
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a network is: its layers, and what a user of it must know."""
+"""A network: its layers, and what its users must know."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -20,19 +20,20 @@ DROPOUT = 0.5  # of the classifiers between their linear layers, as all their so
 
 @dataclass(frozen=True)
 class Network:
-    """A network's layers in order, with what a user of it must know.
+    """A network's layers in order, and what its users must know.
 
     `options` are the arguments that `get(name, **options)` rebuilds it from. `channels` is the
-    number of input channels, `multiple` what the input's sides must be multiples of, so that every
-    stride divides evenly, `size` the side of a square input, None for any. The input is `space`
-    (see `cic.colour.spaces`) less `mean`, divided by `scale`, for which those of several channels
-    have an entry each; some of it is hidden if the network is `masked` (see `cic.dataset.masks`).
+    number of input channels. The input's sides must be multiples of `multiple`, so that every
+    stride divides them evenly; `size` is the side of a square input, None for any. The input is
+    `space` (see `cic.colour.spaces`) less `mean`, divided by `scale`; with several channels, these
+    have an entry for each. If the network is `masked`, parts of its input are hidden (see
+    `cic.dataset.masks`).
 
     It `predicts` BINS, logits over the 313 bins (313, h, w); AB, the ab themselves (2, h, w), less
     `out_mean`, divided by `out_scale`; or CLASSES, a logit a class (classes,).
 
-    `encoder` names the parts of its encoder, in order from the input: what other networks can be
-    trained on. The arrays of a part begin with its name and a dot.
+    `encoder` names the parts of its encoder, in order from the input. Other networks can start from
+    a trained encoder. The arrays of a part begin with its name and a dot.
     """
 
     name: str

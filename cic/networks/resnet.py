@@ -39,7 +39,7 @@ NORMS = ("instance", "batch")
 
 
 class _Style(NamedTuple):
-    """What a residual block is made of: norm(name, channels) and activation(name)."""
+    """The parts of a residual block: norm(name, channels) and activation(name)."""
 
     norm: Callable[[str, int], Layer]
     activation: Callable[[str], Layer]

@@ -1,4 +1,4 @@
-"""Spectral norm of a kernel, followed by power iteration (Miyato et al. 2018, algorithm 1).
+"""Spectral norm of a kernel, tracked by power iteration (Miyato et al. 2018, algorithm 1).
 
 A kernel counts as a matrix (outputs, the rest). `u` (outputs,) and `v` (the rest,) are its first
 singular vectors, as near as the iterations have come; its spectral norm is u . (W v).
