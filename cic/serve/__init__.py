@@ -1,1 +1,1 @@
-"""The page and the API: photos come by HTTP, are coloured in processes of their own, and go."""
+"""The page and the API: photos come by HTTP, other processes colour them, and nothing is kept."""

@@ -1,4 +1,4 @@
-"""The routes: the page, the API, and what a keeper of servers asks for."""
+"""The routes: the page, the API, and what those who run servers ask for."""
 
 import importlib.resources
 import time
@@ -41,7 +41,7 @@ class Limits:
 
 
 class Service:
-    """What answers: a Crew that is Ready, behind Limits."""
+    """The service that answers: a Crew that is Ready, behind Limits."""
 
     def __init__(self, crew: Crew, ready: Ready, limits: Limits) -> None:
         self.crew, self.ready, self.limits = crew, ready, limits

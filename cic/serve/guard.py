@@ -1,4 +1,4 @@
-"""What stands before every request: who may ask, an id, a line in the log, headers of safety."""
+"""Guard every request: who may ask, an id, a line in the log, headers of safety."""
 
 import asyncio
 import hmac
@@ -42,10 +42,10 @@ _HOST = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d+)?|([^:\[\]/]+)(?::\d+)?")
 class Guard:
     """Middleware around `app`. `routes` are the paths that figures name.
 
-    With a `token` it is asked for, as a bearer's. With `local` the Host must be this machine's: so
-    no page of another site can have a browser here ask under its own name. Of other sites' pages
-    those of the `origins` may ask, no others. While there are more than MOST `connections`, those
-    of the server that runs it, requests are refused.
+    With a `token`, requests must carry it as a bearer's. With `local` the Host must be this
+    machine's, so that no page of another site can have a browser here ask under its own name. Pages
+    of other sites may ask only if they are among the `origins`. While the server has more than MOST
+    `connections`, requests are refused.
     """
 
     connections: Collection[object] = ()

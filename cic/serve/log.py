@@ -24,7 +24,7 @@ def _formatted(error: BaseException) -> str:
 
 
 class Handler(logging.Handler):
-    """Writes what packages log, from warnings on."""
+    """Handler that writes what packages log, from warnings on."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line."""

@@ -1,4 +1,4 @@
-"""What a query may say, checked before the photo is looked at."""
+"""Check what a query says, before looking at the photo."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What the page needs to show a photo in its colours, and to change them by itself."""
+"""Compute what the page needs to show a photo in its colours, and to change them by itself."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""What is answered when something is wrong: problem details (RFC 9457), and which status."""
+"""Answers when something is wrong: problem details (RFC 9457) and their status."""
 
 import json
 import re
@@ -25,7 +25,7 @@ _FLAG = re.compile(r": max_pixels .*")  # whoever sends a photo does not start t
 
 
 class Problem(Exception):
-    """An answer that is not what was asked for: status, a sentence for a person, a code."""
+    """A refusal or failure as an answer: status, a sentence for a person, a code."""
 
     def __init__(
         self, status: int, detail: str, headers: dict[str, str] | None = None, code: str = ""

@@ -1,4 +1,4 @@
-"""The server as a process: it listens, and ends when it is told to."""
+"""Run the server: listen, answer, and end on a signal."""
 
 import ipaddress
 import socket
@@ -33,7 +33,7 @@ class Server(uvicorn.Server):
     """A server that tells its Service when it is to end, and closes connections that only wait.
 
     uvicorn waits for ever for the headers of a request. It also refuses connections from the first
-    moment of its end; here they are answered until the photos at work are finished.
+    moment of its end; this server answers them until the photos at work are finished.
     """
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of a process that colours: a photo, what the page needs of one, or choices."""
+"""Questions to a process that colours: a photo, what the page needs of one, or choices."""
 
 import json
 import time
@@ -25,10 +25,10 @@ NOTES = 2000  # characters of a header
 
 
 class PhotoWanted(NamedTuple):
-    """The photo: with settings, of an alternative's tilt or number, as hints want it, in a format.
+    """The coloured photo: with settings, an alternative by its tilt or number, hints, and a format.
 
-    Alternative 1 is the usual one: see `Colorizer.pictures`.
-    The format is that of an ending, or None for the photo's own, if its ending is not `refused`.
+    Alternative 1 is the usual one: see `Colorizer.pictures`. The format is given by an ending; None
+    is the photo's own, unless its ending is `refused`.
     """
 
     changes: Mapping[str, Any] = {}
@@ -40,7 +40,7 @@ class PhotoWanted(NamedTuple):
 
 
 class PreviewWanted(NamedTuple):
-    """What the page needs to show it: see `preview`."""
+    """The data that the page needs to show a photo: see `preview`."""
 
 
 class ChoicesWanted(NamedTuple):
@@ -63,7 +63,7 @@ class Question:
 
 
 class Answer(NamedTuple):
-    """A body, its media type, and what is told about it in headers."""
+    """A body, its media type, and its headers."""
 
     body: bytes
     media: str

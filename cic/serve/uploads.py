@@ -1,4 +1,4 @@
-"""What comes in the body of a request: into memory, within bounds of size and of time."""
+"""Read the body of a request into memory, within bounds of size and of time."""
 
 import asyncio
 import time
@@ -20,14 +20,16 @@ _PHOTO = ("image/", "application/octet-stream", "application/x-www-form-urlencod
 
 
 class Upload(NamedTuple):
-    """What came: a photo, and the hints of a form as they are, None without."""
+    """An upload: a photo, and the hints of a form as they are, None without."""
 
     photo: bytes
     hints: bytes | None = None
 
 
 class Uploads:
-    """Reads bodies of up to `most` bytes; all that are on their way together take up to 4 times."""
+    """Reader of bodies of up to `most` bytes; all bodies on their way together may take 4 times
+    that.
+    """
 
     def __init__(self, most: int) -> None:
         self.most, self.held = most, 0
@@ -101,7 +103,7 @@ class Uploads:
 
 
 class _Form:
-    """What a parser of forms tells, as far as it is of use: the first file, and the hints."""
+    """The parts of a form that are used: the first file, and the hints."""
 
     def __init__(self) -> None:
         self.parts = self.header_bytes = 0

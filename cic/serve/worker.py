@@ -1,4 +1,6 @@
-"""A process that colours photos, one at a time, in bounded memory; it may be killed at any time."""
+"""A process that colours photos, one at a time, in bounded memory, and that may be killed at any
+time.
+"""
 
 import contextlib
 import signal
@@ -26,7 +28,7 @@ RESULT = 4  # bytes a pixel for the result, beside what a photo may take
 
 
 class Ready(NamedTuple):
-    """What a process says of its network once it can work."""
+    """News of a process that is ready: its network and settings."""
 
     network: str
     settings: dict[str, Any]
@@ -89,7 +91,7 @@ def _limit_memory(spare: float) -> None:
 
 
 class WorkerProcess:
-    """Such a process, seen from the one that started it."""
+    """Handle of such a process, for the process that started it."""
 
     def __init__(self, make: Callable[[], Colorizer], pixels: int | None) -> None:
         context = Context()

@@ -1,1 +1,1 @@
-"""A run of training: its recipe, its checkup, its loop, and what it shows and leaves."""
+"""Training: the recipe of a run, its checkup, its loop, its logs and its files."""

@@ -28,8 +28,8 @@ class Board:
     """A VisualDL log in `folder`, of a run that starts or goes on at step `start`.
 
     `visualdl --logdir FOLDER` shows it. Each start has a folder of its own: the page shows only the
-    newest log of a folder, and one log continued after a kill, behind half a record, cannot be read
-    at all. Use it as a context manager, or `close` it.
+    newest log of a folder, and a log that is continued behind half a record, which a kill left,
+    cannot be read at all. Use it as a context manager, or `close` it.
     """
 
     def __init__(self, folder: str, start: int = 0) -> None:

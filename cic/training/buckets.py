@@ -1,4 +1,6 @@
-"""Which gradients travel together: few messages, each sent while others are still computed."""
+"""Decide which gradients travel together: few messages, each sent while others are still
+computed.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A checkup before training: the photos, the memory, a step, the loader, and how long it will take.
+"""Check before training: the photos, the memory, a step, the loader, and how long it will take.
 
 Each finding says what was measured, how bad that is, and what to do about it.
 """
@@ -43,7 +43,7 @@ _UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 @dataclass
 class Speed:
-    """Photos a second, of all processes: of the loader alone and of the steps alone."""
+    """Photos a second of all processes: by the loader alone, and by the steps alone."""
 
     loader: float
     steps: float

@@ -1,4 +1,4 @@
-"""The logs of runs, read back: a picture of their losses, and a line of figures each."""
+"""Read the logs of runs back: draw their losses, and give a line of figures for each."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a run in training tells and writes: its progress, a log of JSON lines, a board."""
+"""Report a run in training: its progress, a log of JSON lines, a board."""
 
 import errno
 import io
@@ -48,9 +48,9 @@ def _nobody(event: Event) -> None:
 class LogSettings:
     """Where a run's figures go: one JSON object a line in `path` every `every` steps.
 
-    Steps, lines and figures are told to `progress`, see `cic.system.progress`, by default a bar.
-    Without a path, as in all processes but the first, nothing is told or written. The figures go to
-    `board`, a board.Board, as well.
+    Steps, lines and figures go to `progress`, see `cic.system.progress`, by default a bar. Figures
+    go to `board`, a board.Board, as well. Without a path, as in all processes but the first,
+    nothing is told or written.
     """
 
     path: str | None = None

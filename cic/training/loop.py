@@ -170,10 +170,10 @@ def _reason(trainer: Trainer, signals: Sequence[int]) -> int:
 
 @dataclass
 class Records:
-    """What a run leaves behind: `checkpoints`, the latest of them every `save_latest` steps.
+    """The records of a run: `checkpoints`, the latest of them written every `save_latest` steps.
 
-    If that is None, every OFTEN seconds. Figures go to the `log` and, on its board, a `preview` of
-    the network after every epoch.
+    If that is None, it is written every OFTEN seconds. Figures go to the `log`, and after every
+    epoch a `preview` of the network goes to its board.
     """
 
     checkpoints: Checkpoints

@@ -11,7 +11,7 @@ PATIENCE = 2000  # steps with finite gradients after which the scale doubles
 
 
 class LossScale:
-    """The factor that the loss is multiplied with: 1 unless `enabled`."""
+    """The factor of the loss: 1 unless `enabled`."""
 
     def __init__(self, enabled: bool) -> None:
         self.enabled = enabled

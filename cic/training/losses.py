@@ -1,7 +1,8 @@
-"""Each loss once, in NumPy: what the backends are tested against.
+"""Each loss in NumPy: the backends are tested against these.
 
-A loss is (total, count): those of the parts of a batch add up, whichever process has them, and the
-ratio of the sums is the loss. The count is the number of photos, or what a loss is normalised by.
+A loss is (total, count). The totals and counts of the parts of a batch add up, whichever process
+has them, and the ratio of the sums is the loss. The count is the number of photos, or another
+normaliser of the loss.
 """
 
 from math import prod

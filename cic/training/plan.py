@@ -1,4 +1,4 @@
-"""What to train, on what, and what to keep of it: the settings of a run."""
+"""The settings of a run: what to train, on which photos, and which files to keep."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -36,11 +36,10 @@ class RunPlan:
 
     `weights` and `encoder` are files to start from; `classes` is a file of the class folders to
     tell apart, `prior` an .npy file of the prior of the ab bins. The run ends after `max_steps`, if
-    that is sooner than the recipe's epochs, or those were not asked for. With `continue_train` it
-    goes on from the checkpoint `which_epoch`; with "auto" from the latest, if there is one, and one
-    that has all its steps is no error. `seed` is that of the first weights, the order and
-    the crops; `device`, `precision` and `num_workers`, processes that read photos, are this
-    machine's.
+    given and sooner than the recipe's epochs, or if nobody asked for epochs. With `continue_train`
+    it goes on from the checkpoint `which_epoch`; with "auto" from the latest, if there is one, and
+    one that has all its steps is no error. `seed` is that of the first weights, the order and the
+    crops; `device`, `precision` and `num_workers`, processes that read photos, are this machine's.
     """
 
     image_dir: Sequence[str]

@@ -1,4 +1,6 @@
-"""What a network in training makes of a few photos: gray | predicted | truth, and which bins."""
+"""Show what a network in training makes of a few photos: gray | predicted | truth, and which
+bins.
+"""
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Where the true class stands among a classifier's logits."""
+"""Rank the true class among a classifier's logits."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""One frozen record per experiment: the settings that were chosen, and what came out."""
+"""One frozen record per experiment: the chosen settings, and the result."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, field, fields, replace
@@ -17,9 +17,9 @@ from cic.training.losses import NEEDS
 class Recipe:
     """How to train. The defaults are the authors' (train_val.prototxt and solver.prototxt, v2).
 
-    Each setting is the flag of the same name of `cic train` (`options` is --option). `record` is
-    the lab record: command, data, hardware, hours and result of the run that was made with it,
-    empty where none was.
+    `cic train` has a flag of the same name for each setting (--option for `options`). `record` is
+    the lab record of the recipe's run: command, data, hardware, hours and result; empty if there
+    was none.
     """
 
     name: str

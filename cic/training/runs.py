@@ -1,4 +1,4 @@
-"""A run's folder: its checkpoints, and whether a run can go on from one."""
+"""The folder of a run: its checkpoints, and whether a run can go on from them."""
 
 import math
 import os
@@ -45,10 +45,10 @@ def score(figures: Mapping[str, Any]) -> float:
 class Checkpoints:
     """The checkpoints of one run in `folder`, each with `meta`.
 
-    There are the latest, those of the newest `keep` epochs, and the one of the epoch with the
-    lowest `score`, if there is validation. Where a run goes on from an earlier one, those
-    of later epochs do not count; they stay until they are replaced.
-    `before` is the meta of the checkpoint that was resumed, empty for a new run.
+    The folder keeps the latest, those of the newest `keep` epochs and, if there is validation, that
+    of the epoch with the lowest `score`. If a run goes on from an earlier checkpoint, those of
+    later epochs do not count; they stay until they are replaced. `before` is the meta of the
+    checkpoint that was resumed, empty for a new run.
     """
 
     def __init__(

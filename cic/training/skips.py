@@ -1,4 +1,6 @@
-"""Steps that are skipped because a gradient is not finite: how many, and when that is too many."""
+"""Count the steps that are skipped because a gradient is not finite, and say when that is too
+many.
+"""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What a random sample of a dataset's photos shows before training on them.
+"""Survey a random sample of a dataset's photos before training on them.
 
 The thresholds come from 1,750 ImageNet and 300 Berkeley photographs at three sizes, and from copies
 of them that were tinted, paled and darkened.
@@ -45,7 +45,7 @@ LEAST = 8  # photos that are looked at, however long it takes
 
 
 class Remark(NamedTuple):
-    """One thing that was looked at: its name, what was measured, a verdict, and what to do."""
+    """A finding: its name, what was measured, a verdict, and what to do."""
 
     name: str
     measured: str
@@ -55,7 +55,7 @@ class Remark(NamedTuple):
 
 @dataclass
 class Sample:
-    """Crops of `photos` photos, looked at as training does; `seconds` is what that took."""
+    """Crops of `photos` photos, as training sees them; `seconds` is the time that this took."""
 
     photos: int = 0  # that could be read
     failures: list[str] = field(default_factory=list)

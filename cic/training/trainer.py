@@ -1,6 +1,6 @@
-"""What training asks of a backend: a trainer, and the processes that it runs in.
+"""The interface between training and a backend: a trainer, and the processes that it runs in.
 
-`backends.base` has the whole of what a backend is.
+`backends.base` defines a whole backend.
 """
 
 from collections.abc import Sequence

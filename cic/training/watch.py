@@ -1,7 +1,7 @@
-"""The known ways in which training fails, noticed while it runs and said in plain words, once.
+"""Notice the known ways in which training fails, while it runs, and say so once, in plain words.
 
-The thresholds come from runs of a quarter of the network's width on 64 x 64 photographs, batch 40;
-what healthy and failing ones measured stands beside them.
+The thresholds come from runs of a quarter of the network's width on 64 x 64 photographs, batch 40.
+Beside each stands what healthy and failing runs measured.
 """
 
 from collections import Counter, deque
@@ -99,7 +99,7 @@ def deviation(ab: Array) -> float:
 
 
 class Watch:
-    """Notes every step's loss, looks at predictions now and then, and says what is wrong, once.
+    """Watch the loss of every step and, now and then, predictions; say once what is wrong.
 
     `target` is the data set's, `distance` the recipe's.
     """

@@ -1,4 +1,4 @@
-"""Weights: read from files of any known format, checked, and written."""
+"""Weights: read files of any known format, check them, and write them."""
 
 from cic.weights.checkpoint import CheckpointError, save
 from cic.weights.reading import default_path, load, load_weights

@@ -1,4 +1,4 @@
-"""The moving average of a network's weights over its steps, which is often better than the last.
+"""The moving average of a network's weights over its steps, often better than the last weights.
 
 Polyak and Juditsky 1992, as the exponential average that Tan and Le 2019 (EfficientNet) evaluate.
 """

@@ -45,9 +45,9 @@ _KINDS = {"f": "F", "i": "I", "u": "U"}  # safetensors' names of NumPy's kinds o
 
 
 class CheckpointError(Error, ValueError):
-    """A file that is no checkpoint, or not one of this network; the message names it.
+    """A file that is no checkpoint, or is one of another network; the message names it.
 
-    It is one line that can be shown, whatever is in the file.
+    The message is one line that can be shown, whatever is in the file.
     """
 
     def __init__(self, message: object) -> None:

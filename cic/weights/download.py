@@ -1,4 +1,4 @@
-"""Weights that others have published, downloaded once and checked."""
+"""Download weights that others have published, once, and check them."""
 
 import hashlib
 import http.client

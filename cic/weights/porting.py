@@ -1,4 +1,4 @@
-"""Weights of any known format to any other: read, and written once they are proven the same."""
+"""Convert weights of any known format to any other: read them, prove the result equal, write it."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ from cic.weights.formats.layout import Layout
 
 
 class DiffersError(Error, ValueError):
-    """What was to be written differs from its source; `rows` say how, a verify.Comparison each."""
+    """The result differs from its source; `rows` say how, each a verify.Comparison."""
 
     def __init__(self, rows: Sequence[verify.Comparison]) -> None:
         super().__init__("not written: what came of it differs from the source")

@@ -1,8 +1,8 @@
-"""Weights tried on a small picture as they are loaded, in NumPy: do they give numbers at all?
+"""Try weights on a small picture as they are loaded, in NumPy: do they give finite numbers?
 
-Each weight may be sane and all of them together overflow. Looking at results alone would not do:
-Paddle's ReLU makes 0 of NaN (3.3.1: relu(nan) == 0), so that a network whose numbers have
-overflowed gives a picture of one colour, and every logit is finite.
+Each weight may be sane and all together overflow. Looking at results alone does not suffice:
+Paddle's ReLU turns NaN into 0 (3.3.1: relu(nan) == 0), so a network whose numbers overflowed gives
+finite logits and a picture of one colour.
 """
 
 from collections.abc import Mapping

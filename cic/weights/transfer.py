@@ -1,4 +1,4 @@
-"""First weights of an encoder from a file of another network that has the same one."""
+"""Take the first weights of an encoder from a file of another network with the same encoder."""
 
 from cic.networks import Network
 from cic.system.arrays import State

@@ -1,1 +1,1 @@
-"""Files of arrays, read and written without the frameworks and without running their code."""
+"""Read and write files of arrays without the frameworks and without running their code."""

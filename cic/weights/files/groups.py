@@ -1,8 +1,8 @@
-"""The groups of arrays in a checkpoint: weights stand beside an epoch, an optimizer, an average.
+"""Find the groups of arrays in a checkpoint: weights, beside an epoch, an optimizer, an average.
 
-A group is a dict that has arrays under names, wherever it is in dicts, lists and objects; "" is the
-name of the outermost, "state_dict" or "model.net" that of another. It is whole, or its names begin
-with the parts of a program: "module.", "net.".
+A group is a dict of arrays by name, wherever it lies in dicts, lists and objects. The outermost is
+called "", another "state_dict" or "model.net". It is one network, or its names begin with the parts
+of a program: "module.", "net.".
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """ONNX: a graph of operators with its arrays, written and read without the package of that name.
 
-The messages are those of onnx/onnx.proto; of a file that is read, no more is looked at than its
-arrays, its metadata, and the names of what goes in and comes out.
+The messages are those of onnx/onnx.proto. Reading looks only at a file's arrays, its metadata, and
+the names of its inputs and outputs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,9 +37,10 @@ Attribute: TypeAlias = "int | float | str | Sequence[int] | Sequence[float] | Gr
 
 
 class Graph:
-    """A graph that is being made: calls add nodes, and give the names of what these put out.
+    """A graph in the making: a call adds a node and returns the name of its output.
 
-    A graph inside another, the body of a loop, has its `outer` one's names and sees what it has.
+    A graph inside another, the body of a loop, shares the names of its `outer` graph and sees its
+    values.
     """
 
     def __init__(self, outer: "Graph | None" = None) -> None:
@@ -159,9 +160,10 @@ def write(path: StrPath, made: Message) -> None:
 
 @dataclass
 class Model:
-    """What is read of a file: `texts` are its metadata, `arrays` views of its bytes.
+    """The parts of a file that are read: `texts` are its metadata, `arrays` views of its bytes.
 
-    `inputs` and `outputs` are names; `nodes` are counted, as are `stored`, all its arrays.
+    `inputs` and `outputs` are names; `nodes` and `stored` are the numbers of nodes and of all
+    arrays.
     """
 
     producer: str = ""

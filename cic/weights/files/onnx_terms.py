@@ -10,8 +10,8 @@ Operand: TypeAlias = Union["Term", float, int]
 class Term:
     """A value in a Graph, by its `name`; its numbers are float32, or int64 if it `is_whole`.
 
-    +, -, *, / and @ are those of NumPy; numbers beside it take its type. A quotient of whole
-    numbers is cut off at the point.
+    +, -, *, / and @ work as in NumPy; numbers take the term's type. A quotient of whole numbers is
+    cut off at the point.
     """
 
     def __init__(self, graph: Graph, name: str, is_whole: bool = False) -> None:

@@ -1,6 +1,6 @@
-"""What a file is that holds no weights, or weights in a format that is not read here.
+"""Say what a file is that holds no weights, or holds them in a format that is not read here.
 
-Told by its first bytes, and by its name where these do not tell. Each says what to do next.
+Its first bytes tell, or else its name. Each answer says what to do next.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""The few pieces of which the pickles of PyTorch and Paddle are put together, written by hand.
+"""Write by hand the few pieces that the pickles of PyTorch and Paddle consist of.
 
-So that a file needs neither framework to be written, and names what every version of it knows.
+So writing a file needs no framework, and the file names only what every version of it knows.
 """
 
 import pickle

@@ -1,4 +1,4 @@
-"""Protocol buffers, as far as files of arrays need them: messages written, and read in bounds.
+"""Protocol buffers, as far as files of arrays need them: write messages, and read them in bounds.
 
 The wire format is that of protobuf.dev/programming-guides/encoding. Neither side knows a schema: a
 writer gives the number of each field, a reader gets it.
@@ -16,7 +16,7 @@ Value: TypeAlias = "int | float | str | bytes | memoryview | Message | list[Valu
 
 
 class Message:
-    """A message, field by field; what it is given is not copied until its `pieces` are written."""
+    """A message, field by field; its data are not copied until its `pieces` are written."""
 
     def __init__(self, fields: Iterable[tuple[int, Value]] = ()) -> None:
         self.pieces: list[bytes | memoryview] = []
@@ -63,9 +63,9 @@ def _varint(number: int) -> bytes:
 class Reader:
     """Callable: message (a memoryview of bytes) -> iterator of its fields, (number, value).
 
-    A value is an int or, of what has a length, a memoryview; numbers of four and eight bytes are
-    memoryviews, too. Raises ValueError for what is no message, and once more than `most` fields
-    have been read, of all messages together.
+    A value is an int or, if the field has a length, a memoryview; numbers of four and eight bytes
+    are memoryviews, too. Raises ValueError for data that are no message, and once more than `most`
+    fields of all messages together have been read.
     """
 
     def __init__(self, most: int = MOST) -> None:

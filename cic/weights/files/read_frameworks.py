@@ -1,4 +1,4 @@
-"""The files that torch.save and paddle.save write, as {name: array}, read without either.
+"""Read the files that torch.save and paddle.save write, as {name: array}, without either framework.
 
 PyTorch has two formats: a zip archive of a pickle and the bytes of each storage, since 1.6, and
 before that pickles one after the other with the bytes behind them. Paddle's is a pickle of NumPy
@@ -40,7 +40,9 @@ _DAMAGE = (
 
 
 class Storage:
-    """The numbers that tensors are views of; `values` are read once all tensors are known."""
+    """The numbers of one or several tensors, which are views; `values` are read once all tensors
+    are known.
+    """
 
     def __init__(self, dtype: np.dtype[Any], size: int) -> None:
         self.dtype, self.size = dtype, size
@@ -48,7 +50,9 @@ class Storage:
 
 
 class Tensor:
-    """A view of a storage, as PyTorch pickles it; what follows `strides` concerns training."""
+    """A view of a storage, as PyTorch pickles it; the arguments after `strides` concern
+    training.
+    """
 
     def __init__(
         self,
@@ -77,7 +81,7 @@ class Tensor:
 
 
 class Dtype:
-    """A NumPy dtype, as NumPy pickles it: only of numbers has an array of it values here."""
+    """A NumPy dtype, as NumPy pickles it; only arrays of numbers are read."""
 
     def __init__(self, code: Any, *_: object) -> None:
         self.code, self.order = code, "="
@@ -209,7 +213,9 @@ def recognises(start: bytes) -> bool:
 
 
 class Contents(NamedTuple):
-    """What a file holds: Groups of arrays, a note of ours or None, and why a group is left out."""
+    """The contents of a file: Groups of arrays, a note of ours or None, and why a group is left
+    out.
+    """
 
     groups: list[groups.Group]
     note: Json

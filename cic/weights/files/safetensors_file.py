@@ -1,8 +1,8 @@
 """safetensors: a header of JSON, and the numbers of every array behind it.
 
-Read here and not by the package of that name, which needs another one for bfloat16, maps the file
-into memory, so that one which is cut off meanwhile ends the process, and parses any header.
-The format is that of huggingface/safetensors, README.md.
+The package of that name is not used: it needs another one for bfloat16, parses any header, and maps
+the file into memory, so that a file that is cut off meanwhile ends the process.
+huggingface/safetensors, README.md, describes the format.
 """
 
 import struct

@@ -1,8 +1,9 @@
-"""Whole modules that torch.save pickled: their tensors, without the classes, which nobody has.
+"""Read the tensors of whole modules that torch.save pickled, without their classes.
 
 An object of an unknown class becomes a Module, which holds what the pickle says of it and can do
-nothing. What PyTorch's own modules keep, `_parameters`, `_buffers` and `_modules`, has the names.
-So do the objects that stand beside the weights in a checkpoint, such as a run's options.
+nothing. The names of the tensors are in what PyTorch's own modules keep: `_parameters`, `_buffers`
+and `_modules`. Objects beside the weights in a checkpoint, such as a run's options, become Modules
+as well.
 """
 
 import sys
@@ -26,7 +27,7 @@ _OPTIONS = {"argparse.Namespace", "types.SimpleNamespace"}
 class Module:
     """An object of an unknown class, `name` in full.
 
-    `state` is what its __dict__ was, `items` what it has under keys if it is a kind of dict.
+    `state` is its __dict__, `items` its entries if it is a kind of dict.
     """
 
     def __init__(self, name: str) -> None:

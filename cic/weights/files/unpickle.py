@@ -1,9 +1,9 @@
-"""A pickle read as data: whoever wrote it, no code in it runs and nothing is imported for it.
+"""Read a pickle as data: whoever wrote it, none of its code runs and nothing is imported for it.
 
-`pickletools` splits it into operations, which are carried out here on a stack of plain objects. A
-global that a pickle names is looked up in a table and nowhere else. Operations that no file of
-weights needs are not known. A few bytes may ask for a large object, over and over: what is made is
-counted, and bounded.
+`pickletools` splits it into operations, and this module carries them out on a stack of plain
+objects. It looks globals up in a table and nowhere else, and refuses operations that no file of
+weights needs. A few bytes may ask for a large object, over and over, so the size of all objects is
+counted and bounded.
 """
 
 import os
@@ -32,11 +32,11 @@ _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, Re
 
 
 class Refused(ValueError):
-    """A pickle that asks for what is not known here; the message names it."""
+    """A pickle that asks for something unknown here; the message names it."""
 
 
 class Global(NamedTuple):
-    """What a pickle named, and what stands for it here."""
+    """A global that a pickle names, and its substitute here."""
 
     name: str
     value: Any
@@ -106,7 +106,7 @@ def _fill(target: Thing, items: Iterable[tuple[Thing, Thing]]) -> Thing:
 
 
 class _Bounded:
-    """A file of which no more is asked than there is: a length in it may be absurd."""
+    """A file that is never asked for more than it has: a length in a pickle may be absurd."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.tell = file, file.tell

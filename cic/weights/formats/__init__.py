@@ -1,9 +1,8 @@
-"""Files of weights in every known format, told by what is in them, not by their names.
+"""Recognise files of weights in every known format by their content, not by their names.
 
-`layout` says what a format is; each of the others is a file here. The readers in
-`cic.weights.files`, and `caffe`, read what frameworks wrote, without them and without running any
-code in a file; `groups` finds the network in it, and `others` says what a file is that is none of
-weights.
+`layout` defines a format; each format is a file here. The readers in `cic.weights.files`, and
+`caffe`, read the frameworks' files, without them and without running any code in a file. `groups`
+finds the network in a file, and `others` says what a file without weights is.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,7 @@
 """The authors' Caffe release, v1, v2 and v2_norebal: read, never written.
 
-The binary files are protocol buffers (src/caffe/proto/caffe.proto). Of their messages only what
-holds numbers is defined here, and a blob's numbers as bytes: so they are never Python objects.
+The binary files are protocol buffers (src/caffe/proto/caffe.proto). This module defines only the
+messages that hold numbers, and a blob's numbers as bytes, so that they never become Python objects.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Two networks side by side: which array is which, and whether they compute the same."""
+"""Compare two networks: which array is which, and whether they compute the same."""
 
 from collections.abc import Iterable
 from dataclasses import replace

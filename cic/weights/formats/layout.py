@@ -1,4 +1,4 @@
-"""What a format is: a project's network under that project's names, renamed to ours and back."""
+"""The definition of a format: a project's network under its own names, renamed to ours and back."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ SHOWN = 5  # names of each kind that a message has
 
 @dataclass(frozen=True)
 class MappedWeights:
-    """A file of weights: its own arrays, and what became of each.
+    """The weights of a file: its own arrays, and what became of each.
 
     `theirs` is the network as their code computes it. `state` and `meta` are those of a checkpoint
     of ours of `network`; `names` {ours: theirs}, `dropped` {theirs: why}.
@@ -56,12 +56,12 @@ class MappedWeights:
 
 
 class Layout:
-    """A format; each file beside this one says what is its own.
+    """A format; each file beside this one defines what differs in its format.
 
-    `name` is what `--to` takes, `about` the project and its class, `suffixes` how its files end,
-    `networks` the names of those of ours that it holds, `parts` its names of the parts of a layer
-    where they differ from ours, `temperature` that of its own decoding, None if its output is no
-    logits. `write(path, arrays, note)` makes its file; a format without is only read.
+    `name` is its name, `about` the project and its class, `suffixes` the endings of its files,
+    `networks` the names of those of our networks that it holds, `parts` its names of the parts of a
+    layer where they differ from ours, `temperature` that of its own decoding, None if its output is
+    no logits. `write(path, arrays, note)` makes its file; a format without it is only read.
     """
 
     name: ClassVar[str]

@@ -1,4 +1,5 @@
-"""Batch norms taken into the convolutions before them, and put back as norms that change nothing.
+"""Fold batch norms into the convolutions before them, and put them back as norms that change
+nothing.
 
 A folded network computes what the one with norms does in evaluation: norm(conv(x)) is a
 convolution, its kernel scaled by weight / sqrt(running_var + epsilon) an output channel.

@@ -1,8 +1,8 @@
-"""What of a checkpoint of ours another project's file cannot say, noted beside its arrays.
+"""Note beside the arrays of another project's file what it cannot say of a checkpoint of ours.
 
-The network's exact options, how it decodes, which arrays were float16, and what those were that are
-scaled to the other project's input or follow from others there: so that a file which comes back is
-the one that went.
+The note has the network's exact options, how it decodes, which arrays were float16, and the values
+of arrays that are scaled to the other project's input or derived there. So a file that is converted
+back is equal to the original.
 """
 
 import base64

@@ -1,8 +1,8 @@
 """ONNX files of this project: a network as other programs run it, and weights to read back.
 
-A file is the network's graph from a picture of any size on, its weights under their neutral names
-and in their own precision, and what a checkpoint of ours says of them, as metadata. So it comes
-back bit by bit. What the graph does with them is not read: it follows from the network.
+A file has the network's graph for pictures of any size, the weights under their neutral names in
+their own precision, and the metadata of our checkpoint. So reading gives it back bit by bit. The
+graph itself is not read: it follows from the network.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ LICENCE = "Apache-2.0 for the graph; the weights are under that of their source"
 
 
 class Logits(Layout):
-    """The network alone: the values of its space -> what it puts out."""
+    """The network alone: the values of its space -> its output."""
 
     name = "onnx-logits"
     about = "ONNX: what the network itself puts out, of a picture of any size"

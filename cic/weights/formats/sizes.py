@@ -1,4 +1,4 @@
-"""The width of a network of ours, from the numbers of channels that a file's arrays have."""
+"""Find the width of a network of ours from the numbers of channels of a file's arrays."""
 
 from collections.abc import Iterable
 

@@ -1,7 +1,7 @@
-"""Proof that weights have moved: a real photo through the source's own code and what came of it.
+"""Prove a conversion: send a real photo through the source's own network and through the result.
 
-The source is computed in NumPy from the file's own arrays, by its project's own layers and names,
-input and decoding; what came of it is read back from the file that was written.
+NumPy computes the source from the file's own arrays, by its project's own layers and names, input
+and decoding. The result is read back from the file that was written.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ SIDE = 64  # pixels of the photo, unless a network takes one size only
 
 
 class Comparison(NamedTuple):
-    """A comparison: the largest difference, and the largest that passes."""
+    """A comparison: the largest difference, and the limit that it must not exceed."""
 
     what: str
     difference: float
