@@ -1,4 +1,4 @@
-"""What every table is read against: all gray, the colours of another photo, and the truth."""
+"""The baselines of every table: all gray, the colours of another photo, and the truth."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The decodings of some weights, measured on photos held out, to choose one: see `frontier`."""
+"""Measure decodings of some weights on held-out photos, to choose from them: see `frontier`."""
 
 import os
 import sys
@@ -21,10 +21,10 @@ from metric.measuring import read_prior
 
 @dataclass(frozen=True)
 class Sweep:
-    """Photos of `image_dir`, `most` of them or all, and what to decode them with: all combinations.
+    """Photos of `image_dir`, `most` of them or all, and the settings of decoding to combine.
 
-    `unweights` None are those that the weights can; `prior` is a .npy file that balances AuC, by
-    default the bundled one.
+    `unweights` is None for those that the weights allow; `prior` is a .npy file that balances AuC,
+    by default the bundled one.
     """
 
     image_dir: str

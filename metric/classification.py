@@ -129,8 +129,8 @@ def measure(
 class Labelled:
     """Photos of `image_dir` in class folders, `most` of them or all.
 
-    `classes` are the class folders' names in the order of the outputs, `load_size` is the short
-    side they are shrunk to, pixels; None: the weights' own, see `dataset`.
+    `classes` are the class folders' names in the order of the outputs; `load_size` is the short
+    side, pixels, that the photos are shrunk to. None takes the weights' own, see `dataset`.
     """
 
     image_dir: str

@@ -1,4 +1,4 @@
-"""Classifiers on pictures in class folders: what they see, the labels, and what they recognise."""
+"""Run classifiers on pictures in class folders: their inputs, the labels, and their accuracy."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence

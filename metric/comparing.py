@@ -1,4 +1,4 @@
-"""Two measured runs beside each other: differences of their figures, with paired intervals."""
+"""Compare two measured runs: differences of their figures, with paired intervals."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations, product

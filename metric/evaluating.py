@@ -1,4 +1,4 @@
-"""Colorizers measured on a folder of photos: figures, pictures and a protocol card, as files."""
+"""Measure colorizers on a folder of photos: figures, pictures and a protocol card, as files."""
 
 import os
 import sys
@@ -58,14 +58,13 @@ TAKEN = (baselines.GRAY, baselines.RANDOM, baselines.TRUTH, classification.CHANC
 class Study:
     """Which photos are measured, and how: those of `image_dir`, each `cut` alike.
 
-    `most` limits how many are taken.
-    `prior` is a .npy file that rebalances AuC, None for the bundled one; `strict` counts an error
-    within a threshold as Paddle-CIC does; `seed` is that of the random baseline; `temperatures` are
-    compared. `gallery` is how many of the best and of the worst photos of the first colorizer
-    are shown, `comparison` how many by all; in them `alternatives` of each and, with
-    `uncertainty`, a map of it. `num_workers` processes read and measure, 0 is this one alone. Of
-    one of several `share`s only the sums are written, for `joining.merge`: temperatures and
-    pictures are of all photos.
+    `most` limits how many are taken. `prior` is a .npy file that rebalances AuC, None for the
+    bundled one; `strict` counts an error within a threshold as Paddle-CIC does; `seed` is that of
+    the random baseline; `temperatures` are compared. `gallery` is the number of best and of worst
+    photos of the first colorizer to show, `comparison` that of photos to show by all; both show
+    `alternatives` of each and, with `uncertainty`, a map. `num_workers` processes read and measure,
+    0 is this one alone. One of several `share`s writes only its sums, for `joining.merge`:
+    temperatures and pictures need all photos.
     """
 
     image_dir: str
@@ -131,7 +130,8 @@ def check_rows(names: Iterable[str]) -> None:
 
 
 class Evaluated(NamedTuple):
-    """{file name: content}, the tables as text, the heaviest photos, and lines on some photos.
+    """The result: {file name: content}, the tables as text, the heaviest photos, lines on some
+    photos.
 
     `complete` says that no photo was left out, of the figures or of the gallery.
     """

@@ -1,4 +1,4 @@
-"""Colorizers measured on photos, no picture written: the figures are those of lossless files."""
+"""Measure colorizers on photos without writing pictures: figures are those of lossless files."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -31,7 +31,7 @@ NO_CLASSIFIER: Mapping[str, "Classifier"] = MappingProxyType({})
 
 
 class Protocol(NamedTuple):
-    """What a photo is measured by: AuC's `shares` (313,) and `strict`, and how pictures are `cut`.
+    """How a photo is measured: AuC's `shares` (313,) and `strict`, and how pictures are `cut`.
 
     `grid` has the temperatures to compare, none by default; `sides` are those of the classifiers'
     inputs, pixels; `seed` is that of the random baseline.
@@ -46,9 +46,9 @@ class Protocol(NamedTuple):
 
 
 class Classifier(NamedTuple):
-    """What is to recognise the pictures: `run` gives logits (N, classes) of (N, S, S, 3) uint8.
+    """A classifier of the pictures: `run` gives logits (N, classes) of (N, S, S, 3) uint8.
 
-    S is the `side`; `labels` are {path: label} of the photos, None of one that is of no class.
+    S is the `side`; `labels` are {path: label} of the photos, None for a photo of no class.
     """
 
     run: Callable[[Bytes], Array]
@@ -57,10 +57,10 @@ class Classifier(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a colorizer says of a photo: ab (h, w, 2), and the true ab.
+    """A colorizer's prediction for a photo: ab (h, w, 2), and the true ab.
 
-    `logits` (313, h, w) are None of a network that gives no probabilities. `grid` and `guide` are
-    what `add_colour` takes.
+    `logits` (313, h, w) is None if the network gives no probabilities. `grid` and `guide` are
+    arguments of `add_colour`.
     """
 
     ab: Floats
@@ -73,7 +73,7 @@ class Prediction(NamedTuple):
 class Row:
     """All figures of one way to colorize, of a colorizer or a baseline; mergeable.
 
-    One a photo, put together in a ledger.Ledger.
+    Each photo has its own; a ledger.Ledger puts them together.
     """
 
     def __init__(self, protocol: Protocol) -> None:

@@ -1,8 +1,8 @@
-"""Which decoding to choose: raw against balanced AuC of many, from one run of the network a photo.
+"""Find the best decodings: raw against balanced AuC of many, from one run of the network a photo.
 
-What is lost in raw AuC, by which most pixels are dull, is won in the balanced one, by which rare
-colours count, and the other way round: a decoding is worth choosing if none is better in both.
-Beside them stand how colourful it is, and how much of it is orange and brown.
+Raw AuC favours dull colours, as most pixels are dull; balanced AuC favours rare ones. A decoding is
+worth choosing if no other is better in both. Beside them stand its colourfulness and its share of
+orange and brown.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -53,8 +53,8 @@ class Frontier:
     """Figures of many Decodings over photos, on the cells that the network sees; mergeable.
 
     `shares` (313,) is the prior of the balanced AuC, whose weights are 1 / (p / 2 + 1 / 626), by
-    default the bundled one. Colours are measured as shown: what `refined(ab, light)`, a
-    Colorizer's, makes of them, in 8 bits and within sRGB.
+    default the bundled one. Colours are measured as shown: after a Colorizer's `refined(ab,
+    light)`, in 8 bits and within sRGB.
     """
 
     def __init__(

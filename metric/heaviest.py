@@ -1,4 +1,6 @@
-"""Who holds the weight of a weighted figure: the share of each photo, and a picture of them."""
+"""Show who holds the weight of a weighted figure: the share of each photo, and a picture of
+them.
+"""
 
 import sys
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A run in shares: what each leaves, and all of it put together."""
+"""Measure in shares: write the sums of each, and join all of them."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""The sums of each photo, kept: what intervals, the heaviest photo and comparisons are made of."""
+"""Keep the sums of each photo: intervals, the heaviest photo and comparisons need them."""
 
 import io
 import json
@@ -22,8 +22,8 @@ from metric.figures.temperature import place_of
 class Ledger:
     """A metric of many photos that keeps the sums of each by the photo's name; mergeable.
 
-    `total` is the metric of all. Figures are of sums exactly rounded, so that the order in which
-    photos or shards come in changes no bit of them.
+    `total` is the metric of all. Sums are exactly rounded, so that the order of photos or shards
+    changes no bit of the figures.
     """
 
     def __init__(self, total: Any) -> None:

@@ -1,4 +1,6 @@
-"""Which photo lends each its colours: the same one in a whole run and in any share of it."""
+"""Choose the photo that lends another its colours: the same in a whole run and in any share of
+it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Pictures that are there, beside the photos they were made of: all figures, and the baselines'."""
+"""Measure pictures beside the photos that they were made of: all figures, and the baselines'."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,7 +120,9 @@ class Folders:
 
 
 class Measured(NamedTuple):
-    """What the files of ENDINGS hold, in that order, the Summary, and {note: paths}, see NOTES."""
+    """The contents of the files of ENDINGS, in that order, the Summary, and {note: paths}, see
+    NOTES.
+    """
 
     contents: tuple[str | bytes, ...]
     summary: Summary

@@ -1,4 +1,4 @@
-"""Photos and their results: paired by relative path and stem, read, and cut alike."""
+"""Pair photos with their results by relative path and stem, read them, and cut them alike."""
 
 import os
 from collections.abc import Sequence

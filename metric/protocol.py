@@ -1,4 +1,4 @@
-"""The protocol card: what figures depend on, to be kept beside them."""
+"""The protocol card: everything that figures depend on, kept beside them."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Accuracy of a classifier on colorized photos: opened, measured on a backend, and written down."""
+"""Measure the accuracy of a classifier on colorized photos: open, measure on a backend, write."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from metric.runner import Runner
 
 @dataclass(frozen=True)
 class Recognition:
-    """What is to be recognised: photos of `results_dir`, in class folders.
+    """Photos to recognise: those of `results_dir`, in class folders.
 
     `imgs_dir` are the true photos, of the same folders and stems, which add the baselines.
     `classes` is a file of the class folders' names in the order of the outputs; `seed` is that of
@@ -92,7 +92,7 @@ class OpenedRecognition(NamedTuple):
 class Recognised(NamedTuple):
     """{row: Ledger of Accuracy}, the protocol, and messages of photos that could not be read.
 
-    There are no figures to rely on if there are such messages. `others` are photos of no class.
+    If there are such messages, do not rely on the figures. `others` are photos of no class.
     """
 
     rows: dict[str, Ledger]

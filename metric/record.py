@@ -1,4 +1,4 @@
-"""Figures as files."""
+"""Write figures to files."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What measuring asks of a backend; `metric` imports none. See `backends.base`."""
+"""The interface between measuring and a backend; `metric` imports none. See `backends.base`."""
 
 from collections.abc import Callable
 from typing import Protocol

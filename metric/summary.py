@@ -1,4 +1,4 @@
-"""What a table says of measured rows: figures, their intervals, and differences from all gray."""
+"""Summarize measured rows for a table: figures, their intervals, and differences from all gray."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -30,9 +30,9 @@ FEW = 20  # photos, below which the percentiles of a bootstrap are too narrow to
 class Summary(NamedTuple):
     """{row: {figure: ...}} thrice: the number; [low, high]; [difference from all gray, low, high].
 
-    Instead of [low, high] stands None of a single photo, or where a replicate has no figure;
-    `less_gray` has neither all gray nor the truth. `heaviest` is what heaviest.heaviest gives.
-    `drawn` has the sums of the replicates, {row: {column: (replicates,)}}.
+    [low, high] is None for a single photo, or if a replicate has no figure. `less_gray` has neither
+    all gray nor the truth. `heaviest` is what heaviest.heaviest gives. `drawn` has the sums of the
+    replicates, {row: {column: (replicates,)}}.
     """
 
     photos: int

@@ -1,1 +1,1 @@
-"""A photo or a film, and what a network says of it, made a coloured one."""
+"""Colorize photos and films with the output of a network."""

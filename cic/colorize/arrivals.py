@@ -1,8 +1,8 @@
-"""Photos that arrive in a folder are coloured: each once it is whole, and once only.
+"""Colorize the photos that arrive in a folder: each once it is whole, and only once.
 
-A photo is whole when its size and time have stayed as they are for a while. What was made of which
-file is written down in the output folder, so that a new start repeats nothing; a file that changes
-is coloured again.
+A photo is whole when its size and time have stayed as they are for a while. The output folder keeps
+a list of the files that are done, so that a new start repeats nothing; a file that changes is
+coloured again.
 """
 
 import json
@@ -32,7 +32,7 @@ EMPTY = 30.0  # the same of one that is empty: its photo may still come
 
 
 class State(NamedTuple):
-    """By what a change of a file is known: bytes, and time in nanoseconds."""
+    """The size of a file in bytes and its time in nanoseconds, by which a change is noticed."""
 
     size: int
     time: int
@@ -70,7 +70,7 @@ def look(folder: str) -> Iterator[tuple[str, State]]:
 class Journal:
     """{name: State} of the files that are done with, coloured or failed: a file of JSON lines.
 
-    What a kill left of the last line is passed over. Raises InputError if another file is there.
+    A last line that a kill cut off is skipped. Raises InputError if another file is there.
     """
 
     def __init__(self, path: str) -> None:

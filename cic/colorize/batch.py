@@ -1,4 +1,4 @@
-"""What is made of each file of a batch, which part of the batch is done, and what came of it."""
+"""The settings of a batch, pictures to make and part to do, and its outcome."""
 
 import os
 from collections.abc import Container, Sequence
@@ -71,11 +71,11 @@ ONE = Pictures()
 
 @dataclass(frozen=True)
 class Part:
-    """What part of a batch is done: a share of it, less what is there.
+    """The part of a batch to do: a share of it, without the results that are there.
 
     With `skip_existing` a result among the `existing` stays, and its photo is not opened. The
     `manifest` is a file that gets a line for each photo; each of several shares has its own. With
-    `replaces` a result takes the place of a file of its name; without, its photo fails.
+    `replaces` a result replaces a file of its name; without it the photo fails.
     """
 
     share: Share = WHOLE
@@ -89,7 +89,9 @@ ALL = Part()
 
 
 class Outcome(NamedTuple):
-    """What was done: (source, target) of each picture, and how many files or pages failed."""
+    """The outcome: (source, target) of each picture, and the number of files or pages that
+    failed.
+    """
 
     done: Done
     failed: int

@@ -1,7 +1,7 @@
-"""A batch on the machines of a cluster: blocks of photos go out, what became of each comes back.
+"""Colorize a batch on the machines of a cluster: blocks of photos go out, reports come back.
 
-Photos and results do not pass through here: each process reads and writes them itself, in a folder
-that all machines share, or in storage. What it does is what a run on one machine does.
+Photos and results do not pass through this process: each process reads and writes them itself, in a
+folder that all machines share, or in storage, just as a run on one machine does.
 """
 
 import os
@@ -31,10 +31,11 @@ ROUNDS = 4  # blocks for each process, at least, so that all end together
 
 
 class Home(NamedTuple):
-    """The machine that asks: by what a process on another one knows that it sees the same files.
+    """The machine that asks, so that a process on another one can check that it sees the same
+    files.
 
-    Its `folder`, the lock in the output folder and what is in it, if there is one, and its version
-    of this package.
+    It has a `folder`, perhaps a lock in the output folder and its content, and its version of this
+    package.
     """
 
     folder: str
@@ -94,7 +95,7 @@ class PainterMaker:
 
 
 class Item(NamedTuple):
-    """A job of the list by its number; `there` are those of its results that are to stay."""
+    """A job of the list by its number; `there` are those of its results that must stay."""
 
     number: int
     job: Job

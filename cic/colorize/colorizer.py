@@ -1,4 +1,4 @@
-"""Photo -> photo: colours come from a small copy, the lightness stays the photo's own at full size.
+"""Photo -> photo: colours come from a small copy, the lightness is the photo's own at full size.
 
 Photo -> `network_input` -> network -> logits -> `Decoding` -> ab -> `refine` -> `add_colour` ->
 photo; a network of regression gives the ab themselves.
@@ -50,7 +50,7 @@ def network_size(
 
 
 class NotFinite(images.PhotoError):
-    """A network puts out infinity or NaN; the message names the weights."""
+    """A network gave infinity or NaN; the message names the weights."""
 
 
 def finite(output: Floats, weights: str) -> Floats:
@@ -63,7 +63,7 @@ def finite(output: Floats, weights: str) -> Floats:
 
 
 class Decoder:
-    """What the output of `network` means: ab, on the cells of a grid. It needs no weights."""
+    """Decoder of the output of `network`: ab, on the cells of a grid. It needs no weights."""
 
     def __init__(self, network: Network, settings: Settings = DEFAULTS) -> None:
         self.network, self.settings = network, settings

@@ -1,11 +1,11 @@
-"""Colours that end where things end: ab enlarged along the photo's own lightness.
+"""Enlarge ab along the photo's own lightness, so that colours end where things end.
 
-At every cell ab is taken for a straight line in L, whose slope is the guided filter's (He, Sun,
-Tang, "Guided image filtering", ECCV 2010, equation 5; at the cells alone as in He and Sun, "Fast
-guided filter", 2015). Slopes and offsets are enlarged bilinearly, and what a pixel's L makes of
-them is its ab. Unlike the filter's, the lines pass through the ab of the cells themselves, so that
-what the network says is kept and no small thing loses its colour to its neighbours; and L counts no
-further than the neighbouring cells' L reaches, so that grain and scratches stay uncoloured.
+At every cell ab is a linear function of L, with the slope of the guided filter (He, Sun, Tang,
+"Guided image filtering", ECCV 2010, equation 5; at the cells alone as in He and Sun, "Fast guided
+filter", 2015). Slopes and offsets are enlarged bilinearly, and a pixel's L then gives its ab.
+Unlike the filter's, the lines pass through the ab of the cells themselves, so that the network's
+colours are kept and no small thing loses its colour to its neighbours; and L is clipped to the
+range of the neighbouring cells, so that grain and scratches stay uncoloured.
 
 Measured on 30 photographs of short sides of 256 to 321 pixels with their true ab, averaged over the
 cells of a network that sees 256, 128 or 64 pixels (mean distance to the true ab, CIELAB units,

@@ -1,4 +1,6 @@
-"""What the network says of its cells, at every pixel of the photo, a strip of rows at a time."""
+"""Enlarge the network's values from its cells to every pixel of the photo, a strip of rows at a
+time.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""Which results are there already: asked of the disk one by one, of a store once for all."""
+"""Find the results that are there already: on a disk one by one, in a store once for all."""
 
 import os
 from array import array
@@ -23,7 +23,7 @@ class Hashes:
 
 
 class OneByOne:
-    """The files that are there, each asked for when it is."""
+    """The files that are there, each looked up when it is asked for."""
 
     def __contains__(self, path: object) -> bool:
         text = str(path)

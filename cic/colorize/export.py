@@ -1,7 +1,7 @@
 """Colorizers as ONNX files that need nothing else: L in, ab out, decoded and enlarged.
 
-What `Decoder` and `enlarge` compute in NumPy, as operators behind the network. The colours are
-enlarged bilinearly, as the authors' and other programs do: along edges takes the photo itself.
+Operators behind the network do what `Decoder` and `enlarge` compute in NumPy. They enlarge colours
+bilinearly, as the authors' and other programs do: enlarging along edges needs the photo itself.
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,8 +3,8 @@
 Frame -> lightness -> network -> distribution -> `Smoother` -> ab -> `Guide`, if there is a
 reference -> `add_colour` -> frame
 
-Up to the distribution several frames are worked on at once, each with one thread, so that a film is
-the same on any number of cores.
+Up to the distribution several frames are worked on at once, each with one thread, so that the
+result does not depend on the number of cores.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,9 +34,10 @@ UNLIKELY = 1e-30  # least probability whose logarithm is taken: float32 has it
 class FrameFacts(NamedTuple):
     """What a frame shows by itself, whatever came before it.
 
-    Its lightness at the size that the network sees; what the network says of it in a form that has
-    a mean, and below that the L of these cells, (n + 1, h, w); that L or None (see
-    `Colorizer.guide`); and if it is observed the ab (h, w, 2) of what the network says.
+    `light` is its lightness at the size that the network sees. `values` (n + 1, h, w) are the
+    network's output in a form that can be averaged, and behind it the L of these cells. `edges` is
+    that L or None (see `Colorizer.guide`), `ab` (h, w, 2) the network's colours if somebody
+    observes.
     """
 
     light: Floats
@@ -48,10 +49,10 @@ class FrameFacts(NamedTuple):
 class Painter:
     """Callable: the next frame of a film, (H, W, 3) uint8 sRGB -> the same, coloured.
 
-    They are coloured by a colorize.Colorizer and smoothed as smoothing.Smoother does. Then
-    `observe(light, plain, smooth, cut)` is told of each: its lightness at the size that the network
-    sees, the ab (h, w, 2) without and with smoothing, and whether it begins a shot. With a
-    reference.Guide shots follow coloured key frames.
+    A Colorizer colours the frames, and a smoothing.Smoother smooths them. Each is passed to
+    `observe(light, plain, smooth, cut)`: its lightness at the size that the network sees, the ab
+    (h, w, 2) without and with smoothing, and whether it begins a shot. With a reference.Guide shots
+    follow coloured key frames.
     """
 
     def __init__(

@@ -1,20 +1,20 @@
-"""Colours that a person chose at places of a photo, and how they spread to what belongs together.
+"""Spread colours that a person chose at places of a photo to what belongs together.
 
-The ab of the cells are taken for a Gaussian process (Rasmussen and Williams 2006, section 2.2): its
-mean is what the network says, and two cells x and y are as correlated as they are alike,
+The ab of the cells are modelled as a Gaussian process (Rasmussen and Williams 2006, section 2.2).
+Its mean is the network's prediction, and two cells x and y are as correlated as they are alike,
 
     covariance(x, y) = s(x) s(y) exp(-|f(x) - f(y)|) + ab(x) . ab(y) / VIVID^2,
 
-where f is the place, the lightness and the predicted ab of a cell, and s tells how unsure the
-network is of it: the square root of its distribution's standard deviation, 1 on the mean. A hint is
-a measurement, and the other cells follow by regression. So a hint moves what is near, as light and
-of a like colour, and moves it the more the less the network knows; by the last term hints also tell
-how colourful the photo is.
+where f is the place, the lightness and the predicted ab of a cell, and s says how unsure the
+network is of it: the square root of its distribution's standard deviation, scaled to a mean of 1. A
+hint is a measurement, and the other cells follow by regression. So a hint moves cells that are
+near, equally light and of a similar colour, the more so the less sure the network is; by the last
+term hints also say how colourful the photo is.
 
 That holds for the first FAR units by which a hint differs from the prediction. A hint that differs
-more says what no network can know, that this dress is blue, and nothing of the skin beside it: the
-rest moves by exp(-|g(x) - g(y)|^2) alone, where g is f over the shorter distances of OWN, and so
-only what belongs together with the place. O(cells x hints).
+more says what no network can know, that this dress is blue, and nothing about the skin beside it.
+So the rest of the difference moves cells by exp(-|g(x) - g(y)|^2) alone, where g is f over the
+shorter distances of OWN: only what belongs together with the place. O(cells x hints).
 """
 
 import re
@@ -51,8 +51,8 @@ APART = 18.0  # CIELAB units between two of `likely`
 class Hint:
     """A colour at a place: pixel (x, y) of the upright photo, from its top left corner.
 
-    Of `color`, sRGB as "#3a5f9e", the ab are taken: the lightness stays the photo's. It holds for
-    all places within `radius` pixels. Raises ValueError for any that cannot be.
+    `color` is sRGB as "#3a5f9e"; only its ab count, the lightness stays the photo's. The hint holds
+    for all places within `radius` pixels. Raises ValueError for wrong numbers or colours.
     """
 
     x: float
@@ -245,7 +245,7 @@ def _squares(one: Array, other: Array) -> Array:
 
 
 class Choice(NamedTuple):
-    """A colour that is possible at a place: "#rrggbb" at its lightness, and its probability."""
+    """A possible colour of a place: "#rrggbb" at the place's lightness, and its probability."""
 
     color: str
     probability: float

@@ -1,4 +1,4 @@
-"""A list of files to colour, however long: a few bytes a file, and what they are to each other."""
+"""A list of files to colour, of any length, at a few bytes a file, and how they are related."""
 
 import os
 import stat
@@ -112,7 +112,7 @@ class FoundFile(NamedTuple):
 
 
 class Places:
-    """Files looked at, each folder once as long as its files come together."""
+    """Look at files, and at each folder once as long as its files come together."""
 
     def __init__(self) -> None:
         self.folder, self.real = "", os.path.join(os.path.realpath(""), "")
@@ -146,7 +146,7 @@ def seen(jobs: Iterable[Job]) -> JobHashes:
 
 
 class Relations:
-    """What jobs are to each other: whose target is a source, and which have one target.
+    """Relations of jobs: whose target is a source, and which share a target.
 
     Eight bytes a path: paths are known by hashes, and looked at only where these are equal.
     """

@@ -1,4 +1,4 @@
-"""Which files a command colours, and where each result goes."""
+"""List the files to colour, and decide where each result goes."""
 
 import os
 import re

@@ -18,7 +18,7 @@ _START = b'{"source": "'  # of each line
 
 
 class Line(NamedTuple):
-    """What became of a photo: its result, or an error; seconds are None of one made earlier."""
+    """A photo's line: its result, or an error; seconds are None if it was made earlier."""
 
     source: str
     result: str | None

@@ -1,4 +1,4 @@
-"""A photo coloured a strip at a time, so that neither it nor its result is in memory twice."""
+"""Colour a photo a strip at a time, so that neither it nor its result is in memory twice."""
 
 from collections.abc import Callable, Iterator
 
@@ -31,8 +31,8 @@ def along_edges(
 class Painting:
     """An images.Photo with the colours of ab (h, w, 2): a picture (H, W, 3), not made yet.
 
-    `grid` and `guide` are those of `colorize.add_colour`, which gives the same. It is made once, by
-    `strips` or `image`, either of which uses the photo up.
+    `grid` and `guide` are those of `colorizer.add_colour`, which gives the same picture. Make it
+    once, by `strips` or `image`: either uses the photo up.
     """
 
     def __init__(

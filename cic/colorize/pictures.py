@@ -1,4 +1,4 @@
-"""An opened file -> pictures: its pages, each coloured and written."""
+"""Make pictures of an opened file: colour and write its pages."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ PIXEL = 12  # bytes a pixel that most photos take at their peak, see `budget`
 
 
 class Maker:
-    """Makes the `wanted` pictures of files; `check` raises once the batch is stopped."""
+    """Maker of the `wanted` pictures of files; `check` raises once the batch is stopped."""
 
     def __init__(
         self,

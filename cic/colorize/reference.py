@@ -1,9 +1,9 @@
-"""Colours of a film's shot that follow a coloured key frame, carried from frame to frame.
+"""Let the colours of a film's shot follow a coloured key frame, from frame to frame.
 
-Where the film comes to a frame that a reference resembles, points of the reference are laid on it.
-From then on, until the cut, each point is looked for around where it is if all goes on as before,
-by a small patch of the reference's own lightness: so errors do not add up. What a patch does not
-tell, as in a blue sky, most of the others do. The colours of the points are hints on the frame's
+When a frame resembles a reference, points of the reference are laid on it. From then on, until the
+cut, each point is searched for around the place where its motion so far leads, by a small patch of
+the reference's own lightness, so that errors do not add up. Where a patch cannot decide, as in a
+blue sky, the common motion of the others does. The colours of the points are hints on the frame's
 cells (see `hints`).
 """
 
@@ -103,8 +103,8 @@ class Guide:
     """Callable: the next frame of a film -> what References say of it: (cells (n,), ab (n, 2)).
 
     A frame is its Pillow image, its lightness (H, W) as the Colorizer's network sees it, and
-    whether it begins a shot. None where no reference is known to belong. `unused` are those that
-    never were.
+    whether it begins a shot. The result is None if no reference belongs to the shot. `unused` are
+    the references that never did.
     """
 
     def __init__(self, colorizer: Colorizer, references: Sequence[Reference] = ()) -> None:

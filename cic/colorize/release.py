@@ -1,4 +1,6 @@
-"""Weights to hand out, made of a training checkpoint: small, and with how photos are coloured."""
+"""Make weights to hand out from a training checkpoint: small, and with the settings for
+colouring.
+"""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,6 @@
-"""Whose the files are that a batch writes: none is written twice, and no photo is written over."""
+"""Keep track of the files that a batch writes: none is written twice, and no photo is
+overwritten.
+"""
 
 import os
 from collections.abc import Iterable
@@ -13,7 +15,7 @@ from cic.system.addresses import real
 
 
 class Results:
-    """The files that jobs of these Relations write, and those that are there from before."""
+    """The files that jobs of these Relations write, and those that were there before."""
 
     def __init__(self, relations: Relations, part: Part, wanted: Pictures) -> None:
         self.relations, self.part, self.wanted = relations, part, wanted

@@ -1,4 +1,6 @@
-"""How a colorizer looks at photos and paints them; trained weights bring their own along."""
+"""Settings of a colorizer, how it looks at photos and paints them; weights bring their own
+along.
+"""
 
 import argparse
 from collections.abc import Mapping
@@ -22,15 +24,15 @@ EVENEST = 10000  # up to here float32 solves it
 
 @dataclass(frozen=True)
 class Settings:
-    """Which photo a network sees and how its colours are put on the photo.
+    """How large a network sees a photo, and how its colours are put on the photo.
 
     `sizes` are the short sides, pixels, at which the network sees it; of several the logits are
     averaged, on the grid of the largest. `decoding` makes ab of logits. `edges` says how they are
     enlarged: GUIDED, along the edges of the photo's lightness (see `edges`), or BILINEAR; before
     that `evenness` makes them one for one thing, below the L `fade` they fade, and those weaker
-    than the chroma `tint` turn gray (see `refine`).
-    `target_mean` says that training took the mean ab of each cell, as the recipe's setting does.
-    Raises ValueError for any that cannot be.
+    than the chroma `tint` turn gray (see `refine`). `target_mean` says that training took the mean
+    ab of each cell, as the recipe's setting does. Raises ValueError for settings that are out of
+    bounds.
     """
 
     sizes: tuple[int, ...] = (256,)

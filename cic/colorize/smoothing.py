@@ -1,9 +1,9 @@
-"""Colours that hold still: what the network says of a film's frames, averaged within each shot.
+"""Keep a film's colours still: average what the network says of the frames within each shot.
 
 Frame by frame the network's colours flicker. Here they are a running mean over the frames, cell by
-cell: the mean of so far weighs `smoothing` where the lightness stayed and less where it changed, so
-that nothing that moves leaves its colours behind. A cut begins anew. docs/measurements.md, "Films",
-has the flicker and the ghosting that the constants below were chosen by.
+cell: the mean so far weighs `smoothing` where the lightness stayed and less where it changed, so
+that moving things do not leave their colours behind. A cut begins anew. The constants below were
+chosen by flicker and ghosting: docs/measurements.md, "Films".
 """
 
 import numpy as np
@@ -23,9 +23,9 @@ RECENT = 3  # frames before
 class Smoother:
     """Callable: values (C, h, w) of the next frame, its lightness (H, W) -> smoothed (C, h, w).
 
-    The values may be anything whose mean has a meaning: probabilities, or ab. H and W are multiples
-    of h and w. `smoothing` in [0, 1) is the weight of the frames before, 0 for none. `cut` says
-    whether the last frame was taken for the first of a shot: it is given back as it came.
+    The values may be anything that can be averaged: probabilities, or ab. H and W are multiples of
+    h and w. `smoothing` in [0, 1) is the weight of the frames before, 0 for none. `cut` says
+    whether the last frame counted as the first of a shot, which comes back unchanged.
     """
 
     def __init__(self, smoothing: float = SMOOTHING) -> None:

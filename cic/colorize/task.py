@@ -1,4 +1,4 @@
-"""A file on its way: what was made of it, what failed, how long it took."""
+"""A file in a batch: what was made of it, what failed, how long it took."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -8,9 +8,9 @@ from cic.colorize.manifest import Line
 
 
 class Report(NamedTuple):
-    """What became of a job: the `made` targets, what failed, and the seconds that it took.
+    """The report on a job: the `made` targets, what failed, and the seconds that it took.
 
-    `number` is that of the job in its list; `is_there` says that a result of it is from before.
+    `number` is that of the job in its list; `is_there` says that a result was there before.
     """
 
     number: int

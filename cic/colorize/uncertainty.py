@@ -1,4 +1,4 @@
-"""How unsure the network is of a photo's colours: the entropy of its distributions, and a map."""
+"""Measure how unsure the network is of a photo's colours, by entropy, and draw a map of it."""
 
 from importlib import resources
 

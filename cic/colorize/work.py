@@ -1,4 +1,4 @@
-"""Files of photos and films -> files, several photos at once, whatever becomes of each."""
+"""Colorize files of photos and films, several photos at once; a failure never stops the others."""
 
 import time
 import warnings
@@ -92,7 +92,7 @@ def run_jobs(
 
 
 class _Work:
-    """What is done with files, several at once within the memory that there is."""
+    """Work on files, several at once within the memory that there is."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Whether colour ends where things end: the ab error beside strong edges of a photo's lightness."""
+"""Measure whether colour ends where things end: the ab error beside strong edges of lightness."""
 
 import numpy as np
 from PIL import Image, ImageFilter

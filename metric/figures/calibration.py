@@ -1,4 +1,4 @@
-"""Whether predicted probabilities come true: the reliability curve and its error.
+"""Measure whether predicted probabilities come true: the reliability curve and its error.
 
 Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, sections 2, 3.
 A network trained as the paper's is not meant to be calibrated: its soft targets share every pixel

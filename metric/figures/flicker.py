@@ -16,9 +16,9 @@ STATIC = 1.0  # L: cells whose lightness changes by no more from a frame to the 
 class Flicker:
     """Mean change of ab from frame to frame of static pixels, CIELAB units; mergeable.
 
-    A pixel, or a cell by its mean, is static if its lightness changes by no more than STATIC. Of
-    all it takes the mean of the distance in the ab plane: what moves and what is lit anew may
-    change its colour, what stays may not. Across a cut nothing counts.
+    A pixel, or a cell by its mean, is static if its lightness changes by no more than STATIC. The
+    figure is the mean distance in the ab plane over all static pixels: a thing that moves or is lit
+    anew may change its colour, a thing that stays may not. Nothing counts across a cut.
     """
 
     def __init__(self) -> None:
@@ -50,8 +50,8 @@ class Flicker:
 class Ghosting:
     """Mean distance of smoothed ab from those of the frame alone, of moving pixels; mergeable.
 
-    Moving is what is not static (see `Flicker`). CIELAB units: what smoothing leaves behind there,
-    and also what it takes from the noise.
+    A pixel moves if it is not static (see `Flicker`). The figure, in CIELAB units, has the colours
+    that smoothing leaves behind there, and also the noise that it removes.
     """
 
     def __init__(self) -> None:

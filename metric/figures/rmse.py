@@ -9,8 +9,8 @@ from metric.figures.sums import Sums, Values, ratio
 class RMSE(Sums):
     """Root of the mean square error over all pixels and both channels, CIELAB units; mergeable.
 
-    Pixels are pooled, those of a larger photo are more ("averaged over all pixels": Larsson et al.,
-    ECCV 2016). Where others average squared distances in the ab plane theirs is sqrt(2) larger.
+    Pixels are pooled, so larger photos count more ("averaged over all pixels": Larsson et al., ECCV
+    2016). The figure of those who average squared distances in the ab plane is sqrt(2) larger.
     """
 
     COLUMNS = ("squares", "pixels")
