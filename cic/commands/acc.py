@@ -1,17 +1,16 @@
-"""Accuracy of a classifier on colorized photos, top-1 and top-5, beside baselines.
+"""Measure the accuracy of a classifier on colorized photos, top-1 and top-5, beside baselines.
 
 cic acc --results_dir result --save_path figures --imgs_dir photos/val
 cic acc --results_dir result --save_path figures --weights lite0.safetensors
 cic acc --results_dir result --save_path top --weights vgg16.pth --classes names.txt
 
 The classifier is VGG-16 (paper, section 3.1) unless --weights is another, which the table names.
-The results are in class folders: one for each output of the network in sorted order, those that
---classes names, or some of ImageNet's 1,000, called by their WordNet ids. As in
-Callifrey/Paddle-CIC (metrics_acc.py), the short side of a photo is resized to 224 pixels,
-bilinearly, and the middle square taken. Gray photos and those with alpha, which is dropped, count
-as any other. --imgs_dir adds the true photos and, beside them, these all gray and with the colours
-of random others. Writes acc.json, acc.png, and acc.npz: which photos were right, for
-cic compare.
+The results lie in class folders: one for each output of the network in sorted order, those that
+--classes names, or some of ImageNet's 1,000, named by their WordNet ids. As in Callifrey/Paddle-CIC
+(metrics_acc.py), the short side of a photo is resized to 224 pixels, bilinearly, and the middle
+square taken. Gray photos count, and so do those with alpha, which is dropped. --imgs_dir adds three
+rows: the true photos, the same all gray, and the same with the colours of random others. Writes
+acc.json, acc.png, and acc.npz: which photos were right, for cic compare.
 """
 
 import argparse

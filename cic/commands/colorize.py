@@ -8,16 +8,17 @@ Without -o the result of old.jpg is old-colorized.jpg beside it; no file is ever
 PATH - is standard input, -o - standard output: a photo in, a photo out, all messages to standard
 error.
 
-The third also writes new-alternative-2.jpg to new-alternative-4.jpg, the next most likely distinct
-colourings, new-alternatives.jpg, all side by side, and new-uncertainty.png, a map of where the
-network is unsure of the colours. The bits on the sheet say how far a colouring is from what the
-network holds most likely.
+The third command also writes new-alternative-2.jpg to new-alternative-4.jpg, the next most likely
+distinct colourings, new-alternatives.jpg, all side by side, and new-uncertainty.png, a map of where
+the network is unsure of the colours. The bits on the sheet say how far a colouring is from the one
+that the network holds most likely.
 
 A film (pip install av) keeps its sound, rate, timestamps and shape. Its colours are averaged over
 the frames of a shot, so that they flicker less. A line for each film says how much: the mean change
 of ab from frame to frame where the lightness stays, in CIELAB units. Sound that the players of the
-new file do not know becomes AAC (Opus in WebM); what is left out is named before the first frame.
-With --reference frame.png, a frame that was coloured by hand, its shot follows these colours.
+new file do not know becomes AAC (Opus in WebM); the command names what it leaves out before the
+first frame. With --reference frame.png, a frame that was coloured by hand, its shot follows these
+colours.
 """
 
 import argparse

@@ -1,14 +1,15 @@
-"""Two measured runs beside each other: differences of their figures, with paired intervals.
+"""Compare two measured runs: differences of their figures, with paired intervals.
 
 cic compare figures/evaluation.npz others/evaluation.npz
 cic compare figures/evaluation.npz
 cic compare figures/evaluation.npz others/evaluation.npz --save_path difference
 
-The files are those that cic evaluate, cic report, cic auc and cic acc write beside
-their JSON; both runs must have measured the same photos alike. Every row of the first, baselines
-aside, is set against every row of the second; of one file, its own rows against each other. The
-95 % interval of a difference is by bootstrap over photos and paired: both runs are drawn the same
-photos, so it is narrower than those of the figures tell. With --save_path it writes compare.json.
+The files are those that cic evaluate, cic report, cic auc and cic acc write beside their JSON; both
+runs must have measured the same photos alike. Every row of the first, baselines aside, is compared
+with every row of the second; with one file, its own rows are compared with each other. The 95 %
+interval of a difference is by bootstrap over photos and paired: each draw takes the same photos of
+both runs, so it is narrower than the figures' own intervals suggest. With --save_path it writes
+compare.json.
 """
 
 import argparse

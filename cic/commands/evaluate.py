@@ -6,16 +6,16 @@ cic evaluate --image_dir photos/val --save_path figures --gallery 6 \\
     --weights full.safetensors no-rebalance.safetensors rebalance.safetensors \\
     --names Full Non-rebalance Rebalance
 
-A row for each weights and backend, and for what they are read against: all gray, the colours of
-random other photos, the truth. Each figure has a 95 % interval, by bootstrap over the photos, and
-differences from all gray have paired ones. Writes evaluation.json, with a protocol card,
+The table has a row for each weights and backend, and rows for the baselines: all gray, the colours
+of random other photos, the truth. Each figure has a 95 % interval, by bootstrap over the photos,
+and differences from all gray have paired ones. Writes evaluation.json, with a protocol card,
 evaluation.txt (the tables), evaluation.png (AuC's curves), evaluation_weight.png (how much of AuC's
-weight few photos hold), evaluation.npz (the sums of each photo, with which cic compare sets a
-run against another) and reliability.png (whether predicted probabilities come true, of networks
-that give some); and what --gallery, --compare and --temperatures ask for.
+weight few photos hold), evaluation.npz (the sums of each photo, with which cic compare sets a run
+against another) and reliability.png (whether predicted probabilities come true, for networks that
+give some). --gallery, --compare and --temperatures add more.
 
-Of weights of classifiers, whose photos lie in class folders, it gives top-1 and top-5 accuracy, in
-all and by class, beside chance.
+For weights of classifiers, whose photos must lie in class folders, it gives top-1 and top-5
+accuracy, overall and by class, beside chance.
 """
 
 import argparse

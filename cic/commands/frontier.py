@@ -1,14 +1,14 @@
-"""Find the best decoding of weights: raw against balanced AuC of many, on photos held out.
+"""Find the best decoding of weights: raw against balanced AuC of many, on held-out photos.
 
 cic frontier --image_dir photos/val --save_path figures
 cic frontier --image_dir photos/val --save_path figures --weights new.safetensors
 cic frontier --image_dir photos/val --save_path few --temperatures 1 --saturations 1 1.2
 
-The network runs once a photo, and what it says is decoded in all combinations of temperature,
-unweight, statistic and saturation. Prints those that none is better than in both figures, and
-writes frontier.json (all of them), frontier.txt (the table) and frontier.png. Figures are those of
-the cells that the network sees; cic evaluate has those of full-size photos. What is chosen is
-put into the weights by cic release.
+The network runs once a photo, and its output is decoded in all combinations of temperature,
+unweight, statistic and saturation. The command prints the combinations that no other beats in both
+figures, and writes frontier.json (all of them), frontier.txt (the table) and frontier.png. Figures
+are of the cells that the network sees; cic evaluate measures full-size photos. cic release puts
+your choice into the weights.
 """
 
 import argparse

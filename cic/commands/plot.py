@@ -4,8 +4,8 @@ cic plot model -o losses.png
 cic plot runs/soft runs/hard -o losses.png
 cic plot runs/soft runs/hard/log.jsonl -o losses.png --smooth 20
 
-A run is its folder, or its log.jsonl. Of a run that was continued from an earlier checkpoint, what
-came after that checkpoint the first time is left out. The training loss as logged is faint, its
+A run is its folder, or its log.jsonl. If a run was continued from an earlier checkpoint, the steps
+that first came after that checkpoint are left out. The training loss as logged is faint, its
 running mean over --smooth lines of the log is strong; the validation loss is dashed, that of the
 average of the weights dotted.
 """

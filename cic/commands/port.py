@@ -6,11 +6,11 @@ cic port vgg16-397923af.pth vgg16.pdparams
 cic port GrayVGG16_FC_BN_epoch120.pth gray.safetensors --fold --verify
 cic port model/epoch_best_model.safetensors model.onnx
 
-The format of SRC is found from what is in it. DST is written in the format that its ending or --to
-names. No code in a file is run, neither framework is needed, and every array is accounted for:
-mapped, or dropped with the reason reported; otherwise the file is refused. --verify runs a photo
-through the source's own network and through what was written, on every backend that is installed
-here; if they differ, nothing is written.
+The content of SRC tells its format. DST gets the format that its ending or --to names. No code in a
+file is run, neither framework is needed, and every array is accounted for: mapped, or dropped with
+the reason reported; otherwise the file is refused. --verify runs a photo through the source's own
+network and through what was written, on every backend that is installed here; if they differ,
+nothing is written.
 """
 
 import argparse

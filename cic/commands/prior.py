@@ -4,11 +4,11 @@ cic prior --image_dir photos/train --output prior.npy
 cic prior --image_dir photos/train shards/more.tar --output prior.npy
 cic prior --merge january.npy february.npy --output prior.npy
 
-Photos are looked at as training looks at them: shrunk to a short side of --load_size, the ab of
-every 4th pixel; gray ones are left out. The counts are smoothed by the Gaussian of the soft
-encoding. Beside prior.npy a picture, prior.png, shows the prior next to the bundled one.
-prior.npy holds three arrays, one after the other: the prior (313,), which is what np.load reads,
-the pixels nearest to each bin (313,), and the number of photos; so priors can be merged.
+The command sees photos as training does: shrunk to a short side of --load_size, the ab of every 4th
+pixel. It leaves gray ones out, and smooths the counts by the Gaussian of the soft encoding. Beside
+prior.npy a picture, prior.png, shows the prior next to the bundled one. prior.npy holds three
+arrays, one after the other: the prior (313,), which is what np.load reads, the pixels nearest to
+each bin (313,), and the number of photos; so priors can be merged.
 """
 
 import argparse

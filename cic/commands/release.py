@@ -4,8 +4,8 @@ cic release model/epoch_latest_model.safetensors fpn.safetensors
 cic release model/epoch_best_model.safetensors best.safetensors
 cic release one.safetensors two.safetensors mean.safetensors --saturation 1.1
 
-They are the average of the weights, if the run kept one, and of several checkpoints the mean. How
-photos are coloured with them, if nothing else is asked for, is kept in the file.
+The weights are the run's moving average, if it kept one; several checkpoints give their mean. The
+file keeps the default settings for colouring.
 """
 
 import argparse

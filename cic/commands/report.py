@@ -1,16 +1,16 @@
-"""All figures of colorized photos at once: AuC, RMSE of ab, PSNR, SSIM, colourfulness.
+"""Measure colorized photos by all figures at once: AuC, RMSE of ab, PSNR, SSIM, colourfulness.
 
 cic report --imgs_dir photos/val --results_dir result --save_path figures
 cic report --imgs_dir val --results_dir new --save_path small --resize 256 --crop 256
 cic report --imgs_dir val --results_dir result --save_path figures --prior prior.npy
 
 Results are paired with photos by relative path, extensions aside; all must be there, each as large
-as its photo. A gray photo has no colour to find, but counts; transparency is ignored. Beside the
-results come the same photos all gray, with the colours of random other photos, and the truth. Each
-figure has a 95 % interval, by bootstrap over the photos, and differences from all gray have paired
-ones. Writes report.json, with a protocol card, report.txt (the tables), report.png (AuC's curves),
-report_weight.png (how much of AuC's weight few photos hold) and report.npz (the sums of each photo,
-with which cic compare sets a run against another).
+as its photo. A gray photo has no colour to find, but counts; transparency is ignored. The table
+also has the baselines: the same photos all gray, with the colours of random other photos, and the
+truth. Each figure has a 95 % interval, by bootstrap over the photos, and differences from all gray
+have paired ones. Writes report.json, with a protocol card, report.txt (the tables), report.png
+(AuC's curves), report_weight.png (how much of AuC's weight few photos hold) and report.npz (the
+sums of each photo, with which cic compare sets a run against another).
 """
 
 import argparse

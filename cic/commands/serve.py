@@ -5,9 +5,9 @@ cic serve --port 9000 --workers 2
 cic serve --host 0.0.0.0 --token_file token.txt
 
 The page is at http://127.0.0.1:8000/, the API at /api/colorize: a photo in, a photo out. Photos
-stay in memory, and no longer than they are worked on. Ctrl-C and SIGTERM end the server once the
-photos at work are done. It speaks plain HTTP: for others than this machine put a proxy with TLS in
-front. Needs pip install starlette uvicorn python-multipart.
+stay in memory, and only while they are worked on. Ctrl-C and SIGTERM end the server once the photos
+at work are done. It speaks plain HTTP: to serve other machines, put a proxy with TLS in front.
+Needs pip install starlette uvicorn python-multipart.
 """
 
 import argparse

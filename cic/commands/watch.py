@@ -4,10 +4,10 @@ cic watch inbox coloured
 cic watch inbox coloured --settle 10
 cic watch inbox coloured --saturation 1.2
 
-A photo is taken once its size and time have not changed for --settle seconds. Hidden files and
-those on their way, such as x.jpg.part, are left alone; folders in the inbox keep their layout. What
-is done is written down in the output folder, so that a new start repeats nothing; a photo that
-changes is coloured again. A photo that fails stays where it is, and is named in one line.
+The command takes a photo once its size and time have not changed for --settle seconds. It leaves
+hidden files alone, and those still on their way, such as x.jpg.part; folders in the inbox keep
+their layout. A list in the output folder says what is done, so that a new start repeats nothing; a
+photo that changes is coloured again. A photo that fails stays where it is, and one line names it.
 """
 
 import argparse

@@ -295,7 +295,7 @@ def test_photos_of_no_class_of_imagenet_are_in_no_accuracy(photo_folder, tmp_pat
     ("arguments", "message"),
     [
         (("--names", "two\nlines"), "a name is one line of text"),
-        (("--uncertainty",), "--gallery and --compare"),
+        (("--uncertainty",), "they show in a gallery or a comparison"),
         (("--names", "a", "b"), "2 --names for 1 --weights"),
         (("--names", "truth"), "two rows are called truth"),
         (("--weights", "nowhere.safetensors"), "nowhere.safetensors"),

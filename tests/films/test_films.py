@@ -337,7 +337,7 @@ def test_too_many_pixels_are_refused_by_the_flags_name(frames, tmp_path):
         )
         images.limit_pixels(23040)
         assert rewrite.rewrite(str(source), str(tmp_path / "c.mp4"), keep) == len(frames)
-        assert "--max_pixels 46080" in error_of(source, tmp_path / "b.webm")
+        assert "max_pixels 46080" in error_of(source, tmp_path / "b.webm")
     finally:
         images.limit_pixels(limit)
 

@@ -109,7 +109,7 @@ def test_the_figure_that_is_named_is_enough(tmp_path):
     (tmp_path / "x.webp").write_bytes(webp(SIDE))
     with pytest.raises(images.PhotoError) as caught:
         images.read(tmp_path / "x.webp")
-    pixels = int(re.search(r"--max_pixels (\d+)", str(caught.value))[1])
+    pixels = int(re.search(r"max_pixels (\d+)", str(caught.value))[1])
     limit = images.pixel_limit()
     try:
         images.limit_pixels(pixels)

@@ -109,7 +109,7 @@ def test_a_plan_knows_what_was_asked_for(photo_folder):
     found = plan.plan(photo_folder, gamma=0.25, rebalance=False, lr=None)
     assert found.image_dir == (photo_folder,)
     assert found.asked == {"gamma", "rebalance"}
-    assert found.asked_for("gamma", "rebalance", "lr") == ["--gamma"]
+    assert found.asked_for("gamma", "rebalance", "lr") == ["gamma"]
     assert (found.recipe.gamma, found.recipe.rebalance) == (0.25, False)
     assert found.steps(10) == 10 * found.recipe.num_epochs
     assert plan.plan(photo_folder, max_steps=700).steps(10) == 700
