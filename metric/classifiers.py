@@ -94,7 +94,8 @@ def labelled(
     outputs: int,
     classes: Sequence[str] | None = None,
 ) -> list[tuple[str, int | None]]:
-    """Return [(photo, label)] of `class_photos` of a folder, for a network of so many `outputs`.
+    """Return [(photo, label)] of `class_photos` of a folder, for a network with that number of
+    `outputs`.
 
     `classes` are the class folders' names in the order of the outputs: by default all that there
     are, sorted. If these are not as many, but the outputs are 1,000 and some are classes of

@@ -154,8 +154,7 @@ def _spread_far(
 def spread(
     ab: Floats, place: Array, wanted: Array, light: Floats, logits: Floats | None = None
 ) -> Floats:
-    """Return ab (h, w, 2) of cells of which those numbered `place` (n,) are to have `wanted` (n,
-    2).
+    """Return ab (h, w, 2) of cells after moving those numbered `place` (n,) to `wanted` (n, 2).
 
     For the rest see `follow`.
     """

@@ -41,11 +41,11 @@ def list_jobs(
 
     Folders keep their inner layout, photos their format if it is common. With one photo and an
     `output` that ends as a photo does, that is the target; else it is a folder, and photos in it
-    are results, not sources: how many were left out is told to `progress`. But a path that lies in
-    there and is named is a source. Without `output` the result of old.jpg is old-colorized.jpg
-    beside it, and what is so named in a folder is a result. With `films` these are taken as photos
-    are. `left_out`, a kinds.LeftOut, counts the photos of kinds that are not read here.
-    Raises ValueError if the results would lie among the photos, or all photos are results.
+    are results, not sources: a line to `progress` says how many were left out. But a named path in
+    there is a source. Without `output` the result of old.jpg is old-colorized.jpg beside it, and
+    what is so named in a folder is a result. With `films` these are taken as photos are.
+    `left_out`, a kinds.LeftOut, counts the photos of kinds that are not read here. Raises
+    ValueError if the results would lie among the photos, or all photos are results.
     """
     extensions = (*sources.EXTENSIONS, *(sources.FILMS if films else ()))
     if output is None:
@@ -195,7 +195,7 @@ def locked(
 def result_name(name: str, source: str) -> str:
     """Return the name of a photo's result: its own if its format is kept, else that of a PNG.
 
-    A name without an ending that is known keeps what it has, and the ending of its content follows.
+    A name without a known ending stays whole, and the ending of its content follows.
     """
     stem, extension = os.path.splitext(name)
     if extension.lower() in KEPT:

@@ -76,7 +76,7 @@ def opened(path: str) -> Iterator[Manifest]:
 
 
 def _read(manifest: FileIO, path: str) -> tuple[frozenset[int], int]:
-    """Return (hashes of the results that are said to be made, bytes of whole lines)."""
+    """Return (hashes of the results that the lines name, bytes of whole lines)."""
     known, size = set(), 0
     manifest.seek(0)
     with open(manifest.fileno(), "rb", closefd=False) as file:

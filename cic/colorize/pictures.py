@@ -132,7 +132,7 @@ class Maker:
 
 
 def _left_out(pages: Pages, photo: Photo) -> str | None:
-    """Return a sentence on the pages of a file of which only this Photo is taken."""
+    """Return a sentence on the pages of a file if only this Photo is taken."""
     if pages.count > 1:
         which = "the first" if not photo.page else f"the largest, page {photo.page + 1},"
         return f"{which} of {pages.count} pages; all_pages takes them all"

@@ -29,7 +29,7 @@ class Worker(Protocol):
     def __call__(
         self, relations: Relations, part: Part, numbers: Sequence[int], bar: Told
     ) -> Generator[Report]:
-        """Yield the Report of each job of these numbers; what is said of it is told before."""
+        """Yield the Report of each job of these numbers, after passing on the lines about it."""
 
 
 def local_worker(
@@ -109,7 +109,7 @@ class _Work:
         self.maker = Maker(colorizer, wanted, self.results, self.gate.check)
 
     def reports(self, numbers: Sequence[int], bar: Told) -> Generator[Report]:
-        """Yield the Reports of these jobs, in order; what they say is told before."""
+        """Yield the Reports of these jobs, in order, each after its lines."""
         jobs, gate = self.relations.jobs, self.gate
         workers = max(1, min(threads.total(), len(numbers)))
         if self.wanted.several or self.wanted.all_pages:

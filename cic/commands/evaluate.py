@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     settings.add_flags(parser, more=True)
     add("--resize", type=console.positive, help="shrink photos to this short side first")
     add("--crop", type=console.positive, help="then take the middle square of this side")
-    add("--max_samples", type=console.positive, help="measure only the first so many photos")
+    add("--max_samples", type=console.positive, help="measure only the first N photos", metavar="N")
     add("--prior", help=".npy file that rebalances AuC (the bundled prior)")
     add("--seed", type=console.seed, default=0, help="of the random baseline (%(default)s)")
     add(

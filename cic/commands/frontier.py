@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N[,N]",
         help="short side the network sees; of several the mean (the weights' own)",
     )
-    add("--max_samples", type=console.positive, help="measure only the first so many photos")
+    add("--max_samples", type=console.positive, help="measure only the first N photos", metavar="N")
     add("--prior", help=".npy file that balances AuC (the bundled prior)")
     grid = {
         "temperatures": (console.temperature, frontier.TEMPERATURES),

@@ -97,7 +97,7 @@ def _refuse_output(settings: Preparation) -> None:
 
 
 def _has_changed(photo: PhotoFile, judged: str | None, progress: Callback | None) -> bool:
-    """Return whether a photo is no longer the one of SHA-256 `judged`; such a one is named.
+    """Return whether a photo no longer has the SHA-256 `judged`; name it then.
 
     None, of a report without it, counts as unchanged.
     """

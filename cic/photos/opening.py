@@ -46,7 +46,7 @@ class Opened:
             self.pages = None  # to count them may take long
 
     def turn_to(self, page: int | None = None) -> int:
-        """Turn to a page of the document, from 0 on; by default to that which is the photo.
+        """Turn to a page of the document, from 0 on; by default to the page that is the photo.
 
         Return its number. Raises EOFError if there is no such page.
         """
@@ -71,7 +71,7 @@ class Opened:
 
     @property
     def others(self) -> int:
-        """What is said of the pages that are not in the document: thumbnails, masks."""
+        """Notes on the pages that are not in the document: thumbnails, masks."""
         left = 0 if self._tiff is None else len(self._tiff) - self.pages  # type: ignore[operator]
         return max(0, left) if self._tiff and self._tiff[0].number == 0 else 0
 

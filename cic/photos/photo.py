@@ -61,7 +61,7 @@ class Pages:
         self.format = found.image.format
 
     def photo(self, page: int | None = None, last: bool = False) -> Photo:
-        """Return the Photo of a page, from 0 on; by default of that which is the photo.
+        """Return the Photo of a page, from 0 on; by default of the page that is the photo.
 
         `last` says that no other will be asked for. Raises PhotoError if there is no such page.
         """
@@ -130,6 +130,8 @@ def open_photo(
     stretched: bool = True,
     work: Callable[[int, int], float] | None = None,
 ) -> Photo:
-    """Return a page of a photo as a Photo; by default that which is the photo. See `open_pages`."""
+    """Return a page of a photo as a Photo; by default the page that is the photo. See
+    `open_pages`.
+    """
     with open_pages(source, stretched, work) as pages:
         return pages.photo(page, last=True)

@@ -47,7 +47,7 @@ class Problem(Exception):
 
 
 def stopping() -> Problem:
-    """What is answered from when the server is told to end."""
+    """The answer once the server has been told to end."""
     return Problem(503, "the server is stopping", RETRY)
 
 

@@ -75,7 +75,7 @@ def _answered(colorizer: Colorizer, question: Question) -> Answer | Failure:
 
 
 def _limit_memory(spare: float) -> None:
-    """Let this process take no more than so many bytes beside what it has now, on Linux.
+    """Let this process take no more than `spare` bytes beside what it has now, on Linux.
 
     Of the data alone (RLIMIT_DATA): a framework reserves addresses by the gigabyte that it never
     uses, so that the size of the address space says nothing.
@@ -116,9 +116,7 @@ class WorkerProcess:
         return told
 
     def ask(self, question: Question, seconds: float) -> Answer | Failure:
-        """Return what it answers within so many seconds; raise TimedOut or Lost, and ends it
-        then.
-        """
+        """Return its answer within `seconds`; raise TimedOut or Lost, and end it then."""
         try:
             self.connection.send(question)
             return self._received(seconds)

@@ -31,7 +31,8 @@ class Gate:
 
     @contextmanager
     def entered(self) -> Iterator[Callable[[float], None]]:
-        """A context with a function that waits until so many bytes may be taken, until its end.
+        """A context with a function that waits until a number of bytes may be taken, which lasts
+        until its end.
 
         Called again, it gives back what it took before.
         """

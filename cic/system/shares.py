@@ -87,7 +87,7 @@ def read(text: str) -> Share:
 def resolve(flag: Share | None, progress: Callback | None = None) -> Share:
     """Return the Share to work on: the launcher's, or the flag's; all there is without either.
 
-    One of several is said in one line. Raises SettingError if both are there and differ.
+    A line names one of several shares. Raises SettingError if both are there and differ.
     """
     launch = launchers.found()
     if flag and launch and flag != (launch.rank, launch.size):

@@ -41,7 +41,9 @@ def limit(count: int | None) -> None:
 
 @contextmanager
 def batch_of(parts: int | None) -> Iterator[None]:
-    """A context in which a batch is worked on in so many parts at once; None: there is no batch."""
+    """A context in which `parts` parts of a batch are worked on at once; None: there is no
+    batch.
+    """
     global _parts
     before, _parts = _parts, parts
     try:

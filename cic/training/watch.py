@@ -133,7 +133,7 @@ class Watch:
         return float(-(np.mean(self.targets, 0)[seen] @ best)) + further
 
     def look(self, logits: Array, batch: Batch) -> list[str]:
-        """What is wrong, a list of sentences, most often empty: each is said once.
+        """Return what is wrong, a list of sentences, most often empty: each is said once.
 
         `logits` (n, 313, h, w) is the prediction for the first n photos of `batch`. Numbers that
         are not finite are left to the loop.

@@ -18,7 +18,7 @@ SIDES = 4  # times what the network's strides ask for: 32 pixels for the paper's
 
 
 def check(network: Network, state: Mapping[str, Array], source: object) -> None:
-    """Raise CheckpointError, naming `source`, unless what is said of a picture is of some use.
+    """Raise CheckpointError, naming `source`, unless the output for a picture is usable.
 
     It must be finite, and not the same at every place of it. 10 to 40 ms for the networks that
     colorize.

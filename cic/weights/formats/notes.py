@@ -29,8 +29,8 @@ def make(
     factors: Mapping[str, float],
     derived: Collection[str] = (),
 ) -> dict[str, Json]:
-    """Return the note, a JSON object, of a neutral state of which `factors` {array: factor} are
-    scaled.
+    """Return the note, a JSON object, of a neutral state; `factors` are {array: factor} of its
+    scaled arrays.
 
     The arrays called `derived` come out of the others there, but for rounding.
     """

@@ -57,9 +57,7 @@ def _mirrored(side: Term, multiple: int) -> Term:
 
 
 def cropped(x: Term, height: Term, width: Term) -> Term:
-    """Return the first rows and columns of (N, C, H, W), so many as `height` and `width` (1,)
-    say.
-    """
+    """Return the first `height` rows and `width` columns, (1,) each, of (N, C, H, W)."""
     graph = x.graph
     ends = graph("Concat", height.name, width.name, axis=0)
     name = graph("Slice", x.name, graph.whole(0, 0), ends, graph.whole(2, 3))

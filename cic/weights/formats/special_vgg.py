@@ -158,8 +158,8 @@ def _space(kernel: Array | None, hints: Mapping[str, Any]) -> str:
 
 
 def _size(weight: Array | None, channels: int) -> int:
-    """Return the side of the photo of which the first linear layer sees all, those `channels` of
-    it.
+    """Return the side of the photo, from the size of the first linear layer, which sees all
+    `channels`.
     """
     inputs = weight.shape[1] if weight is not None and weight.ndim == 2 and channels else 0
     side = round(sqrt(inputs / channels)) if inputs else SIDE
