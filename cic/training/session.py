@@ -142,7 +142,6 @@ class Session:
         if recipe.rebalance:
             bin_weights = rebalance.weights(self.shares, recipe.gamma)
             bin_weights = rebalance.limited(bin_weights, self.shares, recipe.weight_limit)
-        varied = {name: getattr(recipe, name) for name in ("augment", "crop_scale", "ageing")}
         return PhotoDataset(
             photos,
             network,
@@ -152,10 +151,12 @@ class Session:
             sigma=recipe.sigma,
             bin_weights=bin_weights,
             seed=self.plan.seed,
+            augment=recipe.augment and not held_out,
             classes=classes,
+            crop_scale=recipe.crop_scale,
+            ageing=0.0 if held_out else recipe.ageing,
             target_mean=recipe.target_mean,
             keep_gray=recipe.keep_gray,
-            **({"augment": False} if held_out else varied),
         )
 
     def train(self, backend: Framework) -> dict[str, Any] | None:
