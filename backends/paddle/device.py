@@ -2,15 +2,21 @@
 
 import os
 from collections import deque
+from typing import TypeAlias
 
 import paddle
+from paddle import Tensor
 from paddle.base import core
 
 from cic.system import launchers, provenance
+from cic.system.arrays import Array
 from cic.system.errors import SettingError
+from cic.system.typing import Json
+
+Device: TypeAlias = str  # as Paddle names it: "cpu" or "gpu:0"
 
 
-def resolve_device(device="auto"):
+def resolve_device(device: str | Device = "auto") -> Device:
     """Paddle's name of the device for "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:1".
 
     Of "auto", processes of one launch take the GPUs of their machine in turn. Raises ValueError for
@@ -29,9 +35,9 @@ def resolve_device(device="auto"):
     return f"gpu:{int(index or 0)}"
 
 
-def facts(device):
+def facts(device: str | Device) -> dict[str, Json]:
     """{what: value} of the GPU and the libraries of this build; None where there is none."""
-    found = dict.fromkeys(("gpu", "memory", "driver", "cuda", "cudnn", "nccl"))
+    found: dict[str, Json] = dict.fromkeys(("gpu", "memory", "driver", "cuda", "cudnn", "nccl"))
     found["driver"] = provenance.driver()
     if paddle.is_compiled_with_cuda():
         found |= {"cuda": paddle.version.cuda(), "cudnn": paddle.version.cudnn()}
@@ -42,7 +48,7 @@ def facts(device):
     return found
 
 
-def has_tf32(device):
+def has_tf32(device: Device) -> bool:
     """Whether a native device can multiply float32 rounded to 10 bits: NVIDIA's from Ampere on.
 
     The variable of NVIDIA's libraries turns it off on any.
@@ -52,14 +58,14 @@ def has_tf32(device):
     return tuple(paddle.device.cuda.get_device_capability(device)) >= (8, 0)
 
 
-def allow_tf32(allowed):
+def allow_tf32(allowed: bool) -> None:
     """Let this process's float32 be TF32 on a GPU, or not: it is by default."""
     if hasattr(core, "set_cublas_switch"):  # Paddle before 3.3 without CUDA has no switches
         core.set_cublas_switch(allowed)
         core.set_cudnn_switch(allowed)
 
 
-def search_kernels(wanted):
+def search_kernels(wanted: bool) -> None:
     """Let cuDNN try its kernels at each size that this process meets, and keep the fastest, or not.
 
     Not where every kernel is to sum in a fixed order.
@@ -69,13 +75,13 @@ def search_kernels(wanted):
         paddle.set_flags({"FLAGS_cudnn_exhaustive_search": wanted and not ordered})
 
 
-def copied(tensor):
+def copied(tensor: Tensor) -> Array:
     """Array of a tensor's numbers, copied once, from whichever device."""
     array = tensor.numpy()
     return array.copy() if tensor.place.is_cpu_place() else array
 
 
-def moved(array, device):
+def moved(array: Array, device: Device) -> Tensor:
     """Tensor of an array on a device, without waiting for a GPU.
 
     It goes from pinned memory, which Paddle does not keep until it is there: so that is done here.
@@ -92,4 +98,6 @@ def moved(array, device):
     return tensor
 
 
-_under_way = deque()  # (pinned tensor, event that comes once it is on its GPU)
+_under_way: deque[tuple[Tensor, paddle.device.Event]] = (
+    deque()
+)  # (pinned tensor, event that comes once it is on its GPU)

@@ -8,7 +8,7 @@ from contextlib import redirect_stderr
 from cic.system import threads
 
 
-def _on_amd():
+def _on_amd() -> bool:
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return "AuthenticAMD" in file.read(4096)

@@ -1,23 +1,28 @@
 """The losses of cic.training.losses on tensors: each is (total, count)."""
 
+from collections.abc import Callable
 from functools import cache, partial
 from math import prod
+from typing import TypeAlias
 
 import numpy as np
 import paddle
+from paddle import Tensor
 from paddle.nn import functional as F
 
 from backends.paddle import distributed
 from cic.colour.bins import AB
 from cic.training.losses import FOCUS
 
+Loss: TypeAlias = tuple[Tensor, Tensor | int]  # (total, count)
 
-def _exact(tensor):
+
+def _exact(tensor: Tensor) -> Tensor:
     low = tensor.dtype in (paddle.float16, paddle.bfloat16)
     return tensor.astype("float32") if low else tensor
 
 
-def _log_likelihood(logits, index):
+def _log_likelihood(logits: Tensor, index: Tensor) -> Tensor:
     """Logarithm of the softmax over axis 1 at `index`.
 
     Paddle's log_softmax over axis 1 is a hundred times slower on the CPU, and clamped at -64.
@@ -28,19 +33,19 @@ def _log_likelihood(logits, index):
 
 
 @cache
-def _bins(dtype, place):
+def _bins(dtype: paddle.dtype, place: paddle.base.core.Place) -> Tensor:
     """ab of the bins, (2, 313)."""
     return paddle.to_tensor(AB.T, dtype, place)
 
 
-def _likelihood(logits):
+def _likelihood(logits: Tensor) -> Tensor:
     """Softmax over axis 1."""
     logits = _exact(logits)
     share = (logits - logits.max(1, keepdim=True).detach()).exp()
     return share / share.sum(1, keepdim=True)
 
 
-def cross_entropy(logits, index, weight, distance=0.0):
+def cross_entropy(logits: Tensor, index: Tensor, weight: Tensor, distance: float = 0.0) -> Loss:
     """`cic.training.losses.cross_entropy`: sparse soft labels, (N, K, H, W)."""
     picked = _log_likelihood(logits, index)
     total = -(weight * picked).sum()
@@ -50,24 +55,24 @@ def cross_entropy(logits, index, weight, distance=0.0):
     return total / prod(logits.shape[2:]), len(logits)
 
 
-def colour_distance(share, index, weight):
+def colour_distance(share: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     """`cic.training.losses.colour_distance` of the softmax of the logits."""
     bins = _bins(share.dtype, share.place)
     mean = paddle.einsum("nqhw,cq->nchw", share, bins)
     pixel = weight.sum(1, keepdim=True)
     true = paddle.stack([(weight * channel[index]).sum(1) for channel in bins], 1)
     true = true / pixel.clip(min=float(np.finfo(np.float32).tiny))
-    squares = (mean - true).square().sum(1, keepdim=True)
+    squares = (mean - true).square().sum(1, keepdim=True)  # type: ignore[operator]
     return (pixel.sqrt() * ((1 + squares).sqrt() - 1)).sum()
 
 
-def l2(prediction, target):
+def l2(prediction: Tensor, target: Tensor) -> Loss:
     """`cic.training.losses.l2`: both (N, 2, H, W), scaled ab."""
     error = (_exact(prediction) - target).square()
     return error.sum() / prod(target.shape[1:]), len(target)
 
 
-def focal_l2(prediction, target):
+def focal_l2(prediction: Tensor, target: Tensor) -> Loss:
     """`losses.focal_l2`: both (N, 2, H, W); the largest error is that of all processes."""
     error = (_exact(prediction) - target).square()
     largest = distributed.largest(error.detach())
@@ -77,12 +82,12 @@ def focal_l2(prediction, target):
     return (error * mask).sum(), mask.sum()
 
 
-def class_entropy(logits, label):
+def class_entropy(logits: Tensor, label: Tensor) -> Loss:
     """`cic.training.losses.class_entropy`: logits (N, classes), label (N,)."""
     return -_log_likelihood(logits, label[:, None]).sum(), len(label)
 
 
-_LOSSES = {
+_LOSSES: dict[str, Callable[..., Loss]] = {
     "cross_entropy": cross_entropy,
     "l2": l2,
     "focal_l2": focal_l2,
@@ -90,6 +95,6 @@ _LOSSES = {
 }
 
 
-def loss(name, distance=0.0):
+def loss(name: str, distance: float = 0.0) -> Callable[..., Loss]:
     """The loss of that name: a function of a network's output and the target's tensors."""
     return partial(_LOSSES[name], distance=distance) if distance else _LOSSES[name]

@@ -3,10 +3,16 @@
 The weight decay is coupled, added to the gradient, but for AdamW's.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import paddle
+from paddle import Tensor
 
 from backends.paddle.device import copied
+from cic.system.arrays import Array, State
+from cic.training.recipes import Recipe
 
 
 class _Optimizer:
@@ -15,21 +21,27 @@ class _Optimizer:
     `rates` are the parameters' factors of the learning rate.
     """
 
-    SLOTS = {}  # noqa: RUF012 - each class has its own
+    SLOTS: dict[str, str] = {}  # noqa: RUF012 - each class has its own
 
-    def __init__(self, parameters, rates, native, **options):
+    def __init__(
+        self,
+        parameters: dict[str, Tensor],
+        rates: dict[str, float],
+        native: Callable[..., paddle.optimizer.Optimizer],
+        **options: Any,
+    ) -> None:
         self.parameters, self.steps = parameters, 0
         for name, parameter in parameters.items():
             parameter.optimize_attr["learning_rate"] = rates[name]
         self.native = native(parameters=list(parameters.values()), **options)
 
-    def step(self, lr):
+    def step(self, lr: float) -> None:
         """Change the parameters by their gradients at learning rate `lr`."""
         self.native.set_lr(lr)
         self.native.step()
         self.steps += 1
 
-    def state(self):
+    def state(self) -> State:
         """{name: array} of what it keeps, and the number of steps."""
         arrays, kept = {"steps": np.array(self.steps)}, self.native.state_dict()
         for name, parameter in self.parameters.items():
@@ -41,7 +53,7 @@ class _Optimizer:
                 arrays[f"{slot}/{name}"] = (copied if paddle.is_tensor(value) else np.array)(value)
         return arrays
 
-    def load(self, arrays):
+    def load(self, arrays: State) -> None:
         """Go on from what `state` gave."""
         self.steps, kept = int(arrays["steps"]), {}
         for name, parameter in self.parameters.items():
@@ -50,7 +62,7 @@ class _Optimizer:
             kept |= self._more(parameter)
         self.native.set_state_dict(kept)
 
-    def _more(self, parameter):
+    def _more(self, parameter: Tensor) -> State:
         """What else Paddle's keeps of a parameter, by its name for it, after so many steps."""
         return {}
 
@@ -59,9 +71,11 @@ class Adam(_Optimizer):
     """Adam of {neutral name: parameter}; keeps moment1 and moment2."""
 
     SLOTS = {"moment1": "moment1", "moment2": "moment2"}  # noqa: RUF012
-    NATIVE = paddle.optimizer.Adam
+    NATIVE: Callable[..., paddle.optimizer.Optimizer] = paddle.optimizer.Adam
 
-    def __init__(self, parameters, rates, recipe):
+    def __init__(
+        self, parameters: dict[str, Tensor], rates: dict[str, float], recipe: Recipe
+    ) -> None:
         self.betas = recipe.beta1, recipe.beta2
         super().__init__(
             parameters,
@@ -72,14 +86,14 @@ class Adam(_Optimizer):
             weight_decay=recipe.weight_decay,
         )
 
-    def _more(self, parameter):
+    def _more(self, parameter: Tensor) -> State:
         dtype = str(parameter.dtype).removeprefix("paddle.")
         return {
             f"{parameter.name}_beta{i}_pow_acc_0": self._power(beta, dtype)
             for i, beta in enumerate(self.betas, 1)
         }
 
-    def _power(self, beta, dtype):
+    def _power(self, beta: float, dtype: str) -> Array:
         """Adam's factor `beta` to the power that the next step takes, (1,), rounded as Adam does.
 
         It multiplies once a step: beta ** steps differs by some units in the last place.
@@ -101,7 +115,9 @@ class SGD(_Optimizer):
 
     SLOTS = {"velocity": "velocity"}  # noqa: RUF012
 
-    def __init__(self, parameters, rates, recipe):
+    def __init__(
+        self, parameters: dict[str, Tensor], rates: dict[str, float], recipe: Recipe
+    ) -> None:
         options = {"momentum": recipe.momentum, "weight_decay": recipe.weight_decay}
         super().__init__(parameters, rates, paddle.optimizer.Momentum, **options)
 
@@ -109,6 +125,6 @@ class SGD(_Optimizer):
 _OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 
 
-def optimizer(recipe, parameters, rates):
+def optimizer(recipe: Recipe, parameters: dict[str, Tensor], rates: dict[str, float]) -> _Optimizer:
     """The recipe's optimizer of {neutral name: parameter}, whose learning rates have factors."""
     return _OPTIMIZERS[recipe.optimizer](parameters, rates, recipe)

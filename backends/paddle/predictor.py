@@ -3,26 +3,30 @@
 import os
 import tempfile
 import threading
+from collections.abc import Callable
 from functools import lru_cache, partial
 
 import numpy as np
 import paddle
 from paddle import inference
 
-from backends.paddle.device import resolve_device
-from backends.paddle.network import build, forward
-from cic.networks import bounds
+from backends.paddle.device import Device, resolve_device
+from backends.paddle.network import Net, build, forward
+from cic.networks import Network, bounds
 from cic.system import threads
+from cic.system.arrays import Array, State
 
 
-def predictor(network, state, device="auto"):
+def predictor(
+    network: Network, state: State, device: str | Device = "auto"
+) -> Callable[[Array], Array]:
     """Callable (N, C, H, W) float32 -> output of `network` with `state` on `device`."""
     net = build(network, state, device)
     # The engine has one input and one output, and keeps the interpreter locked while it computes.
     turn = threading.Lock()
     if resolve_device(device) != "cpu":
 
-        def predict_there(array):
+        def predict_there(array: Array) -> Array:
             with turn:
                 return forward(net, array)
 
@@ -33,7 +37,7 @@ def predictor(network, state, device="auto"):
             module.only_finite = finite
     engine_of = lru_cache(threads.KEPT)(partial(_engine, net))
 
-    def predict(array):
+    def predict(array: Array) -> Array:
         with turn:
             engine = engine_of(threads.for_network())
             source = engine.get_input_handle(engine.get_input_names()[0])
@@ -45,7 +49,7 @@ def predictor(network, state, device="auto"):
     return predict
 
 
-def _engine(net, count):
+def _engine(net: Net, count: int) -> inference.Predictor:
     shape = [None, net.network.channels, None, None]
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "network")

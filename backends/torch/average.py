@@ -1,28 +1,31 @@
 """The moving average of the weights: see `cic.weights.averaging`."""
 
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from backends.torch.device import copied
+from cic.system.arrays import State
 from cic.weights.averaging import PREFIX, decay_at
 
 
 class Average:
     """The average of {neutral name: tensor}, which begins as they are."""
 
-    def __init__(self, tensors, decay):
+    def __init__(self, tensors: dict[str, Tensor], decay: float) -> None:
         self.tensors, self.decay = tensors, decay
         self.values = {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
     @torch.no_grad()
-    def update(self, step):
+    def update(self, step: int) -> None:
         """Take in the weights after `step`, from 0."""
         share = 1 - decay_at(self.decay, step)
         torch._foreach_lerp_(list(self.values.values()), list(self.tensors.values()), share)
 
     @contextmanager
-    def shown(self):
+    def shown(self) -> Iterator[None]:
         """A context in which the tensors have the average's values."""
         before = {name: tensor.detach().clone() for name, tensor in self.tensors.items()}
         self._show(self.values)
@@ -32,16 +35,16 @@ class Average:
             self._show(before)
 
     @torch.no_grad()
-    def _show(self, values):
+    def _show(self, values: Mapping[str, Tensor]) -> None:
         for name, tensor in self.tensors.items():
             tensor.copy_(values[name])
 
-    def state(self):
+    def state(self) -> State:
         """{name: array} to go on from."""
         return {PREFIX + n: copied(value) for n, value in self.values.items()}
 
     @torch.no_grad()
-    def load(self, arrays):
+    def load(self, arrays: State) -> None:
         """Go on from what `state` gave; begin with the tensors if there is no average in it."""
         begins = not any(name.startswith(PREFIX) for name in arrays)
         for name, value in self.values.items():

@@ -1,15 +1,20 @@
 """Batch norm whose statistics are those of all processes' photos together."""
 
+from collections.abc import Iterable, Sequence
 from math import prod
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from backends.torch import distributed
-from backends.torch.device import moved
+from backends.torch.device import Device, moved
 
 _backward = torch.ops.aten.native_batch_norm_backward
+
+
+Found: TypeAlias = tuple[Tensor, Tensor, int]  # mean (C,), variance (C,), cells of a photo
 
 
 class Spread:
@@ -18,25 +23,25 @@ class Spread:
     `total` () is their number, at least 1; `shares` (P, 1) are the processes' shares of it.
     """
 
-    def __init__(self, total, shares):
+    def __init__(self, total: Tensor, shares: Tensor) -> None:
         self.total, self.shares = total, shares
-        self.found = {}  # {batch norm: (mean (C,), variance (C,), cells of a photo)}
-        self.inverse = {}  # {cells of a photo: one over those of all ()}
+        self.found: dict[BatchNorm2D, Found] = {}
+        self.inverse: dict[int, Tensor] = {}  # {cells of a photo: one over those of all ()}
 
-    def join(self, means, variances):
+    def join(self, means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
         """(mean (C,), variance (C,)) of all, by Chan et al. 1979, of each process's (P, C)."""
         mean = (means * self.shares).sum(0)
         apart = means - mean
         return mean, (torch.addcmul(variances, apart, apart) * self.shares).sum(0)
 
-    def means(self, sums, cells):
+    def means(self, sums: Tensor, cells: int) -> Tensor:
         """Sums over the cells of all photos, of which each has so many, divided by their number."""
         if cells not in self.inverse:
             self.inverse[cells] = 1 / (self.total * cells)
         return sums * self.inverse[cells]
 
 
-def spreads(photos, device, dtype):
+def spreads(photos: Sequence[int], device: Device, dtype: torch.dtype) -> list[Spread]:
     """A Spread for each pass of a step, of which this process has so many photos, a list."""
     own = moved(np.array(photos, str(dtype).removeprefix("torch.")), device)
     counts = own.new_empty(distributed.world_size() * len(photos))
@@ -47,7 +52,7 @@ def spreads(photos, device, dtype):
     return [Spread(*each) for each in zip(totals.unbind(), shares)]
 
 
-def _of(x, dtype):
+def _of(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Mean and variance of this process's inputs, (2, C); zeros of none."""
     if not len(x):
         return torch.zeros((2, x.shape[1]), dtype=dtype, device=x.device)
@@ -55,7 +60,9 @@ def _of(x, dtype):
     return torch.stack([mean, variance])
 
 
-def _normed(x, mean, variance, weight, bias, epsilon):
+def _normed(
+    x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, epsilon: float
+) -> Tensor:
     """Batch norm by given statistics."""
     if not len(x):
         return x.clone()
@@ -70,9 +77,11 @@ class _Together(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, spread, norm):
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, spread: Spread, norm: "BatchNorm2D"
+    ) -> Tensor:
         cells = prod(x.shape[2:])
-        distributed.gather(norm.rows, _of(x, weight.dtype))
+        distributed.gather(norm.rows, _of(x, weight.dtype))  # type: ignore[arg-type]
         mean, variance = spread.join(*norm.parts)
         spread.found[norm] = mean, variance, cells
         ctx.save_for_backward(x, weight, mean, variance)
@@ -80,16 +89,16 @@ class _Together(torch.autograd.Function):
         return _normed(x, mean, variance, weight, bias, norm.eps)
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, mean, variance = ctx.saved_tensors
         given = x, weight, mean, variance, None, None, False, ctx.epsilon
         if len(x):
             _, *own = _backward(gradient, *given, (False, True, True))
         else:
             own = torch.zeros_like(weight), torch.zeros_like(weight)
-        means = ctx.spread.means(distributed.sum_(torch.stack(own)), ctx.cells).unbind()
+        along, level = ctx.spread.means(distributed.sum_(torch.stack(own)), ctx.cells).unbind()
         if len(x):
-            gradient = gradient - _normed(x, mean, variance, *means, ctx.epsilon)
+            gradient = gradient - _normed(x, mean, variance, along, level, ctx.epsilon)
             gradient, *_ = _backward(gradient, *given, (True, False, False))
         return gradient, *own, None, None
 
@@ -102,11 +111,17 @@ class BatchNorm2D(nn.BatchNorm2d):
     photos.
     """
 
-    def __init__(self, channels, **options):
-        super().__init__(channels, **options)
-        self.spread = self.rows = self.parts = None
+    momentum: float
+    running_mean: Tensor
+    running_var: Tensor
 
-    def forward(self, x):
+    def __init__(self, channels: int, **options: Any) -> None:
+        super().__init__(channels, **options)
+        self.spread: Spread | None = None
+        self.rows: Tensor | None = None
+        self.parts: Sequence[Tensor] = ()
+
+    def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.spread is None:
             return super().forward(x)
         if self.rows is None:  # where the statistics of all processes arrive
@@ -122,8 +137,9 @@ class Statistics:
     `norms` are its batch norms in training: their means come first, then their variances.
     """
 
-    def __init__(self, norms, tensors):
-        self.norms, self.cells = norms, {}
+    def __init__(self, norms: Sequence[BatchNorm2D], tensors: Iterable[Tensor]) -> None:
+        self.norms = norms
+        self.cells: dict[tuple[int, ...], Tensor] = {}  # {cells of each norm's photo: by channel}
         first = [norm.running_mean for norm in norms] + [norm.running_var for norm in norms]
         own = set(map(id, first))
         parts = first + [tensor for tensor in tensors if id(tensor) not in own]
@@ -135,14 +151,14 @@ class Statistics:
         self.running = self.flat[: sum(part.numel() for part in first)]
         self.share = self._by_channel([norm.momentum for norm in norms] * 2)
 
-    def _by_channel(self, numbers):
+    def _by_channel(self, numbers: Sequence[float]) -> Tensor:
         """A number of each mean and each variance of the norms, as many as it has channels."""
         channels = [norm.num_features for norm in self.norms] * 2
         array = np.repeat(np.array(numbers, np.float64), channels)
         return moved(array, self.flat.device).to(self.flat.dtype)
 
     @torch.no_grad()
-    def take(self, spread):
+    def take(self, spread: Spread) -> None:
         """Let the running statistics take in those of a pass, the variance unbiased."""
         means, variances, cells = zip(*(spread.found[norm] for norm in self.norms))
         if cells not in self.cells:
@@ -151,11 +167,11 @@ class Statistics:
         found = torch.cat(means + variances)
         self.running.lerp_(found.addcdiv_(found, less), self.share)
 
-    def copy(self):
+    def copy(self) -> Tensor:
         """Their values, for `restore`."""
         return self.flat.clone()
 
     @torch.no_grad()
-    def restore(self, values):
+    def restore(self, values: Tensor) -> None:
         """Give them the values of a `copy` again."""
         self.flat.copy_(values)

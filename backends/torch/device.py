@@ -1,14 +1,20 @@
 """Which device to run on."""
 
 from functools import lru_cache
+from typing import TypeAlias
 
 import torch
+from torch import Tensor
 
 from cic.system import launchers, provenance
+from cic.system.arrays import Array
 from cic.system.errors import SettingError
+from cic.system.typing import Json
+
+Device: TypeAlias = torch.device
 
 
-def resolve_device(device="auto"):
+def resolve_device(device: str | Device = "auto") -> Device:
     """torch.device for "auto" (a GPU if there is one), "cpu", "gpu", "gpu:1" or "cuda:1".
 
     Of "auto", processes of one launch take the GPUs of their machine in turn. Raises ValueError for
@@ -27,9 +33,9 @@ def resolve_device(device="auto"):
     return torch.device("cuda", int(index or 0))
 
 
-def facts(device):
+def facts(device: str | Device) -> dict[str, Json]:
     """{what: value} of the GPU and the libraries of this build; None where there is none."""
-    found = {"gpu": None, "memory": None, "driver": provenance.driver()}
+    found: dict[str, Json] = {"gpu": None, "memory": None, "driver": provenance.driver()}
     found |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(), "nccl": None}
     if torch.device(device).type == "cuda":
         properties = torch.cuda.get_device_properties(device)
@@ -39,17 +45,17 @@ def facts(device):
     return found
 
 
-def has_tf32(device):
+def has_tf32(device: Device) -> bool:
     """Whether a native device can multiply float32 rounded to 10 bits: NVIDIA's from Ampere on."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-def allow_tf32(allowed):
+def allow_tf32(allowed: bool) -> None:
     """Let this process's float32 be TF32 on a GPU, or not: convolutions are by default."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
 
 
-def search_kernels(wanted):
+def search_kernels(wanted: bool) -> None:
     """Let cuDNN try its kernels at each size that this process meets, and keep the fastest, or not.
 
     Not where every kernel is to sum in a fixed order.
@@ -58,13 +64,13 @@ def search_kernels(wanted):
     torch.backends.cudnn.benchmark = wanted and not ordered
 
 
-def copied(tensor):
+def copied(tensor: Tensor) -> Array:
     """Array of a tensor's numbers, copied once, from whichever device."""
     copy = tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
     return copy.numpy()
 
 
-def moved(array, device):
+def moved(array: Array, device: Device) -> Tensor:
     """Tensor of an array on a native device, without waiting for a GPU.
 
     It goes from pinned memory, in a stream of its own, while the GPU still computes.
@@ -81,5 +87,5 @@ def moved(array, device):
 
 
 @lru_cache
-def _copies(device):
+def _copies(device: Device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)

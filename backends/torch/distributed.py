@@ -2,14 +2,17 @@
 
 import os
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 
-from backends.torch.device import moved
+from backends.torch.device import Device, moved
 from cic.system import launchers
+from cic.system.arrays import State
 from cic.system.errors import ProcessError, is_out_of_memory, reason
 
 # Seconds in which gloo's threads let go of the last tensors. They need the interpreter for it: one
@@ -18,7 +21,7 @@ LAST = 0.3
 GRACE = 5  # seconds in which the launcher notices, and shows, which process ended first
 
 
-def join(device):
+def join(device: Device) -> Device:
     """Join the other processes of a launch, if this is one of several; the device to train on.
 
     torchrun, srun or mpirun says who they are. With GPUs the process takes the one of its local
@@ -33,7 +36,7 @@ def join(device):
         )
         torch.cuda.set_device(device)
     host, port = launchers.meeting(launch)
-    where = {"init_method": f"tcp://{host}:{port}"}
+    where: dict[str, Any] = {"init_method": f"tcp://{host}:{port}"}
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         # Processes that torchrun starts again get the store of those before, with all that these
         # wrote, and would wait for them for ever (PyTorch 2.13.0): each attempt has its own part.
@@ -47,18 +50,18 @@ def join(device):
     return device
 
 
-def rank():
+def rank() -> int:
     """Number of this process, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-def world_size():
+def world_size() -> int:
     """How many processes there are."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 @contextmanager
-def _named():
+def _named() -> Iterator[None]:
     """A context in which a message that fails says that another process has ended."""
     try:
         yield
@@ -69,13 +72,13 @@ def _named():
         raise ProcessError(f"another process of this run has ended: {reason(error)}") from None
 
 
-def sum_(tensor):
+def sum_(tensor: Tensor) -> Tensor:
     """Replace a tensor by its sum over all processes, and return it."""
     begin_sum_(tensor)()
     return tensor
 
 
-def begin_sum_(tensor):
+def begin_sum_(tensor: Tensor) -> Callable[[], None]:
     """Begin to replace a tensor by its sum over all processes; a function that waits for it.
 
     On a GPU its stream waits, not this process.
@@ -85,20 +88,20 @@ def begin_sum_(tensor):
     with _named():
         work = distributed.all_reduce(tensor, async_op=True)
 
-    def finish():
+    def finish() -> None:
         with _named():
             work.wait()
 
     return finish
 
 
-def gather(rows, tensor):
+def gather(rows: Tensor, tensor: Tensor) -> None:
     """Fill `rows` (P * N, ...) with the tensors (N, ...) of all processes, one after the other."""
     with _named():
         distributed.all_gather_into_tensor(rows, tensor)
 
 
-def largest(tensor):
+def largest(tensor: Tensor) -> Tensor:
     """The largest number of all processes' tensors, none of which is below 0; a 0-d tensor."""
     number = tensor.max() if tensor.numel() else tensor.new_zeros(())
     if world_size() > 1:
@@ -107,7 +110,7 @@ def largest(tensor):
     return number
 
 
-def agreed(arrays, device):
+def agreed(arrays: State, device: Device) -> State:
     """{name: the first process's array}, in all; each gives arrays of its names and shapes."""
     if world_size() == 1:
         return arrays
@@ -120,7 +123,7 @@ def agreed(arrays, device):
     return arrays
 
 
-def broadcast_text(text, device):
+def broadcast_text(text: str, device: Device) -> str:
     """The first process's text, in all."""
     data = np.frombuffer(text.encode(), np.uint8)
     length = int(agreed({"": np.array(len(data))}, device)[""])
@@ -128,7 +131,7 @@ def broadcast_text(text, device):
     return data.tobytes().decode()
 
 
-def leave(failed=False):
+def leave(failed: bool = False) -> None:
     """Leave the other processes; after an error without the farewell of NCCL.
 
     It waits for messages under way, which those that wait for this process cannot send. So the

@@ -4,10 +4,15 @@ The weight decay is coupled, added to the gradient, but for AdamW's. They are Py
 kernels; torch.optim, which calls them, imports its compiler before the first step: 1.2 s.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from backends.torch.device import copied
+from cic.system.arrays import State
+from cic.training.recipes import Recipe
 
 EPSILON = 1e-8  # Adam's, as torch.optim has it
 
@@ -18,11 +23,14 @@ class _Optimizer:
     `rates` are the parameters' factors of the learning rate.
     """
 
-    SLOTS = ()
+    SLOTS: tuple[str, ...] = ()
+    _update: Callable[..., None]  # of parameters, gradients and each slot, lists; learning rate
 
-    def __init__(self, parameters, rates, recipe):
+    def __init__(
+        self, parameters: dict[str, Tensor], rates: dict[str, float], recipe: Recipe
+    ) -> None:
         self.parameters, self.recipe, self.steps = parameters, recipe, 0
-        self.groups = {factor: [] for factor in rates.values()}
+        self.groups: dict[float, list[str]] = {factor: [] for factor in rates.values()}
         for name in parameters:
             self.groups[rates[name]].append(name)
         self.kept = {
@@ -31,7 +39,7 @@ class _Optimizer:
         }
 
     @torch.no_grad()
-    def step(self, lr):
+    def step(self, lr: float) -> None:
         """Change the parameters by their gradients at learning rate `lr`."""
         self.steps += 1
         for factor, names in self.groups.items():
@@ -40,7 +48,7 @@ class _Optimizer:
             kept = [[self.kept[slot][name] for name in names] for slot in self.SLOTS]
             self._update(parameters, gradients, *kept, lr * factor)
 
-    def state(self):
+    def state(self) -> State:
         """{name: array} of what it keeps, and the number of steps."""
         arrays = {"steps": np.array(self.steps)}
         for slot, kept in self.kept.items():
@@ -48,7 +56,7 @@ class _Optimizer:
                 arrays[f"{slot}/{name}"] = copied(tensor)
         return arrays
 
-    def load(self, arrays):
+    def load(self, arrays: State) -> None:
         """Go on from what `state` gave."""
         self.steps = int(arrays["steps"])
         for slot, kept in self.kept.items():
@@ -60,9 +68,16 @@ class Adam(_Optimizer):
     """Adam of {neutral name: parameter}; keeps moment1 and moment2."""
 
     SLOTS = ("moment1", "moment2")
-    KERNEL = staticmethod(torch._fused_adam_)
+    KERNEL: Callable[..., None] = staticmethod(torch._fused_adam_)
 
-    def _update(self, parameters, gradients, moment1, moment2, lr):
+    def _update(
+        self,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        moment1: list[Tensor],
+        moment2: list[Tensor],
+        lr: float,
+    ) -> None:
         # Filled in on the device: a copy from the host would wait for it.
         steps = torch.full((), float(self.steps), device=parameters[0].device)
         self.KERNEL(
@@ -96,7 +111,13 @@ class SGD(_Optimizer):
 
     SLOTS = ("velocity",)
 
-    def _update(self, parameters, gradients, velocity, lr):
+    def _update(
+        self,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        velocity: list[Tensor],
+        lr: float,
+    ) -> None:
         torch._fused_sgd_(
             parameters,
             gradients,
@@ -114,6 +135,6 @@ class SGD(_Optimizer):
 _OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 
 
-def optimizer(recipe, parameters, rates):
+def optimizer(recipe: Recipe, parameters: dict[str, Tensor], rates: dict[str, float]) -> _Optimizer:
     """The recipe's optimizer of {neutral name: parameter}, whose learning rates have factors."""
     return _OPTIMIZERS[recipe.optimizer](parameters, rates, recipe)

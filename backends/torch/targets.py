@@ -1,11 +1,16 @@
 """Inputs and targets of crops, made on a device: as `cic.dataset.targets.Bins` makes them."""
 
 import torch
+from torch import Tensor
 
+from backends.torch.device import Device
 from cic.colour import lab
 from cic.colour.bins import AB
 from cic.colour.distributions import BIN_MASK, LIMIT, candidates_of
 from cic.colour.rebalance import GRAY_BELOW
+from cic.dataset.targets import Bins
+from cic.networks import Network
+from cic.system.arrays import Array
 
 
 class Targets:
@@ -14,7 +19,7 @@ class Targets:
     All in float64: in float32 the nearest of the bins would be another here and there.
     """
 
-    def __init__(self, bins, network, device):
+    def __init__(self, bins: Bins, network: Network, device: Device) -> None:
         self.bins, self.network = bins, network
         step, self.side, candidates = candidates_of(bins.neighbors)
         self.per_unit = 1 / step
@@ -28,12 +33,13 @@ class Targets:
         if bins.bin_weights is not None:
             self.weights = self._fixed(bins.bin_weights, torch.float64, device)
 
-    def inputs(self, crops):
+    def inputs(self, crops: Tensor) -> Tensor:
         """(N, 1, S, S) float64."""
         light = 116 * self._f(crops, self.whitened[:, 1:2]) - 16
-        return ((light - self.network.mean) / self.network.scale).permute(0, 3, 1, 2)
+        light = (light - self.network.mean) / self.network.scale  # type: ignore[operator]  # of L
+        return light.permute(0, 3, 1, 2)
 
-    def of(self, crops):
+    def of(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """(index (N, K, s, s) int64, weight float64)."""
         ab = self._ab(crops)
         index, squares = self._nearest(ab)
@@ -45,7 +51,7 @@ class Targets:
             weight = weight * coloured
         return index.permute(0, 3, 1, 2), weight.permute(0, 3, 1, 2)
 
-    def _ab(self, crops):
+    def _ab(self, crops: Tensor) -> Tensor:
         """ab (N, s, s, 2) of the cells."""
         stride = self.bins.grid.stride
         if not self.bins.grid.mean:
@@ -57,12 +63,12 @@ class Targets:
         cells = count, height // stride, stride, width // stride, stride, 2
         return ab.reshape(cells).mean((2, 4))
 
-    def _f(self, crops, whitened):
+    def _f(self, crops: Tensor, whitened: Tensor) -> Tensor:
         """CIE 15's f of X, Y, Z over white, or of those columns of them."""
         t = self.linear[crops.long()] @ whitened
         return torch.where(t > lab.F_KNEE**3, t ** (1 / 3), lab.F_SLOPE * t + 4 / 29)
 
-    def _nearest(self, ab):
+    def _nearest(self, ab: Tensor) -> tuple[Tensor, Tensor]:
         """(nearest bins (..., K), nearest first, their squared distances): see `soft_encode`.
 
         Equal distances fall to the lower bin.
@@ -75,5 +81,5 @@ class Targets:
         return key & self.bin_mask, (key & ~self.bin_mask).view(torch.float64)
 
     @staticmethod
-    def _fixed(array, dtype, device):
+    def _fixed(array: Array | int, dtype: torch.dtype, device: Device) -> Tensor:
         return torch.tensor(array, dtype=dtype, device=device)

@@ -10,7 +10,7 @@ The output of a named layer outside of blocks can be asked for by its name.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from cic.system.arrays import Shape
 
@@ -259,7 +259,7 @@ class Upsample(Layer):
 
     scale: int = 4
     name: str = ""
-    mode: str = "bicubic"
+    mode: Literal["bicubic", "bilinear"] = "bicubic"
 
     TAPS: ClassVar[dict[str, int]] = {
         "bicubic": 4,

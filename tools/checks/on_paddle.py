@@ -6,6 +6,7 @@ import paddle
 from paddle.base import core
 
 from backends.paddle import device
+from backends.paddle.network import built
 from backends.paddle.targets import Targets
 
 SIGNS = {"paddle.float16": 16, "paddle.bfloat16": 16, "paddle.float32": 32, "paddle.float64": 64}
@@ -77,11 +78,10 @@ def targets(bins, network, on, crops):
 def output_types(trainer, batch):
     """[(kind of layer, bits of its output)] of a forward pass in training."""
     seen, handles = [], []
-    for module in trainer.net.sublayers():
-        if hasattr(module, "spec"):
-            kind = type(module.spec).__name__
-            note = lambda _, __, y, kind=kind: seen.append((kind, SIGNS[str(y.dtype)]))  # noqa: E731
-            handles.append(module.register_forward_post_hook(note))
+    for layer, module in built(trainer.net):
+        kind = type(layer).__name__
+        note = lambda _, __, y, kind=kind: seen.append((kind, SIGNS[str(y.dtype)]))  # noqa: E731
+        handles.append(module.register_forward_post_hook(note))
     trainer.step(batch, 0.0)
     for handle in handles:
         handle.remove()

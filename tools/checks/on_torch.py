@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from backends.torch import device
+from backends.torch.network import built
 from backends.torch.targets import Targets
 
 SIGNS = {"torch.float16": 16, "torch.bfloat16": 16, "torch.float32": 32, "torch.float64": 64}
@@ -80,11 +81,10 @@ def targets(bins, network, on, crops):
 def output_types(trainer, batch):
     """[(kind of layer, bits of its output)] of a forward pass in training."""
     seen, handles = [], []
-    for module in trainer.net.modules():
-        if hasattr(module, "spec"):
-            kind = type(module.spec).__name__
-            note = lambda _, __, y, kind=kind: seen.append((kind, SIGNS[str(y.dtype)]))  # noqa: E731
-            handles.append(module.register_forward_hook(note))
+    for layer, module in built(trainer.net):
+        kind = type(layer).__name__
+        note = lambda _, __, y, kind=kind: seen.append((kind, SIGNS[str(y.dtype)]))  # noqa: E731
+        handles.append(module.register_forward_hook(note))
     trainer.step(batch, 0.0)
     for handle in handles:
         handle.remove()
