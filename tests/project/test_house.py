@@ -158,6 +158,17 @@ def test_both_backends_have_the_same_files_and_public_names():
         assert public[0] == public[1], name
 
 
+def test_every_function_has_types():
+    """Of all that it takes and of what it returns; whether they are true, mypy says."""
+    for path in modules().values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                args = node.args
+                taken = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
+                bare = {arg.arg for arg in taken if arg and not arg.annotation} - {"self", "cls"}
+                assert node.returns and not bare, f"{path.relative_to(ROOT)}: {node.name} {bare}"
+
+
 def test_every_package_is_listed_and_tools_and_tests_are_not():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
