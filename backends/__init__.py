@@ -7,13 +7,16 @@ import argparse
 import importlib
 import importlib.util
 import os
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from cic.colorize import settings
 from cic.colorize.colorizer import Colorizer
 from cic.system.errors import MissingError, SettingError
 from cic.system.typing import StrPath
 from cic.weights import checkpoint, probe, reading
+
+if TYPE_CHECKING:
+    from backends.base import Backend, Runner
 
 
 class _Kind(NamedTuple):
@@ -53,7 +56,12 @@ def launched() -> str | None:
     return next((name for key, name in _LAUNCHERS.items() if key in os.environ), None)
 
 
-# Any: a module, which has the names of base.Runner, and if it trains those of base.Backend.
+@overload
+def get(name: Literal["torch", "paddle"], trains: bool = False) -> "Backend": ...
+@overload
+def get(name: str | None = None, *, trains: Literal[True]) -> "Backend": ...
+@overload
+def get(name: str | None = None, trains: bool = False) -> "Runner": ...
 def get(name: str | None = None, trains: bool = False) -> Any:
     """The backend called "torch", "paddle" or "onnx"; by default the launcher's, or the first.
 

@@ -4,7 +4,7 @@ Arrays cross this boundary for pictures, states and tests; inside a step tensors
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cic.networks import Network
 from cic.system.arrays import Array, State
@@ -94,3 +94,11 @@ class Backend(Runner, Protocol):
         precision: str = "float32",
     ) -> Training:
         """A trainer that starts from `state`; `precision` is one of `trainer.PRECISIONS`."""
+
+
+if TYPE_CHECKING:  # mypy holds each package to what it is
+    from backends import onnx, paddle, torch
+
+    _ONNX: Engine = onnx
+    _TORCH: Backend = torch
+    _PADDLE: Backend = paddle
