@@ -42,10 +42,10 @@ class ByClass:
     def update(self, photos: Sequence[str], logits: Array, labels: Array) -> None:
         """Add photos: names (N,), logits (N, classes) and labels (N,), integers from 0."""
         count_each(self.total, photos, logits, labels)
-        photos = np.asarray(photos)  # type: ignore[assignment]
+        names = np.asarray(photos)
         for label, own in enumerate(self.each.values()):
             chosen = labels == label
-            count_each(own, photos[chosen].tolist(), logits[chosen], labels[chosen])
+            count_each(own, names[chosen].tolist(), logits[chosen], labels[chosen])
 
     def merge(self, other: "ByClass") -> None:
         """Add what `other` has seen."""
@@ -84,12 +84,12 @@ def dataset(
     if None not in (own, classes) and own != classes:
         raise InputError("classes: not those, in this order, that the weights were made for")
     recipe = meta.get("recipe", {})
-    load_size = load_size or max(recipe.get("load_size", 256), network.size)
+    load_size = load_size or max(recipe.get("load_size", 256), network.side)
     return PhotoDataset(
         [folder],
         network,
         load_size,
-        network.size,  # type: ignore[arg-type]
+        network.side,
         seed=meta.get("seed", 0),
         augment=False,
         classes=own or classes,

@@ -63,8 +63,8 @@ def squares(size: int, job: Job) -> tuple[dict[str, Bytes], bool] | str:
     try:
         if photo:
             truth, picture, transparent = WHOLE.read_pair(pairs.Pair(photo, result))
-            other = donor and WHOLE.read(donor)[0]
-            pictures = {RESULT: picture} | baselines.pictures(truth, other)  # type: ignore[arg-type]
+            other = WHOLE.read(donor)[0] if donor else None
+            pictures = {RESULT: picture} | baselines.pictures(truth, other)
         else:
             picture, _, transparent = WHOLE.read(result)
             pictures = {RESULT: picture}
@@ -183,7 +183,7 @@ def measure(
     transparent: list[str] = []
     failures: dict[Any, None] = {}
     with (
-        Pool(workers, squares, network.size) as pool,
+        Pool(workers, squares, network.side) as pool,
         told(progress, total=len(jobs)) as bar,
     ):
         read = ((job, seen) for seen, job in zip(bar.each(pool.map(jobs, CHUNK)), jobs))
@@ -208,7 +208,7 @@ def load(weights: str) -> tuple[Network, State, int]:
     network, state = formats.load(weights)
     if not network.is_classifier:
         raise InputError(f"{weights}: {network} is no classifier")
-    (outputs,) = network.output((network.channels, network.size, network.size))  # type: ignore[arg-type]
+    (outputs,) = network.output((network.channels, network.side, network.side))
     return network, state, outputs
 
 

@@ -165,7 +165,7 @@ def recognisers(
         labelled = classifiers.labelled(study.image_dir, photos, outputs, classes)
         labels = {study.path(name): label for name, label in labelled}
         run = partial(_recognise, network, backend.predictor(network, state, device))
-        found[name] = evaluation.Classifier(run, network.size, labels)  # type: ignore[arg-type]
+        found[name] = evaluation.Classifier(run, network.side, labels)
         facts[name] = classifiers.facts(network, weights, backend.NAME)
     return Recognisers(found, facts)
 

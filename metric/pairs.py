@@ -60,6 +60,14 @@ def first_few(paths: Sequence[str]) -> str:
     return ", ".join(map(repr, paths[:NAMED])) + (", ..." if len(paths) > NAMED else "")
 
 
+def _middle(image: Image.Image, path: str, crop: int) -> Image.Image:
+    width, height = image.size
+    if min(width, height) < crop:
+        raise images.PhotoError(f"{path!r}: {width} x {height} is smaller than crop {crop}")
+    left, top = (width - crop) // 2, (height - crop) // 2
+    return image.crop((left, top, left + crop, top + crop))
+
+
 @dataclass(frozen=True)
 class Cut:
     """How pictures are made smaller: short side at most `resize`, then the middle `crop` square.
@@ -83,17 +91,8 @@ class Cut:
         if self.resize:
             image = images.shrink(image, self.resize)
         if self.crop:
-            image = self._middle(image, path)
+            image = _middle(image, path, self.crop)
         return np.asarray(image), size, transparent
-
-    def _middle(self, image: Image.Image, path: str) -> Image.Image:
-        if min(image.size) < self.crop:  # type: ignore[operator]
-            width, height = image.size
-            raise images.PhotoError(
-                f"{path!r}: {width} x {height} is smaller than crop {self.crop}"
-            )
-        left, top = ((side - self.crop) // 2 for side in image.size)  # type: ignore[operator]
-        return image.crop((left, top, left + self.crop, top + self.crop))  # type: ignore[operator]
 
     def read_pair(self, pair: Pair) -> tuple[Bytes, Bytes, bool]:
         """Return (photo, result, whether either has transparency), pictures (H, W, 3) uint8 of one

@@ -41,18 +41,18 @@ class Recognition:
         """
         names = self.classes and read_classes(self.classes)
         left_out = kinds.LeftOut()
-        photos = classifiers.class_photos(self.results_dir, left_out)
+        found = classifiers.class_photos(self.results_dir, left_out)
         for line in left_out.lines():
             tell(line)
         weights = weights or download.fetch(download.VGG16)
         network, state, outputs = classifiers.load(weights)
-        labelled = classifiers.labelled(self.results_dir, photos, outputs, names)
-        photos, others = classifiers.split(labelled)  # type: ignore[assignment]
+        labelled = classifiers.labelled(self.results_dir, found, outputs, names)
+        photos, others = classifiers.split(labelled)
         if not photos:
             raise InputError(
                 f"{self.results_dir}: no photo in a folder of ImageNet's 1,000 classes"
             )
-        jobs = classifiers.jobs_of(self.results_dir, photos, self.imgs_dir, self.seed)  # type: ignore[arg-type]
+        jobs = classifiers.jobs_of(self.results_dir, photos, self.imgs_dir, self.seed)
         return OpenedRecognition(self, weights, network, state, jobs, others)
 
 

@@ -67,7 +67,7 @@ def most_likely(
 
 def tilted(logits: Array, tilt: Sequence[float] | Array, decoding: Decode) -> Floats:
     """Return ab (h, w, 2) of logits (313, h, w), each cell's distribution tilted."""
-    slope = (AB @ np.float32(tilt))[:, None, None]  # type: ignore[arg-type, operator]
+    slope = (AB @ np.asarray(tilt, np.float32))[:, None, None]
     return decoding(logits + slope)
 
 

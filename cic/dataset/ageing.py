@@ -112,8 +112,9 @@ def _noise(shape: tuple[int, ...], size: float, random: np.random.Generator) -> 
         return _normal(shape, random)
     coarse = [int(np.ceil(n / size)) + 1 for n in shape]
     field = Image.fromarray(_normal(coarse, random))
-    box = (0.5, 0.5, 0.5 + shape[1] / size, 0.5 + shape[0] / size)
-    smooth = field.resize(shape[::-1], Image.Resampling.BICUBIC, box)  # type: ignore[arg-type]
+    height, width = shape
+    box = (0.5, 0.5, 0.5 + width / size, 0.5 + height / size)
+    smooth = field.resize((width, height), Image.Resampling.BICUBIC, box)
     return np.asarray(smooth) * np.float32(STRETCHED)
 
 

@@ -137,7 +137,7 @@ class PhotoDataset:
                 f"{', '.join(self.photos.searched)}: no class is called {min(unknown)}, of "
                 f"{len(unknown)} folders: name as classes those whose photos are wanted"
             )
-        (outputs,) = network.output((network.channels, network.size, network.size))  # type: ignore[arg-type]
+        (outputs,) = network.output((network.channels, network.side, network.side))
         if len(names) != outputs:
             raise InputError(
                 f"{', '.join(self.photos.searched)}: {len(names)} classes, but the network has "

@@ -152,7 +152,7 @@ def is_whole(path: str, photos: Iterable[PhotoFile], say: Callable[[str], object
     try:
         _, problem = shards.members(path)
     except images.PhotoError as error:
-        problem = error  # type: ignore[assignment]
+        problem = str(error)
     if not problem and (newer := next((p for p in photos if contents.is_newer(p, path)), None)):
         problem = f"{path!r}: {str(newer)!r} has changed since"
     if problem:
@@ -211,10 +211,10 @@ def fingerprint(photos: PhotoList, chosen: Sequence[int], quality: int | None = 
     suspects = set(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
     seen: dict[str, int] = {}
     for i in chosen if suspects else ():
-        name = target_name(photos[i], quality)  # type: ignore[assignment]
-        if _hash(os.fsencode(name)) in suspects and seen.setdefault(name, i) != i:  # type: ignore[arg-type]
-            both = " and ".join(repr(str(photos[n])) for n in (seen[name], i))  # type: ignore[index]
-            raise InputError(f"{both} would both become {name!r}")
+        made = target_name(photos[i], quality)
+        if _hash(os.fsencode(made)) in suspects and seen.setdefault(made, i) != i:
+            both = " and ".join(repr(str(photos[n])) for n in (seen[made], i))
+            raise InputError(f"{both} would both become {made!r}")
     return digest.hexdigest()
 
 

@@ -139,8 +139,8 @@ class Clock:
         end = shown + packet.length
         track.last, track.end = time, max(track.end, end)
         if packet.steady and track.part == track.passed:
-            part = self.parts[part]  # type: ignore[assignment]
-            part.now, part.start, part.end = time, min(part.start, shown), max(part.end, end)  # type: ignore[attr-defined]
+            own = self.parts[part]
+            own.now, own.start, own.end = time, min(own.start, shown), max(own.end, end)
 
     def _part_of(
         self, track: _Track, packet: _Packet, time: float | None

@@ -57,8 +57,8 @@ def _convolved(
     weight_u: Array | None = None,
     weight_v: Array | None = None,
 ) -> Array:
-    if layer.spectral:
-        weight = spectral.normalised(weight, weight_u, weight_v)  # type: ignore[arg-type]
+    if weight_u is not None and weight_v is not None:  # it is spectral
+        weight = spectral.normalised(weight, weight_u, weight_v)
     sums = (
         np.abs(weight)
         .sum((2, 3), np.float64)

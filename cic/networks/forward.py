@@ -62,10 +62,10 @@ def _convolve(
     weight_u: Array | None = None,
     weight_v: Array | None = None,
 ) -> Array:
-    if layer.spectral:
+    if weight_u is not None and weight_v is not None:  # it is spectral
         if training:
-            weight_u, weight_v = spectral.iterate(weight, weight_u)  # type: ignore[arg-type]
-        weight = spectral.normalised(weight, weight_u, weight_v)  # type: ignore[arg-type]
+            weight_u, weight_v = spectral.iterate(weight, weight_u)
+        weight = spectral.normalised(weight, weight_u, weight_v)
     y = np.empty((len(x), *layer.output(x.shape[1:])), x.dtype)
     groups = layer.groups
     weight = weight.reshape(groups, layer.outputs // groups, -1)

@@ -10,7 +10,7 @@ The output of a named layer outside of blocks can be asked for by its name.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from cic.system.arrays import Shape
 
@@ -27,6 +27,7 @@ class Layer:
     parameters: ClassVar[dict[str, Shape]] = {}
     statistics: ClassVar[dict[str, Shape]] = {}
     constants: ClassVar[dict[str, float]] = {}
+    __dataclass_fields__: ClassVar[dict[str, Any]]  # every layer is one: `replace` takes them all
 
     def output(self, shape: Shape) -> Shape:
         return shape

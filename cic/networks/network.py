@@ -105,6 +105,13 @@ class Network:
         """Whether the output is one logit a class, (classes,), and no picture."""
         return self.predicts == CLASSES
 
+    @property
+    def side(self) -> int:
+        """Side of a square input; raises ValueError if it may have any."""
+        if self.size is None:
+            raise InputError(f"{self} takes pictures of any size")
+        return self.size
+
     @cached_property
     def stride(self) -> int:
         """Input pixels a side for one output pixel; raises ValueError if the output is none."""
@@ -143,7 +150,7 @@ class Network:
 
 
 def _exact(value: float | tuple[float, ...]) -> Any:
-    return np.float32(value) if isinstance(value, tuple) else value  # type: ignore[arg-type]
+    return np.asarray(value, np.float32) if isinstance(value, tuple) else value
 
 
 def scaled(width: float) -> Callable[[int], int]:

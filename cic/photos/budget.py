@@ -25,7 +25,7 @@ _CORE = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2} 
 # Bytes a pixel that a decoder takes beside the image, measured on 9 megapixels: 12.3 of libwebp
 # (two canvases and a copy), 5.6 of libavif and 3.6 of libheif (planes; more of 10 bits), and 5.3
 # for each band of OpenJPEG. A GIF's frames are put together.
-_DECODER = {"WEBP": 12.5, "AVIF": 8, "HEIF": 6, "GIF": 4, "PSD": 4}
+_DECODER: dict[str | None, float] = {"WEBP": 12.5, "AVIF": 8, "HEIF": 6, "GIF": 4, "PSD": 4}
 _JPEG2000 = 5.5
 _COEFFICIENT = 2  # bytes of one of a progressive JPEG, of which all are held
 
@@ -98,7 +98,7 @@ def _decoder(image: Image.Image) -> float:
         return (_COEFFICIENT * held + 1) * scale**2  # 1 to see whether all is there
     if image.format == "JPEG2000":
         return _JPEG2000 * len(image.getbands())
-    return _DECODER.get(image.format, 0)  # type: ignore[arg-type]
+    return _DECODER.get(image.format, 0)
 
 
 def _of_strips(image: Image.Image) -> int:
@@ -142,11 +142,12 @@ def network_bytes(network: Measurable, height: int, width: int) -> float:
     Two and a half times what its widest layer reads and writes: measured for `cic` at 1024 x 4096
     pixels, 1.5 times that with PyTorch and 2.2 with PaddlePaddle.
     """
-    shape, most = (network.channels, height, width), 0
+    shape: Shape = (network.channels, height, width)
+    most = 0
     for layer in network.layers:
         put_out = layer.output(shape)
         most = max(most, _count(shape) + _count(put_out))
-        shape = put_out  # type: ignore[assignment]
+        shape = put_out
     return 4 * (2.5 * most + 2 * network.parameter_count)
 
 

@@ -3,7 +3,7 @@
 import os
 import re
 import struct
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from PIL import Image, UnidentifiedImageError
 
@@ -153,9 +153,9 @@ def _format(start: bytes, tail: bytes, size: int) -> tuple[str | None, bool | No
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return "WebP", 8 + int.from_bytes(start[4:8], "little") > size
     if start[:4] in _TIFF:  # what follows is where the directory is
-        order = "little" if start[:1] == b"I" else "big"
+        order: Literal["little", "big"] = "little" if start[:1] == b"I" else "big"
         directory = start[8:16] if b"+" in start[:4] else start[4:8]
-        return "TIFF", int.from_bytes(directory, order) >= size or None  # type: ignore[arg-type]
+        return "TIFF", int.from_bytes(directory, order) >= size or None
     if start.startswith(b"BM") and len(start) == 16 and start[6:10] == bytes(4):
         return "BMP", None
     if start[4:8] == b"ftyp":

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 from PIL import TiffImagePlugin as tiff
 from PIL.PngImagePlugin import PngInfo, putchunk
 
@@ -101,10 +101,11 @@ def take_apart(image: Image.Image) -> bool:
 
     Pillow drops the low one of either. Whether it is one; if so, see `put_together`.
     """
-    tiles = getattr(image, "tile", ()) if image.format == "PNG" else ()
-    if not tiles or tiles[0][3] != "LA;16B":
+    if not isinstance(image, ImageFile.ImageFile) or image.format != "PNG":
         return False
-    image.tile[:] = [tile._replace(args="RGBA") for tile in tiles]  # type: ignore[attr-defined]
+    if not image.tile or image.tile[0].args != "LA;16B":
+        return False
+    image.tile[:] = [tile._replace(args="RGBA") for tile in image.tile]
     image._mode = "RGBA"
     return True
 

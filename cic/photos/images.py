@@ -51,7 +51,8 @@ def open_rgb(source: Source, short: int | None = None, thorough: bool | None = N
     with opened(source, short is None if thorough is None else thorough) as image:
         draft = image.draft(None, (2 * short, 2 * short)) if short else None
         if draft and draft[1][2:] != image.size:
-            image = image.crop(tuple(map(int, draft[1])))  # type: ignore[arg-type]
+            left, top, right, below = map(int, draft[1])
+            image = image.crop((left, top, right, below))
         return to_rgb(image)
 
 

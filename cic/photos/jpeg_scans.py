@@ -182,7 +182,8 @@ def _digest(data: bytes) -> bytes | None:
     try:
         with Image.open(io.BytesIO(data)) as image:
             scale = 2 if image.info.get("progressive") else 8
-            image.draft(None, tuple(max(1, side // scale) for side in image.size))  # type: ignore[arg-type]
+            width, height = (max(1, side // scale) for side in image.size)
+            image.draft(None, (width, height))
             return hashlib.sha256(image.tobytes()).digest()
     except DAMAGE:
         return None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, TypeGuard
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from cic.photos import budget, jpeg_scans, kinds, png_chunks, tiff_pages
 from cic.photos.damage import DAMAGE, PhotoError, Unsupported, diagnosis
@@ -35,7 +35,7 @@ def is_path(source: Source) -> TypeGuard[StrPath]:
 class Opened:
     """A photo's file and Pillow image, its header read; `pages` are those of its document."""
 
-    def __init__(self, file: BinaryIO, image: Image.Image) -> None:
+    def __init__(self, file: BinaryIO, image: ImageFile.ImageFile) -> None:
         self.file, self.image = file, image
         self.inside: BinaryIO | None = None
         self._tiff: list[tiff_pages.Page] | None = None
@@ -88,7 +88,7 @@ class Opened:
             self.image.seek(0)
             return 1  # the pages behind are damaged
 
-    def again(self) -> Image.Image:
+    def again(self) -> ImageFile.ImageFile:
         """Return the image once more, at the page at which it is, not decoded."""
         self.file.seek(0)
         image = Image.open(self.file if self.inside is None else self.inside)
@@ -101,7 +101,7 @@ class Opened:
 
         See `jpeg_scans.loss` for `thorough`.
         """
-        if self.image.tile:  # type: ignore[attr-defined]  # not decoded
+        if self.image.tile:  # not decoded
             return None
         if self.image.format == "PNG":
             return png_chunks.lost_part(self.file)
@@ -172,7 +172,7 @@ def opened(source: Source, thorough: bool = True) -> Iterator[Image.Image]:
             raise PhotoError(f"{name_of(source)!r}: {reason}", kind)
 
 
-def _identified(file: BinaryIO) -> Image.Image:
+def _identified(file: BinaryIO) -> ImageFile.ImageFile:
     """Return the lazily opened Pillow image, by way of a plugin if it needs one that is
     installed.
     """

@@ -38,7 +38,7 @@ class Pixels:
 def decode(
     image: Image.Image,
     stretched: bool = True,
-    again: Callable[[], Image.Image] | None = None,
+    again: Callable[[], ImageFile.ImageFile] | None = None,
     work: float = 0,
     rgb: bool = True,
 ) -> str | None:
@@ -89,16 +89,16 @@ def _low_order(tiles: Sequence[Any]) -> str | None:
     return layout[:-3] + _OTHER_ORDER[layout[-3:]]
 
 
-def _low_bytes(image: Image.Image) -> Image.Image | None:
+def _low_bytes(image: ImageFile.ImageFile) -> Image.Image | None:
     """Return the low bytes of 16-bit colours, a Pillow image of mode RGB or RGBA; None if none
     come.
     """
     deep.mend_order(image)
-    for n, tile in enumerate(image.tile):  # type: ignore[attr-defined]
+    for n, tile in enumerate(image.tile):
         args = tile[3]
         layout = _low_order([tile])
         args = (layout, *args[1:]) if isinstance(args, tuple) else layout
-        image.tile[n] = getattr(tile, "_make", tuple)((*tile[:3], args))  # type: ignore[attr-defined]
+        image.tile[n] = getattr(tile, "_make", tuple)((*tile[:3], args))  # type: ignore[assignment]
     try:
         _load(image)
     except DAMAGE:

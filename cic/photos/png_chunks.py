@@ -76,7 +76,8 @@ def words(file: BinaryIO) -> list[tuple[bytes, bytes]]:
     """Return [(name, data), ...] of a PNG's text chunks and of sRGB, as they are stored, but for
     XMP.
     """
-    found, total = [], 0  # type: ignore[var-annotated]
+    found: list[tuple[bytes, bytes]] = []
+    total = 0
     for name, at, length, right in read(file):
         if not right or length > MOST_WORDS or (name not in _TEXT and name != b"sRGB"):
             continue

@@ -175,7 +175,9 @@ def are_places(places: ArrayLike) -> bool:
     if not np.isfinite(pairs).all() or pairs.min() < 0 or (pairs[:, 1] < 0.01).any():
         return False
     light = np.linalg.det(_xyz_of(pairs[1:]))
-    return abs(light) > 0.01 and (np.linalg.solve(_xyz_of(pairs[1:]), _white(pairs)) > 0).all()  # type: ignore[return-value]
+    if abs(light) <= 0.01:
+        return False
+    return bool((np.linalg.solve(_xyz_of(pairs[1:]), _white(pairs)) > 0).all())
 
 
 @lru_cache(maxsize=16)

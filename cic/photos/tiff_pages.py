@@ -3,7 +3,7 @@
 import io
 import struct
 from collections.abc import Sequence
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 from cic.photos.damage import Unsupported
 
@@ -185,7 +185,7 @@ def beginning_at(file: BinaryIO, offset: int) -> BinaryIO:
     """Return a copy of a TIFF in memory whose first page is the one at `offset`."""
     file.seek(0)
     data = bytearray(file.read())
-    order = "little" if data[:1] == b"I" else "big"
+    order: Literal["little", "big"] = "little" if data[:1] == b"I" else "big"
     place, size = (8, 8) if 43 in data[2:4] else (4, 4)
-    data[place : place + size] = offset.to_bytes(size, order)  # type: ignore[arg-type]
+    data[place : place + size] = offset.to_bytes(size, order)
     return io.BytesIO(data)

@@ -130,15 +130,15 @@ def _possible(compression: str | None, deep: bool, alpha: bool, width: int = 1) 
 
 def _regular(strips: Iterable[Array], rows: int) -> Iterator[Array]:
     """Yield strips of `rows` rows each, but for the last one."""
-    kept = None
+    kept: Array | None = None
     for strip in strips:
         kept = strip if kept is None else np.concatenate([kept, strip])
         whole = len(kept) // rows * rows
         for top in range(0, whole, rows):
             yield kept[top : top + rows]
         kept = kept[whole:]
-    if len(kept):  # type: ignore[arg-type]
-        yield kept  # type: ignore[misc]
+    if kept is not None and len(kept):
+        yield kept
 
 
 def _packed(strip: Array, compression: str) -> bytes:
@@ -163,8 +163,9 @@ def _by_pillow(flat: Array, compression: str) -> bytes:
     file = io.BytesIO()
     image = Image.fromarray(flat)
     image.save(file, "TIFF", compression=compression, tiffinfo={tiff.ROWSPERSTRIP: len(flat)})
-    with Image.open(file) as made:
-        (start,), (count,) = made.tag_v2[tiff.STRIPOFFSETS], made.tag_v2[tiff.STRIPBYTECOUNTS]  # type: ignore[attr-defined]
+    file.seek(0)
+    with tiff.TiffImageFile(file) as made:
+        (start,), (count,) = made.tag_v2[tiff.STRIPOFFSETS], made.tag_v2[tiff.STRIPBYTECOUNTS]
     return file.getvalue()[start : start + count]
 
 

@@ -95,7 +95,7 @@ def checkup(
         return [*found, Remark("step", "not tried: no photo of a batch can be read", BAD)]
     lr = learning_rate(recipe, start, steps, loader.order.steps_per_epoch)
     loss, photos, seconds = _try(trainer, batch, lr, BRIEF_SECONDS if brief else inf)
-    speed = Speed(*trainer.total(rate), photos / seconds, loader.workers)  # type: ignore[arg-type, call-arg]
+    speed = Speed(trainer.total(rate)[0], photos / seconds, loader.workers)
     found += [_step(loss, batch, seconds, dataset, recipe), _loader(speed, seen, loader)]
     return [*found, _time((steps - start) * recipe.batch_size / speed.together, speed)]
 

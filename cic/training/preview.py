@@ -34,11 +34,11 @@ def choose(dataset: PhotoDataset, count: int = 8) -> Bytes:
     """
     count = min(count, len(dataset))
     bounds = np.linspace(0, len(dataset), count + 1).astype(int)
-    crops = [_first_readable(dataset, range(*stretch)) for stretch in pairwise(bounds)]
-    crops = [crop for crop in crops if crop is not None]
+    firsts = [_first_readable(dataset, range(*stretch)) for stretch in pairwise(bounds)]
+    crops = [crop for crop in firsts if crop is not None]
     if not crops:
         raise images.PhotoError("not one photo for the preview could be read")
-    return np.stack(crops)  # type: ignore[arg-type]
+    return np.stack(crops)
 
 
 def _first_readable(dataset: PhotoDataset, stretch: Iterable[int]) -> Bytes | None:

@@ -16,12 +16,12 @@ def colourfulness(picture: Bytes) -> float:
     """
     red, green, blue = np.asarray(picture).reshape(-1, 3).T.astype(np.int16)
     count = red.size
-    spread = mean = 0
+    spread = mean = 0.0
     for values, scale in ((red - green, 1), (red + green - 2 * blue, 2)):  # rg, and twice yb
         values = values.astype(np.float64)
         total, squares = int(values.sum()), int(np.square(values).sum())
-        mean += (total / (count * scale)) ** 2  # type: ignore[assignment]
-        spread += (count * squares - total**2) / (count * scale) ** 2  # type: ignore[assignment]
+        mean += (total / (count * scale)) ** 2
+        spread += (count * squares - total**2) / (count * scale) ** 2
     return math.sqrt(spread) + 0.3 * math.sqrt(mean)
 
 

@@ -84,10 +84,10 @@ class FilmFigures:
     def update(self, light: Array, plain: Array, smooth: Array, cut: bool) -> None:
         """Add the next frame, as film.Painter tells of it."""
         frame = cell_means(light, plain.shape[:2]), plain, smooth
-        if cut:
+        if self.last is None or cut:
             self.shots += 1
         else:
-            lights, plains, smooths = zip(self.last, frame)  # type: ignore[arg-type]
+            lights, plains, smooths = zip(self.last, frame)
             self.before.update(lights, plains)
             self.after.update(lights, smooths)
             self.ghosting.update(lights, plain, smooth)

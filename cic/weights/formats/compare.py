@@ -52,4 +52,4 @@ def _blank(layer: Layer) -> Layer:
     if isinstance(layer, Conv):
         # Where training began is no part of the output, and 1 pads as (1, 1) does.
         return replace(layer, name="", start=0.0, padding=layer.sides)
-    return replace(layer, name="")  # type: ignore[type-var]
+    return replace(layer, name="")

@@ -20,7 +20,7 @@ def without(layers: Iterable[Layer]) -> tuple[Layer, ...]:
     kept: list[Layer] = []
     for layer in layers:
         if isinstance(layer, BatchNorm):
-            kept[-1] = replace(kept[-1], bias=True)  # type: ignore[type-var]
+            kept[-1] = replace(kept[-1], bias=True)
         elif isinstance(layer, Branches):
             kept.append(replace(layer, branches=tuple(map(without, layer.branches))))
         else:

@@ -50,7 +50,7 @@ def blocks(channels: Sequence[int], extra_relu: bool = False) -> list[list[Any]]
 def numbered(layers: Iterable[Layer], prefix: str) -> list[Layer]:
     """Return the layers as a Sequential of that name has them: prefix.0, prefix.1 ..."""
     return [
-        replace(layer, name=f"{prefix}.{place}") if layer.parameters else layer  # type: ignore[type-var]
+        replace(layer, name=f"{prefix}.{place}") if layer.parameters else layer
         for place, layer in enumerate(layers)
     ]
 
