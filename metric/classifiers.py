@@ -10,6 +10,7 @@ from PIL import Image
 
 from cic.networks import Network, imagenet
 from cic.photos import images, kinds, sources
+from cic.system.addresses import is_address
 from cic.system.arrays import Array, Bytes, Floats, State
 from cic.system.errors import InputError
 from cic.system.parallel import Pool
@@ -104,7 +105,7 @@ def labelled(
     """
     strict = True
     if classes is None:
-        classes = sorted(entry.name for entry in os.scandir(folder) if _is_class(entry))
+        classes = _class_folders(folder, photos)
         known = imagenet.class_ids()
         if len(classes) != outputs == len(known) and not set(known).isdisjoint(classes):
             classes, strict = known, False
@@ -138,6 +139,13 @@ def outside(photos: Sequence[str], count: int) -> str:
         f"note: {len(photos)} of {count} photos are in folders that are no class of ImageNet's "
         f"1,000, and in no accuracy: {some}"
     )
+
+
+def _class_folders(folder: str, photos: Sequence[tuple[str, str]]) -> list[str]:
+    """Names of the class folders that there are, sorted; a store has those of its photos alone."""
+    if is_address(folder):
+        return sorted({entry for _, entry in photos})
+    return sorted(entry.name for entry in os.scandir(folder) if _is_class(entry))
 
 
 def _is_class(entry: os.DirEntry[str]) -> bool:

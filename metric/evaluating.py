@@ -13,14 +13,12 @@ import numpy as np
 from cic.colorize.colorizer import Colorizer
 from cic.colour import prior
 from cic.networks import Network
-from cic.photos import kinds, sources
 from cic.photos.sheet import contact_sheet
-from cic.system import contents
 from cic.system.arrays import Array, Bytes, Floats
 from cic.system.errors import InputError, SettingError
 from cic.system.progress import Callback, tell
 from cic.system.settings import check_whole
-from cic.system.shares import WHOLE, Share, size_of_file
+from cic.system.shares import WHOLE, Share
 from cic.system.text import printable
 from cic.system.typing import Json
 from cic.weights import download
@@ -47,6 +45,7 @@ from metric.figures import calibration, temperature
 from metric.heaviest import Heaviest
 from metric.ledger import Ledger
 from metric.lending import Readable
+from metric.photo_set import PhotoSet
 from metric.runner import Runner
 from metric.summary import Summary
 
@@ -56,7 +55,7 @@ TAKEN = (baselines.GRAY, baselines.RANDOM, baselines.TRUTH, classification.CHANC
 
 @dataclass(frozen=True)
 class Study:
-    """Which photos are measured, and how: those of `image_dir`, each `cut` alike.
+    """Which photos are measured, and how: those of `image_dir`, folder or address, `cut` alike.
 
     `most` limits how many are taken. `prior` is a .npy file that rebalances AuC, None for the
     bundled one; `strict` counts an error within a threshold as Paddle-CIC does; `seed` is that of
@@ -90,13 +89,14 @@ class Study:
             raise SettingError(f"{', '.join(whole)} of a share: these need all photos: in one run")
 
     @cached_property
+    def photos(self) -> PhotoSet:
+        """The photos, looked for once; says what kinds are left out."""
+        return PhotoSet(self.image_dir, self.most)
+
+    @property
     def names(self) -> list[str]:
-        """Paths of the photos in the folder, looked for once; says what kinds are left out."""
-        left_out = kinds.LeftOut()
-        found = sources.find(self.image_dir, self.most, left_out=left_out)
-        for line in left_out.lines():
-            tell(line)
-        return found
+        """Names of the photos, from the folder on."""
+        return self.photos.names
 
     def check_outputs(self, folder: str) -> None:
         """Raise ValueError or OSError, before any work, for a file that `folder` cannot take."""
@@ -107,7 +107,7 @@ class Study:
 
     def path(self, name: str) -> str:
         """Return the path of a photo of that name."""
-        return os.path.join(self.image_dir, name)
+        return self.photos.path(name)
 
 
 class Recognisers(NamedTuple):
@@ -186,7 +186,7 @@ def _class_lines(study: Study, names: Sequence[str], recognisers: Recognisers) -
 def _read_all(study: Study, progress: Callback | None) -> Readable:
     """Return the Readable photos of a Study's share; raise ValueError if there is none."""
     paths = list(map(study.path, study.names))
-    own = study.share.of_list(paths, size_of_file)
+    own = study.share.of_list(study.names, study.photos.size)
     look_at = partial(
         evaluation.problems, cut=study.cut, workers=study.num_workers, progress=progress
     )
@@ -271,15 +271,18 @@ def _draw_figures(
 
 
 def still_there(
-    paths: Sequence[str], before: Sequence[tuple[int, ...] | None], progress: Callback | None = None
+    paths: Sequence[str],
+    before: Sequence[tuple[int, ...] | None],
+    now: Sequence[tuple[int, ...] | None],
+    progress: Callback | None = None,
 ) -> list[int]:
-    """Return the indices of the paths whose files have not changed since `before`, their
+    """Return the indices of the paths whose files are `now` what they were `before`, see
     contents.state.
 
     The others are named: their figures and what a gallery would show are of two photos. The lines
     are told to `progress`, by default printed.
     """
-    kept = [i for i, path in enumerate(paths) if before[i] == contents.state(path) is not None]
+    kept = [i for i in range(len(paths)) if before[i] == now[i] is not None]
     for i in sorted(set(range(len(paths))).difference(kept)):
         name = printable(paths[i])
         tell(f"not shown: {name}: it changed while it was measured: measure again", progress)
@@ -346,7 +349,7 @@ def evaluate(
     sides = tuple({one.side for one in recognisers.classifiers.values()})
     grid = tuple(study.temperatures)
     how = evaluation.Protocol(shares, study.strict, study.cut, grid, sides, study.seed)
-    before = list(map(contents.state, paths))
+    before = study.photos.states(names)
     rows, notes = evaluation.measure(
         paths, colorizers, how, study.num_workers, recognisers.classifiers, progress, lenders
     )
@@ -355,10 +358,10 @@ def evaluate(
     card |= {"classifiers": dict(recognisers.facts), "skipped": problems}
     card |= {name: len(noted) for name, noted in notes.items()}
     if not study.share.is_whole:
-        photos = joining.all_photos(study.image_dir, study.names)
+        photos = joining.all_photos(study.names, study.photos.size)
         return Evaluated(*joining.of_share(study.share, rows, card, photos), {}, [], not problems)
     found, text, written = _draw_figures(rows, colorizers, card)
-    kept = still_there(paths, before, progress)
+    kept = still_there(paths, before, study.photos.states(names), progress)
     if kept:
         first = rows[next(iter(colorizers))].total.errors
         mine, errors = [names[i] for i in kept], [first[i] for i in kept]

@@ -2,16 +2,18 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from cic.system.errors import InputError
-from cic.system.shares import Share, size_of_file
+from cic.system.shares import Share
 from cic.system.typing import Json
 from metric import heaviest, ledger, measuring, protocol, record, summary
 from metric.evaluation import Row
 from metric.heaviest import Heaviest
 from metric.ledger import Ledger
+
+_ALIKE = ("rows", "random_ab_seed")  # of shares, beside what figures that compare have alike
 
 
 class Joined(NamedTuple):
@@ -31,13 +33,13 @@ def check_outputs(folder: str) -> None:
     measuring.refuse_outputs([os.path.join(folder, name) for name in names], [])
 
 
-def all_photos(folder: str, names: Sequence[str]) -> dict[str, Json]:
+def all_photos(names: Sequence[str], size: Callable[[str], int]) -> dict[str, Json]:
     """Return what tells one list of photos from another: how many, and a hash of their names and
     sizes.
     """
     digest = hashlib.sha256()
     for name in names:
-        digest.update(os.fsencode(name) + b"\0%d\0" % size_of_file(os.path.join(folder, name)))
+        digest.update(os.fsencode(name) + b"\0%d\0" % size(name))
     return {"count": len(names), "sha256": digest.hexdigest()}
 
 
@@ -69,7 +71,7 @@ def merge(paths: Sequence[str]) -> Joined:
         found = [Share(*held["share"]) for _, held in parts]
         cards = [held["card"] for _, held in parts]
         photos = [held["photos"] for _, held in parts]
-        terms = [protocol.conditions(card) | {"rows": card["rows"]} for card in cards]
+        terms = [protocol.conditions(card) | {n: card[n] for n in _ALIKE} for card in cards]
     except (KeyError, TypeError):
         raise InputError(
             f"{all_of_them}: not all of them are of shares: give those alone"
@@ -83,8 +85,10 @@ def merge(paths: Sequence[str]) -> Joined:
             f"{all_of_them}: shares of different lists of photos ({counts} photos): "
             "measure all shares of one folder, with the same max_samples"
         )
-    if any(one != terms[0] for one in terms):
-        raise InputError(f"{all_of_them}: measured differently: measure all shares alike")
+    if other := [name for name in sorted(set().union(*terms)) if _differs(name, terms)]:
+        raise InputError(
+            f"{all_of_them}: measured differently: {', '.join(other)}: measure all shares alike"
+        )
     rows = ledger.joined([part for part, _ in parts])
     card = _joined(cards)
     summed = summary.summarize(rows)
@@ -96,6 +100,10 @@ def merge(paths: Sequence[str]) -> Joined:
         "evaluation.npz": ledger.pack(rows, protocol.conditions(card)),
     }
     return Joined(files, summed.text(), summed.heaviest, not card["skipped"])
+
+
+def _differs(name: str, terms: Sequence[Mapping[str, Json]]) -> bool:
+    return any(one.get(name) != terms[0].get(name) for one in terms)
 
 
 def _joined(cards: Sequence[dict[str, Json]]) -> dict[str, Json]:

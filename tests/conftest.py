@@ -15,7 +15,7 @@ from PIL import Image
 from skimage import data
 
 import backends
-from cic.system import defects
+from cic.system import defects, storage
 from helpers import ROOT
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
@@ -111,6 +111,42 @@ def photo_originals(tmp_path_factory, photos):
 def photo_folder(tmp_path, photo_originals):
     """A folder of six real photographs, short side 96 pixels or fewer, as data sets come."""
     return shutil.copytree(photo_originals, tmp_path / "photos", copy_function=shutil.copyfile)
+
+
+@pytest.fixture(scope="session")
+def store_server():
+    """An S3 server on this machine, for all tests that have a `store`."""
+    from helpers.store import Store  # slow, and few tests need it
+
+    store = Store()
+    yield store
+    store.stop()
+
+
+@pytest.fixture
+def store(store_server, monkeypatch):
+    """The Store without faults and with two empty buckets; no pause is long."""
+    import fsspec
+    import s3fs
+
+    from helpers.store import CREDENTIALS, KEYS
+
+    server = store_server
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", str(KEYS))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(storage, "PAUSES", (0.01,) * len(storage.PAUSES))
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)  # it pauses by itself
+    s3fs.S3FileSystem.clear_instance_cache()
+    server.faults = {}
+    system = fsspec.filesystem("s3")
+    for bucket in ("scans", "made"):
+        if system.exists(bucket):
+            system.rm(bucket, recursive=True)
+        system.mkdir(bucket)
+    server.asked.clear()
+    return server
 
 
 @pytest.fixture(params=["torch", "paddle"])

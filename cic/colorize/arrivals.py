@@ -16,7 +16,7 @@ from typing import NamedTuple
 from cic.colorize.colorizer import Colorizer
 from cic.colorize.jobs import result_name
 from cic.colorize.work import colorize_files
-from cic.photos import sources
+from cic.photos.endings import EXTENSIONS
 from cic.system import bounded_json, locks
 from cic.system.errors import InputError
 from cic.system.files import lies_in, replacing
@@ -60,7 +60,7 @@ def look(folder: str) -> Iterator[tuple[str, State]]:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(name)
-            elif os.path.splitext(name)[1].lower() in sources.EXTENSIONS:
+            elif os.path.splitext(name)[1].lower() in EXTENSIONS:
                 with suppress(OSError):
                     state = entry.stat()
                     if entry.is_file():

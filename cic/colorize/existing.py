@@ -32,4 +32,4 @@ class OneByOne:
 
 def below(output: str) -> Hashes:
     """Return the files below an address, asked for in pages of a thousand, not one by one."""
-    return Hashes(hash(os.path.join(output, name)) for name, _ in storage.files(output))
+    return Hashes(hash(os.path.join(output, name)) for name, *_ in storage.files(output))

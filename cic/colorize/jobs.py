@@ -15,9 +15,10 @@ from cic.colorize.existing import OneByOne
 from cic.colorize.joblist import FoundFile, Job, Jobs, Places
 from cic.colorize.work import FilmWorker, Worker, local_worker, run_jobs
 from cic.photos import kinds, sources, stored
+from cic.photos.endings import EXTENSIONS, FILMS
 from cic.photos.images import PhotoError
 from cic.system import locks, storage
-from cic.system.addresses import is_address, real
+from cic.system.addresses import check_slashes, is_address, real
 from cic.system.errors import InputError, SettingError
 from cic.system.files import lies_in, remove_leftovers, remove_stale
 from cic.system.progress import Callback, tell
@@ -47,7 +48,9 @@ def list_jobs(
     `left_out`, a kinds.LeftOut, counts the photos of kinds that are not read here. Raises
     ValueError if the results would lie among the photos, or all photos are results.
     """
-    extensions = (*sources.EXTENSIONS, *(sources.FILMS if films else ()))
+    for path in (*paths, *([output] if output else ())):
+        check_slashes(path)
+    extensions = (*EXTENSIONS, *(FILMS if films else ()))
     if output is None:
         return _beside(paths, extensions, films, left_out, progress)
     problems: list[PhotoError] = []
@@ -138,9 +141,9 @@ def _found(
     elif not is_address(path):
         yield folder, name, places.find(path)
     elif is_folder(path):
-        for name, size in stored.walk(path, extensions, onerror, left_out):
-            file = os.path.join(path, name)
-            yield path, name, FoundFile(file, file, size)
+        for photo in stored.walk(path, extensions, onerror, left_out):
+            file = str(photo)
+            yield path, photo.name, FoundFile(file, file, photo.size)
     elif sources.is_film(path):
         onerror(PhotoError(f"{path!r}: {stored.FILM}"))
     else:
@@ -200,7 +203,7 @@ def result_name(name: str, source: str) -> str:
     stem, extension = os.path.splitext(name)
     if extension.lower() in KEPT:
         return name
-    if extension.lower() in sources.EXTENSIONS:
+    if extension.lower() in EXTENSIONS:
         return stem + ".png"
     ending = kinds.photo_ending(kinds.start_of(source))
     return name + ending if ending in KEPT else stem + ".png"

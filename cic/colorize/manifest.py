@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from io import FileIO
 from typing import NamedTuple
 
-from cic.photos import sources
+from cic.photos.endings import EXTENSIONS, FILMS
 from cic.system import bounded_json, locks
 from cic.system.errors import FileError, InputError
 from cic.system.files import check
@@ -54,7 +54,7 @@ def opened(path: str) -> Iterator[Manifest]:
     Raises InputError if another file is there or the name is that of a photo or film, LockedError
     if another run has it open, FileError if it cannot be written.
     """
-    if os.path.splitext(path)[1].lower() in (*sources.EXTENSIONS, *sources.FILMS):
+    if os.path.splitext(path)[1].lower() in (*EXTENSIONS, *FILMS):
         raise InputError(
             f"{path}: is the name of a photo or film, which might be a result: "
             "choose another manifest, such as coloured.jsonl"

@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "evaluate")
     add = parser.add_argument
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--image_dir", help="folder of photos, searched at any depth")
+    what.add_argument("--image_dir", help="folder of photos, or an address, searched at any depth")
     what.add_argument(
         "--merge", nargs="+", metavar="NPZ", help="put the files of all shares together"
     )

@@ -3,6 +3,7 @@
 cic invalid --image_dir photos/train
 cic invalid --image_dir photos/train --preview invalid.png
 cic invalid --image_dir album --remove_single_hue --output toned.sh
+cic invalid --image_dir s3://bucket/scans
 sh remove_invalid.sh --dry-run
 
 Invalid are photos in gray mode, gray content in RGB (a little noise and tint does not hide it),
@@ -16,12 +17,16 @@ Reported but kept are photos of a single hue, as sepia prints are, but also some
 judged; and all photos in tar shards, which no script can remove: cic prepare --invalid
 leaves out what the report names.
 
+Of photos at an address, such as s3://bucket/scans, it writes a list of addresses in place of the
+script, remove_invalid.txt, a line each, for the store's own command; nothing looks again whether
+they still are what was judged.
+
 The report lies beside the script, remove_invalid.jsonl. Each line is one photo, a JSON object:
   path     relative to --image_dir, a photo in a shard after its shard: train-00.tar/n01/a.jpg;
            bytes of a name that are not UTF-8 are written as Python's surrogateescape does
   kind     gray mode, gray, single hue, too small, truncated, damaged, refused or link outside
   value    the number measured (cic/dataset/validity.py says which), or null
-  removed  whether the script removes it
+  removed  whether the script removes it, or the list has it
   size     bytes of the file that was judged, or null
   sha256   its SHA-256, by which a later step can tell that it is still the same, or null
   reason   a sentence
@@ -39,14 +44,25 @@ from typing import Any
 from cic.dataset import invalid, validity
 from cic.dataset.invalid import SHOWN, Search
 from cic.system import console, shares
+from cic.system.addresses import is_address
+from cic.system.invocation import typed
 from cic.system.text import printable
 
 
 def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "invalid")
     add = parser.add_argument
-    add("--image_dir", required=True, help="folder of photos, at any depth, and of tar shards")
-    add("--output", default="remove_invalid.sh", help="the script to write, .sh (%(default)s)")
+    add(
+        "--image_dir",
+        required=True,
+        help="folder of photos, at any depth, and of tar shards; or an address of photos",
+    )
+    add(
+        "--output",
+        default="",
+        metavar="SH",
+        help="the script to write (remove_invalid.sh); of an address a list (remove_invalid.txt)",
+    )
     add(
         "--preview",
         metavar="PNG",
@@ -81,7 +97,13 @@ def summarize(search: Any, result: Any) -> None:
         print(f"{printable(search.preview)}: what those look like that could be judged{first}")
     elif search.preview:
         print("no preview: no photo is invalid or of a single hue")
-    print(f"{printable(search.output)}: removes {result.removed:,} photos; see which:")
+    output = printable(search.output)
+    if is_address(search.image_dir):
+        print(f"{output}: {result.removed:,} addresses, to remove by the store's own command")
+        report = printable(shlex.quote(search.report))
+        print(f"{typed('prepare')} --invalid {report} leaves these photos out")
+        return
+    print(f"{output}: removes {result.removed:,} photos; see which:")
     print(f"sh {printable(shlex.quote(search.output))} --dry-run")
 
 

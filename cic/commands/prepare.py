@@ -5,9 +5,9 @@ cic prepare --image_dir imagenet/train --output shards/train --shards 10000
 cic prepare --image_dir imagenet/train --output raw/train --shards 10000 --raw
 cic prepare --image_dir album --output small --invalid remove_invalid.jsonl
 
-Takes folders of photos and tar shards; writes class folders of JPEG files, or with --shards tar
-files, photos-000000.tar and so on, of that many photos each, in the order of the names (training
-draws its own order, whatever that of the files is).
+Takes folders of photos, tar shards, and addresses of photos such as s3://bucket/scans; writes class
+folders of JPEG files, or with --shards tar files, photos-000000.tar and so on, of that many photos
+each, in the order of the names (training draws its own order, whatever that of the files is).
 
 A photo of --load_size or less that is an upright JPEG without colour profile is copied, byte for
 byte. Any other is shrunk and encoded without its metadata, at quality 90 without chroma
@@ -49,7 +49,7 @@ from cic.system import console, invocation, shares
 def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "prepare")
     add = parser.add_argument
-    add("--image_dir", nargs="+", required=True, help="folders of photos and tar shards")
+    add("--image_dir", nargs="+", required=True, help="folders, tar shards, addresses of photos")
     add("--output", required=True, help="folder for the photos or shards, new or of an earlier run")
     add(
         "--load_size",

@@ -22,7 +22,7 @@ from cic.system import console, invocation
 def parser() -> argparse.ArgumentParser:
     parser = console.parser(__doc__, "prior")
     add = parser.add_argument
-    add("--image_dir", nargs="+", default=[], help="folders of photos and tar shards")
+    add("--image_dir", nargs="+", default=[], help="folders, tar shards, addresses of photos")
     add("--merge", nargs="+", default=[], help="priors, written by this tool, to add the counts of")
     add("--output", required=True, help="the .npy file to write: 313 shares that sum to 1")
     add(

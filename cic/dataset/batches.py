@@ -19,6 +19,7 @@ from cic.dataset.targets import Bins, Crops, Target, class_names, target_of
 from cic.networks import Network
 from cic.photos import images
 from cic.photos.sources import PhotoList
+from cic.system.addresses import refuse
 from cic.system.arrays import Array, Bytes, Doubles
 from cic.system.errors import InputError, SettingError
 from cic.system.randomness import noise_of, random_for
@@ -112,6 +113,9 @@ class PhotoDataset:
                 f"crop_size is {crop_size}: it must be a multiple of {network.multiple} "
                 f"and at most load_size, {load_size}"
             )
+        if not isinstance(places, PhotoList):
+            for place in places:
+                refuse(place)
         self.photos = places if isinstance(places, PhotoList) else PhotoList(places)
         if not self.photos:
             reasons = ["no photo in there", *self.photos.left_out]

@@ -13,9 +13,11 @@ import numpy as np
 from cic.dataset import removal, validity
 from cic.dataset.validity import Finding
 from cic.photos import images, kinds, sheet, sources
+from cic.photos.endings import EXTENSIONS
 from cic.photos.sources import PhotoFile
 from cic.photos.writing import is_writable
 from cic.system import contents
+from cic.system.addresses import is_address
 from cic.system.arrays import Bytes
 from cic.system.errors import InputError, SettingError
 from cic.system.files import check, check_outside, lies_in, replacing
@@ -33,17 +35,18 @@ THUMBNAIL = 160  # pixels of its pictures
 
 @dataclass(frozen=True)
 class Search:
-    """Where to look for invalid photos, `image_dir`, and what to write.
+    """Where to look for invalid photos, `image_dir`, a folder or an address, and what to write.
 
-    `output` is the removal script, a .sh file, beside which the report lies; `preview` a picture of
-    what was found, or None. A short side below `min_size`, pixels, is too small; with
+    `output` is the removal script, a .sh file, or of an address a list, a .txt file; by default
+    remove_invalid.sh or .txt. Beside it lies the report; `preview` is a picture of what was found,
+    or None. A short side below `min_size`, pixels, is too small; with
     `remove_single_hue` the script removes those, too. `num_workers` processes look at photos, 0 for
     this one alone. Each of several `share`s has outputs of its own, named for it; together they say
     what one run says. Raises ValueError for an output of another ending.
     """
 
     image_dir: str
-    output: str = "remove_invalid.sh"
+    output: str = ""
     preview: str | None = None
     remove_single_hue: bool = False
     min_size: int = validity.MIN_SIZE
@@ -55,12 +58,21 @@ class Search:
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else os.fspath(value))
         check_whole(self, min_size=0, num_workers=0)
-        if os.path.splitext(self.output)[1] != ".sh":
+        default = f"remove_invalid{self.removal.ending}"
+        if not self.output:
+            object.__setattr__(self, "output", default)
+        if os.path.splitext(self.output)[1] != self.removal.ending:
+            kind = "the script" if self.removal is removal.Script else "the list of addresses"
             raise SettingError(
-                f"{self.output}: the script is a .sh file: call it remove_invalid.sh, say"
+                f"{self.output}: {kind} is a {self.removal.ending} file: call it {default}, say"
             )
         for name in filter(lambda name: getattr(self, name), ("output", "preview")):
             object.__setattr__(self, name, self.share.own(getattr(self, name)))
+
+    @property
+    def removal(self) -> type[removal.Removal]:
+        """What writes down which photos are to be removed."""
+        return removal.Addresses if is_address(self.image_dir) else removal.Script
 
     @property
     def report(self) -> str:
@@ -80,7 +92,7 @@ def _refuse_outputs(search: Search) -> None:
         check(path)
     if search.preview:
         suffix = os.path.splitext(search.preview)[1].lower()
-        if not (is_writable(suffix) and suffix in sources.EXTENSIONS):
+        if not (is_writable(suffix) and suffix in EXTENSIONS):
             raise SettingError(f"{search.preview}: no format to write a picture in: call it .png")
         refusal = "would be among the photos: write it elsewhere"
         check_outside([search.preview], [search.image_dir], refusal)
@@ -99,12 +111,12 @@ def examine(
     if isinstance(photo, sources.File) and removal.leads_outside(folder, photo.name):
         reason = "a link that leads out of the folder, or nowhere"
         return photo, Finding(validity.LINK, None, reason), None
-    before = contents.state(photo)
-    finding = validity.examine(photo, min_size)
+    before, source = contents.state(photo), sources.held(photo)
+    finding = validity.examine(source, min_size)
     if finding is None or finding.kind == validity.REFUSED:
         return photo, finding, None
     try:
-        content = contents.digest(photo)
+        content = contents.digest(source)
     except (OSError, images.PhotoError) as error:
         reason = f"{str(photo)!r}: {getattr(error, 'strerror', None) or error}"
         return photo, Finding(validity.REFUSED, None, reason), None
@@ -128,9 +140,12 @@ class Result:
 
 
 def examine_all(
-    search: Search, script: removal.Script, report: TextIO, progress: Callback | None = None
+    search: Search,
+    script: removal.Removal,
+    report: TextIO,
+    progress: Callback | None = None,
 ) -> Result:
-    """Return the Result of all photos; write the lines of `script`, a removal.Script, and of the
+    """Return the Result of all photos; write the lines of `script`, see Search.removal, and of the
     report.
 
     Steps and lines are told to `progress`.
@@ -151,7 +166,7 @@ def examine_all(
             result.counts[finding and finding.kind] += 1
             if finding is None:
                 continue
-            remove = finding.kind in search.removed_kinds and isinstance(photo, sources.File)
+            remove = finding.kind in search.removed_kinds and script.takes(photo)
             path = sources.report_name(photo, [place])
             report.write(_line(path, finding, remove, content) + "\n")
             if finding.kind == validity.REFUSED:
@@ -224,12 +239,13 @@ def find(search: Search, progress: Callback | None = None) -> Result:
     """
     _refuse_outputs(search)
     folder = search.image_dir
-    folder = folder if os.path.isdir(folder) else os.path.dirname(folder)
+    if not (os.path.isdir(folder) or is_address(folder)):
+        folder = os.path.dirname(folder)
     with ExitStack() as stack:
         paths = [stack.enter_context(replacing(path)) for path in (search.output, search.report)]
         script_file = stack.enter_context(open(paths[0], "wb"))
         report_file = stack.enter_context(open(paths[1], "w", encoding="ascii"))
-        script = removal.Script(script_file, folder)
+        script = search.removal(script_file, folder)
         result = examine_all(search, script, report_file, progress)
         if not result.counts and search.share.is_whole:
             raise _nothing(search, result.left_out)

@@ -12,6 +12,7 @@ from cic.dataset import shrunk
 from cic.photos import images, sources
 from cic.photos.sources import PhotoFile, PhotoList, report_name
 from cic.system import bounded_json, contents, limits, locks
+from cic.system.addresses import is_address
 from cic.system.errors import InputError, SettingError
 from cic.system.files import is_leftover, remove_leftovers, replacing
 from cic.system.parallel import Pool
@@ -27,7 +28,7 @@ CHUNK = 8  # photos that travel to a worker together
 
 @dataclass(frozen=True)
 class Preparation:
-    """How photos are prepared: those of `image_dir`, folders and tar shards, into `output`.
+    """How photos are prepared: those of `image_dir`, folders, tar shards, addresses, into `output`.
 
     Their short side becomes at most `load_size`, pixels. `shards` is the number of photos in each
     shard, None for folders of files; `quality` that of the JPEG files, 1 to 100, or shrunk.RAW for
@@ -75,8 +76,12 @@ class Prepared:
 
 def _refuse_output(settings: Preparation) -> None:
     """Raise ValueError if `output` is in the way of the photos, or of somebody's files."""
+    if is_address(settings.output):
+        raise InputError(
+            f"{settings.output}: an address: write to a folder of this machine, and copy that there"
+        )
     output = os.path.realpath(settings.output)
-    for place in map(os.path.realpath, settings.image_dir):
+    for place in (os.path.realpath(one) for one in settings.image_dir if not is_address(one)):
         if os.path.commonpath((output, place)) == place:
             raise InputError(
                 f"{settings.output}: lies in {place}, where the photos come from: "

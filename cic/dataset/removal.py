@@ -5,8 +5,10 @@ judged: by sha256sum or shasum where there is one, else by cksum, which every PO
 """
 
 import os
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
+from cic.photos.sources import File, PhotoFile
+from cic.system.addresses import trimmed
 from cic.system.contents import Content
 from cic.system.regular import open_regular
 from cic.system.typing import StrPath
@@ -125,10 +127,17 @@ fi
 class Script:
     """Writer of the removal script for files in the folder `root` to the binary file `file`."""
 
+    ending = ".sh"
+
     def __init__(self, file: BinaryIO, root: StrPath) -> None:
         self.file = file
         self.root = os.path.abspath(root)
         self.file.write(_START % quoted(self.root))
+
+    @staticmethod
+    def takes(photo: PhotoFile) -> bool:
+        """Whether it can remove a photo: not one in a tar shard."""
+        return isinstance(photo, File)
 
     def remove(self, name: str, content: Content) -> None:
         """Add a file by its name relative to the folder, and the contents.Content it must have."""
@@ -140,6 +149,33 @@ class Script:
 
     def end(self) -> None:
         self.file.write(_END)
+
+
+class Addresses:
+    """Writes the addresses of photos below the address `root` to the binary file `file`.
+
+    A line each, for the store's own command: no script here could tell the store's errors apart.
+    """
+
+    ending = ".txt"
+
+    def __init__(self, file: BinaryIO, root: str) -> None:
+        self.file, self.root = file, trimmed(root)
+
+    @staticmethod
+    def takes(photo: PhotoFile) -> bool:
+        """Whether the name of a photo fits into a line."""
+        return len(photo.name.splitlines()) == 1
+
+    def remove(self, name: str, content: Content) -> None:
+        """Add a photo by its name below the address."""
+        self.file.write(os.fsencode(os.path.join(self.root, name)) + b"\n")
+
+    def end(self) -> None:
+        pass  # every line stands for itself
+
+
+Removal: TypeAlias = Script | Addresses
 
 
 def quoted(name: str) -> bytes:

@@ -16,7 +16,7 @@ import numpy as np
 from cic.dataset.validity import INVALID
 from cic.photos import images, metadata, netpbm, shards
 from cic.photos.damage import failed_on
-from cic.photos.sources import PhotoFile, PhotoList
+from cic.photos.sources import PhotoFile, PhotoList, held
 from cic.system import bounded_json, contents
 from cic.system.errors import InputError
 from cic.system.files import replacing
@@ -61,16 +61,17 @@ def encode(photo: PhotoFile, load_size: int, quality: int | None = QUALITY) -> b
     A photo that is that already is copied, byte for byte. One of mode L stays gray. With RAW for
     the quality it is a Netpbm file, never a copy. Raises PhotoError, naming file and reason.
     """
-    with images.opened(photo) as image:
+    source = held(photo)
+    with images.opened(source) as image:
         gray, small = image.mode == "L", min(image.size) <= load_size
         plain = image.format == "JPEG" and image.mode in ("L", "RGB") and quality is not RAW
         plain = plain and small and "icc_profile" not in image.info and not metadata.turn(image)
         if plain:
             image.load()  # or it would not be seen that it is damaged
     if plain:
-        with open_source(photo) as file:
+        with open_source(source) as file:
             return file.read()
-    rgb = images.open_rgb(photo, short=load_size, thorough=True)
+    rgb = images.open_rgb(source, short=load_size, thorough=True)
     rgb = images.shrink(rgb, load_size)
     rgb.info = {}  # a comment would be written again
     picture, file = rgb.convert("L") if gray else rgb, io.BytesIO()

@@ -13,7 +13,7 @@ from cic.films.pyav import Packet, Pyav, VideoFrame
 from cic.films.reader import Film, Frame, is_sideways, threads
 from cic.films.survey import film_errors
 from cic.films.tracks import CONTAINERS, Plan
-from cic.photos import sources
+from cic.photos.endings import FILMS
 from cic.photos.images import PhotoError
 from cic.system.arrays import Bytes
 
@@ -37,7 +37,7 @@ def target_name(name: str) -> str:
     stem, extension = os.path.splitext(name)
     if extension.lower() in CONTAINERS:
         return name
-    return (stem if extension.lower() in sources.FILMS else name) + _OTHERWISE
+    return (stem if extension.lower() in FILMS else name) + _OTHERWISE
 
 
 class Writer:

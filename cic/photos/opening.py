@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from cic.photos import budget, jpeg_scans, kinds, png_chunks, tiff_pages
 from cic.photos.damage import DAMAGE, PhotoError, Unsupported, diagnosis
 from cic.system import storage
-from cic.system.addresses import is_address
+from cic.system.addresses import check_slashes, is_address
 from cic.system.regular import has_changed, open_regular
 from cic.system.typing import Source, StrPath
 
@@ -122,6 +122,8 @@ def opened_file(source: Source) -> Iterator[Opened]:
             budget.check(size)  # a member of a shard comes whole
         file = _open(source) if is_path(source) else source.open()  # type: ignore[union-attr]
     except (OSError, ValueError) as error:
+        if is_path(source):
+            check_slashes(source)
         reason = getattr(error, "strerror", None) or error
         raise PhotoError(f"{name!r}: {reason}") from None
     logging.getLogger("PIL").addHandler(_SILENT)

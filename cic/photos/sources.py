@@ -6,23 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, NoReturn, TypeAlias
 
-from cic.photos import kinds, shards
+from cic.photos import kinds, shards, stored
+from cic.photos.endings import EXTENSIONS, FILMS, SHARD
 from cic.photos.images import PhotoError
-from cic.system.addresses import refuse
+from cic.system.addresses import is_address, refuse, trimmed
 from cic.system.shares import size_of_file
-from cic.system.typing import StrPath
-
-EXTENSIONS = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".tga", ".mpo",
-    ".avif", ".heic", ".heif", ".hif",
-)  # fmt: skip
-FILMS = (
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".vob", ".ts", ".mts",
-    ".m2ts", ".wmv", ".asf", ".flv", ".ogv", ".3gp", ".3g2", ".mxf", ".dv", ".qt", ".divx",
-    ".f4v", ".m2t", ".tod", ".mpe", ".m1v", ".m2v", ".ogm", ".rm", ".rmvb", ".mk3d",
-)  # fmt: skip
-SHARD = ".tar"
+from cic.system.typing import Source, StrPath
 
 
 class File(NamedTuple):
@@ -38,7 +27,7 @@ class File(NamedTuple):
         return self.__fspath__()
 
 
-PhotoFile: TypeAlias = File | shards.Member
+PhotoFile: TypeAlias = File | shards.Member | stored.Stored
 
 
 def _raise(error: Exception) -> NoReturn:
@@ -146,12 +135,16 @@ def photos(
     onerror: Callable[[PhotoError], object] = _raise,
     left_out: kinds.LeftOut | None = None,
 ) -> Iterator[PhotoFile]:
-    """Yield the photos of folders, of the shards in them, and of shards: File or shards.Member.
+    """Yield the photos of folders, of the shards in them, of shards and of addresses.
 
-    `onerror` is given the PhotoError of a folder or shard that cannot be read, or not to its end;
-    `left_out` is as for `walk`.
+    They are File, shards.Member or stored.Stored. `onerror` is given the PhotoError of a folder or
+    shard that cannot be read, or not to its end, and of a shard at an address; `left_out` is as for
+    `walk`.
     """
     for place in map(os.fspath, places):  # type: ignore[arg-type]
+        if is_address(place):
+            yield from stored.folder(trimmed(place), (*EXTENSIONS, SHARD), onerror, left_out)
+            continue
         if os.path.isfile(place):
             yield from _members(place, onerror)
             continue
@@ -173,14 +166,19 @@ def _members(shard: str, onerror: Callable[[PhotoError], object]) -> Iterator[sh
     yield from (member for member in found if is_photo(member.name))
 
 
+def held(photo: PhotoFile) -> Source:
+    """The photo, or in place of one in a store what asks for it once, however often it is read."""
+    return stored.Once(photo) if isinstance(photo, stored.Stored) else photo
+
+
 def size(photo: PhotoFile) -> int:
     """Return the bytes of a photo; 0 of a file that cannot be looked at."""
-    return photo.size if isinstance(photo, shards.Member) else size_of_file(photo)
+    return size_of_file(photo) if isinstance(photo, File) else photo.size
 
 
 def report_name(photo: PhotoFile, places: Iterable[str]) -> str:
     """Name that reports have for a photo of `places`: relative to them, a member's in its shard."""
-    if isinstance(photo, File):
+    if not isinstance(photo, shards.Member):
         return photo.name
     for place in places:
         if photo.shard.startswith(os.path.join(place, "")):
@@ -236,4 +234,5 @@ class PhotoList(Sequence[PhotoFile]):
         kind, place = self.places[self.place[i]]
         if kind is File:
             return File(place, name)
-        return shards.Member(place, name, self.offset[i], self.size[i])
+        record = stored.Stored if kind is stored.Stored else shards.Member
+        return record(place, name, self.offset[i], self.size[i])

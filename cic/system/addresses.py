@@ -6,10 +6,12 @@ An address may be of any file system that fsspec knows; `storage` reads and writ
 import os
 import re
 
-from cic.system.errors import FileError, InputError
+from cic.system.errors import FileError, InputError, SettingError
 from cic.system.typing import StrPath
 
 _FORM = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::[A-Za-z][A-Za-z0-9+.-]*)*://")
+
+_ONE_SLASH = re.compile(r"((?:s3a?|gs|gcs|abfss?|az|oss|oci|sftp|hdfs|file):)/(?!/)", re.IGNORECASE)
 
 
 class AddressError(FileError):
@@ -41,10 +43,20 @@ def real(path: str) -> str:
     return trimmed(path) if is_address(path) else os.path.realpath(path)
 
 
+def check_slashes(path: StrPath) -> None:
+    """Raise SettingError for what would be an address if it had two slashes, and no file is."""
+    text = os.fsdecode(path)
+    if (found := _ONE_SLASH.match(text)) and not os.path.lexists(text.partition("/")[0]):
+        raise SettingError(
+            f"{text}: no such file; an address has two slashes: {found[1]}//{text[found.end() :]}"
+        )
+
+
 def refuse(path: StrPath) -> None:
     """Raise InputError for an address, where only files of this machine will do."""
+    check_slashes(path)
     if is_address(path):
         raise InputError(
-            f"{path}: an address: cic colorize alone takes them, for photos and as -o: "
-            "name a path of this machine"
+            f"{path}: an address: name a path of this machine here: at addresses are only photos "
+            "to colorize, prepare, judge or evaluate, and coloured ones"
         )

@@ -53,8 +53,10 @@ def state(source: Source) -> tuple[int, ...] | None:
     """Return what changes whenever a photo's file does, found without reading it; None if it is
     gone.
 
-    The file of a photo in a shard is the shard.
+    The file of a photo in a shard is the shard. Of one that a store listed it is what that said.
     """
+    if listed := getattr(source, "listed", None):
+        return listed
     try:
         found = os.stat(getattr(source, "shard", source))  # type: ignore[arg-type]
     except OSError:

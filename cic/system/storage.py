@@ -12,10 +12,11 @@ import random
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from cic.system.addresses import AddressError, trimmed
 from cic.system.errors import Error, MissingError, SettingError
@@ -41,20 +42,31 @@ _FOR_GOOD = (
 _NUMBERS = frozenset(
     (errno.EINVAL, errno.EPERM, errno.ENAMETOOLONG, errno.EMSGSIZE, errno.ENOSYS, errno.ENOSPC)
 )
+_TIMES = ("LastModified", "mtime", "last_modified", "created")  # of a file, by store
 _DEFECTS = (TypeError, LookupError, AttributeError, MemoryError)
 
 
-def files(address: str) -> Iterator[tuple[str, int]]:
-    """Yield (name, bytes) of all files below an address, at any depth, in the order of their bytes.
+class Entry(NamedTuple):
+    """A file below an address: its name from there on, bytes, and when it last `changed`, in ns.
 
-    Names are relative to it. What is held is a page of S3, elsewhere a folder and those above it.
-    Raises AddressError.
+    That is 0 in a store that does not tell.
+    """
+
+    name: str
+    size: int
+    changed: int
+
+
+def files(address: str) -> Iterator[Entry]:
+    """Yield the Entry of all files below an address, at any depth, in the order of names' bytes.
+
+    What is held is a page of S3, elsewhere a folder and those above it. Raises AddressError.
     """
     protocols, path = _tried(address, lambda system, path: (_protocols(system), path))
     yield from _of_pages(address, path) if protocols & _S3 else _of_folders(address)
 
 
-def _of_pages(address: str, path: str) -> Iterator[tuple[str, int]]:
+def _of_pages(address: str, path: str) -> Iterator[Entry]:
     bucket, _, key = path.partition("/")
     start = f"{key}/" if key else ""
     more: dict[str, str] = {}
@@ -63,7 +75,7 @@ def _of_pages(address: str, path: str) -> Iterator[tuple[str, int]]:
         page = _tried(address, ask)
         for entry in page.get("Contents", ()):
             if not entry["Key"].endswith("/"):  # what a console makes as a folder
-                yield entry["Key"][len(start) :], entry["Size"]
+                yield Entry(entry["Key"][len(start) :], entry["Size"], _changed(entry))
         if not page.get("IsTruncated"):
             return
         more = {"ContinuationToken": page["NextContinuationToken"]}
@@ -73,25 +85,35 @@ def _page(wanted: dict[str, str], system: FileSystem, path: str) -> dict[str, An
     return system.call_s3("list_objects_v2", **wanted)
 
 
-def _of_folders(address: str) -> Iterator[tuple[str, int]]:
-    waiting = [("", 0)]  # names of folders end in a slash; the last one comes next
+def _of_folders(address: str) -> Iterator[Entry]:
+    waiting = [Entry("", 0, 0)]  # names of folders end in a slash; the last one comes next
     while waiting:
-        name, size = waiting.pop()
-        if name and not name.endswith("/"):
-            yield name, size
+        entry = waiting.pop()
+        if entry.name and not entry.name.endswith("/"):
+            yield entry
             continue
-        found = _tried(os.path.join(address, name), _entries)
-        inside = [(name + entry, size) for entry, size in found]
-        waiting += sorted(inside, key=lambda entry: os.fsencode(entry[0]), reverse=True)
+        found = _tried(os.path.join(address, entry.name), _entries)
+        inside = [one._replace(name=entry.name + one.name) for one in found]
+        waiting += sorted(inside, key=lambda one: os.fsencode(one.name), reverse=True)
 
 
-def _entries(system: FileSystem, path: str) -> list[tuple[str, int]]:
+def _entries(system: FileSystem, path: str) -> list[Entry]:
     found = []
     for entry in system.ls(path, detail=True):
-        is_folder = entry["type"] == "directory"
         name = entry["name"].rstrip("/").rpartition("/")[2]
-        found.append((f"{name}/" if is_folder else name, 0 if is_folder else entry["size"] or 0))
+        if entry["type"] == "directory":
+            found.append(Entry(f"{name}/", 0, 0))
+        else:
+            found.append(Entry(name, entry["size"] or 0, _changed(entry)))
     return found
+
+
+def _changed(entry: Mapping[str, Any]) -> int:
+    """When a file last changed, ns, by what its store says of it; 0 if it does not."""
+    when = next((entry[key] for key in _TIMES if entry.get(key)), 0)
+    if isinstance(when, datetime):
+        when = when.timestamp()
+    return int(when * 1e9) if isinstance(when, int | float) else 0
 
 
 def size(address: str) -> int | None:
@@ -122,10 +144,15 @@ def read(address: str, most: int) -> io.BytesIO:
     """Return the file at an address, in memory: raise AddressError if it has more than `most`
     bytes.
     """
-    data = _tried(address, partial(_beginning, most + 1))
+    data = beginning(address, most + 1)
     if len(data) > most:
         raise AddressError(address, f"too large: more than {most:,} bytes")
     return io.BytesIO(data)
+
+
+def beginning(address: str, count: int) -> bytes:
+    """The first bytes of the file at an address, `count` if it has as many; raises AddressError."""
+    return _tried(address, partial(_beginning, count))
 
 
 def _beginning(count: int, system: FileSystem, path: str) -> bytes:

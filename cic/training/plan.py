@@ -8,6 +8,7 @@ from typing import Any
 from cic import networks
 from cic.networks import Network
 from cic.system import threads
+from cic.system.addresses import is_address
 from cic.system.errors import SettingError
 from cic.system.settings import check_whole
 from cic.training import recipes, runs
@@ -70,6 +71,8 @@ class RunPlan:
             places = getattr(self, name)
             if isinstance(places, str | os.PathLike):
                 object.__setattr__(self, name, (places,))
+            for place in filter(is_address, getattr(self, name) or ()):
+                raise SettingError(f"{place}: an address: train on what cic prepare makes of it")
         for name in PATHS:
             if (path := getattr(self, name)) is not None:
                 object.__setattr__(self, name, os.fspath(path))

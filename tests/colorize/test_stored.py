@@ -10,47 +10,22 @@ import s3fs
 from PIL import Image
 
 import backends
+from cic import networks
 from cic.colorize import film, jobs
 from cic.colorize.work import Part, Pictures
-from cic.commands import colorize, invalid, prepare
+from cic.commands import colorize, invalid
+from cic.dataset import batches
 from cic.photos import images, sources
 from cic.system import files, storage
 from cic.system.addresses import AddressError
 from cic.system.errors import Error, InputError, MissingError, SettingError
 from cic.system.shares import Share
 from helpers import ROOT, painter
-from helpers.store import CREDENTIALS, KEYS, Store
+from helpers.store import CREDENTIALS, KEYS
 
 pytestmark = pytest.mark.slow
 
 IN, OUT = "s3://scans/album", "s3://made/album"
-
-
-@pytest.fixture(scope="module")
-def server():
-    store = Store()
-    yield store
-    store.stop()
-
-
-@pytest.fixture
-def store(server, monkeypatch):
-    """The Store without faults and with two empty buckets; no pause is long."""
-    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", str(KEYS))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setattr(storage, "PAUSES", (0.01,) * len(storage.PAUSES))
-    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)  # it pauses by itself
-    s3fs.S3FileSystem.clear_instance_cache()
-    server.faults = {}
-    system = fsspec.filesystem("s3")
-    for bucket in ("scans", "made"):
-        if system.exists(bucket):
-            system.rm(bucket, recursive=True)
-        system.mkdir(bucket)
-    server.asked.clear()
-    return server
 
 
 @pytest.fixture
@@ -245,19 +220,18 @@ def test_other_stores_give_the_bytes_of_a_folder(paint, photo_folder, tmp_path, 
         jobs.find([f"{place}/in/"], f"{place}/in")
 
 
-def test_only_colorize_takes_addresses(paint, photo_folder, tmp_path, monkeypatch):
+def test_an_address_is_refused_elsewhere(paint, photo_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     here, there = str(photo_folder), "memory://in"
     tries = (
-        lambda: prepare.main(["--image_dir", there, "--output", "x"]),
-        lambda: prepare.main(["--image_dir", here, "--output", there]),
-        lambda: invalid.main(["--image_dir", there]),
+        lambda: invalid.main(["--image_dir", here, "--output", f"{there}/x.sh"]),
         lambda: sources.find(there),
+        lambda: batches.PhotoDataset([there], networks.get("cic")),
         lambda: files.check(there),
         lambda: run(paint, here, "x", manifest=there),
     )
     for attempt in tries:
-        with pytest.raises(InputError, match=r"^memory://in: an address: cic colorize alone"):
+        with pytest.raises(InputError, match=r"^memory://in[^:]*: an address: name a path"):
             attempt()
     with pytest.raises(SettingError, match=r"^memory://in: an address: name an output"):
         jobs.find([there], None)

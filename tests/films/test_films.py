@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from cic.films import rewrite, tracks, writer
-from cic.photos import images, sources
+from cic.photos import images
+from cic.photos.endings import FILMS
 from cic.photos.images import PhotoError
 from helpers import ROOT, films
 
@@ -594,7 +595,7 @@ def test_awkward_names(frames, tmp_path):
 def test_results_keep_their_extension_if_it_is_common():
     assert writer.target_name("a/b.MOV") == "a/b.MOV"
     assert writer.target_name("a/b.avi") == "a/b.mp4"
-    assert set(tracks.CONTAINERS) <= set(sources.FILMS)
+    assert set(tracks.CONTAINERS) <= set(FILMS)
 
 
 # Peak memory of one process that rewrites a film, after one run that loads everything.

@@ -152,10 +152,10 @@ def test_a_photo_that_changed_while_it_was_measured_is_named_and_not_shown(tmp_p
     for path in paths:
         Path(path).write_bytes(b"a photo")
     before = list(map(contents.state, paths))
-    assert still_there(paths, before) == [0, 1, 2, 3]
+    assert still_there(paths, before, before) == [0, 1, 2, 3]
     Path(paths[1]).write_bytes(b"another")
     Path(paths[2]).unlink()
-    assert still_there(paths, before) == [0, 3]
+    assert still_there(paths, before, list(map(contents.state, paths))) == [0, 3]
     lines = capsys.readouterr().out.splitlines()
     assert [line[: line.index(":")] for line in lines] == ["not shown"] * 2
     assert r"1\n.png" in lines[0]

@@ -8,7 +8,7 @@ import pytest
 import backends
 from cic.commands import evaluate
 from cic.system.errors import InputError, SettingError
-from cic.system.shares import Share
+from cic.system.shares import Share, size_of_file
 from metric import evaluating, joining, lending
 from metric.evaluating import Study
 
@@ -20,8 +20,8 @@ def colorizers():
     return {"ours": backends.colorizer(size=32)}
 
 
-def measured(folder, colorizers, share=None, most=None):
-    study = Study(str(folder), most, share=share or Share())
+def measured(folder, colorizers, share=None, most=None, seed=0):
+    study = Study(str(folder), most, share=share or Share(), seed=seed)
     return evaluating.evaluate(study, colorizers, progress=lambda event: None).contents
 
 
@@ -76,7 +76,11 @@ def test_what_are_not_all_the_shares_of_one_run_is_refused(photo_folder, coloriz
     other = {"ours": backends.colorizer(size=64)}
     [(_, data)] = measured(photo_folder, other, Share(1, 2)).items()
     (tmp_path / "evaluation.1-of-2.npz").write_bytes(data)
-    with pytest.raises(InputError, match="measured differently"):
+    with pytest.raises(InputError, match="measured differently: rows: measure all shares alike"):
+        joining.merge(paths)
+    [(_, data)] = measured(photo_folder, colorizers, Share(1, 2), seed=1).items()
+    (tmp_path / "evaluation.1-of-2.npz").write_bytes(data)
+    with pytest.raises(InputError, match="measured differently: random_ab_seed: measure all"):
         joining.merge(paths)
 
 
@@ -106,9 +110,13 @@ def test_a_share_says_what_to_do_when_all_are_measured(photo_folder, tmp_path, c
 def test_a_list_is_known_by_its_names_and_sizes(tmp_path):
     for name in "ab":
         (tmp_path / name).write_bytes(b"1")
-    known = [joining.all_photos(str(tmp_path), names) for names in (["a", "b"], ["a"], ["a", "c"])]
+
+    def size(name):
+        return size_of_file(tmp_path / name)
+
+    known = [joining.all_photos(names, size) for names in (["a", "b"], ["a"], ["a", "c"])]
     (tmp_path / "b").write_bytes(b"12")
-    known.append(joining.all_photos(str(tmp_path), ["a", "b"]))
+    known.append(joining.all_photos(["a", "b"], size))
     assert [one["count"] for one in known] == [2, 1, 2, 2]
     assert len({one["sha256"] for one in known}) == 4
 

@@ -19,8 +19,8 @@ from PIL import Image
 
 from cic.colour.lab import rgb_to_lab
 from cic.photos import images
+from cic.photos.endings import EXTENSIONS
 from cic.photos.images import PhotoError, open_photo, open_rgb, read, shrink, write
-from cic.photos.sources import EXTENSIONS
 from helpers.refusals import error_of, kind_of
 
 UPRIGHT = {  # EXIF orientation: how the stored array is turned upright

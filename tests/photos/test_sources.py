@@ -15,6 +15,7 @@ from cic.dataset import targets
 from cic.dataset.batches import Order, PhotoDataset
 from cic.dataset.loader import Loader
 from cic.photos import images, shards, sources
+from cic.photos.endings import EXTENSIONS
 from cic.photos.images import PhotoError
 from cic.photos.sources import File, PhotoList, find, is_photo, photos, walk
 
@@ -285,7 +286,7 @@ def test_a_truncated_shard_costs_its_missing_members_only(both, tmp_path):
 
 def test_every_known_extension_is_a_photo_for_pillow_or_a_plugin():
     known = Image.registered_extensions()
-    missing = {suffix for suffix in sources.EXTENSIONS if suffix not in known}
+    missing = {suffix for suffix in EXTENSIONS if suffix not in known}
     assert missing <= {".heic", ".heif", ".hif", ".avif"}
 
 
