@@ -154,6 +154,78 @@ def test_a_file_says_of_which_kind_it_is(tmp_path, form, capsys):
     assert f"found    {form.name}: {form.about}, " in capsys.readouterr().out
 
 
+def _elu(model):
+    next(node for node in model.graph.node if node.op_type == "Relu").op_type = "Elu"
+
+
+def _another_domain(model):
+    model.graph.node[5].domain = "com.somebody"
+
+
+def _pads(model):
+    node = next(node for node in model.graph.node if node.op_type == "Conv")
+    next(one for one in node.attribute if one.name == "pads").ints[0] += 1
+
+
+def _operands(model):
+    node = next(node for node in model.graph.node if node.op_type == "Sub")
+    node.input[:] = node.input[::-1]
+
+
+def _constant(model):
+    tensor = next(one for one in model.graph.initializer if one.name.startswith("/"))
+    tensor.raw_data = bytes(len(tensor.raw_data))
+
+
+def _opset(model):
+    model.opset_import[0].version += 1
+
+
+def _loop(model):
+    node = next(node for node in model.graph.node if node.op_type == "Loop")
+    next(one for one in node.attribute[0].g.node if one.op_type == "Less").op_type = "Greater"
+
+
+def _output(model):
+    model.graph.output[0].name = model.graph.node[-1].output[0] = "colours"
+
+
+CHANGES = [_elu, _another_domain, _pads, _operands, _constant, _opset, _loop, _output]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_a_graph_that_was_changed_is_refused(tmp_path, change):
+    path, target = str(tmp_path / "x.onnx"), str(tmp_path / "x.safetensors")
+    meta = checkpoint.network_meta(SMALL) | {"colorize": {"statistic": "median"}}
+    export.FORMAT.save(path, SMALL, initialize(SMALL), meta)
+    model = onnx.load(path)
+    change(model)
+    onnx.save(model, path)
+    for use in (
+        lambda: formats.read(path),
+        lambda: Port.of(path, target, among=export.FORMATS),
+        lambda: backends.colorizer(path, "onnx"),
+    ):
+        with pytest.raises(CheckpointError, match=r"x\.onnx: its graph was changed: it does not"):
+            use()
+
+
+@pytest.mark.parametrize("form", [export.FORMAT, formats.ONNX], ids=lambda form: form.name)
+def test_a_graph_that_other_programs_add_notes_to_is_read(tmp_path, form):
+    path = str(tmp_path / "x.onnx")
+    form.save(path, SMALL, initialize(SMALL), checkpoint.network_meta(SMALL))
+    model = onnx.shape_inference.infer_shapes(onnx.load(path))
+    for number, node in enumerate(model.graph.node):
+        node.name, node.doc_string = f"node {number}", "somebody's"
+        for attribute in node.attribute:
+            attribute.doc_string = "somebody's"
+    model.opset_import.append(onnx.helper.make_opsetid("com.somebody", 1))
+    model.graph.doc_string, model.producer_name = "somebody's", "somebody"
+    assert model.graph.value_info
+    onnx.save(model, path)
+    assert same(formats.read(path).state, initialize(SMALL))
+
+
 def test_metadata_that_were_changed_are_refused(tmp_path):
     path = tmp_path / "x.onnx"
     meta = checkpoint.network_meta(SMALL) | {"colorize": {"temperature": 0.38}}
@@ -165,6 +237,7 @@ def test_metadata_that_were_changed_are_refused(tmp_path):
     onnx.save(model, path)
     assert formats.read(path).meta == meta
     changed = [texts | {key: f"{texts[key]} "} for key in texts if key != onnx_format.HASH]
+    changed.append({key: text for key, text in texts.items() if key != onnx_format.GRAPH_HASH})
     changed.append(texts | {"cic": texts["cic"].replace("0.38", "0.9")})
     changed.append({key: text for key, text in texts.items() if key != "bins"})
     for entries in changed:

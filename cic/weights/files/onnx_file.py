@@ -1,10 +1,11 @@
 """ONNX: a graph of operators with its arrays, written and read without the package of that name.
 
-The messages are those of onnx/onnx.proto. Reading looks only at a file's arrays, its metadata, and
-the names of its inputs and outputs.
+The messages are those of onnx/onnx.proto. Reading looks only at a file's arrays, its metadata, what
+its nodes do, and the names of its inputs and outputs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import count
 from math import prod
@@ -17,8 +18,9 @@ from cic.system.arrays import Array, State
 from cic.system.errors import InputError
 from cic.system.files import replacing
 from cic.system.regular import open_regular
-from cic.system.typing import StrPath
-from cic.weights.files.protobuf import Message, Reader, Value
+from cic.system.typing import Json, StrPath
+from cic.weights.files import onnx_nodes
+from cic.weights.files.protobuf import Message, Reader, Value, inner, text
 
 PRODUCER = "cic"
 OPSET, IR = 17, 8  # of ONNX 1.12 (2022); every later runtime reads them
@@ -46,7 +48,7 @@ class Graph:
     def __init__(self, outer: "Graph | None" = None) -> None:
         self.numbers: Iterator[int] = outer.numbers if outer else count()
         self.nodes: list[Message] = []
-        self.tensors: list[Message] = []
+        self.tensors: dict[str, Message] = {}
         self.inputs: list[Message] = []
         self.outputs: list[Message] = []
         self.constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
@@ -87,7 +89,7 @@ class Graph:
 
     def array(self, name: str, array: Array) -> str:
         """Add an array under its name, which is given back."""
-        self.tensors.append(tensor(name, array))
+        self.tensors[name] = tensor(name, array)
         return name
 
     def take(self, name: str, shape: Sequence[Dimension], kind: int = FLOAT) -> str:
@@ -99,10 +101,18 @@ class Graph:
         """Declare the value of that name as an output."""
         self.outputs.append(_value(name, shape, kind))
 
+    def without(self, names: Collection[str]) -> "Graph":
+        """Return the graph without the arrays of these names."""
+        found = copy(self)
+        found.tensors = {name: one for name, one in self.tensors.items() if name not in names}
+        return found
+
     def message(self, name: str) -> Message:
         """Return the GraphProto."""
         parts: list[tuple[int, Value]] = [(1, list(self.nodes)), (2, name)]
-        return Message([*parts, (5, [*self.tensors]), (11, [*self.inputs]), (12, [*self.outputs])])
+        return Message(
+            [*parts, (5, [*self.tensors.values()]), (11, [*self.inputs]), (12, [*self.outputs])]
+        )
 
 
 def tensor(name: str, array: Array) -> Message:
@@ -163,7 +173,7 @@ class Model:
     """The parts of a file that are read: `texts` are its metadata, `arrays` views of its bytes.
 
     `inputs` and `outputs` are names; `nodes` and `stored` are the numbers of nodes and of all
-    arrays.
+    arrays. `work` is what the nodes do, see `onnx_nodes`, by the definitions of version `opset`.
     """
 
     producer: str = ""
@@ -171,6 +181,8 @@ class Model:
     arrays: State = field(default_factory=dict)
     inputs: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
+    opset: int = 0
+    work: list[Json] = field(default_factory=list)
     nodes: int = 0
     stored: int = 0
 
@@ -211,32 +223,50 @@ def read(path: StrPath, needed: str) -> Model:
     return found
 
 
+def parsed(made: Message, needed: str) -> Model:
+    """Return the Model of a ModelProto that has the text called `needed`."""
+    found = Model()
+    _read_model(memoryview(bytes(made)), Reader(), found, needed)
+    return found
+
+
 def _read_model(data: memoryview, fields: Reader, found: Model, needed: str) -> None:
     graph = memoryview(b"")
     for number, value in fields(data):
         if number == 2:
-            found.producer = _text(value)
+            found.producer = text(value)
         elif number == 14:
-            texts = {part: _text(text) for part, text in fields(_inner(value))}
+            texts = {part: text(one) for part, one in fields(inner(value))}
             found.texts[texts.get(1, "")] = texts.get(2, "")
+        elif number == 8:
+            _read_opset(dict(fields(inner(value))), found)
         elif number == 7:
-            graph = _inner(value)
+            graph = inner(value)
     _read_graph(graph, fields, found, needed in found.texts)
+
+
+def _read_opset(parts: Mapping[int, int | memoryview], found: Model) -> None:
+    """Note the version of ONNX's own operators; other programs may name those of others."""
+    version = parts.get(2, 0)
+    if isinstance(version, int) and not (1 in parts and text(parts[1])):
+        found.opset = version
 
 
 def _read_graph(data: memoryview, fields: Reader, found: Model, whole: bool) -> None:
     for number, value in fields(data):
         if number == 1:
             found.nodes += 1
+            if whole:
+                found.work.append(onnx_nodes.node(inner(value), fields))
         elif number == 5:
             found.stored += 1
             if whole:
-                name, array = _read_tensor(_inner(value), fields)
+                name, array = _read_tensor(inner(value), fields)
                 if name in found.arrays:
                     raise ValueError(f"two arrays are called {name[:50]!r}")
                 found.arrays[name] = array
         elif number in (11, 12):
-            names = [_text(part) for place, part in fields(_inner(value)) if place == 1]
+            names = [text(part) for place, part in fields(inner(value)) if place == 1]
             (found.inputs if number == 11 else found.outputs).extend(names)
 
 
@@ -251,9 +281,9 @@ def _read_tensor(data: memoryview, fields: Reader) -> tuple[str, Array]:
         elif number == 2 and isinstance(value, int):
             code = value
         elif number == 8:
-            name = _text(value)
+            name = text(value)
         elif number == 9:
-            raw = _inner(value)
+            raw = inner(value)
         elif number == 14:  # data_location
             is_elsewhere = value == _EXTERNAL
     if is_elsewhere:
@@ -268,14 +298,3 @@ def _read_tensor(data: memoryview, fields: Reader) -> tuple[str, Array]:
         raise ValueError(f"{name[:50]!r} has {len(raw):,} bytes, not those of its shape")
     array = np.frombuffer(raw, dtype).reshape(shape)
     return name, array.astype(dtype.newbyteorder("="), copy=False)
-
-
-def _inner(value: int | memoryview) -> memoryview:
-    """Return the bytes of a field that has a length; raise ValueError for a number."""
-    if isinstance(value, int):
-        raise ValueError("a number where a message should be")
-    return value
-
-
-def _text(value: int | memoryview) -> str:
-    return bytes(_inner(value)).decode(errors="replace")

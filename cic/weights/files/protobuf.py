@@ -94,6 +94,18 @@ class Reader:
             place += length
 
 
+def inner(value: int | memoryview) -> memoryview:
+    """The bytes of a field that has a length; raises ValueError for a number."""
+    if isinstance(value, int):
+        raise ValueError("a number where a message should be")
+    return value
+
+
+def text(value: int | memoryview) -> str:
+    """The text of a field."""
+    return bytes(inner(value)).decode(errors="replace")
+
+
 def _number(data: memoryview, place: int) -> tuple[int, int]:
     """Return (number that begins at `place`, place behind it)."""
     value = 0

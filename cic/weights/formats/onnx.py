@@ -2,12 +2,13 @@
 
 A file has the network's graph for pictures of any size, the weights under their neutral names in
 their own precision, and the metadata of our checkpoint. So reading gives it back bit by bit. The
-graph itself is not read: it follows from the network.
+graph itself follows from the network. It is hashed, not compared with what is written now, so that
+files of other versions are read.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,20 @@ from cic.weights.formats import onnx_layers, onnx_pictures, verify
 from cic.weights.formats.layout import Layout, MappedWeights
 
 META, HASH, META_HASH = "cic", "weights_sha256", "metadata_sha256"  # keys of the metadata
+GRAPH_HASH = "graph_sha256"  # of what the operators do: see `graph_hash`
 # Keys of what META_HASH covers; other programs may add theirs.
-HASHED = (META, HASH, "network", "options", "version", "licence", "bins", "decoding", "sizes")
+HASHED = (
+    META,
+    HASH,
+    GRAPH_HASH,
+    "network",
+    "options",
+    "version",
+    "licence",
+    "bins",
+    "decoding",
+    "sizes",
+)
 COLOURS = "ab"  # the output of a network with its decoding
 KEPT = (*checkpoint.RELEASED, "colorize", "classes", "ported")  # of a checkpoint's meta
 LICENCE = "Apache-2.0 for the graph; the weights are under that of their source"
@@ -72,10 +85,16 @@ class Logits(Layout):
         checkpoint.check(network, state, path)
         if fingerprint(state) != contents.texts.get(HASH):
             raise CheckpointError(f"{path}: damaged: its weights are not those that were written")
-        if metadata_hash(contents.texts) != contents.texts.get(META_HASH):
+        texts = contents.texts
+        if GRAPH_HASH not in texts or metadata_hash(texts) != texts.get(META_HASH):
             raise CheckpointError(
                 f"{path}: its metadata were changed: set them in the weights that it was made "
                 "from, and export these again"
+            )
+        if graph_hash(contents, state) != texts[GRAPH_HASH]:
+            raise CheckpointError(
+                f"{path}: its graph was changed: it does not do what these weights do here: "
+                "take the file as it was exported, or the weights that it was made from"
             )
         checkpoint.check_numbers(state, path)
         form = DECODED if contents.outputs == [COLOURS] else FORMAT
@@ -86,6 +105,8 @@ class Logits(Layout):
         kept = {key: meta[key] for key in KEPT if key in meta} | checkpoint.network_meta(network)
         graph = self.graph(network, state, kept)
         texts = facts(network, state, kept) | self.facts(kept)
+        outline = onnx_file.model(graph.without(state), network.name, texts)
+        texts[GRAPH_HASH] = graph_hash(onnx_file.parsed(outline, META), state)
         texts[META_HASH] = metadata_hash(texts)
         onnx_file.write(path, onnx_file.model(graph, network.name, texts, self.about))
 
@@ -155,6 +176,18 @@ def facts(network: Network, state: State, meta: Mapping[str, Json]) -> dict[str,
     if network.predicts == BINS:
         found["bins"] = json.dumps(AB.astype(int).tolist())
     return found
+
+
+def graph_hash(model: onnx_file.Model, weights: Collection[str]) -> str:
+    """Return the SHA-256, hexadecimal, of what a graph does with arrays called `weights`.
+
+    These may hold anything: it is of the operators, the other arrays, and the names of what goes in
+    and comes out.
+    """
+    others = {name: array for name, array in model.arrays.items() if name not in weights}
+    names = model.inputs, model.outputs
+    found = json.dumps([model.opset, *names, model.work, fingerprint(others)])
+    return hashlib.sha256(found.encode("ascii")).hexdigest()
 
 
 def metadata_hash(texts: Mapping[str, str]) -> str:
