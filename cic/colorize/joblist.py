@@ -13,7 +13,7 @@ import numpy as np
 
 from cic.colorize.existing import Hashes
 from cic.system import addresses
-from cic.system.shares import Share, dealt, size_of_file
+from cic.system.shares import Share, dealt, mark, size_of_file
 
 Job: TypeAlias = tuple[str, str]  # source, target
 
@@ -193,6 +193,14 @@ class Relations:
                 targets |= {hash(name)} if writes else set()
         found |= {i for i, one in enumerate(self.known.sources) if one in sources}
         return found | {i for i, one in enumerate(self.known.targets) if one in targets}
+
+    @property
+    def mark(self) -> str:
+        """What tells this list from another, wherever the folders lie: names, order, sizes."""
+        jobs = self.jobs
+        if isinstance(jobs, Jobs):
+            return mark([jobs.names, jobs.end, self.sizes])
+        return mark([b"\0".join(os.fsencode(target) for _, target in jobs), self.sizes])
 
     def of_share(self, share: Share) -> Sequence[int]:
         """Return the numbers of the jobs of a share, balanced by size; those of one target stay

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from cic.photos.endings import EXTENSIONS, FILMS
 from cic.system import bounded_json, locks
 from cic.system.errors import FileError, InputError
-from cic.system.files import check
+from cic.system.files import check, replacing
 from cic.system.regular import open_regular
+from cic.system.shares import Share
 
 FIELDS = ("source", "result", "seconds", "error")
 _START = b'{"source": "'  # of each line
@@ -73,6 +74,31 @@ def opened(path: str) -> Iterator[Manifest]:
         if os.fstat(file.fileno()).st_size > size:
             file.truncate(size)
         yield Manifest(path, file, known)
+
+
+def compared(path: str, share: Share, count: int, mark: str) -> str | None:
+    """A warning if another share of this division had another list; None if not, or if it is all.
+
+    The list, `count` photos and their `mark`, is noted beside the manifest `path` of all shares.
+    """
+    if share.is_whole:
+        return None
+    stem, _ = os.path.splitext(path)
+    note = f"{stem}.all-of-{share.of}.json"
+    now = {"photos": count, "list": mark}
+    try:
+        before = bounded_json.load(note)
+    except (OSError, ValueError):
+        before = now
+    with replacing(note) as fresh, open(fresh, "w", encoding="ascii") as file:
+        json.dump(now, file)
+    if before == now or not isinstance(before, dict):
+        return None
+    return (
+        f"warning: {note}: another share had another list of photos, {before.get('photos')} then, "
+        f"{count} now: some are done twice or never: when all are done, start all {share.of} again "
+        "with --skip_existing"
+    )
 
 
 def _read(manifest: FileIO, path: str) -> tuple[frozenset[int], int]:

@@ -16,7 +16,7 @@ from cic.colorize.results import Results
 from cic.colorize.task import Report, Task
 from cic.photos import budget, sources
 from cic.photos.damage import failed_on
-from cic.system import pipeline, threads
+from cic.system import pipeline, shares, threads
 from cic.system.pipeline import Gate
 from cic.system.progress import Callback, Told, told
 
@@ -80,6 +80,7 @@ def run_jobs(
         if part.manifest:
             lines = stack.enter_context(manifest.opened(part.share.own(part.manifest)))
         bar = stack.enter_context(told(progress, total=len(numbers)))
+        _introduce(relations, part, len(numbers), bar)
         done, failed = Done(jobs), 0
         reports = stack.enter_context(closing(worker(relations, part, numbers, bar)))
         for report in bar.each(reports):
@@ -89,6 +90,16 @@ def run_jobs(
             if lines and not (report.is_untouched and lines.has(report.target)):
                 lines.add(report.line())
         return Outcome(done, failed)
+
+
+def _introduce(relations: Relations, part: Part, own: int, bar: Told) -> None:
+    """Say what list a share is of, and whether another share had another one."""
+    if part.share.is_whole:
+        return
+    count, mark = len(relations.jobs), relations.mark
+    bar.say(shares.introduced(part.share, own, count, mark))
+    if part.manifest and (warning := manifest.compared(part.manifest, part.share, count, mark)):
+        bar.say(warning)
 
 
 class _Work:

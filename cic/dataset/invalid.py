@@ -23,8 +23,9 @@ from cic.system.errors import InputError, SettingError
 from cic.system.files import check, check_outside, lies_in, replacing
 from cic.system.parallel import Pool
 from cic.system.progress import Callback, told
+from cic.system.provenance import fingerprint
 from cic.system.settings import check_whole
-from cic.system.shares import WHOLE, Share
+from cic.system.shares import WHOLE, Share, introduced
 from cic.system.text import printable
 
 CHUNK = 16  # photos that travel to a worker together
@@ -161,7 +162,7 @@ def examine_all(
         Pool(search.num_workers, examine, place, search.min_size) as pool,
         told(progress) as bar,
     ):
-        photos = _photos(search, problem, result.left_out)
+        photos = _photos(search, problem, bar.say, result.left_out)
         for photo, finding, content in bar.each(pool.map(photos, CHUNK)):
             result.counts[finding and finding.kind] += 1
             if finding is None:
@@ -181,7 +182,10 @@ def examine_all(
 
 
 def _photos(
-    search: Search, problem: Callable[[object], object], left_out: kinds.LeftOut
+    search: Search,
+    problem: Callable[[object], object],
+    say: Callable[[str], object],
+    left_out: kinds.LeftOut,
 ) -> Iterable[PhotoFile]:
     """Return the photos of the share; the first share tells of `problem`s, and of what is left
     out.
@@ -195,7 +199,9 @@ def _photos(
         for reason in found.problems:
             problem(reason)
         left_out.update(found.kinds)
-    return (found[i] for i in search.share.of_list(found, sources.size))
+    own = search.share.of_list(found, sources.size)
+    say(introduced(search.share, len(own), len(found), fingerprint(found)[:8]))
+    return (found[i] for i in own)
 
 
 def _nothing(search: Search, left_out: kinds.LeftOut) -> InputError:

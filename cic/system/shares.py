@@ -4,10 +4,11 @@ Each process computes the same division from the list and the sizes of its items
 handed out twice or forgotten.
 """
 
+import hashlib
 import os
 import re
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -101,6 +102,22 @@ def resolve(flag: Share | None, progress: Callback | None = None) -> Share:
     if flag and not flag.is_whole:
         tell(f"share {flag.number} of {flag.of}", progress)
     return flag or WHOLE
+
+
+def mark(parts: Iterable[bytes | bytearray | ArrayLike]) -> str:
+    """8 hexadecimal digits of what tells one list from another: names, sizes."""
+    digest = hashlib.blake2b(digest_size=4)
+    for part in parts:
+        digest.update(part if isinstance(part, bytes | bytearray) else np.asarray(part, "<i8"))
+    return digest.hexdigest()
+
+
+def introduced(share: Share, own: int, count: int, marked: str) -> str:
+    """A line on how much of which list a share has, by the list's `mark`."""
+    return (
+        f"share {share}: {own:,} of {count:,} photos, list {marked}: where another share names "
+        "another list, photos are left out"
+    )
 
 
 def size_of_file(path: StrPath) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -109,6 +110,39 @@ def test_what_is_there_stays_and_the_shares_with_it(paint, album, tmp_path):
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     made = [entry["result"] for entry in lines_of(own) if entry["error"] is None]
     assert len(made) == count + 1  # the one that was made again twice, the others once
+
+
+def test_a_folder_that_changes_between_two_shares_is_noticed(paint, album, tmp_path):
+    manifest, said = tmp_path / "out.jsonl", []
+    note = tmp_path / "out.all-of-2.json"
+
+    def run(number, folder=album, output="out", **more):
+        said.clear()
+        part = Part(Share(number, 2), manifest=str(manifest), **more)
+        listing = jobs.find([str(folder)], str(tmp_path / output))
+        listing.colorize(paint, progress=lambda event: said.append(event.message), part=part)
+        return [line for line in said if line and line.startswith(("share", "warning"))]
+
+    [first] = run(0)
+    assert re.fullmatch(r"share 0/2: [45] of 9 photos, list [0-9a-f]{8}: where another .*", first)
+    moved = album.rename(tmp_path / "mounted elsewhere")
+    [second] = run(1, moved)
+    assert first.partition("list")[2] == second.partition("list")[2]
+    images.write(moved / "more.png", np.zeros((40, 40, 3), np.uint8))
+    third, warning = run(1, moved, skip_existing=True)
+    assert "of 10 photos" in third
+    assert third.partition("list")[2] != second.partition("list")[2]
+    assert warning == (
+        f"warning: {note}: another share had another list of photos, 9 then, 10 now: some are "
+        "done twice or never: when all are done, start all 2 again with --skip_existing"
+    )
+    assert len(run(0, moved, skip_existing=True)) == 1
+    plain = jobs.find([str(moved)], str(tmp_path / "plain")).colorize(paint)
+    assert len(tree(tmp_path / "out")) == len(plain.done) == len(tree(tmp_path / "plain"))
+    images.write(moved / "more.png", np.zeros((60, 60, 3), np.uint8))  # dealt out by its size
+    assert len(run(1, moved, skip_existing=True)) == 2
+    note.write_text("[1]")
+    assert len(run(1, moved, skip_existing=True)) == 1
 
 
 def test_a_manifest_says_what_became_of_each_photo(paint, album, tmp_path):

@@ -49,12 +49,18 @@ def test_shares_prepare_what_one_run_prepares_to_the_byte(album, tmp_path, shard
 def test_shares_find_the_invalid_photos_that_one_run_finds(album, tmp_path):
     (album / "left.jxl").write_bytes(b"\x00\x00\x00\x0cJXL \x0d\x0a\x87\x0a")
 
+    said = []
+
     def judge(share):
         search = Search(album, tmp_path / "remove.sh", tmp_path / "seen.png", share=share)
-        return search, invalid.find(search, progress=lambda event: None)
+        return search, invalid.find(search, progress=lambda event: said.append(event.message))
 
     search, whole = judge(Share())
     parts = [judge(share) for share in SHARES]
+    lists = [line.partition(", ")[2] for line in said if line and line.startswith("share")]
+    assert len(lists) == 2
+    assert len(set(lists)) == 1
+    assert re.match("list [0-9a-f]{8}: where", lists[0])
     assert [Path(one.output).name for one, _ in parts] == ["remove.0-of-2.sh", "remove.1-of-2.sh"]
     lines = [line for one, _ in parts for line in Path(one.report).read_text().splitlines()]
     assert sorted(lines) == sorted(Path(search.report).read_text().splitlines())
