@@ -14,12 +14,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from cic.system import interrupts, threads
+from cic.system import interrupts, processes, threads
 from cic.system.errors import Error, MissingError, ProcessError, SettingError
 from cic.system.text import message_of, shortened
 
@@ -85,7 +85,18 @@ def connected(where: str) -> Iterator[Ray]:
         with _status_kept(before):
             yield ray
     finally:
+        _end_monitor(ray)
         ray.shutdown()
+
+
+def _end_monitor(ray: Ray) -> None:
+    """End what would scale a cluster that was started here.
+
+    Left to Ray, it is waited for a second: it asks those for leave that were ended before.
+    """
+    with suppress(Exception):  # of Ray's own names, which may change
+        for one in ray._private.worker._global_node.all_processes["monitor"]:
+            one.process.kill()
 
 
 @contextmanager
@@ -154,8 +165,10 @@ class _Actor:
     def __init__(self, make: Callable[[], Callable[[tuple[Any, ...]], Any]]) -> None:
         self.make = make
 
-    def ready(self) -> None:
+    def ready(self) -> tuple[str, int]:
+        """Get ready: (this machine, number of the process)."""
         self.call = self.make()
+        return socket.gethostname(), os.getpid()
 
     def work(self, items: tuple[Any, ...]) -> Any:
         return self.call(items)
@@ -172,6 +185,7 @@ class Actors(Generic[Item]):
         self.actor = ray.remote(num_cpus=cores.cpus, num_gpus=cores.gpus)(_Actor)
         self.under_way: dict[Any, tuple[Any, Block[Item] | None]] = {}  # None: it gets ready
         self.idle: list[Any] = []
+        self.places: dict[int, tuple[str, int]] = {}  # id of an actor: what `ready` gave
         self.again: deque[Block[Item]] = deque()
         self.vacant, self.due = count, 0.0  # processes to start, and when
         self.losses = self.in_vain = 0
@@ -243,6 +257,8 @@ class Actors(Generic[Item]):
                 self.in_vain = 0
                 if block:
                     yield block, result
+                else:
+                    self.places[id(actor)] = result
 
     def _lost(
         self, block: Block[Item] | None, error: Exception, say: Callable[[str], object]
@@ -264,4 +280,16 @@ class Actors(Generic[Item]):
             self.ray.kill(actor)
         if self.under_way:
             self.ray.wait(list(self.under_way), num_returns=len(self.under_way), timeout=ANSWER)
-            time.sleep(PAUSE)  # Ray says that they are gone a moment before they are
+            self._wait_until_gone()
+
+    def _wait_until_gone(self) -> None:
+        """Wait PAUSE, or until those at work are gone: Ray says so a moment before they are.
+
+        One that has not begun has nothing to leave half-done.
+        """
+        places = [self.places[id(actor)] for actor, block in self.under_way.values() if block]
+        until, here = time.monotonic() + PAUSE, socket.gethostname()
+        while time.monotonic() < until:
+            if not any(host != here or processes.is_there(number) for host, number in places):
+                return
+            time.sleep(PAUSE / 50)

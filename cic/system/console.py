@@ -1,8 +1,10 @@
 """The frame of every command: flags and help, one line for an error, an exit status."""
 
 import argparse
+import atexit
 import difflib
 import json
+import os
 import re
 import signal
 import sys
@@ -245,7 +247,32 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         status = _told(error)
     if defects.show():
         status = status or 1
-    sys.exit(_flushed(status))
+    _leave(_flushed(status))
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process with a status, once what was registered for its exit is done.
+
+    Python itself would go on to take apart all that was imported, which takes as long as a photo.
+    It may where others are at work still, or look on: threads, a debugger, a profiler.
+    """
+    alone = [one for one in threading.enumerate() if not one.daemon] == [threading.main_thread()]
+    if not alone or _is_watched():
+        sys.exit(status)
+    try:
+        atexit._run_exitfuncs()
+    finally:
+        for name in streams.NAMES:
+            streams.lost(name)  # flushes it
+        os._exit(status)
+
+
+def _is_watched() -> bool:
+    """Whether a debugger, a profiler or a person goes on when this program has ended."""
+    if sys.gettrace() or sys.getprofile() or sys.flags.interactive:
+        return True
+    monitoring: Any = getattr(sys, "monitoring", None)  # of Python 3.12 on
+    return monitoring is not None and any(map(monitoring.get_tool, range(6)))
 
 
 def _end_by_signals(came: list[int]) -> None:

@@ -47,6 +47,19 @@ class Context(SpawnContext):
     Process = _Process
 
 
+def is_there(number: int) -> bool:
+    """Whether there is a process of that number on this machine; Windows does not tell."""
+    if os.name == "nt":
+        return True  # where 0 would be Ctrl-C
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def end_with_parent() -> None:
     """Let this process end when its parent has, even if that was killed."""
     parent = multiprocessing.parent_process()

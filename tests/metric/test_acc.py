@@ -147,6 +147,7 @@ def command(folders, monkeypatch, capsys):
         flags = (*usual, "--num_workers", "0", *flags)
         monkeypatch.setattr(sys, "argv", ["acc", *map(str, flags)])
         capsys.readouterr()
+        monkeypatch.setattr(console, "_leave", sys.exit)  # or it would end the tests
         with pytest.raises(SystemExit) as stopped:
             console.run(acc.main)
         return SimpleNamespace(status=stopped.value.code or 0, **capsys.readouterr()._asdict())

@@ -92,6 +92,28 @@ def test_no_block_is_taken_before_a_process_is_free():
     assert crew.ray.killed == 2
 
 
+def test_the_end_waits_until_processes_at_work_are_gone(monkeypatch):
+    monkeypatch.setattr(cluster, "PAUSE", 30.0)
+    alive, slept = [True, True, False], []
+    monkeypatch.setattr(cluster.processes, "is_there", lambda number: bool(alive and alive.pop(0)))
+    monkeypatch.setattr(cluster.time, "sleep", slept.append)
+    each = Crew(Ray(), lambda: sum, 2, Cores(1, 0)).each(map(Block, [(1,), (2,), (3,)]), print)
+    next(each)
+    each.close()
+    assert (alive, len(slept)) == ([], 2)
+
+
+def test_what_scales_a_cluster_is_ended_before_the_others(monkeypatch):
+    killed = []
+    one = SimpleNamespace(process=SimpleNamespace(kill=lambda: killed.append(1)))
+    node = SimpleNamespace(all_processes={"monitor": [one]})
+    worker = SimpleNamespace(_global_node=node)
+    cluster._end_monitor(SimpleNamespace(_private=SimpleNamespace(worker=worker)))
+    assert killed == [1]
+    for stranger in (SimpleNamespace(), SimpleNamespace(_private=None)):
+        cluster._end_monitor(stranger)
+
+
 def test_a_lost_block_is_done_again_item_by_item():
     calls = Counter()
 

@@ -122,6 +122,36 @@ console.run(main)
     assert os.listdir(tmp_path) == []
 
 
+ENDING = """
+import atexit, threading, time
+class Apart:
+    def __del__(self):
+        print("taken apart")
+kept = Apart()
+def main():
+    atexit.register(print, "registered")
+    {}
+    return 3
+console.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("work", "is_taken_apart"),
+    [
+        ("pass", False),
+        ("threading.Thread(target=time.sleep, args=[60], daemon=True).start()", False),
+        ("raise KeyboardInterrupt", False),
+        ("threading.Thread(target=time.sleep, args=[0.2]).start()", True),
+        ("import cProfile; cProfile.Profile().enable()", True),
+    ],
+)
+def test_the_end_takes_nothing_apart_unless_somebody_is_at_work_or_looks_on(work, is_taken_apart):
+    done = start(ENDING.format(work))
+    assert done.returncode == (130 if "Keyboard" in work else 3), done.stderr
+    assert done.stdout.decode().split("\n") == ["registered", *["taken apart"] * is_taken_apart, ""]
+
+
 def test_every_command_goes_through_run():
     ends = {
         path: re.search(r'__name__ == "__main__":\n(.*)', path.read_text(encoding="utf-8"))
