@@ -18,6 +18,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+from cic.system import s3_pages
 from cic.system.addresses import AddressError, trimmed
 from cic.system.errors import Error, MissingError, SettingError
 from cic.system.text import message_of, shortened
@@ -42,7 +43,7 @@ _FOR_GOOD = (
 _NUMBERS = frozenset(
     (errno.EINVAL, errno.EPERM, errno.ENAMETOOLONG, errno.EMSGSIZE, errno.ENOSYS, errno.ENOSPC)
 )
-_TIMES = ("LastModified", "mtime", "last_modified", "created")  # of a file, by store
+_TIMES = ("LastModified", "mtime", "last_modified", "updated", "created")  # of a file, by store
 _DEFECTS = (TypeError, LookupError, AttributeError, MemoryError)
 
 
@@ -82,6 +83,7 @@ def _of_pages(address: str, path: str) -> Iterator[Entry]:
 
 
 def _page(wanted: dict[str, str], system: FileSystem, path: str) -> dict[str, Any]:
+    s3_pages.read_here(system)
     return system.call_s3("list_objects_v2", **wanted)
 
 
@@ -111,6 +113,9 @@ def _entries(system: FileSystem, path: str) -> list[Entry]:
 def _changed(entry: Mapping[str, Any]) -> int:
     """When a file last changed, ns, by what its store says of it; 0 if it does not."""
     when = next((entry[key] for key in _TIMES if entry.get(key)), 0)
+    if isinstance(when, str):
+        with suppress(ValueError):
+            when = datetime.fromisoformat(when.replace("Z", "+00:00"))
     if isinstance(when, datetime):
         when = when.timestamp()
     return int(when * 1e9) if isinstance(when, int | float) else 0
