@@ -142,7 +142,7 @@ def outside(photos: Sequence[str], count: int) -> str:
 
 
 def _class_folders(folder: str, photos: Sequence[tuple[str, str]]) -> list[str]:
-    """Names of the class folders that there are, sorted; a store has those of its photos alone."""
+    """Return the names of the class folders, sorted; a store has those of its photos alone."""
     if is_address(folder):
         return sorted({entry for _, entry in photos})
     return sorted(entry.name for entry in os.scandir(folder) if _is_class(entry))

@@ -90,12 +90,12 @@ class Study:
 
     @cached_property
     def photos(self) -> PhotoSet:
-        """The photos, looked for once; says what kinds are left out."""
+        """Look for the photos, once; say what kinds are left out."""
         return PhotoSet(self.image_dir, self.most)
 
     @property
     def names(self) -> list[str]:
-        """Names of the photos, from the folder on."""
+        """Return the names of the photos, from the folder on."""
         return self.photos.names
 
     def check_outputs(self, folder: str) -> None:

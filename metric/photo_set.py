@@ -31,7 +31,7 @@ class PhotoSet:
             tell(line)
 
     def _listed(self, left_out: kinds.LeftOut | None = None) -> dict[str, Stored]:
-        """The photos at an address by their names, as they are now."""
+        """Return the photos at an address by their names, as they are now."""
 
         def skip(error: PhotoError) -> None:
             if left_out is not None:
@@ -41,15 +41,15 @@ class PhotoSet:
         return {photo.name: photo for photo in islice(found, self.most)}
 
     def path(self, name: str) -> str:
-        """Path, or address, of a photo of that name."""
+        """Return the path, or address, of a photo of that name."""
         return os.path.join(self.place, name)
 
     def size(self, name: str) -> int:
-        """Bytes of a photo; 0 of one that cannot be looked at."""
+        """Return the bytes of a photo; 0 of one that cannot be looked at."""
         return self.stored[name].size if self.stored else size_of_file(self.path(name))
 
     def states(self, names: Sequence[str]) -> list[tuple[int, ...] | None]:
-        """What changes whenever these photos do, as it is now: see `contents.state`.
+        """Return what changes whenever these photos do, as it is now: see `contents.state`.
 
         At an address it is listed anew, not asked for one by one.
         """

@@ -196,7 +196,7 @@ class Relations:
 
     @property
     def mark(self) -> str:
-        """What tells this list from another, wherever the folders lie: names, order, sizes."""
+        """Return what tells this list from another, wherever it lies: names, order, sizes."""
         jobs = self.jobs
         if isinstance(jobs, Jobs):
             return mark([jobs.names, jobs.end, self.sizes])

@@ -77,7 +77,7 @@ def opened(path: str) -> Iterator[Manifest]:
 
 
 def compared(path: str, share: Share, count: int, mark: str) -> str | None:
-    """A warning if another share of this division had another list; None if not, or if it is all.
+    """Return a warning if another share of this division had another list; None if not.
 
     The list, `count` photos and their `mark`, is noted beside the manifest `path` of all shares.
     """

@@ -72,7 +72,7 @@ class Search:
 
     @property
     def removal(self) -> type[removal.Removal]:
-        """What writes down which photos are to be removed."""
+        """Return what writes down which photos are to be removed."""
         return removal.Addresses if is_address(self.image_dir) else removal.Script
 
     @property

@@ -136,7 +136,7 @@ class Script:
 
     @staticmethod
     def takes(photo: PhotoFile) -> bool:
-        """Whether it can remove a photo: not one in a tar shard."""
+        """Return whether it can remove a photo: not one in a tar shard."""
         return isinstance(photo, File)
 
     def remove(self, name: str, content: Content) -> None:
@@ -152,7 +152,7 @@ class Script:
 
 
 class Addresses:
-    """Writes the addresses of photos below the address `root` to the binary file `file`.
+    """Write the addresses of photos below the address `root` to the binary file `file`.
 
     A line each, for the store's own command: no script here could tell the store's errors apart.
     """
@@ -164,7 +164,7 @@ class Addresses:
 
     @staticmethod
     def takes(photo: PhotoFile) -> bool:
-        """Whether the name of a photo fits into a line."""
+        """Return whether the name of a photo fits into a line."""
         return len(photo.name.splitlines()) == 1
 
     def remove(self, name: str, content: Content) -> None:

@@ -167,7 +167,7 @@ def _members(shard: str, onerror: Callable[[PhotoError], object]) -> Iterator[sh
 
 
 def held(photo: PhotoFile) -> Source:
-    """The photo, or in place of one in a store what asks for it once, however often it is read."""
+    """Return the photo or, for one in a store, what asks for it once, however often it is read."""
     return stored.Once(photo) if isinstance(photo, stored.Stored) else photo
 
 

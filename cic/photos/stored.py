@@ -27,11 +27,11 @@ class Stored(NamedTuple):
 
     @property
     def listed(self) -> tuple[int, int]:
-        """What changes whenever the photo does: see `contents.state`."""
+        """Return what changes whenever the photo does: see `contents.state`."""
         return self.size, self.changed
 
     def open(self) -> BinaryIO:
-        """The photo's bytes as a file; raises PhotoError if they are not as many as were listed."""
+        """Return the bytes as a file; raise PhotoError if they are not as many as were listed."""
         data = storage.beginning(str(self), self.size + 1)
         if len(data) != self.size:
             raise PhotoError(f"{str(self)!r}: it has changed since it was listed: run again")
@@ -49,7 +49,7 @@ class Once:
         return str(self.photo)
 
     def open(self) -> BinaryIO:
-        """What the photo's own `open` gives."""
+        """Return what the photo's own `open` gives."""
         if self.data is None:
             self.data = self.photo.open().read()
         return io.BytesIO(self.data)
@@ -88,14 +88,14 @@ def folder(
     onerror: Callable[[PhotoError], object],
     left_out: kinds.LeftOut | None = None,
 ) -> Iterator[Stored]:
-    """`walk` an address that must be that of a folder; raises PhotoError if a file is there."""
+    """Do as `walk` at the address of a folder; raise PhotoError if a file is there."""
     if storage.size(address) is not None:
         raise PhotoError(f"{address}: not a folder: name the one that it lies in")
     yield from walk(address, extensions, onerror, left_out)
 
 
 def _problem(name: str, ending: str) -> str | None:
-    """Why a file of a known ending is left out; None if it is not."""
+    """Return why a file of a known ending is left out; None if it is not."""
     if "//" in name or name.startswith("/") or "\0" in name:
         return "left out: no folder can have a file of that name"
     if ending == SHARD:

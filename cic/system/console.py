@@ -268,7 +268,7 @@ def _leave(status: int) -> NoReturn:
 
 
 def _is_watched() -> bool:
-    """Whether a debugger, a profiler or a person goes on when this program has ended."""
+    """Return whether a debugger, a profiler or a person goes on when this program has ended."""
     if sys.gettrace() or sys.getprofile() or sys.flags.interactive:
         return True
     monitoring: Any = getattr(sys, "monitoring", None)  # of Python 3.12 on

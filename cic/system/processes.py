@@ -48,7 +48,7 @@ class Context(SpawnContext):
 
 
 def is_there(number: int) -> bool:
-    """Whether there is a process of that number on this machine; Windows does not tell."""
+    """Return whether there is a process of that number here; Windows does not tell."""
     if os.name == "nt":
         return True  # where 0 would be Ctrl-C
     try:

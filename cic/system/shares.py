@@ -105,7 +105,7 @@ def resolve(flag: Share | None, progress: Callback | None = None) -> Share:
 
 
 def mark(parts: Iterable[bytes | bytearray | ArrayLike]) -> str:
-    """8 hexadecimal digits of what tells one list from another: names, sizes."""
+    """Return 8 hexadecimal digits of what tells one list from another: names, sizes."""
     digest = hashlib.blake2b(digest_size=4)
     for part in parts:
         digest.update(part if isinstance(part, bytes | bytearray) else np.asarray(part, "<i8"))
@@ -113,7 +113,7 @@ def mark(parts: Iterable[bytes | bytearray | ArrayLike]) -> str:
 
 
 def introduced(share: Share, own: int, count: int, marked: str) -> str:
-    """A line on how much of which list a share has, by the list's `mark`."""
+    """Return a line on how much of which list a share has, by the list's `mark`."""
     return (
         f"share {share}: {own:,} of {count:,} photos, list {marked}: where another share names "
         "another list, photos are left out"

@@ -111,7 +111,7 @@ def _entries(system: FileSystem, path: str) -> list[Entry]:
 
 
 def _changed(entry: Mapping[str, Any]) -> int:
-    """When a file last changed, ns, by what its store says of it; 0 if it does not."""
+    """Return when a file last changed, ns, by what its store says; 0 if it does not."""
     when = next((entry[key] for key in _TIMES if entry.get(key)), 0)
     if isinstance(when, str):
         with suppress(ValueError):
@@ -156,7 +156,7 @@ def read(address: str, most: int) -> io.BytesIO:
 
 
 def beginning(address: str, count: int) -> bytes:
-    """The first bytes of the file at an address, `count` if it has as many; raises AddressError."""
+    """Return the first `count` bytes of the file at an address, or all; raise AddressError."""
     return _tried(address, partial(_beginning, count))
 
 

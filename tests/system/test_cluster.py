@@ -97,7 +97,7 @@ def test_the_end_waits_until_processes_at_work_are_gone(monkeypatch):
     alive, slept = [True, True, False], []
     monkeypatch.setattr(cluster.processes, "is_there", lambda number: bool(alive and alive.pop(0)))
     monkeypatch.setattr(cluster.time, "sleep", slept.append)
-    each = Crew(Ray(), lambda: sum, 2, Cores(1, 0)).each(map(Block, [(1,), (2,), (3,)]), print)
+    each = Actors(Ray(), lambda: sum, 2, Cores(1, 0)).each(map(Block, [(1,), (2,), (3,)]), print)
     next(each)
     each.close()
     assert (alive, len(slept)) == ([], 2)

@@ -14,7 +14,7 @@ _NODE, _ARRAY, _INPUTS, _OUTPUTS = 1, 5, 11, 12  # GraphProto
 
 
 def node(data: memoryview, fields: Reader, depth: int = 0) -> Json:
-    """[operator, domain, inputs, outputs, attributes] of a NodeProto."""
+    """Return [operator, domain, inputs, outputs, attributes] of a NodeProto."""
     operator, domain = "", ""
     inputs: list[str] = []
     outputs: list[str] = []
@@ -32,7 +32,7 @@ def node(data: memoryview, fields: Reader, depth: int = 0) -> Json:
 
 
 def _attribute(data: memoryview, fields: Reader, depth: int) -> Json:
-    """[name, its other fields in the order of their numbers] of an AttributeProto."""
+    """Return [name, other fields in the order of their numbers] of an AttributeProto."""
     name = ""
     found: list[tuple[int, Json]] = []
     for number, value in fields(data):
@@ -46,7 +46,7 @@ def _attribute(data: memoryview, fields: Reader, depth: int) -> Json:
 
 
 def _graph(data: memoryview, fields: Reader, depth: int) -> Json:
-    """[nodes, arrays, inputs, outputs] of a GraphProto in an attribute."""
+    """Return [nodes, arrays, inputs, outputs] of a GraphProto in an attribute."""
     if depth > DEEPEST:
         raise ValueError("its graphs are too deep")
     parts: dict[int, list[Json]] = {_NODE: [], _ARRAY: [], _INPUTS: [], _OUTPUTS: []}

@@ -95,14 +95,14 @@ class Reader:
 
 
 def inner(value: int | memoryview) -> memoryview:
-    """The bytes of a field that has a length; raises ValueError for a number."""
+    """Return the bytes of a field that has a length; raise ValueError for a number."""
     if isinstance(value, int):
         raise ValueError("a number where a message should be")
     return value
 
 
 def text(value: int | memoryview) -> str:
-    """The text of a field."""
+    """Return the text of a field."""
     return bytes(inner(value)).decode(errors="replace")
 
 
