@@ -26,7 +26,7 @@ key, pip install argcomplete, and put into ~/.bashrc (with --shell zsh or fish i
 
 
 def listing() -> str:
-    """The commands by what people do, as lines of text."""
+    """Return the commands by what people do, as lines of text."""
     width = max(map(len, commands.NAMES))
     lines = []
     for title, group in commands.GROUPS.items():
@@ -36,7 +36,7 @@ def listing() -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of what stands before the command's name."""
+    """Return the parser of what stands before the command's name."""
     found = console.parser(__doc__, epilog=f"{listing()}\n{COMPLETION}")
     found.prog, found.usage = "cic", "cic [-h] [--version] NAME ..."
     found.add_argument(
@@ -54,13 +54,15 @@ class _Version(argparse.Action):
 
 
 def versions() -> str:
-    """Versions of cic, and in a second line those of Python, the system and the packages."""
+    """Return the versions of cic, and in a second line those of Python, the system and the
+    packages.
+    """
     others = f"Python {platform.python_version()}", platform.platform(), *packages.installed()
     return f"cic {cic.__version__}\n{', '.join(others)}"
 
 
 def command(name: str) -> Any:
-    """The module of a command; ends with status 2, naming the closest, if there is none."""
+    """Return the module of a command; ends with status 2, naming the closest, if there is none."""
     if name not in commands.NAMES:
         known = {name: name for name in commands.NAMES}
         known |= {file: name for name, file in invocation.TOOLS.items()}

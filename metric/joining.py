@@ -34,7 +34,7 @@ def check_outputs(folder: str) -> None:
 
 
 def all_photos(names: Sequence[str], size: Callable[[str], int]) -> dict[str, Json]:
-    """Return what tells one list of photos from another: how many, and a hash of their names and
+    """Return the identity of a list of photos: their number, and a hash of their names and
     sizes.
     """
     digest = hashlib.sha256()

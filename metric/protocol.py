@@ -66,7 +66,7 @@ def card(
 
 
 def conditions(card: Mapping[str, Json]) -> dict[str, Json]:
-    """Return what must be equal of two cards before their figures can be compared, a JSON object.
+    """Return the part of a card, a JSON object, that must be equal before figures can be compared.
 
     It says nothing of classifiers if there are none: to the other figures they do not matter.
     """

@@ -87,7 +87,7 @@ class _Track:
 
 
 def _windows(light: Floats, at: Array, reach: int) -> Array:
-    """What is around points (n, 2) of a frame (H, W), so far and by a patch more."""
+    """Return what is around points (n, 2) of a frame (H, W), so far and by a patch more."""
     far = PATCH + reach
     padded = np.pad(light, far, "edge")
     span = np.arange(2 * far + 1)

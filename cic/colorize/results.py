@@ -22,7 +22,7 @@ class Results:
         self.taken: dict[str, str] = {}  # real path: source, if another job may want to write it
 
     def are_there(self, target: str) -> bool:
-        """Return whether the pictures of a photo are to be left alone: the last to be written is
+        """Return whether a photo's pictures can be left alone: the one that is written last is
         there.
         """
         if not self.part.skip_existing:

@@ -147,8 +147,7 @@ def of_weights(meta: Mapping[str, Json]) -> Settings:
 
 
 def bin_weights(meta: Mapping[str, Json]) -> list[float] | None:
-    """Return how much the loss of a run weighed each bin, 313 numbers, as far as its `meta` says;
-    or None.
+    """Return the weights of the 313 bins in the loss of a run, if its `meta` says them; else None.
 
     They are in it, or follow from the recipe if the run had the bundled prior.
     """

@@ -151,7 +151,7 @@ def smoothing(text: str) -> float:
 
 
 def hints_of(args: argparse.Namespace) -> Sequence[hints.Hint]:
-    """The hints of --hints; none without."""
+    """Return the hints of --hints; none without."""
     return hints.read(args.hints) if args.hints else ()
 
 
@@ -179,7 +179,9 @@ def pipe(args: argparse.Namespace) -> None:
 
 
 def piped_bytes(args: argparse.Namespace, ending: str) -> bytes:
-    """The coloured photo of the only path, in the format of an ending; notes go to the error."""
+    """Return the coloured photo of the only path, in the format of an ending; notes go to the
+    error.
+    """
     [path] = args.paths
     source, colorizer = piped.source_of(path), colorizer_of(args)
     made = piped.colorize(
@@ -211,14 +213,14 @@ def ray_of(args: argparse.Namespace) -> AbstractContextManager[Any]:
 
 
 def colorizer_of(args: argparse.Namespace) -> Colorizer:
-    """The colorizer that the flags describe."""
+    """Return the colorizer that the flags describe."""
     changes = settings.changes(args)
     return backends.colorizer(args.weights, args.backend, args.device, **changes)
 
 
 def worker_of(args: argparse.Namespace, pictures: Pictures, films: bool, ray: Any) -> Worker:
-    """What colours: the cluster that `ray` is connected to, or this process, `films` if there are
-    any.
+    """Return the Worker: the cluster that `ray` is connected to, or this process; `films` says
+    whether there are any.
     """
     if ray:
         backend, changes = backends.get(args.backend).NAME, settings.changes(args)

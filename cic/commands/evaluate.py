@@ -113,7 +113,7 @@ def parser() -> argparse.ArgumentParser:
 def rows_of(
     args: argparse.Namespace,
 ) -> dict[str, tuple[Any, Any]]:  # weights of classifiers are named, of colorizers maybe not
-    """{row name: (weights, backend's name or None)} of every weights and backend."""
+    """Return {row name: (weights, backend's name or None)} of every weights and backend."""
     names = args.names or [_stem(weights) for weights in args.weights]
     if len(names) != len(args.weights):
         raise SettingError(f"{len(names)} --names for {len(args.weights)} --weights")
@@ -133,7 +133,7 @@ def _stem(weights: str | None) -> str:
 
 
 def open_colorizers(args: argparse.Namespace) -> dict[str, Colorizer]:
-    """{row name: colorizer} of every weights and backend."""
+    """Return {row name: colorizer} of every weights and backend."""
     changes = settings.changes(args, more=True)
     return {
         row: backends.colorizer(weights, backend, args.device, **changes)
@@ -142,7 +142,7 @@ def open_colorizers(args: argparse.Namespace) -> dict[str, Colorizer]:
 
 
 def are_classifiers(args: argparse.Namespace) -> bool:
-    """Whether the weights are those of classifiers; raises ValueError if only some are."""
+    """Return whether the weights are those of classifiers; raise ValueError if only some are."""
     found = {reading.load_weights(weights)[0].is_classifier for weights in args.weights}
     if len(found) > 1:
         raise InputError("some of the --weights are of classifiers, others are not")
@@ -150,7 +150,7 @@ def are_classifiers(args: argparse.Namespace) -> bool:
 
 
 def study_of(args: argparse.Namespace) -> Study:
-    """The Study that the flags describe."""
+    """Return the Study that the flags describe."""
     grid = () if args.temperatures is None else args.temperatures or temperature.GRID
     return Study(
         args.image_dir,
@@ -221,7 +221,7 @@ def show(args: argparse.Namespace, found: Any) -> None:
 
 
 def next_step(share: Share, folder: str) -> str:
-    """What to do once the files in `folder` are written, a line."""
+    """Return what to do once the files in `folder` are written, a line."""
     if share.is_whole:
         return f"have a look at {folder}"
     place = shlex.quote(folder)

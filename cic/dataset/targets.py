@@ -177,7 +177,7 @@ def target_of(
     mean: bool = False,
     keep_gray: bool = False,
 ) -> Target:
-    """Return what photos of a PhotoList teach `network`."""
+    """Return the Target of the photos of a PhotoList for `network`."""
     if network.predicts == networks.CLASSES:
         return Classes(photos, classes)  # type: ignore[arg-type]
     if network.predicts == networks.AB:

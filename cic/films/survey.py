@@ -57,7 +57,7 @@ def opened(av: Pyav, path: str) -> Container:
         options = {"format_whitelist": _DEMUXERS}
         if limit := images.pixel_limit():
             options["max_pixels"] = str(limit)  # of the decoders
-        # Tags are bytes of any encoding: see `video_tags`.
+        # Tags are bytes of any encoding: see `tags`.
         return av.open(os.path.abspath(path), options=options, metadata_errors="surrogateescape")
 
 

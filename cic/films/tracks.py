@@ -23,7 +23,7 @@ class Container(NamedTuple):
     encoders: tuple[str, ...]  # of its pictures, the best first
     plays: frozenset[str] | None  # codecs that its players play; None: all that the muxer takes
     sound: str  # encoder of other sound
-    costs: float  # times the memory that a pixel of a photo takes: see video_reader
+    costs: float  # times the memory that a pixel of a photo takes: see `reader`
 
 
 _H264 = ("libx264", "mpeg4")
@@ -131,7 +131,7 @@ class Plan:
         return None
 
     def carry(self, stream: Stream, container: pyav.Container, how: str) -> Carrier:
-        """Return what takes the packets of `stream` into `container`: see video_carry."""
+        """Return the Carrier that takes the packets of `stream` into `container`: see `carry`."""
         if how == COPY:
             return Copied(stream, container)
         form = self.survey.tracks[stream.index].form

@@ -107,7 +107,7 @@ class Writer:
         return options
 
     def write(self, rgb: Bytes, like: Frame) -> None:
-        """Encode (H, W, 3) uint8 sRGB at the time of the video_reader.Frame `like`."""
+        """Encode (H, W, 3) uint8 sRGB at the time of the reader.Frame `like`."""
         height, width = rgb.shape[:2]
         if height % 2 or width % 2:  # each 2 x 2 pixels have one colour
             rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), "edge")

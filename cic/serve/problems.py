@@ -47,7 +47,7 @@ class Problem(Exception):
 
 
 def stopping() -> Problem:
-    """The answer once the server has been told to end."""
+    """Return the answer once the server has been told to end."""
     return Problem(503, "the server is stopping", RETRY)
 
 
@@ -60,7 +60,7 @@ class Failure(NamedTuple):
 
 
 def failure(error: BaseException) -> Failure:
-    """What is answered to a photo that brought out an error. No path of this machine is in it.
+    """Return the answer for a photo that brought out an error. It has no path of this machine.
 
     A defect keeps its traceback, in the log.
     """

@@ -43,7 +43,9 @@ class Uploads:
             one.cancel()
 
     async def read(self, request: Request) -> Upload:
-        """What is in a request: a photo as its body, or a form (see `of_form`); raises Problem."""
+        """Return the Upload of a request: a photo as its body, or a form (see `of_form`); raise
+        Problem.
+        """
         kind, options = parse_options_header(request.headers.get("content-type"))
         form = kind == b"multipart/form-data"
         if not form and kind and not kind.decode("latin-1").startswith(_PHOTO):

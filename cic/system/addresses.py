@@ -39,7 +39,7 @@ def trimmed(address: str) -> str:
 
 
 def real(path: str) -> str:
-    """Return what all paths of one file have in common: of an address, itself."""
+    """Return the real path of a file, which all its paths share; an address is its own."""
     return trimmed(path) if is_address(path) else os.path.realpath(path)
 
 

@@ -152,8 +152,8 @@ class Block(Generic[Item]):
     tries: int = 0
 
     def again(self) -> "list[Block[Item]]":
-        """What is to be tried once more when its process was lost: item by item, so that one that
-        ends its process takes no other along.
+        """Return the blocks to try again after its process was lost: item by item, so that an item
+        that ends its process takes no other along.
         """
         parts = [self.items] if self.whole else [(item,) for item in self.items]
         return [Block(part, self.whole, self.tries + 1) for part in parts]
@@ -230,7 +230,9 @@ class Actors(Generic[Item]):
         return any(block for _, block in self.under_way.values())
 
     def _wait(self, say: Callable[[str], object]) -> list[Any]:
-        """What has ended, as Ray's references, at the latest when there are processes to start."""
+        """Return what has ended, as Ray's references, at the latest when there are processes to
+        start.
+        """
         left = max(0.0, self.due - time.monotonic()) if self.vacant else PATIENCE
         if not self.under_way:
             time.sleep(left)

@@ -50,7 +50,7 @@ class _Parser(argparse.ArgumentParser):
 def parser(
     description: str, command: str | None = None, epilog: str | None = None
 ) -> argparse.ArgumentParser:
-    """Return the ArgumentParser that shows texts as they are; that of a `command` as the user calls
+    """Return an ArgumentParser that shows texts as they are, of a `command` as the user calls
     it.
     """
     form = argparse.RawDescriptionHelpFormatter

@@ -50,7 +50,7 @@ def _cksum(crc: int, size: int) -> int:
 
 
 def state(source: Source) -> tuple[int, ...] | None:
-    """Return what changes whenever a photo's file does, found without reading it; None if it is
+    """Return a value that changes whenever a photo's file does, without reading it; None if it is
     gone.
 
     The file of a photo in a shard is the shard. Of one that a store listed it is what that said.
@@ -65,8 +65,8 @@ def state(source: Source) -> tuple[int, ...] | None:
 
 
 def is_newer(source: Source, path: StrPath) -> bool:
-    """Return whether a photo's file has changed since what was made of it, the file at `path`, was
-    begun.
+    """Return whether a photo's file has changed since the work on its result, the file at `path`,
+    began.
 
     It tells by the time at which the system noted the last change, which no copying sets back.
     """

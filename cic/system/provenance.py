@@ -58,7 +58,7 @@ def driver() -> str | None:
 
 
 def _program() -> str:
-    """What was started: a script's name, or that of a package by `python -m`."""
+    """Return what was started: a script's name, or that of a package by `python -m`."""
     folder, name = os.path.split(sys.argv[0])
     return os.path.basename(folder) if name == "__main__.py" else name
 

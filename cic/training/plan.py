@@ -20,7 +20,9 @@ PATHS = ("model_path", "log_path", "board", "weights", "encoder", "classes", "pr
 
 
 def readers() -> int:
-    """Return the processes that read photos, by default: a core each but for one, and 8 at most."""
+    """Return the default number of processes that read photos: the cores less one, and 8 at
+    most.
+    """
     return max(1, min(8, threads.cores() - 1))
 
 
@@ -95,7 +97,7 @@ class RunPlan:
         return self.continue_train == AUTO
 
     def decided(self) -> "RunPlan":
-        """Return the plan with `continue_train` as its folder now has it."""
+        """Return the plan with `continue_train` True or False, as its folder decides now."""
         if not self.is_auto:
             return self
         there = os.path.exists(runs.checkpoint_path(self.model_path))

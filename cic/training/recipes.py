@@ -158,7 +158,8 @@ def _classifier(
     record: str = "",
     **options: Any,
 ) -> Recipe:
-    """Return how zhaoyuzhi/PyTorch-Special-Pre-trained-Models trains its classifiers (its main.py).
+    """Return a recipe of the classifiers of zhaoyuzhi/PyTorch-Special-Pre-trained-Models (its
+    main.py).
 
     Not as there: crops and mirroring at random, and He's first weights instead of N(0, 0.02).
     """

@@ -35,8 +35,8 @@ def checkpoint_path(folder: str, which: str | int = LATEST) -> str:
 
 
 def score(figures: Mapping[str, Any]) -> float:
-    """Return what the best checkpoint has least of: the validation loss, the average's if there is
-    one.
+    """Return the figure that is least for the best checkpoint: the validation loss, of the average
+    if there is one.
     """
     loss = figures.get("validation_loss", math.inf)
     return figures.get("validation_loss" + AVERAGE, loss)

@@ -40,8 +40,7 @@ PATIENCE = {"blank": 3, "taken": 8, "collapsed": 8, "above": 3, "stuck": 20}
 
 
 def mean_target(index: Array, weight: Array) -> Doubles:
-    """Return what the pixels of targets are to be, on average, (313,) float64: weights summed by
-    bin.
+    """Return the mean of the pixels of targets, (313,) float64: weights summed by bin.
 
     It sums to the pixels' mean rebalancing weight, gray photos counting 0.
     """

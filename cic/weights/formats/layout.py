@@ -113,7 +113,7 @@ class Layout:
         return AB
 
     def derived(self, network: Network) -> Sequence[str]:
-        """Return the arrays of `network` that reading finds from others, nearly as they were."""
+        """Return the arrays of `network` that reading derives from others, nearly as they were."""
         return ()
 
     def key(self, name: str) -> str:
