@@ -100,7 +100,7 @@ class Painter:
         return spread(ab, *told, light, logits) if told else ab
 
 
-class Figures(Protocol):
+class FilmMeasure(Protocol):
     """Figures of a film, such as `metric.figures.flicker.FilmFigures`; `str` puts them in words."""
 
     shots: int
@@ -114,7 +114,7 @@ def film_worker(
     smoothing: float = SMOOTHING,
     deinterlace: bool = False,
     references: Sequence[StrPath] = (),
-    figures: Callable[[], Figures] | None = None,
+    figures: Callable[[], FilmMeasure] | None = None,
 ) -> Callable[[str, str, Callable[[str], object]], None]:
     """Return a function that colorizes a film, of (source, target, say): see `jobs.Listing`.
 

@@ -172,7 +172,7 @@ def held(photo: PhotoFile) -> Source:
 
 
 def size(photo: PhotoFile) -> int:
-    """Return the bytes of a photo; 0 of a file that cannot be looked at."""
+    """Return the size of a photo in bytes; 0 of a file that cannot be looked at."""
     return size_of_file(photo) if isinstance(photo, File) else photo.size
 
 

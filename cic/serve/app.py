@@ -118,7 +118,7 @@ class Service:
 
     async def openapi(self, request: Request) -> Response:
         """The API, described for machines."""
-        return JSONResponse(description.describe(self.limits.bytes))
+        return JSONResponse(description.openapi(self.limits.bytes))
 
     def routes(self) -> list[Route]:
         """All that there is."""

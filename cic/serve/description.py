@@ -94,7 +94,7 @@ def _get(summary: str, media: str = "application/json") -> dict[str, Any]:
     }
 
 
-def describe(most: int) -> dict[str, Any]:
+def openapi(most: int) -> dict[str, Any]:
     """Return the description of an API that takes photos of up to `most` bytes."""
     parameters = [
         _parameter("temperature", "0.01 the likeliest colour, 1 the mean of all", type="number"),

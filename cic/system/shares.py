@@ -121,7 +121,7 @@ def introduced(share: Share, own: int, count: int, marked: str) -> str:
 
 
 def size_of_file(path: StrPath) -> int:
-    """Return the bytes of a file; 0 of one that cannot be looked at."""
+    """Return the size of a file in bytes; 0 of one that cannot be looked at."""
     try:
         return os.stat(path).st_size
     except OSError:

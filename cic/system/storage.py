@@ -122,8 +122,9 @@ def _changed(entry: Mapping[str, Any]) -> int:
 
 
 def size(address: str) -> int | None:
-    """Return the bytes of the file at an address, None of a folder; raise AddressError without
-    either.
+    """Return the size of the file at an address in bytes, None for a folder.
+
+    Raises AddressError if neither is there.
     """
     entry = _tried(address, lambda system, path: system.info(path))
     return None if entry["type"] == "directory" else entry["size"] or 0
