@@ -82,7 +82,7 @@ def dataset(
     """
     own = meta.get("classes")
     if None not in (own, classes) and own != classes:
-        raise InputError("classes: not those, in this order, that the weights were made for")
+        raise InputError("classes: not the classes, in this order, that the weights were made for")
     recipe = meta.get("recipe", {})
     load_size = load_size or max(recipe.get("load_size", 256), network.side)
     return PhotoDataset(

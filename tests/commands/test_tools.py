@@ -381,11 +381,11 @@ def test_every_page_and_sixteen_bits_as_a_user_does(tool, photos, tmp_path):
     assert tifffile.imread(tmp_path / "out" / "scan.tif").shape == (2, 90, 120, 3)
 
 
-def test_a_photo_of_too_many_pixels_is_refused_by_name_and_flag(tool, photos, tmp_path):
+def test_a_photo_of_too_many_pixels_is_refused_by_name_and_setting(tool, photos, tmp_path):
     images.write(tmp_path / "a.png", photos["coffee"][:50, :60])
     run = tool("colorize", "a.png", "-o", "b.png", "--max_pixels", 2000)
     assert run.returncode == 1
-    for named in ("a.png", "2,000", "--max_pixels"):
+    for named in ("a.png", "2,000", "max_pixels"):
         assert named in run.stdout
     assert not (tmp_path / "b.png").exists()
 
