@@ -38,8 +38,14 @@ class AddPage(Protocol):
 
 def is_writable(suffix: str) -> bool:
     """Return whether pictures can be written to files of an ending, such as ".png"."""
-    kind = Image.registered_extensions().get(suffix)
+    kind = _format(suffix)
     return kind in Image.SAVE and kind not in _NO_PICTURES
+
+
+def _format(suffix: str) -> str | None:
+    """Return Pillow's name of an ending's format; import all of its formats only if need be."""
+    Image.preinit()
+    return Image.EXTENSION.get(suffix) or Image.registered_extensions().get(suffix)
 
 
 def check_ending(path: StrPath) -> None:
@@ -168,7 +174,7 @@ def _saved(image: Image.Image, file: BinaryIO, photo: Photo | None, suffix: str)
 
 def _save(image: Image.Image, file: BinaryIO, suffix: str, about: dict[str, Any]) -> None:
     options = {"exact": True} if suffix == ".webp" else {}  # keeps what is transparent
-    kind = Image.registered_extensions()[suffix]
+    kind = _format(suffix)
 
     def save(target: BinaryIO) -> None:
         image.save(target, format=kind, quality=QUALITY, **options, **about)

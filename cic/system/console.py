@@ -254,10 +254,10 @@ def _leave(status: int) -> NoReturn:
     """End the process with a status, once what was registered for its exit is done.
 
     Python itself would go on to take apart all that was imported, which takes as long as a photo.
-    It may where others are at work still, or look on: threads, a debugger, a profiler.
+    It does where threads are at work, or another program goes on when this one has ended.
     """
     alone = [one for one in threading.enumerate() if not one.daemon] == [threading.main_thread()]
-    if not alone or _is_watched():
+    if not alone or not _is_the_script() or sys.flags.interactive:
         sys.exit(status)
     try:
         atexit._run_exitfuncs()
@@ -267,12 +267,13 @@ def _leave(status: int) -> NoReturn:
         os._exit(status)
 
 
-def _is_watched() -> bool:
-    """Return whether a debugger, a profiler or a person goes on when this program has ended."""
-    if sys.gettrace() or sys.getprofile() or sys.flags.interactive:
-        return True
-    monitoring: Any = getattr(sys, "monitoring", None)  # of Python 3.12 on
-    return monitoring is not None and any(map(monitoring.get_tool, range(6)))
+def _is_the_script() -> bool:
+    """Return whether Python itself started this program, not a profiler, a test or a script."""
+    names, frame = [], sys._getframe(1).f_back
+    while frame := frame and frame.f_back:
+        names.append(frame.f_code.co_name)
+    inside = [name for name in names if name != "start"]  # that of `cic.__main__`
+    return inside in (["<module>"], ["<module>", "_run_code", "_run_module_as_main"])
 
 
 def _end_by_signals(came: list[int]) -> None:

@@ -1,7 +1,6 @@
 """Pages of a list in S3, read here: botocore takes a tenth of a second for the dates on each."""
 
 from typing import Any
-from xml.etree import ElementTree
 
 from cic.system.typing import Json
 
@@ -20,6 +19,8 @@ def read(
 
     The rest, and what is no page, is left to botocore.
     """
+    from xml.etree import ElementTree  # slow, and paths need none of it
+
     if response_dict.get("status_code") != 200:
         return
     try:

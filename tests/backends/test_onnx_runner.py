@@ -59,6 +59,7 @@ def test_colouring_imports_neither_a_framework_nor_what_measures(alone, photo_fo
     assert not modules & set(HIDDEN)
     assert "onnxruntime" in modules
     assert not {"cic.films", "cic.training.loop", "cic.serve"} & files
+    assert not {"PIL.SpiderImagePlugin", "xml.etree.ElementTree"} & files  # of other formats, of S3
     installed = modules & _others()
     assert installed <= LIGHT | {"onnxruntime"}, installed
 

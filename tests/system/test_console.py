@@ -132,24 +132,53 @@ def main():
     atexit.register(print, "registered")
     {}
     return 3
-console.run(main)
 """
 
 
 @pytest.mark.parametrize(
-    ("work", "is_taken_apart"),
+    ("work", "call", "is_taken_apart"),
     [
-        ("pass", False),
-        ("threading.Thread(target=time.sleep, args=[60], daemon=True).start()", False),
-        ("raise KeyboardInterrupt", False),
-        ("threading.Thread(target=time.sleep, args=[0.2]).start()", True),
-        ("import cProfile; cProfile.Profile().enable()", True),
+        ("pass", "console.run(main)", False),
+        ("pass", "def start(): console.run(main)\nstart()", False),
+        ("threading.Thread(target=time.sleep, args=[60], daemon=True).start()", None, False),
+        ("raise KeyboardInterrupt", None, False),
+        ("threading.Thread(target=time.sleep, args=[0.2]).start()", None, True),
+        ("pass", "def script(): console.run(main)\nscript()", True),
     ],
 )
-def test_the_end_takes_nothing_apart_unless_somebody_is_at_work_or_looks_on(work, is_taken_apart):
-    done = start(ENDING.format(work))
+def test_the_end_takes_nothing_apart_unless_somebody_goes_on(work, call, is_taken_apart):
+    done = start(ENDING.format(work) + (call or "console.run(main)"))
     assert done.returncode == (130 if "Keyboard" in work else 3), done.stderr
-    assert done.stdout.decode().split("\n") == ["registered", *["taken apart"] * is_taken_apart, ""]
+    lines = done.stdout.decode().splitlines()
+    assert "registered" in lines
+    assert ("taken apart" in lines) == is_taken_apart
+
+
+@pytest.mark.parametrize(
+    ("words", "is_taken_apart"),
+    [
+        (["-m", "cic", "help"], False),
+        (["-c", "import runpy; runpy.run_module('cic', run_name='__main__')", "help"], True),
+    ],
+)
+def test_a_command_ends_at_once_where_python_started_it(tmp_path, words, is_taken_apart):
+    hook = "class Apart:\n    def __del__(self): print('taken apart')\nkept = Apart()\n"
+    (tmp_path / "usercustomize.py").write_text(hook)
+    path = f"{tmp_path}{os.pathsep}{ROOT}"
+    env = {**os.environ, "PYTHONPATH": path, "PYTHONNOUSERSITE": ""}
+    code = "import usercustomize\n"
+    words = [words[0], code + words[1], *words[2:]] if words[0] == "-c" else words
+    (tmp_path / "sitecustomize.py").write_text(code)
+    done = subprocess.run([sys.executable, *words], env=env, capture_output=True, text=True)
+    assert "cic help NAME" in done.stdout, done.stderr
+    assert ("taken apart" in done.stdout) == is_taken_apart
+
+
+def test_a_profiler_has_its_say_when_a_command_has_ended():
+    command = [sys.executable, "-m", "cProfile", "-m", "cic", "help"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert "function calls" in done.stdout
 
 
 def test_every_command_goes_through_run():
