@@ -1,5 +1,6 @@
 """Convert ab values to distributions over the 313 bins and back (paper, sections 2.2 and 2.3)."""
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -31,11 +32,19 @@ def candidates_of(neighbors: int) -> tuple[float, int, Integers]:
     step = FINE if neighbors <= TABLE_NEIGHBORS else 2 * LIMIT
     side = int(np.ceil(2 * LIMIT / step)) + 1
     middle = (np.arange(side) + 0.5) * step - LIMIT
-    a, b = np.meshgrid(middle, middle, indexing="ij")
-    distance = np.hypot(a.reshape(-1, 1) - AB[:, 0], b.reshape(-1, 1) - AB[:, 1])
-    furthest = np.partition(distance, neighbors - 1, axis=1)[:, neighbors - 1, None]
-    most = int((distance <= furthest + step * np.sqrt(2) + 1e-3).sum(1).max())
-    return step, side, np.argpartition(distance, most - 1, axis=1)[:, :most].astype(np.int16)
+    along_a, along_b = (np.square(middle[:, None] - bins) for bins in (_A, _B))
+
+    def distances() -> Iterator[Doubles]:
+        """Of a row of cells at a time, (side, 313), which stay in the processor's cache."""
+        return (np.sqrt(row + along_b) for row in along_a)
+
+    most = 0
+    for distance in distances():
+        furthest = np.partition(distance, neighbors - 1, axis=1)[:, neighbors - 1, None]
+        near = distance <= furthest + step * np.sqrt(2) + 1e-3
+        most = max(most, int(near.sum(1).max()))
+    rows = [np.argpartition(distance, most - 1, axis=1)[:, :most] for distance in distances()]
+    return step, side, np.concatenate(rows).astype(np.int16)
 
 
 def _nearest(ab: Doubles, neighbors: int) -> tuple[Integers, Doubles]:
