@@ -9,7 +9,7 @@ import pytest
 from cic.colour.lab import recolor, rgb_to_lab
 from cic.commands import report
 from cic.photos import images
-from helpers import ROOT, started
+from helpers import ROOT, started, undrawn
 from metric import comparing, protocol
 from metric.evaluation import Row
 from metric.ledger import unpack
@@ -30,7 +30,8 @@ def measured(where, photos, strength, key="figures", **flags):
     given = {"imgs_dir": str(photos), "results_dir": str(where / "made"), "save_path": str(where)}
     given |= {"prior": None, "resize": None, "crop": None, "seed": 0, "seed_compatible": False}
     given |= {"num_workers": 0, "max_pixels": images.pixel_limit()}
-    report.run(SimpleNamespace(**given | flags), key)
+    with undrawn.charts():
+        report.run(SimpleNamespace(**given | flags), key)
     return where / ("auc.npz" if key == "auc" else "report.npz")
 
 

@@ -9,6 +9,7 @@ import backends
 from cic.commands import evaluate
 from cic.system.errors import InputError, SettingError
 from cic.system.shares import Share, size_of_file
+from helpers import undrawn
 from metric import evaluating, joining, lending
 from metric.evaluating import Study
 
@@ -22,7 +23,8 @@ def colorizers():
 
 def measured(folder, colorizers, share=None, most=None, seed=0):
     study = Study(str(folder), most, share=share or Share(), seed=seed)
-    return evaluating.evaluate(study, colorizers, progress=lambda event: None).contents
+    with undrawn.charts():
+        return evaluating.evaluate(study, colorizers, progress=lambda event: None).contents
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from cic.colour.lab import recolor
 from cic.colour.prior import default
 from cic.commands import report
 from cic.photos import images
-from helpers import ROOT, started
+from helpers import ROOT, started, undrawn
 from metric import curve, pairs, protocol, record, table
 from metric.figures.auc import AuC
 from metric.figures.suite import Suite
@@ -32,12 +32,13 @@ def folders(photo_folder, tmp_path):
     return photo_folder, tmp_path / "made"
 
 
-def arguments(folders, save_path, **changed):
-    """What `report.parser` gives without optional flags, but `changed`."""
+def measure(folders, save_path, key="figures", **changed):
+    """Measure with what `report.parser` gives without optional flags, but `changed`, undrawn."""
     given = {"imgs_dir": str(folders[0]), "results_dir": str(folders[1])}
     given |= {"save_path": str(save_path), "prior": None, "resize": None, "crop": None, "seed": 0}
     given |= {"seed_compatible": False, "num_workers": 0, "max_pixels": images.pixel_limit()}
-    return SimpleNamespace(**given | changed)
+    with undrawn.charts():
+        report.run(SimpleNamespace(**given | changed), key)
 
 
 def command(name, folders, save_path, *more, fresh=False):
@@ -49,7 +50,7 @@ def test_a_report_is_the_same_with_any_number_of_workers(folders, tmp_path, caps
     run = command("report", folders, tmp_path / "two", "--num_workers", "2", fresh=True)
     assert run.returncode == 0, run.stderr
     assert "6/6" in run.stderr
-    report.run(arguments(folders, tmp_path / "none"))
+    measure(folders, tmp_path / "none")
     here, there = (json.loads((tmp_path / n / "report.json").read_text()) for n in ("none", "two"))
     for key in ("photos", "figures", "curves", "intervals", "less_gray", "heaviest_photo"):
         assert here[key] == there[key]
@@ -69,7 +70,7 @@ def test_a_report_is_the_same_with_any_number_of_workers(folders, tmp_path, caps
 
 
 def test_the_figures_are_those_of_the_pictures(folders, tmp_path):
-    report.run(arguments(folders, tmp_path / "figures"))
+    measure(folders, tmp_path / "figures")
     rows = json.loads((tmp_path / "figures" / "report.json").read_text())["figures"]
     suite = Suite()
     for pair in pairs.find(*folders):
@@ -107,7 +108,7 @@ def test_flags_change_what_they_say(folders, tmp_path):
     np.save(flat, np.full(313, 1 / 313))
 
     def measured(**changed):
-        report.run(arguments(folders, tmp_path / "figures", **changed), "auc")
+        measure(folders, tmp_path / "figures", "auc", **changed)
         return json.loads((tmp_path / "figures" / "auc.json").read_text())
 
     plain, other = measured(), measured(seed=1)
@@ -152,7 +153,7 @@ def spoil(folders, how, photos):
 def test_a_refusal_names_the_file_and_writes_nothing(folders, photos, tmp_path, how, named):
     spoil(folders, how, photos)
     with pytest.raises(ValueError, match=named) as refusal:
-        report.run(arguments(folders, tmp_path / "figures"))
+        measure(folders, tmp_path / "figures")
     assert "\n" not in str(refusal.value)
     assert not (tmp_path / "figures").exists()
 
@@ -175,7 +176,7 @@ def test_gray_and_transparent_pictures_are_told(folders, photos, tmp_path, capsy
     with Image.open(result) as image:
         image.putalpha(Image.new("L", image.size, 3))
         image.save(result)
-    report.run(arguments(folders, tmp_path / "figures"), "auc")
+    measure(folders, tmp_path / "figures", key="auc")
     shown = capsys.readouterr().out.splitlines()
     (gray,) = (line for line in shown if "are gray" in line)
     (alpha,) = (line for line in shown if "transparency" in line)
@@ -191,23 +192,23 @@ def test_one_photo_has_no_random_colours(folders, tmp_path):
         for path in folder.rglob("*.*"):
             if "rocket" not in path.name:
                 path.unlink()
-    report.run(arguments(folders, tmp_path / "figures"), "auc")
+    measure(folders, tmp_path / "figures", key="auc")
     rows = json.loads((tmp_path / "figures" / "auc.json").read_text())["auc"]
     assert list(rows) == ["colorized", "all gray", "truth"]
 
 
 def test_outputs_among_the_pictures_or_in_a_file_are_refused(folders, tmp_path):
     with pytest.raises(ValueError, match="among the pictures"):
-        report.run(arguments(folders, folders[1] / "figures"))
+        measure(folders, folders[1] / "figures")
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="not a folder"):
-        report.run(arguments(folders, tmp_path / "file"))
+        measure(folders, tmp_path / "file")
 
 
 def test_a_prior_that_cannot_divide_is_named(folders, tmp_path):
     np.save(tmp_path / "gap.npy", np.eye(313)[0])
     with pytest.raises(ValueError, match=r"gap\.npy: the prior has an empty bin"):
-        report.run(arguments(folders, tmp_path / "figures", prior=str(tmp_path / "gap.npy")))
+        measure(folders, tmp_path / "figures", prior=str(tmp_path / "gap.npy"))
 
 
 def test_the_card_says_what_figures_depend_on(tmp_path):

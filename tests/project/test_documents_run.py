@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from cic.photos import images
-from helpers import ROOT, colorizers, documents, films, lite_zoo, started
+from helpers import ROOT, colorizers, documents, films, lite_zoo, started, undrawn
 from helpers.store import CREDENTIALS, Store
 
 TRAINING = "--batch_size 2 --load_size 48 --crop_size 32 --num_workers 0"
@@ -45,7 +45,7 @@ def snippets(text):
 
 
 def cic(words, folder):
-    run = started.run("-m", "cic", *words, cwd=folder)
+    run = started.run(undrawn.__file__, "-m", "cic", *words, cwd=folder)
     assert run.returncode == 0, f"cic {' '.join(words)}\n{run.stdout}{run.stderr}"
 
 
