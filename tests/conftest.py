@@ -16,10 +16,12 @@ from skimage import data
 
 import backends
 from cic.system import defects, storage
-from helpers import ROOT
+from helpers import ROOT, started
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
 settings.load_profile("untimed")
+
+started.keep_stacks_short()
 
 
 FRAMEWORKS = ("torch", "paddle")
@@ -52,7 +54,8 @@ def imported(path):
 
 def pytest_ignore_collect(collection_path, config):
     """Leave out the files that cannot be imported without the absent framework."""
-    if collection_path.suffix == ".py" and absent(config) in imported(collection_path):
+    framework = absent(config)
+    if framework and collection_path.suffix == ".py" and framework in imported(collection_path):
         return True
     return None
 

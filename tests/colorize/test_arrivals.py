@@ -210,7 +210,7 @@ def test_a_watch_ends_cleanly(places, photo, number):
     """A real process: it is about signals."""
     folder, output = places
     put(folder, "x.png", photo)
-    command = ["-m", "cic", "watch", folder, output, "--settle", "0"]
+    command = ["-m", "cic", "watch", folder, output, "--settle", "0", "--backend", "onnx"]
     process = subprocess.Popen(
         [sys.executable, *map(str, command)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -293,14 +293,14 @@ def test_torchrun_and_variables_give_each_process_its_share(
     def start(*command):
         return started.run(*command, cwd=tmp_path)
 
-    tool = (ROOT / "tools" / "colorize.py", "photos", "--backend", "torch")
+    tool = (ROOT / "tools" / "colorize.py", "photos", "--backend", "onnx")
     tool += ("--manifest", "out.jsonl")
     run = start("-m", launcher, "--standalone", "--nproc_per_node", "2", *tool, "-o", "two")
     assert run.returncode == 0, run.stderr
     for number in range(2):
         assert f"share {number} of 2 (torchrun)" in run.stdout
         assert len(lines_of(tmp_path / f"out.{number}-of-2.jsonl")) == 3
-    run = start("-m", "cic", "colorize", "photos", "-o", "one", "--backend", "torch")
+    run = start("-m", "cic", "colorize", "photos", "-o", "one", "--backend", "onnx")
     assert run.returncode == 0, run.stderr
     assert tree(tmp_path / "two") == tree(tmp_path / "one")
     assert len(tree(tmp_path / "one")) == 6

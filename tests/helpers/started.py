@@ -54,6 +54,15 @@ def run(*command, cwd, fresh=False):
         raise
 
 
+def keep_stacks_short():
+    """Let Paddle keep a few frames of the stack of each operation that it exports, not all.
+
+    A test's stack is deep: that took half of the time of making a predictor.
+    """
+    own = traceback.extract_stack
+    traceback.extract_stack = lambda f=None, limit=8: own(f or sys._getframe(1), limit)
+
+
 _servers = []  # of this process: one, from the first command on
 
 
@@ -64,6 +73,7 @@ class _Server:
         self.folder = tempfile.TemporaryDirectory()
         self.process = subprocess.Popen(
             [sys.executable, __file__],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},  # Paddle reads it at import, see conftest.py
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -163,6 +173,7 @@ if __name__ == "__main__":
         runpy.run_path(PADDLE)
     for name in [name for name in sys.modules if name.partition(".")[0] == "cic"]:
         del sys.modules[name]  # this project's, of which that one uses some
+    keep_stacks_short()
     gc.collect()
     gc.freeze()  # so that a collection in a fork need not copy all memory
     _end_as_python_does(_serve())

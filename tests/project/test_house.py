@@ -133,16 +133,6 @@ def test_importing_the_packages_imports_no_framework_and_no_plots():
     assert not (FRAMEWORKS | RUNTIMES | {"matplotlib"}) & set(run.stdout.split())
 
 
-@pytest.mark.slow
-@pytest.mark.both
-def test_both_frameworks_import_here():
-    for name in sorted(FRAMEWORKS):
-        run = subprocess.run(
-            [sys.executable, "-c", f"import {name}"], capture_output=True, text=True
-        )
-        assert run.returncode == 0, run.stderr
-
-
 def test_both_backends_have_the_same_files_and_public_names():
     torch_files, paddle_files = (
         {path.name for path in (ROOT / "backends" / name).glob("*.py")} for name in FRAMEWORKS

@@ -184,4 +184,6 @@ def test_only_a_run_that_is_far_too_fast_is_said(photo_folder, monkeypatch, name
         guard.note(trainer.step(batch, lr)[0], batch)
         if step >= 20 and step % 5 == 4:
             said += guard.look(trainer.predict(batch.inputs), batch)
+        if said:
+            break
     assert bool(said) == collapses, said
