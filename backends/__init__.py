@@ -37,12 +37,14 @@ _LAUNCHERS = {"TORCHELASTIC_RUN_ID": "torch", "PADDLE_TRAINERS_NUM": "paddle"}
 
 
 def names(trains: bool = False) -> tuple[str, ...]:
-    """Names that `get` knows, installed or not; if `trains`, of those that train."""
+    """Return the names that `get` knows, installed or not; if `trains`, of those that train."""
     return tuple(name for name, kind in _KINDS.items() if kind.trains or not trains)
 
 
 def available(trains: bool = False) -> tuple[str, ...]:
-    """Names of the backends that are installed here, in order of preference; or that train."""
+    """Return the names of the backends that are installed here, in order of preference; or that
+    train.
+    """
     return tuple(name for name in names(trains) if _is_installed(_KINDS[name].module))
 
 
@@ -63,7 +65,8 @@ def get(name: str | None = None, *, trains: Literal[True]) -> "Backend": ...
 @overload
 def get(name: str | None = None, trains: bool = False) -> "Runner": ...
 def get(name: str | None = None, trains: bool = False) -> Any:
-    """The backend called "torch", "paddle" or "onnx"; by default the launcher's, or the first.
+    """Return the backend called "torch", "paddle" or "onnx"; by default the launcher's, or the
+    first.
 
     If `trains`, it is one that trains. Raises ValueError for an unknown name and, if `trains`, for
     one that only runs networks or is not the launcher's; ImportError, saying what to install, if

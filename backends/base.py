@@ -19,13 +19,13 @@ class Runner(Protocol):
     NAME: str
 
     def resolve_device(self, device: str = "auto") -> Any:
-        """The native device for "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:1"."""
+        """Return the native device for "auto" (a GPU if there is one), "cpu", "gpu" or "gpu:1"."""
 
     def build(self, network: Network, state: State | None = None, device: str = "cpu") -> Any:
-        """A native network with `state`, by default that of `cic.networks.initialize`."""
+        """Return a native network with `state`, by default that of `cic.networks.initialize`."""
 
     def forward(self, net: Any, array: Array) -> Array:
-        """The output of `net` in evaluation mode for (N, C, H, W)."""
+        """Return the output of `net` in evaluation mode for (N, C, H, W)."""
 
     def predictor(
         self, network: Network, state: State, device: str = "auto"
@@ -37,7 +37,7 @@ class Engine(Runner, Protocol):
     """A runner that takes files of networks as they are, too."""
 
     def run_file(self, path: StrPath, array: Array, device: str = "cpu") -> Array:
-        """What a file of one input and one output puts out for an array."""
+        """Run a file of one input and one output on an array: its output."""
 
 
 class Backend(Runner, Protocol):
@@ -50,16 +50,18 @@ class Backend(Runner, Protocol):
         """Leave the other processes; at once if this one has `failed`."""
 
     def rank(self) -> int:
-        """Number of this process, from 0."""
+        """Return the number of this process, from 0."""
 
     def world_size(self) -> int:
-        """How many processes train together."""
+        """Return how many processes train together."""
 
     def broadcast_text(self, text: str, device: Any) -> str:
-        """The first process's text, in all."""
+        """Return the first process's text, in all."""
 
     def facts(self, device: Any) -> dict[str, Json]:
-        """{what: value} of a native device, a GPU, and its libraries; None where there is none."""
+        """Return {what: value} of a native device, a GPU, and its libraries; None where there is
+        none.
+        """
 
     def build(
         self,
@@ -74,16 +76,18 @@ class Backend(Runner, Protocol):
         """Put `state` into `net`; raises CheckpointError unless every name and shape fits."""
 
     def export_state(self, net: Any) -> State:
-        """The neutral state of `net`, in its own precision."""
+        """Return the neutral state of `net`, in its own precision."""
 
     def features(self, net: Any, array: Array, names: Sequence[str]) -> State:
-        """{name: output of that layer} of `net` in evaluation mode for (N, C, H, W).
+        """Return {name: output of that layer} of `net` in evaluation mode for (N, C, H, W).
 
         `net.features(tensor, names)` is the same on native tensors, and lets gradients through.
         """
 
     def loss(self, name: str) -> Callable[..., tuple[Any, Any]]:
-        """The loss of `cic.training.losses` of that name on native tensors: (total, count)."""
+        """Return the loss of `cic.training.losses` of that name on native tensors: (total,
+        count).
+        """
 
     def Trainer(
         self,
@@ -93,7 +97,7 @@ class Backend(Runner, Protocol):
         device: str = "auto",
         precision: str = "float32",
     ) -> Training:
-        """A trainer that starts from `state`; `precision` is one of `trainer.PRECISIONS`."""
+        """Return a trainer that starts from `state`; `precision` is one of `trainer.PRECISIONS`."""
 
 
 if TYPE_CHECKING:  # mypy holds each package to what it is

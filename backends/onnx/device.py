@@ -4,7 +4,7 @@ from cic.system.errors import SettingError
 
 
 def resolve_device(device: str = "auto") -> str:
-    """ONNX Runtime's name of the device for "auto" or "cpu".
+    """Return ONNX Runtime's name of the device for "auto" or "cpu".
 
     Raises ValueError for another name, and for a GPU: networks run there on the frameworks.
     """

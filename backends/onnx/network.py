@@ -36,7 +36,9 @@ class Net:
 
 
 def build(network: Network, state: State | None = None, device: str = "cpu") -> Net:
-    """Net of `network` with `state`, by default `initialize(network)`, in evaluation mode."""
+    """Return the Net of `network` with `state`, by default `initialize(network)`, in evaluation
+    mode.
+    """
     provider = resolve_device(device)
     state = initialize(network) if state is None else state
     check(network, state)
@@ -45,13 +47,15 @@ def build(network: Network, state: State | None = None, device: str = "cpu") -> 
 
 
 def run_file(path: StrPath, array: Array, device: str = "cpu") -> Array:
-    """What an ONNX file of one input and one output puts out for an array."""
+    """Run an ONNX file of one input and one output on an array: its output."""
     session = _session(os.fspath(path), resolve_device(device), threads.for_network())
     return session.run(None, {session.get_inputs()[0].name: array})[0]
 
 
 def _session(model: bytes | str, provider: str, count: int) -> onnxruntime.InferenceSession:
-    """A session of a model, its bytes or the name of its file, that computes in `count` threads."""
+    """Return a session of a model, its bytes or the name of its file, that computes in `count`
+    threads.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = count
     options.log_severity_level = _FATAL
@@ -59,6 +63,6 @@ def _session(model: bytes | str, provider: str, count: int) -> onnxruntime.Infer
 
 
 def forward(net: Net, array: Array) -> Array:
-    """Output of `net` in evaluation mode for an array (N, C, H, W), float32."""
+    """Return the output of `net` in evaluation mode for an array (N, C, H, W), float32."""
     inputs = np.ascontiguousarray(array, np.float32)
     return net.session.run([onnx_layers.OUTPUT], {onnx_layers.INPUT: inputs})[0]

@@ -40,7 +40,7 @@ def join(device: Device) -> Device:
 
 
 def _variables(launch: launchers.Launch) -> dict[str, str]:
-    """What Paddle's own launcher would have set for this process."""
+    """Return what Paddle's own launcher would have set for this process."""
     host, port = launchers.meeting(launch)
     return {
         "PADDLE_TRAINER_ID": str(launch.rank),
@@ -54,12 +54,12 @@ def _variables(launch: launchers.Launch) -> dict[str, str]:
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """Return how many processes there are."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
@@ -105,7 +105,9 @@ def gather(rows: Tensor, tensor: Tensor) -> None:
 
 
 def largest(tensor: Tensor) -> Tensor:
-    """The largest number of all processes' tensors, none of which is below 0; a 0-d tensor."""
+    """Return the largest number of all processes' tensors, none of which is below 0; a 0-d
+    tensor.
+    """
     number = tensor.max() if tensor.size else paddle.zeros([], tensor.dtype)
     if world_size() > 1:
         with _named():
@@ -114,7 +116,9 @@ def largest(tensor: Tensor) -> Tensor:
 
 
 def agreed(arrays: State, device: Device) -> State:
-    """{name: the first process's array}, in all; each gives arrays of its names and shapes."""
+    """Return {name: the first process's array}, in all; each gives arrays of its names and
+    shapes.
+    """
     if world_size() == 1:
         return arrays
     arrays = dict(arrays)
@@ -127,7 +131,7 @@ def agreed(arrays: State, device: Device) -> State:
 
 
 def broadcast_text(text: str, device: Device) -> str:
-    """The first process's text, in all."""
+    """Return the first process's text, in all."""
     data = np.frombuffer(text.encode(), np.uint8)
     length = int(agreed({"": np.array(len(data))}, device)[""])
     data = agreed({"": np.resize(data, length)}, device)[""]

@@ -23,7 +23,7 @@ def _exact(tensor: Tensor) -> Tensor:
 
 
 def _log_likelihood(logits: Tensor, index: Tensor) -> Tensor:
-    """Logarithm of the softmax over axis 1 at `index`.
+    """Return the logarithm of the softmax over axis 1 at `index`.
 
     Paddle's log_softmax over axis 1 is a hundred times slower on the CPU, and clamped at -64.
     """
@@ -34,19 +34,19 @@ def _log_likelihood(logits: Tensor, index: Tensor) -> Tensor:
 
 @cache
 def _bins(dtype: paddle.dtype, place: paddle.base.core.Place) -> Tensor:
-    """ab of the bins, (2, 313)."""
+    """Return ab of the bins, (2, 313)."""
     return paddle.to_tensor(AB.T, dtype, place)
 
 
 def _likelihood(logits: Tensor) -> Tensor:
-    """Softmax over axis 1."""
+    """Return the softmax over axis 1."""
     logits = _exact(logits)
     share = (logits - logits.max(1, keepdim=True).detach()).exp()
     return share / share.sum(1, keepdim=True)
 
 
 def cross_entropy(logits: Tensor, index: Tensor, weight: Tensor, distance: float = 0.0) -> Loss:
-    """`cic.training.losses.cross_entropy`: sparse soft labels, (N, K, H, W)."""
+    """Compute `cic.training.losses.cross_entropy`: sparse soft labels, (N, K, H, W)."""
     picked = _log_likelihood(logits, index)
     total = -(weight * picked).sum()
     if distance:
@@ -56,7 +56,7 @@ def cross_entropy(logits: Tensor, index: Tensor, weight: Tensor, distance: float
 
 
 def colour_distance(share: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-    """`cic.training.losses.colour_distance` of the softmax of the logits."""
+    """Compute `cic.training.losses.colour_distance` of the softmax of the logits."""
     bins = _bins(share.dtype, share.place)
     mean = paddle.einsum("nqhw,cq->nchw", share, bins)
     pixel = weight.sum(1, keepdim=True)
@@ -67,13 +67,13 @@ def colour_distance(share: Tensor, index: Tensor, weight: Tensor) -> Tensor:
 
 
 def l2(prediction: Tensor, target: Tensor) -> Loss:
-    """`cic.training.losses.l2`: both (N, 2, H, W), scaled ab."""
+    """Compute `cic.training.losses.l2`: both (N, 2, H, W), scaled ab."""
     error = (_exact(prediction) - target).square()
     return error.sum() / prod(target.shape[1:]), len(target)
 
 
 def focal_l2(prediction: Tensor, target: Tensor) -> Loss:
-    """`losses.focal_l2`: both (N, 2, H, W); the largest error is that of all processes."""
+    """Compute `losses.focal_l2`: both (N, 2, H, W); the largest error is that of all processes."""
     error = (_exact(prediction) - target).square()
     largest = distributed.largest(error.detach())
     tiny = float(np.finfo(str(error.dtype).removeprefix("paddle.")).tiny)
@@ -83,7 +83,7 @@ def focal_l2(prediction: Tensor, target: Tensor) -> Loss:
 
 
 def class_entropy(logits: Tensor, label: Tensor) -> Loss:
-    """`cic.training.losses.class_entropy`: logits (N, classes), label (N,)."""
+    """Compute `cic.training.losses.class_entropy`: logits (N, classes), label (N,)."""
     return -_log_likelihood(logits, label[:, None]).sum(), len(label)
 
 
@@ -96,5 +96,5 @@ _LOSSES: dict[str, Callable[..., Loss]] = {
 
 
 def loss(name: str, distance: float = 0.0) -> Callable[..., Loss]:
-    """The loss of that name: a function of a network's output and the target's tensors."""
+    """Return the loss of that name: a function of a network's output and the target's tensors."""
     return partial(_LOSSES[name], distance=distance) if distance else _LOSSES[name]

@@ -27,7 +27,7 @@ def _like(parameter: Tensor, x: Tensor) -> Tensor: ...
 @overload
 def _like(parameter: None, x: Tensor) -> None: ...
 def _like(parameter: Tensor | None, x: Tensor) -> Tensor | None:
-    """A parameter, or None, in the precision of what it meets.
+    """Return a parameter, or None, in the precision of what it meets.
 
     Paddle's autocast leaves activations in float32: it casts a convolution, adds a float32 bias to
     it, and promotes. So a network computes in the precision of its input, whatever its own.
@@ -292,7 +292,8 @@ class Net(Sequence):
                 module.spread = spread
 
     def features(self, x: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-        """{name: output of that layer} for a tensor x (N, C, H, W); gradients flow through them.
+        """Return {name: output of that layer} for a tensor x (N, C, H, W); gradients flow through
+        them.
 
         Raises ValueError for a name that is not among the network's `taps`.
         """
@@ -313,7 +314,9 @@ def build(
     device: str | Device = "cpu",
     dtype: str = "float32",
 ) -> Net:
-    """Net of `network` with `state`, by default `initialize(network)`, in evaluation mode."""
+    """Return the Net of `network` with `state`, by default `initialize(network)`, in evaluation
+    mode.
+    """
     paddle.set_device(resolve_device(device))
     allow_tf32(False)
     search_kernels(False)
@@ -331,7 +334,7 @@ def built(net: Net) -> Iterator[tuple[layers.Layer, nn.Layer]]:
 
 
 def tensors(net: Net) -> dict[str, Tensor]:
-    """{neutral name: tensor}, the net's own."""
+    """Return {neutral name: tensor}, the net's own."""
     found = {
         f"{layer.name}.{_NEUTRAL_NAMES.get(part, part)}": tensor
         for layer, module in built(net)
@@ -350,7 +353,7 @@ def import_state(net: Net, state: State) -> None:
 
 
 def export_state(net: Net) -> State:
-    """Neutral state {name: array} of `net`, in its precision."""
+    """Return the neutral state {name: array} of `net`, in its precision."""
     return {name: copied(tensor) for name, tensor in tensors(net).items()}
 
 
@@ -361,14 +364,17 @@ def _tensor(net: Net, array: Array) -> Tensor:
 
 @paddle.no_grad()
 def forward(net: Net, array: Array) -> Array:
-    """Output of `net` in evaluation mode for an array (N, C, H, W), an array in its precision."""
+    """Return the output of `net` in evaluation mode for an array (N, C, H, W), an array in its
+    precision.
+    """
     net.eval()
     return net(_tensor(net, array)).numpy()
 
 
 @paddle.no_grad()
 def features(net: Net, array: Array, names: Collection[str]) -> State:
-    """{name: output of that layer} of `net` in evaluation mode for an array (N, C, H, W), arrays.
+    """Return {name: output of that layer} of `net` in evaluation mode for an array (N, C, H, W),
+    arrays.
 
     Raises ValueError for a name that is not among the network's `taps`.
     """

@@ -51,12 +51,12 @@ def join(device: Device) -> Device:
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """Return how many processes there are."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
@@ -102,7 +102,9 @@ def gather(rows: Tensor, tensor: Tensor) -> None:
 
 
 def largest(tensor: Tensor) -> Tensor:
-    """The largest number of all processes' tensors, none of which is below 0; a 0-d tensor."""
+    """Return the largest number of all processes' tensors, none of which is below 0; a 0-d
+    tensor.
+    """
     number = tensor.max() if tensor.numel() else tensor.new_zeros(())
     if world_size() > 1:
         with _named():
@@ -111,7 +113,9 @@ def largest(tensor: Tensor) -> Tensor:
 
 
 def agreed(arrays: State, device: Device) -> State:
-    """{name: the first process's array}, in all; each gives arrays of its names and shapes."""
+    """Return {name: the first process's array}, in all; each gives arrays of its names and
+    shapes.
+    """
     if world_size() == 1:
         return arrays
     arrays = dict(arrays)
@@ -124,7 +128,7 @@ def agreed(arrays: State, device: Device) -> State:
 
 
 def broadcast_text(text: str, device: Device) -> str:
-    """The first process's text, in all."""
+    """Return the first process's text, in all."""
     data = np.frombuffer(text.encode(), np.uint8)
     length = int(agreed({"": np.array(len(data))}, device)[""])
     data = agreed({"": np.resize(data, length)}, device)[""]

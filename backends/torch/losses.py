@@ -21,12 +21,12 @@ def _exact(tensor: Tensor) -> Tensor:
 
 @cache
 def _bins(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """ab of the bins, (2, 313)."""
+    """Return ab of the bins, (2, 313)."""
     return torch.tensor(AB.T, dtype=dtype, device=device)
 
 
 def cross_entropy(logits: Tensor, index: Tensor, weight: Tensor, distance: float = 0.0) -> Loss:
-    """`cic.training.losses.cross_entropy`: sparse soft labels, (N, K, H, W)."""
+    """Compute `cic.training.losses.cross_entropy`: sparse soft labels, (N, K, H, W)."""
     likelihood, index = _exact(logits).log_softmax(1), index.long()
     total = -(weight * likelihood.gather(1, index)).sum()
     if distance:
@@ -35,7 +35,7 @@ def cross_entropy(logits: Tensor, index: Tensor, weight: Tensor, distance: float
 
 
 def colour_distance(share: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-    """`cic.training.losses.colour_distance` of the softmax of the logits."""
+    """Compute `cic.training.losses.colour_distance` of the softmax of the logits."""
     bins = _bins(share.dtype, share.device)
     mean = torch.einsum("nqhw,cq->nchw", share, bins)
     pixel = weight.sum(1, keepdim=True)
@@ -46,13 +46,13 @@ def colour_distance(share: Tensor, index: Tensor, weight: Tensor) -> Tensor:
 
 
 def l2(prediction: Tensor, target: Tensor) -> Loss:
-    """`cic.training.losses.l2`: both (N, 2, H, W), scaled ab."""
+    """Compute `cic.training.losses.l2`: both (N, 2, H, W), scaled ab."""
     error = (_exact(prediction) - target).square()
     return error.sum() / prod(target.shape[1:]), len(target)
 
 
 def focal_l2(prediction: Tensor, target: Tensor) -> Loss:
-    """`losses.focal_l2`: both (N, 2, H, W); the largest error is that of all processes."""
+    """Compute `losses.focal_l2`: both (N, 2, H, W); the largest error is that of all processes."""
     error = (_exact(prediction) - target).square()
     largest = distributed.largest(error.detach())
     relative = error.detach() / largest.clamp(min=torch.finfo(error.dtype).tiny)
@@ -61,7 +61,7 @@ def focal_l2(prediction: Tensor, target: Tensor) -> Loss:
 
 
 def class_entropy(logits: Tensor, label: Tensor) -> Loss:
-    """`cic.training.losses.class_entropy`: logits (N, classes), label (N,)."""
+    """Compute `cic.training.losses.class_entropy`: logits (N, classes), label (N,)."""
     picked = _exact(logits).log_softmax(1).gather(1, label[:, None])
     return -picked.sum(), len(label)
 
@@ -75,5 +75,5 @@ _LOSSES: dict[str, Callable[..., Loss]] = {
 
 
 def loss(name: str, distance: float = 0.0) -> Callable[..., Loss]:
-    """The loss of that name: a function of a network's output and the target's tensors."""
+    """Return the loss of that name: a function of a network's output and the target's tensors."""
     return partial(_LOSSES[name], distance=distance) if distance else _LOSSES[name]

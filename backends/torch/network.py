@@ -116,7 +116,8 @@ class Sequence(nn.Sequential):
 
 
 def _unfilled(kind: type[nn.Module], *arguments: int, **options: Any) -> nn.Module:
-    """Layer of `kind` with parameters and buffers that are not set: import_state fills them.
+    """Return the layer of `kind` with parameters and buffers that are not set: import_state fills
+    them.
 
     As nn.utils.skip_init gives, which imports SymPy and more for it: half a second.
     """
@@ -196,7 +197,8 @@ class Net(Sequence):
                 module.spread = spread
 
     def features(self, x: Tensor, names: Collection[str]) -> dict[str, Tensor]:
-        """{name: output of that layer} for a tensor x (N, C, H, W); gradients flow through them.
+        """Return {name: output of that layer} for a tensor x (N, C, H, W); gradients flow through
+        them.
 
         Raises ValueError for a name that is not among the network's `taps`.
         """
@@ -217,7 +219,9 @@ def build(
     device: str | Device = "cpu",
     dtype: str = "float32",
 ) -> Net:
-    """Net of `network` with `state`, by default `initialize(network)`, in evaluation mode."""
+    """Return the Net of `network` with `state`, by default `initialize(network)`, in evaluation
+    mode.
+    """
     allow_tf32(False)
     search_kernels(False)
     net = Net(network).to(resolve_device(device), getattr(torch, dtype))
@@ -234,7 +238,9 @@ def built(net: Net) -> Iterator[tuple[layers.Layer, nn.Module]]:
 
 
 def tensors(net: Net) -> dict[str, Tensor]:
-    """{neutral name: tensor}, the net's own: batch norm's count of batches is PyTorch's alone."""
+    """Return {neutral name: tensor}, the net's own: batch norm's count of batches is PyTorch's
+    alone.
+    """
     found = {
         f"{layer.name}.{part}": tensor
         for layer, module in built(net)
@@ -254,7 +260,7 @@ def import_state(net: Net, state: State) -> None:
 
 
 def export_state(net: Net) -> State:
-    """Neutral state {name: array} of `net`, in its precision."""
+    """Return the neutral state {name: array} of `net`, in its precision."""
     return {name: copied(tensor) for name, tensor in tensors(net).items()}
 
 
@@ -265,13 +271,16 @@ def _tensor(net: Net, array: Array) -> Tensor:
 
 @torch.inference_mode()
 def forward(net: Net, array: Array) -> Array:
-    """Output of `net` in evaluation mode for an array (N, C, H, W), an array in its precision."""
+    """Return the output of `net` in evaluation mode for an array (N, C, H, W), an array in its
+    precision.
+    """
     return net.eval()(_tensor(net, array)).numpy(force=True)
 
 
 @torch.inference_mode()
 def features(net: Net, array: Array, names: Collection[str]) -> State:
-    """{name: output of that layer} of `net` in evaluation mode for an array (N, C, H, W), arrays.
+    """Return {name: output of that layer} of `net` in evaluation mode for an array (N, C, H, W),
+    arrays.
 
     Raises ValueError for a name that is not among the network's `taps`.
     """

@@ -29,7 +29,7 @@ class Trainer(Protocol):
         """Make inputs and targets of batches that bring crops, on the device, as `bins` would."""
 
     def step(self, batch: Batch, lr: float, stop: Sequence[Any] = ()) -> tuple[float, int, bool]:
-        """Return one step at learning rate `lr` on this process's part of a batch: (loss, photos,
+        """Make one step at learning rate `lr` on this process's part of a batch: (loss, photos,
         stop).
 
         All of all processes: the loss, the number of photos, and whether any process asks to stop,
