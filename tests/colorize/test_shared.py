@@ -134,7 +134,7 @@ def test_a_folder_that_changes_between_two_shares_is_noticed(paint, album, tmp_p
     assert third.partition("list")[2] != second.partition("list")[2]
     assert warning == (
         f"warning: {note}: another share had another list of photos, 9 then, 10 now: some are "
-        "done twice or never: when all are done, start all 2 again with --skip_existing"
+        "done twice or never: when all are done, start all 2 again with skip_existing"
     )
     assert len(run(0, moved, skip_existing=True)) == 1
     plain = jobs.find([str(moved)], str(tmp_path / "plain")).colorize(paint)
