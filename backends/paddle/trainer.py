@@ -33,7 +33,7 @@ from cic.system.errors import SettingError
 from cic.training.loss_scale import LossScale
 from cic.training.recipes import Recipe
 from cic.training.skips import Skips
-from cic.training.trainer import PRECISIONS
+from cic.training.trainer import PRECISIONS, Figures
 
 _LOW = {"bf16": paddle.bfloat16, "fp16": paddle.float16}
 
@@ -78,6 +78,8 @@ class Trainer:
         if recipe.average:
             trained = {name: own[name] for name in encoder.trained(network, recipe.freeze)}
             self.average = Average(trained, recipe.average)
+
+    ahead = 0  # steps that may be begun before the figures of one are asked for
 
     def make_targets(self, bins: Bins) -> None:
         """Make inputs and targets of batches that bring crops: of a Bins of cic.dataset.targets."""
@@ -142,6 +144,14 @@ class Trainer:
         if not photos or self.skips.latest:
             self.statistics.restore(before)
         return total / (count or 1), int(photos), bool(stop)
+
+    def begin(self, batch: Batch, lr: float, stop: Sequence[Any] = ()) -> Figures:
+        """A `step`, and a function that gives its figures: Paddle's cannot decide on the device.
+
+        Its optimizers read back whether to skip, once a parameter (phi/kernels/gpu/adam_kernel.cu).
+        """
+        figures = self.step(batch, lr, stop)
+        return lambda: figures
 
     def _backward(self, parts: list[Batch], photos: int, stop: bool) -> tuple[Tensor, Tensor | int]:
         """Gradients of all processes' batches in parts; (sums of loss, count, ..., own count).

@@ -8,7 +8,12 @@ from torch import Tensor
 
 from backends.torch.device import copied
 from cic.system.arrays import State
-from cic.weights.averaging import PREFIX, decay_at
+from cic.weights.averaging import PREFIX
+
+
+def _decay_at(decay: float, step: Tensor) -> Tensor:
+    """`cic.weights.averaging.decay_at` of a tensor."""
+    return ((1 + step) / (10 + step)).clamp(max=decay)
 
 
 class Average:
@@ -19,10 +24,12 @@ class Average:
         self.values = {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
     @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Take in the weights after `step`, from 0."""
-        share = 1 - decay_at(self.decay, step)
-        torch._foreach_lerp_(list(self.values.values()), list(self.tensors.values()), share)
+    def update(self, steps: Tensor, skipped: Tensor) -> None:
+        """Take in the weights after so many steps; nothing if `skipped`. Both are 0-d tensors."""
+        share = 1 - _decay_at(self.decay, steps.double() - 1)
+        share = (share * (1 - skipped)).to(next(iter(self.values.values())).dtype)
+        pairs = list(self.values.values()), list(self.tensors.values())
+        torch._foreach_lerp_(*pairs, [share] * len(self.values))
 
     @contextmanager
     def shown(self) -> Iterator[None]:

@@ -172,6 +172,6 @@ class Statistics:
         return self.flat.clone()
 
     @torch.no_grad()
-    def restore(self, values: Tensor) -> None:
-        """Give them the values of a `copy` again."""
-        self.flat.copy_(values)
+    def restore(self, values: Tensor, wanted: Tensor) -> None:
+        """Give them the values of a `copy` again, if a 0-d tensor says that this is wanted."""
+        self.flat.copy_(torch.where(wanted, values, self.flat))

@@ -20,7 +20,8 @@ EPSILON = 1e-8  # Adam's, as torch.optim has it
 class _Optimizer:
     """What a kernel keeps of {neutral name: parameter}, at first zero, under the names `SLOTS`.
 
-    `rates` are the parameters' factors of the learning rate.
+    `rates` are the parameters' factors of the learning rate. `steps`, their number, is a tensor:
+    the device alone knows which of them were skipped.
     """
 
     SLOTS: tuple[str, ...] = ()
@@ -29,7 +30,9 @@ class _Optimizer:
     def __init__(
         self, parameters: dict[str, Tensor], rates: dict[str, float], recipe: Recipe
     ) -> None:
-        self.parameters, self.recipe, self.steps = parameters, recipe, 0
+        self.parameters, self.recipe = parameters, recipe
+        device = next(iter(parameters.values())).device
+        self.steps = torch.zeros((), dtype=torch.float32, device=device)
         self.groups: dict[float, list[str]] = {factor: [] for factor in rates.values()}
         for name in parameters:
             self.groups[rates[name]].append(name)
@@ -39,18 +42,21 @@ class _Optimizer:
         }
 
     @torch.no_grad()
-    def step(self, lr: float) -> None:
-        """Change the parameters by their gradients at learning rate `lr`."""
-        self.steps += 1
+    def step(self, lr: float, skipped: Tensor) -> None:
+        """Change the parameters by their gradients at learning rate `lr`; nothing if `skipped`.
+
+        That is 1 or 0, a float32 tensor, which the kernels read on the device.
+        """
+        self.steps += 1 - skipped
         for factor, names in self.groups.items():
             parameters = [self.parameters[name] for name in names]
             gradients = [parameter.grad for parameter in parameters]
             kept = [[self.kept[slot][name] for name in names] for slot in self.SLOTS]
-            self._update(parameters, gradients, *kept, lr * factor)
+            self._update(parameters, gradients, *kept, lr * factor, skipped)
 
     def state(self) -> State:
         """{name: array} of what it keeps, and the number of steps."""
-        arrays = {"steps": np.array(self.steps)}
+        arrays = {"steps": np.array(int(self.steps))}
         for slot, kept in self.kept.items():
             for name, tensor in kept.items():
                 arrays[f"{slot}/{name}"] = copied(tensor)
@@ -58,7 +64,7 @@ class _Optimizer:
 
     def load(self, arrays: State) -> None:
         """Go on from what `state` gave."""
-        self.steps = int(arrays["steps"])
+        self.steps.fill_(int(arrays["steps"]))
         for slot, kept in self.kept.items():
             for name, tensor in kept.items():
                 tensor.copy_(torch.from_numpy(arrays[f"{slot}/{name}"]))
@@ -77,16 +83,15 @@ class Adam(_Optimizer):
         moment1: list[Tensor],
         moment2: list[Tensor],
         lr: float,
+        skipped: Tensor,
     ) -> None:
-        # Filled in on the device: a copy from the host would wait for it.
-        steps = torch.full((), float(self.steps), device=parameters[0].device)
         self.KERNEL(
             parameters,
             gradients,
             moment1,
             moment2,
             [],
-            [steps] * len(parameters),
+            [self.steps] * len(parameters),
             lr=lr,
             beta1=self.recipe.beta1,
             beta2=self.recipe.beta2,
@@ -94,6 +99,7 @@ class Adam(_Optimizer):
             eps=EPSILON,
             amsgrad=False,
             maximize=False,
+            found_inf=skipped,
         )
 
 
@@ -117,6 +123,7 @@ class SGD(_Optimizer):
         gradients: list[Tensor],
         velocity: list[Tensor],
         lr: float,
+        skipped: Tensor,
     ) -> None:
         torch._fused_sgd_(
             parameters,
@@ -129,6 +136,7 @@ class SGD(_Optimizer):
             nesterov=False,
             maximize=False,
             is_first_step=False,
+            found_inf=skipped,
         )
 
 

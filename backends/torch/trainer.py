@@ -1,7 +1,7 @@
 """One training step: forward, loss, backward, optimizer; over all processes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeGuard
 
@@ -15,12 +15,14 @@ from backends.torch.batch_norm import BatchNorm2D, Spread, Statistics, spreads
 from backends.torch.device import (
     Device,
     allow_tf32,
+    begin_read,
     has_tf32,
     moved,
     resolve_device,
     search_kernels,
 )
 from backends.torch.gradients import Gradients
+from backends.torch.loss_scale import LossScale
 from backends.torch.losses import Loss, loss
 from backends.torch.network import build, built, export_state, import_state, tensors
 from backends.torch.optimizers import optimizer
@@ -31,11 +33,13 @@ from cic.networks import Network, encoder
 from cic.system import threads
 from cic.system.arrays import Array, State
 from cic.system.errors import SettingError
-from cic.training.loss_scale import LossScale
 from cic.training.recipes import Recipe
 from cic.training.skips import Skips
-from cic.training.trainer import PRECISIONS
+from cic.training.trainer import PRECISIONS, Figures
 
+# Steps that a GPU is given ahead: it has work while this process reads the figures of one, logs
+# them and waits for photos, and a stop is heard of so many steps later.
+AHEAD = 2
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -67,7 +71,7 @@ class Trainer:
         others = [tensor for name, tensor in own.items() if name not in network.parameters]
         self.norms = [module for module in self.net.modules() if self._is_trained(module)]
         self.statistics = Statistics(self.norms, others)
-        self.scale, self.skips = LossScale(precision == "fp16"), Skips()
+        self.scale, self.skips = LossScale(precision == "fp16", self.device), Skips()
         self.loss = loss(recipe.loss, recipe.distance)
         self.optimizer = optimizer(recipe, self.parameters, rates)
         self.network = network
@@ -120,6 +124,11 @@ class Trainer:
         targets = [t.to(self.dtype) if t.is_floating_point() else t for t in targets]
         return self.loss(self._output(inputs), *targets)
 
+    @property
+    def ahead(self) -> int:
+        """How many steps may be begun before the figures of one are asked for."""
+        return AHEAD if self.device.type == "cuda" else 0
+
     def step(self, batch: Batch, lr: float, stop: Sequence[Any] = ()) -> tuple[float, int, bool]:
         """One step at learning rate `lr` on this process's part of a batch: (loss, photos, stop).
 
@@ -127,21 +136,36 @@ class Trainer:
         0, no step is taken. `stop` says whether any process asks to stop: its `stop` is not empty.
         A step whose loss or gradients are not finite changes nothing but `skips`.
         """
+        return self.begin(batch, lr, stop)()
+
+    def begin(self, batch: Batch, lr: float, stop: Sequence[Any] = ()) -> Figures:
+        """Begin a `step`; a function that waits for its figures, and notes in `skips` if it was.
+
+        The device decides whether to skip it, by numbers that are the same in all processes.
+        """
         several = distributed.world_size() > 1
         parts = [p for p in batch.parts(self.recipe.accumulate) if len(p.inputs) or several]
         if not parts:
-            return 0.0, 0, bool(stop)
+            return lambda: (0.0, 0, bool(stop))
         self._train()
         before = self.statistics.copy()
         sums, count = self._backward(parts, len(batch.inputs), bool(stop))
         norm = self._scale(sums[1] if several else count)
-        figures = torch.cat([sums, norm.reshape(1)]).tolist()  # the one time that it waits for it
-        total, count, photos, stop, norm = figures
-        if photos:
-            self._update(lr, math.isfinite(total) and math.isfinite(norm))
-        if not photos or self.skips.latest:
-            self.statistics.restore(before)
-        return total / (count or 1), int(photos), bool(stop)
+        figures = torch.stack([*sums.unbind(), norm, norm.new_zeros(()) + self.scale.value])
+        self._update(lr, figures, before)
+        return self._noted(begin_read(figures))
+
+    def _noted(self, read: Callable[[], list[float]]) -> Figures:
+        """A function that gives (loss, photos, stop) by the figures of a step that it reads."""
+
+        def figures() -> tuple[float, int, bool]:
+            total, count, photos, stop, norm, scale = read()
+            if photos:
+                finite = math.isfinite(total) and math.isfinite(norm)
+                self.skips.note(finite, counts=scale == 1)
+            return total / (count or 1), int(photos), bool(stop)
+
+        return figures
 
     def _backward(self, parts: list[Batch], photos: int, stop: bool) -> tuple[Tensor, Tensor | int]:
         """Gradients of all processes' batches in parts; (sums of loss, count, ..., own count).
@@ -190,19 +214,20 @@ class Trainer:
             return torch.nn.utils.clip_grad_norm_(parameters, self.recipe.clip_norm)
         return torch.stack(torch._foreach_norm(tensors)).norm()
 
-    def _update(self, lr: float, finite: bool) -> None:
-        """The optimizer's step, unless a gradient is not `finite`.
+    @torch.no_grad()
+    def _update(self, lr: float, figures: Tensor, before: Tensor) -> None:
+        """The optimizer's step, unless a figure is not finite or there are no photos.
 
-        That is known by the sums of all processes, which are the same in each: so is what it does.
+        Then the statistics, too, are those that were `before`.
         """
-        self.skips.note(finite, counts=self.scale.value == 1)
-        if self.scale.enabled:
-            self.scale.update(finite)
-        if not finite:
-            return
-        self.optimizer.step(lr)
+        photos = figures[2]
+        made = figures.isfinite().all() & (photos > 0)
+        skipped = 1 - made.float()
+        self.statistics.restore(before, ~made)
+        self.scale.update(skipped, photos)
+        self.optimizer.step(lr, skipped)
         if self.average:
-            self.average.update(self.optimizer.steps - 1)
+            self.average.update(self.optimizer.steps, skipped)
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> tuple[float, float]:

@@ -4,6 +4,7 @@ import hashlib
 import math
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from cic.training.preview import Preview
 from cic.training.recipes import Recipe, learning_rate
 from cic.training.runs import AVERAGE, Checkpoints
 from cic.training.skips import LIMIT
-from cic.training.trainer import Trainer
+from cic.training.trainer import Figures, Trainer
 
 OFTEN = 600.0  # seconds between checkpoints, unless steps are counted
 _ALL_GRAY = (
@@ -224,40 +225,89 @@ def train(
             f"{start} of {steps} steps are made: for more, raise num_epochs or max_steps"
         )
     checkpoints = records.checkpoints
-    epoch_steps, first, unread = loader.order.steps_per_epoch, loader.order.rank == 0, 0
+    epoch_steps, first = loader.order.steps_per_epoch, loader.order.rank == 0
     guard = _guard(loader.dataset, checkpoints.recipe)
     figures: dict[str, Any] = {}
     opened = records.log.opened(start, steps)
     with opened as log, interrupts.noted() as signals, checkpoints.written():
+        following = Following(trainer, log, guard, first, min(epoch_steps, steps))
         for step, batch in enumerate(log.timed(loader.batches(start, steps)), start):
             log.failures(batch.failures)
             lr = learning_rate(checkpoints.recipe, step, steps, epoch_steps)
-            loss, photos, stops = trainer.step(batch, lr, signals)
-            unread = 0 if photos else unread + 1
-            if unread == min(epoch_steps, steps):
-                raise TrainingError(f"not one photo of {unread:,} steps could be read")
-            is_skipped = bool(photos) and _note_skip(trainer, log, step)
-            if photos:
-                log.step(step, None if is_skipped else loss, photos, lr)
+            following.add(step, batch, lr, trainer.begin(batch, lr, signals))
             done = step + 1
-            if guard and photos and not is_skipped:
-                guard.note(loss, batch)
-            if guard and first and len(batch.inputs) and done % watch.EVERY == 0:
-                log.warn(done, guard.look(trainer.predict(batch.inputs[: watch.PHOTOS]), batch))
-            epoch_ends = done % epoch_steps == 0
-            if not (epoch_ends or done == steps or stops):
-                if first and records.is_due(done):
+            epoch_ends, is_last = done % epoch_steps == 0, done == steps
+            is_due = first and records.is_due(done)
+            following.read(0 if epoch_ends or is_last or is_due else trainer.ahead)
+            stops = following.stops(step, epoch_ends or is_last)
+            if not (epoch_ends or is_last or stops):
+                if is_due:
                     checkpoints.save(trainer, step=done)
                 continue
+            following.read()
             log.check(step)
-            if epoch_ends or done == steps:
+            if epoch_ends or is_last:
                 figures, stops = _end_epoch(trainer, records, log, validation, done, stops, signals)
             if first:
                 epoch = done // epoch_steps if epoch_ends else None
                 checkpoints.save(trainer, epoch, step=done, **figures)
             if stops:
-                _stop(trainer, records, log, done, done == steps, signals)
+                _stop(trainer, records, log, done, is_last, signals)
         return figures | _totals(trainer, checkpoints, log, steps)
+
+
+class Following:
+    """The steps that are begun, each of whose figures are read, and noted, in their order.
+
+    Raises TrainingError once the photos of `most` steps in a row could not be read, or too many
+    steps in a row had to be skipped.
+    """
+
+    def __init__(
+        self, trainer: Trainer, log: Log, guard: watch.Watch | None, first: bool, most: int
+    ) -> None:
+        self.trainer, self.log, self.guard = trainer, log, guard
+        self.first, self.most, self.unread = first, most, 0
+        self.begun: deque[tuple[int, Batch, float, Figures]] = deque()
+        self.asked: int | None = None  # the step with which a process first asked to stop
+
+    def add(self, step: int, batch: Batch, lr: float, figures: Figures) -> None:
+        """Follow a step, whose `figures` can be asked for."""
+        self.begun.append((step, batch, lr, figures))
+
+    def read(self, left: int = 0) -> None:
+        """Note the steps that are begun, but for the last `left` ones."""
+        while len(self.begun) > left:
+            self._note(*self.begun.popleft())
+
+    def stops(self, step: int, at_once: bool) -> bool:
+        """Whether all processes stop after `step`: it is the same one in each.
+
+        One that has read further ahead than the others waits for them, unless all have.
+        """
+        return self.asked is not None and (at_once or step >= self.asked + self.trainer.ahead)
+
+    def _note(self, step: int, batch: Batch, lr: float, figures: Figures) -> None:
+        loss, photos, stops = figures()
+        if stops and self.asked is None:
+            self.asked = step
+        self.unread = 0 if photos else self.unread + 1
+        if self.unread == self.most:
+            raise TrainingError(f"not one photo of {self.unread:,} steps could be read")
+        if not photos:
+            return
+        is_skipped = _note_skip(self.trainer, self.log, step)
+        self.log.step(step, None if is_skipped else loss, photos, lr)
+        if self.guard:
+            self._watch(step, batch, None if is_skipped else loss)
+
+    def _watch(self, step: int, batch: Batch, loss: float | None) -> None:
+        """Let the guard note the loss, if the step was made, and look at predictions."""
+        if loss is not None:
+            self.guard.note(loss, batch)  # type: ignore[union-attr]
+        if self.first and len(batch.inputs) and (step + 1) % watch.EVERY == 0:
+            logits = self.trainer.predict(batch.inputs[: watch.PHOTOS])
+            self.log.warn(step + 1, self.guard.look(logits, batch))  # type: ignore[union-attr]
 
 
 def _guard(dataset: PhotoDataset, recipe: Recipe) -> watch.Watch | None:

@@ -3,7 +3,7 @@
 `backends.base` defines a whole backend.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from cic.system.typing import Json
 from cic.training.recipes import Recipe
 from cic.training.skips import Skips
 
+Figures = Callable[[], tuple[float, int, bool]]  # of a step, once it is asked for them
 PRECISIONS = ("float32", "tf32", "bf16", "fp16", "float64")
 
 
@@ -35,6 +36,16 @@ class Trainer(Protocol):
         All of all processes: the loss, the number of photos, and whether any process asks to stop,
         its `stop` being no longer empty. A step whose loss or gradients are not finite changes
         nothing but `skips`, in all processes alike. It waits for a GPU once, for these numbers.
+        """
+
+    @property
+    def ahead(self) -> int:
+        """How many steps may be begun before the figures of one are asked for."""
+
+    def begin(self, batch: Batch, lr: float, stop: Sequence[Any] = ()) -> Figures:
+        """Begin a `step`; a function that waits for its figures and notes in `skips` what it did.
+
+        Ask in the order of the steps, once each, and for all of them before `state`.
         """
 
     def agree(self) -> None:

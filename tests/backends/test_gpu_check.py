@@ -177,8 +177,14 @@ def test_the_photos_leave_a_core_to_the_trainer(setting, monkeypatch):
 class Quick:
     """A trainer whose steps of one photo take no time."""
 
+    ahead = 0
+
     def step(self, batch, lr):
         return 0.0, 1, False
+
+    def begin(self, batch, lr):
+        figures = self.step(batch, lr)
+        return lambda: figures
 
 
 def late(first, rest):
@@ -197,6 +203,15 @@ def test_what_comes_before_the_steps_that_count_is_no_waiting():
     rate, waiting = speed.fed(slow, late(0.5, 0), 1e-3, 2, 0.5)
     assert rate == pytest.approx(20, rel=0.5)
     assert waiting < 0.1
+
+
+@pytest.mark.parametrize(("waits", "held"), [(0, True), (1, False), (None, None)])
+def test_a_step_that_waits_for_the_gpu_fails(setting, monkeypatch, waits, held):
+    """Here nothing counts them; of PyTorch's, test_waits.py says that there are none."""
+    on_gpu = Setting(setting.backend, setting.native, "gpu:0", True, setting.folder)
+    monkeypatch.setattr(Setting, "trainer", lambda self, recipe, _: Quick())
+    monkeypatch.setattr(setting.native, "count_waits", lambda run: run() or waits)
+    assert verdicts(speed.waits, on_gpu) == [held]
 
 
 def test_photos_come_from_shards(setting):

@@ -147,16 +147,16 @@ def test_a_resumed_run_ends_bit_for_bit_where_an_uninterrupted_one_does(
     )
     run.train(steps)
 
-    step = first.trainer.step
+    begin = first.trainer.begin
     calls = []
 
     def interrupted(*arguments):
         calls.append(1)
         if len(calls) == 4:
             os.kill(os.getpid(), signal.SIGINT)
-        return step(*arguments)
+        return begin(*arguments)
 
-    first.trainer.step = interrupted
+    first.trainer.begin = interrupted
     with pytest.raises(KeyboardInterrupt):
         first.train(steps)
     start = second.checkpoints.resume(second.trainer)
@@ -229,20 +229,20 @@ def test_sigkill_at_any_moment_leaves_a_latest_that_loads(tmp_path):
 
 def test_training_goes_on_while_a_checkpoint_is_written(run, monkeypatch):
     """What is written is of its own step, though two more are made before it is on disk."""
-    save, step = checkpoint.save, run.trainer.step
+    save, begin = checkpoint.save, run.trainer.begin
     made, states, saved = threading.Event(), [], []
 
     def stepped(*arguments):
         states.append(run.trainer.state()[0])
         if len(states) == 4:
             made.set()
-        return step(*arguments)
+        return begin(*arguments)
 
     def slow(path, state, meta):
         saved.append((meta["step"], made.wait(60), state))
         save(path, state, meta)
 
-    run.trainer.step = stepped
+    run.trainer.begin = stepped
     monkeypatch.setattr(checkpoint, "save", slow)
     monkeypatch.setattr(run.loader.order, "steps_per_epoch", 1000)
     run.train(5, save_latest=2)
@@ -338,13 +338,13 @@ def test_an_unreadable_first_batch_neither_ends_a_run_nor_keeps_it_from_being_sa
         Path(run.loader.dataset.photos[i]).write_bytes(b"nothing")
     whole = Run(backend, photo_folder, str(tmp_path / "whole"))
     assert math.isfinite(whole.train(3)["loss"])
-    step = run.trainer.step
+    begin = run.trainer.begin
 
     def stopped(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
-        return step(*arguments)
+        return begin(*arguments)
 
-    monkeypatch.setattr(run.trainer, "step", stopped)
+    monkeypatch.setattr(run.trainer, "begin", stopped)
     with pytest.raises(SystemExit):
         run.train(3)
     second = Run(backend, photo_folder, run.checkpoints.folder)
@@ -378,7 +378,8 @@ def test_photos_none_of_which_can_be_read_are_an_error(backend, tmp_path):
 
 @pytest.mark.parametrize("log_step", [1, 100])
 def test_a_loss_that_is_no_number_stops_the_run_and_saves_nothing(run, monkeypatch, log_step):
-    monkeypatch.setattr(run.trainer, "step", lambda *_: (np.float64("nan"), 1, False))
+    nan = np.float64("nan"), 1, False
+    monkeypatch.setattr(run.trainer, "begin", lambda *_: lambda: nan)
     with pytest.raises(loop.TrainingError, match="lower lr"):
         run.train(9, log_step=log_step)
     assert os.listdir(run.checkpoints.folder) == ["log.jsonl"]
@@ -484,13 +485,13 @@ def test_moments_that_do_not_fit_are_named(run, damage):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_kill_and_a_schedulers_warning_save_and_tell(run, monkeypatch, number):
-    step = run.trainer.step
+    begin = run.trainer.begin
 
     def killed(*arguments):
         os.kill(os.getpid(), number)
-        return step(*arguments)
+        return begin(*arguments)
 
-    monkeypatch.setattr(run.trainer, "step", killed)
+    monkeypatch.setattr(run.trainer, "begin", killed)
     with pytest.raises(SystemExit) as stop:
         run.train(9)
     assert stop.value.code == 128 + number
@@ -567,7 +568,7 @@ def test_want_of_memory_is_one_line_that_says_what_takes_less(
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(backend.Trainer, "step", fail)
+    monkeypatch.setattr(backend.Trainer, "begin", fail)
     settings = {"batch_size": 4, "load_size": 64, "crop_size": 56, "options": {"width": 0.125}}
     settings |= {"device": "cpu", "check": False, "num_workers": 0, "model_path": tmp_path / "m"}
     with pytest.raises(MemoryError) as caught:
@@ -588,8 +589,13 @@ def test_a_continue_train_that_says_two_things_is_refused():
 
 
 def test_a_stop_in_an_epochs_last_step_is_not_kept_waiting(run, monkeypatch):
-    step = run.trainer.step
-    monkeypatch.setattr(run.trainer, "step", lambda *arguments: (*step(*arguments)[:2], True))
+    begin = run.trainer.begin
+
+    def stopped(*arguments):
+        figures = begin(*arguments)
+        return lambda: (*figures()[:2], True)
+
+    monkeypatch.setattr(run.trainer, "begin", stopped)
     run.loader.order = Order(6, 6)
     monkeypatch.setattr(run.trainer, "evaluate", None)
     with pytest.raises(SystemExit):

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import time
+from collections import deque
 from itertools import islice
 
 from cic.dataset.batches import Order
@@ -17,7 +18,7 @@ from tools.checks.setting import PHOTOS, Line, at_most
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12, "RTX 4090": 165e12}
 A_PHOTO = 3  # a training step costs three forward passes
 WAITING = 0.1  # of the time, for photos
-WAITS = 1  # of a step: for the numbers that say whether its gradients are finite
+WAITS = 0  # of a step that is begun: its figures are read later
 WARM, SECONDS = 50, 60  # steps before the time counts, and how long it does
 REPEATS, IN_A_SHARD = 200, 400  # of each photograph, and photos
 
@@ -57,10 +58,15 @@ def _seconds(setting, trainer, batch):
         trainer.step(batch, 1e-5)
     setting.native.wait(setting.device)
     start = time.perf_counter()
-    for _ in range(count):
-        trainer.step(batch, 1e-5)
+    _begin(trainer, batch, count)
     setting.native.wait(setting.device)
     return (time.perf_counter() - start) / count
+
+
+def _begin(trainer, batch, count):
+    """Begin so many steps, and read their figures."""
+    for figures in [trainer.begin(batch, 1e-5) for _ in range(count)]:
+        figures()
 
 
 def _share(setting, rate):
@@ -72,7 +78,7 @@ def _share(setting, rate):
 
 
 def waits(setting):
-    """How often a step makes the process wait for the GPU."""
+    """How often a step makes the process wait for the GPU while it is begun."""
     size, count = 8, 10
     trainer, batch = setting.trainer(setting.recipe(size), "float32"), setting.batch(size)
     trainer.step(batch, 1e-5)
@@ -80,11 +86,7 @@ def waits(setting):
         yield Line("waits for the GPU, a step", "not run", "there is no GPU to wait for")
         return
 
-    def several():
-        for _ in range(count):
-            trainer.step(batch, 1e-5)
-
-    found = setting.native.count_waits(several)
+    found = setting.native.count_waits(lambda: _begin(trainer, batch, count))
     if found is None:
         yield Line("waits for the GPU, a step", "not run", f"{setting.backend.NAME} does not tell")
         return
@@ -111,12 +113,14 @@ def fed(trainer, batches, lr, warm, seconds):
     """(photos a second, share of the time that waits for batches) after `warm` steps."""
     for batch in islice(batches, warm):
         trainer.step(batch, lr)
-    photos, waited, start = 0, 0.0, time.perf_counter()
+    begun, photos, waited, start = deque(), 0, 0.0, time.perf_counter()
     now = start
     while now - start < seconds:
         batch = next(batches)
         waited += time.perf_counter() - now
-        photos += trainer.step(batch, lr)[1]
+        begun.append(trainer.begin(batch, lr))
+        while len(begun) > trainer.ahead:
+            photos += begun.popleft()()[1]
         now = time.perf_counter()
     return photos / (now - start), waited / (now - start)
 
