@@ -1,7 +1,9 @@
 """Which device to run on."""
 
+import ctypes
 import os
 from collections import deque
+from ctypes import byref
 from typing import TypeAlias
 
 import paddle
@@ -46,6 +48,25 @@ def facts(device: str | Device) -> dict[str, Json]:
         found |= {"gpu": properties.name, "memory": properties.total_memory}
         found["nccl"] = str(paddle.version.nccl())
     return found
+
+
+def free_memory(device: Device) -> int:
+    """Bytes of a GPU that this process can still take.
+
+    Paddle knows only its own: what other processes have is the driver's to say, of the GPU that
+    this thread works with.
+    """
+    cuda = paddle.device.cuda
+    total = cuda.get_device_properties(device).total_memory
+    free, whole = ctypes.c_size_t(), ctypes.c_size_t()
+    paddle.set_device(device)
+    try:
+        failed = ctypes.CDLL("libcuda.so.1").cuMemGetInfo_v2(byref(free), byref(whole))
+    except (OSError, AttributeError):  # another system's driver
+        failed = True
+    if failed:
+        return total - cuda.memory_allocated(device)
+    return free.value + cuda.memory_reserved(device) - cuda.memory_allocated(device)
 
 
 def has_tf32(device: Device) -> bool:

@@ -15,6 +15,7 @@ from backends.paddle.batch_norm import BatchNorm2D, Spread, Statistics, spreads
 from backends.paddle.device import (
     Device,
     allow_tf32,
+    free_memory,
     has_tf32,
     moved,
     resolve_device,
@@ -257,8 +258,7 @@ class Trainer:
         """Bytes of the device that are free; None for the CPU."""
         if self.device == "cpu":
             return None
-        total = paddle.device.cuda.get_device_properties(self.device).total_memory
-        return total - paddle.device.cuda.memory_allocated(self.device)
+        return free_memory(self.device)
 
     def state(self) -> tuple[State, State]:
         """(weights, optimizer): what the optimizer keeps, steps, skips, loss scale, average."""

@@ -86,3 +86,27 @@ def test_a_gpu_that_this_build_does_not_see_is_told(
     settings |= {"check": False, "num_workers": 0, "model_path": tmp_path / "m", "max_steps": 1}
     session.train(backend, photo_folder, device=device, **settings)
     assert capsys.readouterr().err.count("this machine has a GPU, but this build of") == told
+
+
+@pytest.mark.parametrize(("failed", "free"), [(0, 30), (100, 70)])
+def test_what_other_processes_took_of_a_gpu_is_not_free(backend, monkeypatch, failed, free):
+    """Of 100 bytes this process keeps 40, 10 of them for later; others have 40."""
+    if backend.NAME == "torch":
+        pytest.skip("PyTorch asks the driver itself")
+    module = importlib.import_module("backends.paddle.device")
+
+    def ask(free, whole):
+        free._obj.value = 20
+        return failed
+
+    driver = SimpleNamespace(cuMemGetInfo_v2=ask)
+    monkeypatch.setattr(module.ctypes, "CDLL", lambda name: driver)
+    monkeypatch.setattr(module.paddle, "set_device", lambda device: None)
+    properties = SimpleNamespace(total_memory=100)
+    cuda = SimpleNamespace(
+        get_device_properties=lambda device: properties,
+        memory_allocated=lambda device: 30,
+        memory_reserved=lambda device: 40,
+    )
+    monkeypatch.setattr(module.paddle.device, "cuda", cuda)
+    assert module.free_memory("gpu:0") == free
