@@ -35,7 +35,7 @@ class Trainer(Protocol):
 
         All of all processes: the loss, the number of photos, and whether any process asks to stop,
         its `stop` being no longer empty. A step whose loss or gradients are not finite changes
-        nothing but `skips`, in all processes alike. It waits for a GPU once, for these numbers.
+        nothing but `skips`, in all processes alike. It waits for a GPU, for these numbers.
         """
 
     @property
