@@ -50,12 +50,14 @@ def facts(device: str | Device) -> dict[str, Json]:
     return found
 
 
-def free_memory(device: Device) -> int:
-    """Bytes of a GPU that this process can still take.
+def free_memory(device: Device) -> int | None:
+    """Bytes of a GPU that this process can still take; None for the CPU.
 
     Paddle knows only its own: what other processes have is the driver's to say, of the GPU that
     this thread works with.
     """
+    if device == "cpu":
+        return None
     cuda = paddle.device.cuda
     total = cuda.get_device_properties(device).total_memory
     free, whole = ctypes.c_size_t(), ctypes.c_size_t()

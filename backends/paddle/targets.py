@@ -13,7 +13,7 @@ from cic.dataset.targets import Bins
 from cic.networks import Network
 from cic.system.arrays import Array
 
-NORMAL = 1 << 52  # one more in the exponent of a float64
+_NORMAL = 1 << 52  # one more in the exponent of a float64
 
 
 class Targets:
@@ -82,10 +82,10 @@ class Targets:
         squares = (ab[..., None, :] - self.ab[candidates]).square().sum(-1)
         key = squares.view(paddle.int64) & ~self.bin_mask | candidates
         # Read as floats, which are in the same order: for integers Paddle's kernel of a GPU begins
-        # with a cast of infinity. NORMAL keeps them from being subnormal, which may count as 0.
-        floats = (key + NORMAL).view(paddle.float64)
+        # with a cast of infinity. _NORMAL keeps them from being subnormal, which may count as 0.
+        floats = (key + _NORMAL).view(paddle.float64)
         floats = floats.topk(self.bins.neighbors, -1, largest=False)[0]
-        key = floats.view(paddle.int64) - NORMAL
+        key = floats.view(paddle.int64) - _NORMAL
         return key & self.bin_mask, (key & ~self.bin_mask).view(paddle.float64)
 
     @staticmethod

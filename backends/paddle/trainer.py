@@ -256,8 +256,6 @@ class Trainer:
 
     def memory(self) -> int | None:
         """Bytes of the device that are free; None for the CPU."""
-        if self.device == "cpu":
-            return None
         return free_memory(self.device)
 
     def state(self) -> tuple[State, State]:

@@ -1,6 +1,5 @@
 """Which device to run on."""
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -46,6 +45,11 @@ def facts(device: str | Device) -> dict[str, Json]:
     return found
 
 
+def free_memory(device: Device) -> int | None:
+    """Bytes of a GPU that this process can still take; None for the CPU."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
 def has_tf32(device: Device) -> bool:
     """Whether a native device can multiply float32 rounded to 10 bits: NVIDIA's from Ampere on."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
@@ -85,26 +89,6 @@ def moved(array: Array, device: Device) -> Tensor:
     current.wait_stream(copies)
     tensor.record_stream(current)  # else its memory could be lent anew to the other stream
     return tensor
-
-
-def begin_read(tensor: Tensor) -> Callable[[], list[float]]:
-    """Begin to read the numbers of a tensor (N,); a function that waits for them and gives a list.
-
-    A GPU puts them into pinned memory when it comes to it, and the process goes on.
-    """
-    if tensor.device.type != "cuda":
-        numbers = tensor.tolist()
-        return lambda: numbers
-    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    pinned.copy_(tensor, non_blocking=True)
-    arrival = torch.cuda.Event(blocking=True)
-    arrival.record(torch.cuda.current_stream(tensor.device))
-
-    def read() -> list[float]:
-        arrival.synchronize()
-        return pinned.tolist()
-
-    return read
 
 
 @lru_cache

@@ -1,7 +1,7 @@
 """One training step: forward, loss, backward, optimizer; over all processes."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeGuard
 
@@ -15,14 +15,13 @@ from backends.torch.batch_norm import BatchNorm2D, Spread, Statistics, spreads
 from backends.torch.device import (
     Device,
     allow_tf32,
-    begin_read,
+    free_memory,
     has_tf32,
     moved,
     resolve_device,
     search_kernels,
 )
 from backends.torch.gradients import Gradients
-from backends.torch.loss_scale import LossScale
 from backends.torch.losses import Loss, loss
 from backends.torch.network import build, built, export_state, import_state, tensors
 from backends.torch.optimizers import optimizer
@@ -33,14 +32,71 @@ from cic.networks import Network, encoder
 from cic.system import threads
 from cic.system.arrays import Array, State
 from cic.system.errors import SettingError
+from cic.training.loss_scale import FIRST, PATIENCE
 from cic.training.recipes import Recipe
 from cic.training.skips import Skips
 from cic.training.trainer import PRECISIONS, Figures
 
 # Steps that a GPU is given ahead: it has work while this process reads the figures of one, logs
 # them and waits for photos, and a stop is heard of so many steps later.
-AHEAD = 2
+_AHEAD = 2
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def _begin_read(tensor: Tensor) -> Callable[[], list[float]]:
+    """Begin to read the numbers of a tensor (N,); a function that waits for them and gives a list.
+
+    A GPU puts them into pinned memory when it comes to it, and the process goes on.
+    """
+    if tensor.device.type != "cuda":
+        numbers = tensor.tolist()
+        return lambda: numbers
+    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    pinned.copy_(tensor, non_blocking=True)
+    arrival = torch.cuda.Event(blocking=True)
+    arrival.record(torch.cuda.current_stream(tensor.device))
+
+    def read() -> list[float]:
+        arrival.synchronize()
+        return pinned.tolist()
+
+    return read
+
+
+class _LossScale:
+    """`cic.training.loss_scale.LossScale` in tensors: only the device knows which steps are finite.
+
+    The factor that the loss is multiplied with is the number 1 unless `enabled`.
+    """
+
+    def __init__(self, enabled: bool, device: torch.device) -> None:
+        self.enabled = enabled
+        self.value: Tensor | float = torch.full((), FIRST, device=device) if enabled else 1.0
+        self.finite_steps = torch.zeros((), device=device)
+
+    @torch.no_grad()
+    def update(self, skipped: Tensor, photos: Tensor) -> None:
+        """Note by 0-d tensors whether a step was skipped; nothing of a step without photos."""
+        if isinstance(self.value, float):
+            return
+        steps = torch.where(skipped > 0, 0, self.finite_steps + 1)
+        patient = steps == PATIENCE
+        value = torch.where(patient, self.value * 2, self.value)
+        value = torch.where(skipped > 0, (self.value / 2).clamp(min=1), value)
+        self.finite_steps = torch.where(photos > 0, steps * ~patient, self.finite_steps)
+        self.value = torch.where(photos > 0, value, self.value)
+
+    def state(self) -> State:
+        """{name: array} to go on from; nothing unless enabled."""
+        if not self.enabled:
+            return {}
+        return {"loss_scale": np.array([float(self.value), float(self.finite_steps)])}
+
+    def load(self, state: Mapping[str, Array]) -> None:
+        """Go on from what `state` gave."""
+        if not isinstance(self.value, float) and "loss_scale" in state:
+            for tensor, number in zip((self.value, self.finite_steps), state["loss_scale"]):
+                tensor.fill_(float(number))
 
 
 class Trainer:
@@ -71,7 +127,7 @@ class Trainer:
         others = [tensor for name, tensor in own.items() if name not in network.parameters]
         self.norms = [module for module in self.net.modules() if self._is_trained(module)]
         self.statistics = Statistics(self.norms, others)
-        self.scale, self.skips = LossScale(precision == "fp16", self.device), Skips()
+        self.scale, self.skips = _LossScale(precision == "fp16", self.device), Skips()
         self.loss = loss(recipe.loss, recipe.distance)
         self.optimizer = optimizer(recipe, self.parameters, rates)
         self.network = network
@@ -127,7 +183,7 @@ class Trainer:
     @property
     def ahead(self) -> int:
         """How many steps may be begun before the figures of one are asked for."""
-        return AHEAD if self.device.type == "cuda" else 0
+        return _AHEAD if self.device.type == "cuda" else 0
 
     def step(self, batch: Batch, lr: float, stop: Sequence[Any] = ()) -> tuple[float, int, bool]:
         """One step at learning rate `lr` on this process's part of a batch: (loss, photos, stop).
@@ -153,7 +209,7 @@ class Trainer:
         norm = self._scale(sums[1] if several else count)
         figures = torch.stack([*sums.unbind(), norm, norm.new_zeros(()) + self.scale.value])
         self._update(lr, figures, before)
-        return self._noted(begin_read(figures))
+        return self._noted(_begin_read(figures))
 
     def _noted(self, read: Callable[[], list[float]]) -> Figures:
         """A function that gives (loss, photos, stop) by the figures of a step that it reads."""
@@ -266,7 +322,7 @@ class Trainer:
 
     def memory(self) -> int | None:
         """Bytes of the device that are free; None for the CPU."""
-        return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else None
+        return free_memory(self.device)
 
     def state(self) -> tuple[State, State]:
         """(weights, optimizer): what the optimizer keeps, steps, skips, loss scale, average."""

@@ -80,7 +80,7 @@ def meta(monkeypatch):
     for module in ("trainer", "network"):
         module = importlib.import_module(f"backends.torch.{module}")
         monkeypatch.setattr(module, "resolve_device", lambda name: device)
-    monkeypatch.setattr(trainer, "begin_read", lambda figures: figures.tolist)
+    monkeypatch.setattr(trainer, "_begin_read", lambda figures: figures.tolist)
     monkeypatch.setattr("torch.autocast", lambda *_, **__: nullcontext())  # there is none for it
     monkeypatch.setattr("torch._fused_sgd_", lambda *_, **__: None)  # nor this
     return trainer
