@@ -575,7 +575,7 @@ def test_want_of_memory_is_one_line_that_says_what_takes_less(
         session.train(backend, photo_folder, accumulate=2, **settings)
     said = str(caught.value)
     assert said.startswith("out of memory on cpu: ")
-    for word in ("2 photos at a time of a batch of 4", "crops of 56", "float32", "--accumulate 4"):
+    for word in ("2 photos at a time of a batch of 4", "crops of 56", "float32", "accumulate 4"):
         assert word in said
     assert "\n" not in said
     assert is_expected(caught.value)

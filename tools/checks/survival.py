@@ -117,6 +117,6 @@ def memory(setting):
     folder = os.path.join(setting.folder, "large")
     status = processes.status(_command(setting, folder, *TOO_LARGE), folder)
     last = "".join(processes.last_lines(os.path.join(folder, processes.ERRORS), 1))
-    held = status == 1 and "out of memory on" in last and "--accumulate" in last
+    held = status == 1 and "out of memory on" in last and "accumulate" in last
     found = last if held else processes.ended(status) + processes.said(folder)
     yield Line("out of memory", found, "one line, status 1", held)
