@@ -278,6 +278,7 @@ def test_ctrl_c_leaves_nothing_half_written(frames, tmp_path):
     many = [f.astype(np.uint8) for f in frames] * 20
     films.write(tmp_path / "long.mp4", many, options={"preset": "ultrafast"})
     command = [sys.executable, str(ROOT / "tools" / "colorize.py"), "long.mp4", "-o", "out/b.mp4"]
+    command += ["--backend", "onnx"]
     process = subprocess.Popen(
         command,
         cwd=tmp_path,
