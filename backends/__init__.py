@@ -4,9 +4,12 @@ PyTorch and PaddlePaddle train and run networks, ONNX Runtime runs them.
 """
 
 import argparse
+import gc
 import importlib
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from cic.colorize import settings
@@ -89,7 +92,23 @@ def get(name: str | None = None, trains: bool = False) -> Any:
         raise SettingError(f"started by the launcher of {launched()}, which cannot train {name}")
     if not _is_installed(kind.module):
         raise MissingError(f"backend {name!r} is not installed: pip install {kind.package}")
-    return importlib.import_module(f"backends.{name}")
+    with _nothing_collected():
+        return importlib.import_module(f"backends.{name}")
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """A context without garbage collection: an import leaves none, and is searched for it often.
+
+    Of PyTorch's that is a tenth.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def colorizer(

@@ -1,5 +1,6 @@
 """Both backends against the NumPy oracle and against each other, on real photographs."""
 
+import gc
 import importlib
 import json
 import subprocess
@@ -582,3 +583,19 @@ def test_a_step_does_without_pytorchs_compiler():
     """Which takes 1.2 s to import."""
     run = subprocess.run([sys.executable, "-c", STEP], cwd=ROOT, capture_output=True, text=True)
     assert run.stdout.split() == ["1", "False"], run.stderr
+
+
+@pytest.mark.parametrize("was_enabled", [True, False])
+def test_garbage_is_collected_after_an_import_as_before(monkeypatch, was_enabled):
+    seen = []
+    monkeypatch.setattr(
+        backends.importlib, "import_module", lambda name: seen.append(gc.isenabled())
+    )
+    before = gc.isenabled()
+    try:
+        (gc.enable if was_enabled else gc.disable)()
+        backends.get("onnx")
+        assert gc.isenabled() == was_enabled
+    finally:
+        (gc.enable if before else gc.disable)()
+    assert seen == [False]
