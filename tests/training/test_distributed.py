@@ -191,6 +191,42 @@ def test_a_gradient_that_is_not_finite_in_one_process_is_skipped_in_both(train, 
         assert distance <= 1e-7 * np.linalg.norm(array), name
 
 
+EAGER = """
+import os, runpy, signal, sys
+sys.path[0] = {root!r}
+from backends.torch.trainer import Trainer
+own, calls = Trainer.begin, []
+
+def begin(self, *arguments):
+    calls.append(1)
+    if len(calls) == 4 and os.environ["RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGTERM)
+    return own(self, *arguments)
+
+Trainer.begin, Trainer.ahead = begin, 2
+sys.argv[0] = {train!r}
+runpy.run_path({train!r}, run_name="__main__")
+"""
+
+
+def test_processes_that_are_ahead_of_their_figures_stop_after_the_same_step(
+    train, backend, photo_folder, tmp_path
+):
+    """The first saves each step, before which it reads all: it knows of the stop before the other.
+
+    It stops two steps after the signal, in an epoch of ten.
+    """
+    if backend.NAME == "paddle":
+        pytest.skip("it is never ahead")
+    for copy in range(1, 7):
+        shutil.copytree(photo_folder, photo_folder / f"copy {copy}")
+    script = tmp_path / "eager.py"
+    script.write_text(EAGER.format(root=str(ROOT), train=str(TRAIN)))
+    output = train("two", "--max_steps", 100, "--save_latest", 1, script=script)
+    assert "stopped after step 6, saved" in output
+    assert log_of(tmp_path / "two", "step") == list(range(1, 7))
+
+
 MESSAGES = """
 import json, os, sys
 from importlib import import_module
