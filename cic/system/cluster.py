@@ -29,6 +29,7 @@ PATIENCE = 30.0  # seconds without any process, after which that is said
 PAUSE = 0.5  # seconds until a lost process is replaced; twice as long each time it is in vain
 STORE = 100_000_000  # bytes that Ray may hold here: names and reports are all that travels
 ANSWER = 5.0  # seconds in which a machine must answer
+GLANCE = 0.1  # seconds until Ctrl-C is seen
 _HOST = re.compile(r"([^:/\s]+|\[[0-9A-Fa-f:]+\]):([0-9]{1,5})")
 
 Ray: TypeAlias = Any  # the module
@@ -237,7 +238,13 @@ class Actors(Generic[Item]):
         if not self.under_way:
             time.sleep(left)
             return []
-        ended, _ = self.ray.wait(list(self.under_way), timeout=left)
+        ended: list[Any] = []
+        until = time.monotonic() + left
+        while not ended:  # in short parts: Ray looks once a second whether Ctrl-C came
+            part = min(GLANCE, max(0.0, until - time.monotonic()))
+            ended, _ = self.ray.wait(list(self.under_way), timeout=part)
+            if part < GLANCE:
+                break
         if not (ended or self.vacant or self.is_told or self._is_at_work()):
             say("the cluster has no core that is free: waiting for one")
             self.is_told = True

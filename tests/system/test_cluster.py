@@ -103,6 +103,21 @@ def test_the_end_waits_until_processes_at_work_are_gone(monkeypatch):
     assert (alive, len(slept)) == ([], 2)
 
 
+def test_it_waits_in_parts_that_ctrl_c_can_come_between():
+    ray, parts = Ray(), []
+
+    def wait(refs, num_returns=1, timeout=None):
+        parts.append(timeout)
+        return (refs[:1], refs[1:]) if len(parts) % 4 == 0 else ([], refs)
+
+    ray.wait = wait
+    found, said, _ = run(ray, [Block((1, 2)), Block((3,))])
+    assert sorted(result for _, result in found) == [3, 3]
+    assert said == []
+    assert max(parts[:8]) == cluster.GLANCE
+    assert len(parts) >= 8
+
+
 def test_what_scales_a_cluster_is_ended_before_the_others(monkeypatch):
     killed = []
     one = SimpleNamespace(process=SimpleNamespace(kill=lambda: killed.append(1)))
