@@ -97,7 +97,7 @@ def compared(path: str, share: Share, count: int, mark: str) -> str | None:
     return (
         f"warning: {note}: another share had another list of photos, {before.get('photos')} then, "
         f"{count} now: some are done twice or never: when all are done, start all {share.of} again "
-        "with --skip_existing"
+        "with skip_existing"
     )
 
 
