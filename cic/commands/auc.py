@@ -1,5 +1,4 @@
-"""Measure the area under the curve of ab errors (paper, section 3.1): raw, rebalanced, and
-balanced.
+"""Measure the area under the curve of ab errors: raw, rebalanced (paper, 3.1), balanced.
 
 cic auc --imgs_dir photos/val --results_dir result --save_path figures
 cic auc --imgs_dir val --results_dir result --save_path small --resize 256 --crop 256

@@ -237,7 +237,7 @@ def test_one_page_says_that_there_are_more(tmp_path, gray, capsys):
     written(tmp_path / "x.tif", [(SMALL, None, {}), (gray, None, {})])
     written(tmp_path / "y.tif", [(SMALL, 1, {}), (gray, 0, {})])
     for name, line in (
-        ("x.tif", "the largest, page 2, of 2 pages; --all_pages takes them all"),
+        ("x.tif", "the largest, page 2, of 2 pages; all_pages takes them all"),
         ("y.tif", "1 smaller copy or mask in it left out"),
     ):
         job = str(tmp_path / name), str(tmp_path / "out" / name)

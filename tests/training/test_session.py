@@ -582,7 +582,7 @@ def test_want_of_memory_is_one_line_that_says_what_takes_less(
 
 
 def test_a_continue_train_that_says_two_things_is_refused():
-    with pytest.raises(SettingError, match="auto goes on from the latest: leave one away"):
+    with pytest.raises(SettingError, match="auto goes on from the latest: leave one out"):
         plan.plan("photos", continue_train="auto", which_epoch="2")
     with pytest.raises(SettingError, match="continue_train always: it is auto, on or off"):
         plan.plan("photos", continue_train="always")

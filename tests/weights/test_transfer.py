@@ -173,7 +173,7 @@ def test_a_run_begins_from_an_encoder_says_so_and_goes_on(train, backend, tmp_pa
     "flags, network, message",
     [
         (("--encoder", "a", "--weights", "b"), "tiny", "encoder: weights"),
-        (("--encoder", "a"), "cic", "--encoder a: cic.* has no encoder"),
+        (("--encoder", "a"), "cic", "encoder a: cic.* has no encoder"),
         (("--encoder", "nowhere", "--init", "plain"), "tiny", "nowhere: there is no such file"),
         (("--freeze", 9, "--init", "plain"), "tiny", "freeze is 9"),
     ],
