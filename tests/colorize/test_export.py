@@ -111,7 +111,9 @@ def test_a_real_photo_gets_the_colours_that_the_colorizer_gives_it(tmp_path, pho
     session = onnxruntime.InferenceSession(tmp_path / "x.onnx")
     photo = np.asarray(Image.fromarray(photos["coffee"]).resize((384, 256)))
     [ab] = session.run(None, {"L": lightness(photo)[None, None]})
-    ours = backends.colorizer(backend="onnx", size=256, edges="bilinear", evenness=0, fade=0)
+    ours = backends.colorizer(
+        backend="onnx", size=256, edges="bilinear", evenness=0, fade=0, tint=0
+    )
     expected = enlarged(ours.ab(Image.fromarray(photo)), ours.grid)
     np.testing.assert_allclose(ab[0], expected, rtol=0, atol=0.01)
     assert np.abs(expected).max() > 20
