@@ -96,7 +96,8 @@ class Decoder:
     def refined(self, ab: Floats, light: Floats) -> Floats:
         """Return ab as they are decoded, made even and faded as the settings say: see `refine`."""
         settings = self.settings
-        return refine(ab, light, settings.evenness, settings.fade, settings.tint)
+        tint = settings.tint * settings.decoding.saturation  # which scales ab, and nothing else
+        return refine(ab, light, settings.evenness, settings.fade, tint)
 
 
 class Colorizer(Decoder):

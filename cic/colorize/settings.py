@@ -30,9 +30,9 @@ class Settings:
     averaged, on the grid of the largest. `decoding` makes ab of logits. `edges` says how they are
     enlarged: GUIDED, along the edges of the photo's lightness (see `edges`), or BILINEAR; before
     that `evenness` makes them one for one thing, below the L `fade` they fade, and those weaker
-    than the chroma `tint` turn gray (see `refine`). `target_mean` says that training took the mean
-    ab of each cell, as the recipe's setting does. Raises ValueError for settings that are out of
-    bounds.
+    than the chroma `tint`, at saturation 1, turn gray (see `refine`). `target_mean` says that
+    training took the mean ab of each cell, as the recipe's setting does. Raises ValueError for
+    settings that are out of bounds.
     """
 
     sizes: tuple[int, ...] = (256,)

@@ -315,7 +315,7 @@ _RECIPES = {
             the mean of both taken: 89.85 and 83.94. Trained on from that with --distance 0.1, 911
             steps of 1,450 with --lr 6e-4 and 560 with --lr 4e-4 --average 0.99, and the mean of
             before and after taken: 90.02 and 84.02, and 90.06 and 83.96 with
-            --tint 5 --fade 36; bundled as cic/data/fpn.safetensors.
+            --tint 4.35 --fade 36; bundled as cic/data/fpn.safetensors.
             """,
         ),
         # compact-64 with the ab as output: what classification is compared with.

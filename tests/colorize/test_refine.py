@@ -99,6 +99,17 @@ def test_a_decoder_refines_as_its_settings_say(cells):
     np.testing.assert_array_equal(refined.ab_of(logits, light), refine(ab, light, 30, 60, 4))
 
 
+def test_saturation_scales_what_is_refined(cells):
+    _, light = cells
+    logits = np.random.default_rng(2).normal(0, 3, (313, 12, 9)).astype(np.float32)
+    settings = Settings(evenness=30, fade=60, tint=4)
+    one, two = (
+        Decoder(networks.get("cic", width=0.05), settings.but(saturation=s)).ab_of(logits, light)
+        for s in (1, 2)
+    )
+    np.testing.assert_allclose(two, 2 * one, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "change", [{"evenness": -1}, {"evenness": 1e5}, {"fade": 101}, {"fade": "a"}, {"tint": -1}]
 )
