@@ -25,12 +25,12 @@ AT_WHITE = 3.0  # ... to so many times itself, as a tint shows most there
 def refine(
     ab: Floats, light: Floats, evenness: float = 0.0, fade: float = 0.0, tint: float = 0.0
 ) -> Floats:
-    """Return ab (h, w, 2) of cells of lightness L (h, w), made even and faded; CIELAB units,
-    float32.
+    """Return ab (h, w, 2) of cells, made even and faded by their lightness L (h, w), float32.
 
-    `evenness` is the weight of a difference between neighbours, 0 for none; below the L `fade` the
-    chroma falls to 0 at black, in proportion to L. Of a chroma of `tint` half is left, of weaker
-    ones less, of strong ones nearly all; in the lights `tint` counts up to AT_WHITE times.
+    All are in CIELAB units. `evenness` is the weight of a difference between neighbours, 0 for
+    none; below the L `fade` the chroma falls to 0 at black, in proportion to L. Of a chroma of
+    `tint` half is left, of weaker ones less, of strong ones nearly all; in the lights `tint` counts
+    up to AT_WHITE times.
     """
     if evenness:
         ab = even(ab, light, evenness)
@@ -42,8 +42,7 @@ def refine(
 
 
 def without_tints(ab: Floats, light: Floats, tint: float) -> Floats:
-    """Return ab (h, w, 2) at the lightness L (h, w), the weak ones nearer to gray, float32: see
-    `refine`.
+    """Return ab (h, w, 2) at the lightness L (h, w), the weak ones nearer to gray, float32.
 
     The chroma c becomes c^3 / (c^2 + t^2), where t is `tint` and rises from L LIGHTS on.
     """
